@@ -1,0 +1,3 @@
+"""A reproducibility benchmark: five documented networks, trained again, over seeds and devices."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,237 @@
+"""Words to calls, nothing else. What a command needs is imported when it runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+from bench.errors import UnusableInput
+
+if TYPE_CHECKING:
+    from bench.job import Outcome, Places, Selection
+
+DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
+
+
+def main(words: Sequence[str] | None = None) -> int:
+    """Run a command line; its exit code.
+
+    0 done; 1 a run, a check or a verification failed; 2 wrong usage or unusable input; 130 interrupted, 143 by SIGTERM.
+    """
+    logging.basicConfig(format="bench: %(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to stop
+    try:
+        arguments = _parser().parse_args(words)
+        command: Callable[[argparse.Namespace], int] = arguments.command
+        return command(arguments)
+    except UnusableInput as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return UNUSABLE
+    except KeyboardInterrupt:
+        print("bench: interrupted", file=sys.stderr)
+        return INTERRUPTED
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaint is one line."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UnusableInput(f"{message}; see `{self.prog} --help`")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="bench",
+        description="Do five documented networks reach 99.4 % on MNIST, and when? Train them again and see.",
+    )
+    commands = parser.add_subparsers(metavar="COMMAND", required=True)
+
+    def command(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
+        subparser = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
+        subparser.set_defaults(command=function)
+        return subparser
+
+    for name, function, text in (
+        ("all", _all, "train what is not recorded yet, then write the report"),
+        ("run", _run, "train what is not recorded yet"),
+        ("plan", _plan, "say what `run` would do, and how long it would take"),
+    ):
+        training = command(name, function, text)
+        _add_selection(training)
+        _add_files(training, "runs", "report", "data")
+    _add_files(command("report", _report, "write the report from the record alone"), "runs", "report")
+    command("list", _list, "the networks: document, parameters, recipe, what is claimed")
+    command("show", _show, "a network's layers beside the documented ones").add_argument("name", metavar="NAME")
+    return parser
+
+
+def _add_selection(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--models", metavar="NAME[,NAME…]", help="networks (default: all of `bench list`)")
+    parser.add_argument("--seeds", default="5", help="N for 1…N, A-B, or a list 3,8 (default: 5)")
+    parser.add_argument(
+        "--devices", default="auto", metavar="DEVICE[,…]", help="cpu, cuda, mps, or auto: all that are here (default)"
+    )
+    parser.add_argument("--epochs", type=_positive, metavar="N", help="(default: each document's own number)")
+    parser.add_argument(
+        "--jobs", type=_positive, metavar="N", help="runs at a time on the CPU (default: its physical cores)"
+    )
+
+
+def _add_files(parser: argparse.ArgumentParser, *names: str) -> None:
+    texts = {
+        "runs": ("runs.csv", "the record"),
+        "report": ("report", "the report's folder"),
+        "data": ("data", "the folder of MNIST"),
+    }
+    for name in names:
+        default, text = texts[name]
+        parser.add_argument(
+            f"--{name}", type=Path, default=Path(default), metavar="PATH", help=f"{text} (default: {default})"
+        )
+
+
+def _positive(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+    return int(text)
+
+
+def parse_seeds(text: str) -> tuple[int, ...]:
+    """The seeds meant by `N` (1 to N), or by a list of seeds and ranges `A-B`.
+
+    Raises:
+        UnusableInput: the text means no seed, or none that fits 64 bits.
+    """
+    problem = f"--seeds {text}: give N for 1 to N, A-B, or a list like 3,8"
+    if re.fullmatch(r"[0-9]{1,7}", text):
+        if int(text) == 0:
+            raise UnusableInput(f"--seeds {text}: at least one seed is needed")
+        return tuple(range(1, int(text) + 1))
+    seeds: list[int] = []
+    for part in text.split(","):
+        ends = re.fullmatch(r"([0-9]{1,20})(?:-([0-9]{1,20}))?", part)
+        if not ends:
+            raise UnusableInput(problem)
+        first, last = int(ends[1]), int(ends[2] or ends[1])
+        if first > last or last >= 2**64 or last - first >= 10_000_000:
+            raise UnusableInput(problem)
+        seeds.extend(range(first, last + 1))
+    return tuple(dict.fromkeys(seeds))
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    from models import ARCHITECTURES
+
+    names = arguments.models.split(",") if arguments.models is not None else list(ARCHITECTURES)
+    for name in names:
+        if name not in ARCHITECTURES:
+            raise UnusableInput(f"--models {name}: no such network; there are {', '.join(ARCHITECTURES)}")
+    seeds = parse_seeds(arguments.seeds)
+
+    from bench import environment, scheduling
+    from bench.job import Selection
+    from bench.rows import DEVICES
+
+    devices: list[str] = []
+    for device in arguments.devices.split(","):
+        if device != "auto" and device not in DEVICES:
+            raise UnusableInput(f"--devices {device}: no such device; choose from auto, {', '.join(DEVICES)}")
+        devices += environment.available_devices() if device == "auto" else [device]
+    return Selection(
+        tuple(ARCHITECTURES[name] for name in dict.fromkeys(names)),
+        tuple(dict.fromkeys(devices)),
+        seeds,
+        arguments.epochs,
+        arguments.jobs or scheduling.physical_cores(),
+    )
+
+
+def _places(arguments: argparse.Namespace) -> Places:
+    from bench.job import Places
+
+    return Places(arguments.runs, arguments.report, arguments.data)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from bench import job
+
+    return _exit_code(job.run(_selection(arguments), _places(arguments)), arguments)
+
+
+def _all(arguments: argparse.Namespace) -> int:
+    from bench import job
+
+    outcome = job.run(_selection(arguments), _places(arguments))
+    _report(arguments)
+    return _exit_code(outcome, arguments)
+
+
+def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
+    if outcome.trained == 0:
+        _print(
+            [f"All of it is recorded in {arguments.runs} already. To train it again all the same: another --runs file."]
+        )
+    for ended in outcome.failed:
+        print(f"bench: {ended.run}: {ended.status}: {ended.reason}", file=sys.stderr)
+    if outcome.interrupted_by is not None:
+        print("bench: interrupted; every finished epoch is kept, the same command goes on from there", file=sys.stderr)
+        return 128 + outcome.interrupted_by
+    return FAILED if outcome.failed else DONE
+
+
+def _plan(arguments: argparse.Namespace) -> int:
+    from bench import job, record
+    from bench.plan import format_plan
+
+    selection = _selection(arguments)
+    recorded = record.read(arguments.runs)
+    job.warn(recorded)
+    planned = job.make_plan(selection, job.environments(selection.devices), recorded)
+    _print(format_plan(planned, selection.jobs))
+    return DONE
+
+
+def _report(arguments: argparse.Namespace) -> int:
+    from bench import record, report
+    from models import ARCHITECTURES
+
+    report.write(record.read(arguments.runs, ARCHITECTURES), ARCHITECTURES, arguments.report)
+    _print([f"The report is in {arguments.report / 'README.md'}."])
+    return DONE
+
+
+def _list(arguments: argparse.Namespace) -> int:
+    from bench import show, structure_facts
+    from models import ARCHITECTURES
+
+    _print(show.format_list(ARCHITECTURES, structure_facts.load()))
+    return DONE
+
+
+def _show(arguments: argparse.Namespace) -> int:
+    from bench import show, structure
+    from models import ARCHITECTURES
+
+    if arguments.name not in ARCHITECTURES:
+        raise UnusableInput(f"{arguments.name}: no such network; there are {', '.join(ARCHITECTURES)}")
+    architecture = ARCHITECTURES[arguments.name]
+    _print(show.format_show(architecture, structure.examine(architecture.build())))
+    return DONE
+
+
+def _print(lines: Iterable[str]) -> None:
+    """Results, on standard output. Whoever closed it does not want them, which is no reason to fail."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,54 @@
+"""Writing files so that a crash leaves the old content or the new, and nothing in between."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from bench.errors import one_line
+
+
+def replace(path: Path, content: bytes, previous: Path | None = None) -> None:
+    """Give a file new content: under a temporary name first, synced, then renamed; its folder is made if missing.
+
+    With `previous`, the old content is kept under that name.
+
+    Raises:
+        OSError: nothing has changed under the name itself, and no temporary file is left.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+        try:
+            write_all(descriptor, content)
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+        if previous is not None and path.exists():
+            os.replace(path, previous)
+        os.replace(temporary, path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+    sync_folder(path.parent)
+
+
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write every byte, however few the system takes at a time."""
+    while content:
+        content = content[os.write(descriptor, content) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder outlast a power failure."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def cause(error: OSError) -> str:
+    """What the operating system says of an error, on one line and without the file's name."""
+    return one_line(error.strerror or error)

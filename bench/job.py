@@ -1,0 +1,232 @@
+"""The main job: what a selection still lacks is planned, trained and recorded, a row for every finished epoch."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+
+from bench import data, environment, files, plan, record, scheduling, structure_facts
+from bench.environment import Environment
+from bench.errors import UnusableInput
+from bench.plan import Planned, Run, duration
+from bench.progress import Progress
+from bench.rows import EPOCH_KEY, Row
+from bench.scheduling import Ended, Finished, Started
+from bench.specification import Architecture
+from bench.training import Epoch
+from bench.worker import Fingerprint, Task
+
+_log = logging.getLogger(__name__)
+IMAGES_PER_EPOCH = 3 * 60_000 + 10_000  # a training image costs about three forward passes: one, and two backward
+LONG_JOB = 600.0  # seconds from which it is worth saying how to try the job small
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What is asked for: networks, devices, seeds, epochs (None: each document's own number), runs at a time."""
+
+    architectures: tuple[Architecture, ...]
+    devices: tuple[str, ...]
+    seeds: tuple[int, ...]
+    epochs: int | None
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Places:
+    """The record, the report's folder and the data's folder."""
+
+    runs: Path
+    report: Path
+    data: Path
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a job went: the runs it had to train, those that ended badly, and the signal that interrupted it, if any."""
+
+    trained: int
+    failed: tuple[Ended, ...] = ()
+    interrupted_by: int | None = None
+
+
+def environments(devices: Sequence[str]) -> dict[str, Environment]:
+    """The environment of each device of this machine.
+
+    Raises:
+        UnusableInput: there is no such device here.
+    """
+    return {device: environment.describe(device) for device in devices}
+
+
+def make_plan(selection: Selection, here: Mapping[str, Environment], recorded: record.Record) -> list[Planned]:
+    """A selection's plan on this machine, given what is recorded."""
+    digests = {device: found.digest for device, found in here.items()}
+    runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs)
+    structures = structure_facts.load()
+    work = {one.name: structures[one.name].multiply_accumulates * IMAGES_PER_EPOCH for one in selection.architectures}
+    return plan.make(runs, recorded.epochs, work)
+
+
+def run(selection: Selection, places: Places, subset: tuple[int, int] | None = None) -> Outcome:
+    """Train whatever of a selection is not recorded yet. `subset` keeps only the first training and test images.
+
+    SIGINT and SIGTERM end the runs in progress, closed as interrupted; a second one ends this process at once.
+
+    Raises:
+        UnusableInput: a device is absent, the data or the record cannot be used, or somebody else holds the record.
+    """
+    here = environments(selection.devices)
+    with record.exclusive(places.runs):
+        recorded = record.read(places.runs)
+        warn(recorded)
+        planned = make_plan(selection, here, recorded)
+        missing = plan.longest_first(planned)
+        if not missing:
+            return Outcome(trained=0)
+        data.ensure(places.data)
+        writer = record.Writer(places.runs)
+        writer.prepare()
+        for found in here.values():
+            _describe(places.report, found)
+        _announce(missing, selection)
+        tasks = _tasks(missing, selection, places, recorded, subset)
+        machines = {found.digest: found.machine for found in here.values()}
+        return _train(tasks, missing, {"cpu": selection.jobs, "cuda": 1, "mps": 1}, writer, machines)
+
+
+def warn(recorded: record.Record) -> None:
+    """Say on standard error what cannot be used of a record."""
+    for problem in recorded.problems[:5]:
+        _log.warning("%s:%d: %s", recorded.path, problem.line, problem.reason)
+    if len(recorded.problems) > 5:
+        _log.warning("%s: and %d more; `check` lists them all", recorded.path, len(recorded.problems) - 5)
+
+
+def _train(
+    tasks: Sequence[Task],
+    missing: Sequence[Planned],
+    slots: Mapping[str, int],
+    writer: record.Writer,
+    machines: Mapping[str, str],
+) -> Outcome:
+    failed: list[Ended] = []
+    done = {one.run.key: one.recorded for one in missing}
+    stop = scheduling.Stop()
+    with _signals(stop) as received, Progress(missing) as progress:
+        for event in scheduling.execute(tasks, slots, stop):
+            run = event.run
+            if isinstance(event, Started):
+                progress.started(run, done[run.key])
+            elif isinstance(event, Finished):
+                writer.append(_epoch_row(run, event.epoch, machines[run.environment]))
+                done[run.key] = event.epoch.epoch
+                progress.finished(run, event.epoch)
+            else:
+                if event.status != "ok":
+                    writer.append(_closing_row(event, done[run.key] + 1, machines[run.environment]))
+                    failed.append(event)
+                progress.ended(run, event.status, event.reason)
+    return Outcome(len(tasks), tuple(failed), received[0] if received else None)
+
+
+@contextmanager
+def _signals(stop: scheduling.Stop) -> Iterator[list[int]]:
+    """While this lasts, SIGINT and SIGTERM request a stop, once; the second ends the process. Yields those received."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received:
+            # The workers end themselves when their standard input closes with this process.
+            os._exit(128 + number)
+        received.append(number)
+        stop.request(f"by {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def _tasks(
+    missing: Sequence[Planned],
+    selection: Selection,
+    places: Places,
+    recorded: record.Record,
+    subset: tuple[int, int] | None,
+) -> list[Task]:
+    architectures = {one.name: one for one in selection.architectures}
+    checkpoints = record.state_folder(places.runs) / "checkpoints"
+    fingerprints: dict[tuple[object, ...], list[Fingerprint]] = {}
+    for row in recorded.epochs.sort_values("epoch").itertuples():
+        key = tuple(getattr(row, name) for name in EPOCH_KEY[:-1])
+        fingerprints.setdefault(key, []).append((int(row.correct), int(row.total), row.test_loss, row.train_loss))
+    return [
+        Task(
+            architectures[one.run.model],
+            one.run,
+            places.data,
+            checkpoints,
+            tuple(fingerprints.get(one.run.key, [])),
+            subset,
+        )
+        for one in missing
+    ]
+
+
+def _announce(missing: Sequence[Planned], selection: Selection) -> None:
+    seconds = plan.wall_seconds(missing, selection.jobs)
+    epochs = sum(one.run.epochs - one.recorded for one in missing)
+    print(f"{len(missing)} runs, {epochs} epochs to train: about {duration(seconds)}.", file=sys.stderr)
+    if seconds > LONG_JOB:
+        print(
+            "To try it small first: --seeds 2 --epochs 3. Ctrl-C stops it; the same command goes on from there.",
+            file=sys.stderr,
+        )
+
+
+def _describe(folder: Path, found: Environment) -> None:
+    path = folder / "environments" / f"{found.digest}.json"
+    try:
+        if not path.exists():
+            files.replace(path, found.to_json().encode())
+    except OSError as error:
+        raise UnusableInput(f"{path}: cannot be written ({files.cause(error)}): choose another --report") from error
+
+
+def _epoch_row(run: Run, epoch: Epoch, machine: str) -> Row:
+    return Row(
+        *run.key,
+        epoch.epoch,
+        epoch.correct,
+        epoch.total,
+        epoch.test_loss,
+        epoch.train_loss,
+        epoch.train_seconds,
+        epoch.eval_seconds,
+        "ok",
+        "",
+        _now(),
+        machine,
+        epoch.smallest_variance,
+        epoch.correct_batch_statistics,
+    )
+
+
+def _closing_row(event: Ended, epoch: int, machine: str) -> Row:
+    nothing = (None,) * 6
+    return Row(*event.run.key, epoch, *nothing, event.status, event.reason, _now(), machine)
+
+
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -1,0 +1,137 @@
+"""What there is to train: networks x devices x seeds, less what is recorded. Pure, and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+import pandas
+from tabulate import tabulate
+
+from bench.rows import RUN_KEY
+from bench.specification import Architecture
+
+# A first estimate for a machine with no record: what one core of a 2.6 GHz server processor with AVX-512 did, in
+# multiply-accumulates of training a second; a GPU is launch-bound, so its figure is one of steps.
+MULTIPLY_ACCUMULATES_PER_SECOND = {"cpu": 1.0e10, "cuda": 8.0e10, "mps": 2.0e10}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network trained from one seed on one device, up to and including epoch `epochs`.
+
+    `recipe` and `environment` are digests: of what is trained, and of what else can change the bits.
+    """
+
+    model: str
+    recipe: str
+    device: str
+    environment: str
+    seed: int
+    epochs: int
+
+    @property
+    def key(self) -> tuple[str, str, str, str, int]:
+        """What makes it this run, whatever its number of epochs: the columns `bench.rows.RUN_KEY`."""
+        return (self.model, self.recipe, self.device, self.environment, self.seed)
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.device}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run, the epochs of it that are recorded, and the seconds that the others may take on one core or GPU."""
+
+    run: Run
+    recorded: int
+    seconds: float
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing of it is left to train."""
+        return self.recorded >= self.run.epochs
+
+
+def expand(
+    architectures: Sequence[Architecture], environments: Mapping[str, str], seeds: Sequence[int], epochs: int | None
+) -> list[Run]:
+    """Every run of a selection. `environments` maps a device to its digest; `epochs` None is each document's number."""
+    return [
+        Run(one.name, one.digest, device, environment, seed, epochs or one.recipe.epochs)
+        for one in architectures
+        for device, environment in environments.items()
+        for seed in seeds
+    ]
+
+
+def make(runs: Iterable[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> list[Planned]:
+    """The plan, in the order of `runs`.
+
+    `recorded_epochs` has the finished epochs of the record, `work` the multiply-accumulates of one epoch of training
+    of each network. An epoch's time is the median of those recorded for the same network, device and environment; where
+    there are none it follows from the work.
+    """
+    counts = recorded_epochs.groupby(list(RUN_KEY), sort=False)["epoch"].max().to_dict()
+    timed = recorded_epochs.assign(seconds=recorded_epochs["train_seconds"] + recorded_epochs["eval_seconds"])
+    medians: dict[tuple[str, str, str], float] = (
+        timed.groupby(["model", "device", "environment"], sort=False)["seconds"].median().to_dict()
+    )
+    relative = [
+        seconds / (work[model] / MULTIPLY_ACCUMULATES_PER_SECOND[device])
+        for (model, device, environment), seconds in medians.items()
+        if model in work
+    ]
+    correction = median(relative) if relative else 1.0
+    plan = []
+    for run in runs:
+        recorded = int(counts.get(run.key, 0))
+        guess = correction * work[run.model] / MULTIPLY_ACCUMULATES_PER_SECOND[run.device]
+        seconds = float(medians.get((run.model, run.device, run.environment), guess))
+        plan.append(Planned(run, min(recorded, run.epochs), seconds * max(0, run.epochs - recorded)))
+    return plan
+
+
+def longest_first(plan: Iterable[Planned]) -> list[Planned]:
+    """What is left to train, the longest first, so that no core waits for a long run begun last."""
+    return sorted((one for one in plan if not one.is_done), key=lambda one: -one.seconds)
+
+
+def wall_seconds(plan: Iterable[Planned], jobs: int) -> float:
+    """About how long the plan takes: `jobs` runs at a time on the CPU, one at a time on every other device, at once."""
+    busy: dict[str, list[float]] = {}
+    for one in longest_first(plan):
+        slots = busy.setdefault(one.run.device, [0.0] * (jobs if one.run.device == "cpu" else 1))
+        slots[slots.index(min(slots))] += one.seconds
+    return max((max(slots) for slots in busy.values()), default=0.0)
+
+
+def format_plan(plan: Sequence[Planned], jobs: int) -> list[str]:
+    """The plan for a reader: a line a run, then what it comes to."""
+    rows = [
+        (
+            one.run.model,
+            one.run.device,
+            one.run.environment,
+            one.run.seed,
+            f"{one.recorded} of {one.run.epochs}",
+            "-" if one.is_done else duration(one.seconds),
+        )
+        for one in plan
+    ]
+    table = tabulate(rows, headers=("network", "device", "environment", "seed", "epochs recorded", "time left"))
+    missing = longest_first(plan)
+    epochs = sum(one.run.epochs - one.recorded for one in missing)
+    if not missing:
+        return [*table.splitlines(), "", "Nothing is left to train."]
+    total = f"{len(missing)} of {len(plan)} runs to train, {epochs} epochs: about {duration(wall_seconds(plan, jobs))}"
+    return [*table.splitlines(), "", f"{total} with {jobs} at a time on the CPU."]
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words that suit their size: `45 s`, `12 min`, `2 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

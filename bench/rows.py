@@ -1,0 +1,164 @@
+"""One line of runs.csv: its columns, what may stand in them, and the way from text to value and back."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+import re
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
+from typing import Literal, get_args
+
+from bench.errors import one_line
+
+Device = Literal["cpu", "cuda", "mps"]
+Status = Literal["ok", "diverged", "error", "timeout", "interrupted"]
+DEVICES: tuple[str, ...] = get_args(Device)
+STATUSES: tuple[str, ...] = get_args(Status)
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One finished epoch (status `ok`), or the closing row of a run that ended badly; None is an empty field.
+
+    `correct` of `total` test images are classified correctly; losses are mean negative log-likelihoods; seconds are of
+    a monotonic clock. The last three columns are not required of a record: `machine` says in words what `environment`
+    is a digest of, `smallest_variance` is the smallest running variance of any BatchNorm channel, and
+    `correct_batch_statistics` counts the same weights evaluated with each batch's own statistics, for an epoch that
+    lost many images.
+    """
+
+    model: str
+    recipe: str
+    device: str
+    environment: str
+    seed: int
+    epoch: int
+    correct: int | None
+    total: int | None
+    test_loss: float | None
+    train_loss: float | None
+    train_seconds: float | None
+    eval_seconds: float | None
+    status: str
+    note: str
+    recorded_at: str
+    machine: str = ""
+    smallest_variance: float | None = None
+    correct_batch_statistics: int | None = None
+
+
+COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Row))
+REQUIRED: tuple[str, ...] = COLUMNS[: COLUMNS.index("recorded_at") + 1]
+RUN_KEY: tuple[str, ...] = ("model", "recipe", "device", "environment", "seed")
+EPOCH_KEY: tuple[str, ...] = (*RUN_KEY, "epoch")
+DETERMINISTIC: tuple[str, ...] = (*EPOCH_KEY, "correct", "total", "test_loss", "train_loss")
+"""The columns that training again in the same environment must reproduce bit for bit."""
+
+_DIGITS = re.compile(r"[0-9]{1,20}")
+_DIGEST = re.compile(r"[0-9a-f]{8}")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
+
+
+class Malformed(ValueError):
+    """A line that is no row: the message names the column and what is wrong with it."""
+
+
+def parse_row(text: Mapping[str, str]) -> Row:
+    """The value of one line, given as column to text; columns beyond the required ones may be missing.
+
+    Raises:
+        Malformed: naming the first column that holds something it may not.
+    """
+    finished = text["status"] == "ok"
+    row = Row(
+        model=sys.intern(text["model"]),
+        recipe=_matching(text, "recipe", _DIGEST, "8 hex digits"),
+        device=_one_of(text, "device", DEVICES),
+        environment=_matching(text, "environment", _DIGEST, "8 hex digits"),
+        seed=_integer(text, "seed"),
+        epoch=_integer(text, "epoch"),
+        correct=_integer(text, "correct") if finished else _optional_integer(text, "correct"),
+        total=_integer(text, "total") if finished else _optional_integer(text, "total"),
+        test_loss=_number(text, "test_loss", finished),
+        train_loss=_number(text, "train_loss", finished),
+        train_seconds=_number(text, "train_seconds", finished),
+        eval_seconds=_number(text, "eval_seconds", finished),
+        status=_one_of(text, "status", STATUSES),
+        note=text["note"],
+        recorded_at=_matching(text, "recorded_at", _TIME, "a UTC time like 2026-01-31T12:00:00Z"),
+        machine=sys.intern(text.get("machine", "")),
+        smallest_variance=_number(text, "smallest_variance", required=False),
+        correct_batch_statistics=_optional_integer(text, "correct_batch_statistics"),
+    )
+    if not row.model:
+        raise Malformed("model is empty")
+    if row.epoch < 1:
+        raise Malformed("epoch is 0: epochs count from 1")
+    if row.total == 0:
+        raise Malformed("total is 0")
+    if row.total is not None:
+        for name, count in (("correct", row.correct), ("correct_batch_statistics", row.correct_batch_statistics)):
+            if count is not None and count > row.total:
+                raise Malformed(f"{name} is {count} of only {row.total}")
+    return row
+
+
+def format_row(row: Row, header: Sequence[str] = COLUMNS) -> str:
+    """The line for a row under a file's header, newline included; a column the row does not have stays empty."""
+    return format_line([_text(getattr(row, column, None)) for column in header])
+
+
+def format_line(values: Sequence[str]) -> str:
+    """A CSV line, newline included."""
+    buffer = io.StringIO()
+    csv.writer(buffer, lineterminator="\n").writerow(values)
+    return buffer.getvalue()
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, float):
+        return repr(value)  # the shortest text that reads back as the same float
+    return one_line(value) if isinstance(value, str) and value else str(value)
+
+
+def _matching(text: Mapping[str, str], column: str, pattern: re.Pattern[str], wanted: str) -> str:
+    if not pattern.fullmatch(text[column]):
+        raise Malformed(f"{column} is {_quoted(text[column])}, not {wanted}")
+    return sys.intern(text[column]) if pattern is _DIGEST else text[column]
+
+
+def _one_of(text: Mapping[str, str], column: str, allowed: Sequence[str]) -> str:
+    if text[column] not in allowed:
+        raise Malformed(f"{column} is {_quoted(text[column])}, not one of {', '.join(allowed)}")
+    return sys.intern(text[column])
+
+
+def _integer(text: Mapping[str, str], column: str) -> int:
+    if not _DIGITS.fullmatch(text[column]):
+        raise Malformed(f"{column} is {_quoted(text[column])}, not a whole number from 0")
+    return int(text[column])
+
+
+def _optional_integer(text: Mapping[str, str], column: str) -> int | None:
+    return _integer(text, column) if text.get(column) else None
+
+
+def _number(text: Mapping[str, str], column: str, required: bool) -> float | None:
+    if not text.get(column) and not required:
+        return None
+    try:
+        value = float(text[column])
+    except ValueError:
+        raise Malformed(f"{column} is {_quoted(text[column])}, not a number") from None
+    if not math.isfinite(value) or value < 0:
+        raise Malformed(f"{column} is {_quoted(text[column])}, not a finite number from 0")
+    return value
+
+
+def _quoted(text: str) -> str:
+    return repr(text if len(text) <= 40 else text[:37] + "...")

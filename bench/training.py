@@ -1,0 +1,248 @@
+"""One run: a network trained on one device, an epoch at a time. Nothing here touches a file.
+
+What a run computes depends on its architecture, seed, device and environment alone. The step is the documents': plain
+SGD with momentum on the mean negative log-likelihood of a batch, every image once an epoch, the short last batch kept.
+The test set is evaluated after every epoch.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench import randomness
+from bench.data import Dataset
+from bench.specification import Architecture
+
+EVALUATION_BATCH = 500
+COLLAPSE = 50  # images lost against the best epoch so far, from which an epoch is evaluated a second time
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """What came out of one epoch; all but the seconds is reproducible bit for bit.
+
+    `correct` of `total` test images are classified correctly; losses are mean negative log-likelihoods, summed in
+    float64. `smallest_variance` is the smallest running variance of any BatchNorm channel, None without BatchNorm.
+    `correct_batch_statistics` counts the same weights with each batch normalised by its own statistics; it is measured
+    when `correct` is more than 50 below the best epoch so far, else None.
+    """
+
+    epoch: int
+    correct: int
+    total: int
+    test_loss: float
+    train_loss: float
+    train_seconds: float
+    eval_seconds: float
+    smallest_variance: float | None
+    correct_batch_statistics: int | None
+
+
+@dataclass(frozen=True)
+class State:
+    """All that training needs to go on after an epoch as if it had never stopped.
+
+    `network` has weights and BatchNorm buffers, `optimizer` the momentum; `history` is every epoch so far.
+    `predictions` are the digits the network sees in the test images, uint8 (total,).
+    """
+
+    network: dict[str, Tensor]
+    optimizer: dict[str, Any]
+    history: tuple[Epoch, ...]
+    predictions: Tensor
+
+
+class Diverged(ArithmeticError):
+    """The loss is no longer a finite number."""
+
+
+def train(
+    architecture: Architecture, seed: int, device: str, dataset: Dataset, epochs: int, start: State | None = None
+) -> Iterator[State]:
+    """Train to epoch `epochs`, from the beginning or from a state; yields the state after each epoch.
+
+    The dataset must be on `device`. The last of a state's `history` is the epoch just finished.
+
+    Raises:
+        Diverged: the loss of an epoch is not finite.
+    """
+    network = randomness.build(architecture, seed).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    clock = _seed_dropout(network, seed)
+    recipe = architecture.recipe
+    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
+    history: tuple[Epoch, ...] = ()
+    if start is not None:
+        network.load_state_dict(start.network)
+        optimizer.load_state_dict(start.optimizer)
+        history = start.history
+    steps_per_epoch = -(-len(dataset.train_labels) // recipe.batch_size)
+    for number in range(len(history) + 1, epochs + 1):
+        clock.step = (number - 1) * steps_per_epoch
+        order = randomness.order(seed, number, len(dataset.train_labels)).to(device)
+        started = _now(device)
+        train_loss = _train_epoch(network, optimizer, dataset, order.split(recipe.batch_size), clock)
+        trained = _now(device)
+        if not math.isfinite(train_loss):
+            raise Diverged(f"the training loss of epoch {number} is {train_loss}")
+        evaluation = evaluate(network, dataset.test_images, dataset.test_labels)
+        seconds = trained - started, _now(device) - trained
+        if not math.isfinite(evaluation.loss):
+            raise Diverged(f"the test loss of epoch {number} is {evaluation.loss}")
+        best = max((epoch.correct for epoch in history), default=0)
+        collapsed = evaluation.correct < best - COLLAPSE
+        epoch = Epoch(
+            epoch=number,
+            correct=evaluation.correct,
+            total=len(dataset.test_labels),
+            test_loss=evaluation.loss,
+            train_loss=train_loss,
+            train_seconds=seconds[0],
+            eval_seconds=seconds[1],
+            smallest_variance=_smallest_variance(network),
+            correct_batch_statistics=_evaluate_with_batch_statistics(network, dataset) if collapsed else None,
+        )
+        history = (*history, epoch)
+        yield State(_copied(network.state_dict()), _copied(optimizer.state_dict()), history, evaluation.predictions)
+
+
+def _train_epoch(
+    network: nn.Module, optimizer: torch.optim.Optimizer, dataset: Dataset, batches: tuple[Tensor, ...], clock: Clock
+) -> float:
+    """One pass over the training set; the mean loss over its images as they were seen."""
+    network.train()
+    losses = []
+    for indices in batches:
+        loss = step(network, optimizer, dataset.train_images[indices], dataset.train_labels[indices])
+        losses.append(loss)
+        clock.step += 1
+    sizes = torch.tensor([len(indices) for indices in batches], dtype=torch.float64)
+    return float((torch.stack(losses).cpu().double() * sizes).sum() / sizes.sum())
+
+
+def step(network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> Tensor:
+    """One step of training on a batch; its mean loss, a scalar tensor on the device."""
+    optimizer.zero_grad(set_to_none=True)
+    loss = F.nll_loss(network(images.contiguous(memory_format=torch.channels_last)), labels)
+    loss.backward()
+    optimizer.step()
+    return loss.detach()
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Images classified correctly, mean negative log-likelihood, and the digit seen in each image, uint8 (N,)."""
+
+    correct: int
+    loss: float
+    predictions: Tensor
+
+
+def evaluate(network: nn.Module, images: Tensor, labels: Tensor) -> Evaluation:
+    """Evaluate a network on images (N, 1, 28, 28) with labels (N,), leaving it in evaluation mode."""
+    network.eval()
+    predictions, loss = [], 0.0
+    with torch.no_grad():
+        for batch, wanted in zip(images.split(EVALUATION_BATCH), labels.split(EVALUATION_BATCH), strict=True):
+            scores = network(batch.contiguous(memory_format=torch.channels_last))
+            predictions.append(scores.argmax(dim=1))
+            loss -= float(scores.gather(1, wanted.unsqueeze(1)).cpu().double().sum())
+    seen = torch.cat(predictions)
+    return Evaluation(int((seen == labels).sum()), loss / len(labels), seen.to("cpu", torch.uint8))
+
+
+def _evaluate_with_batch_statistics(network: nn.Module, dataset: Dataset) -> int:
+    """Correct test images with BatchNorm using each batch's statistics; the network's own are left as they were."""
+    before = _copied(network.state_dict())
+    normalisations = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
+    network.eval()
+    predictions = []
+    for module in normalisations:
+        module.train()
+    with torch.no_grad():
+        for batch in dataset.test_images.split(EVALUATION_BATCH):
+            predictions.append(network(batch.contiguous(memory_format=torch.channels_last)).argmax(dim=1))
+    network.load_state_dict(before)
+    return int((torch.cat(predictions) == dataset.test_labels).sum())
+
+
+def _smallest_variance(network: nn.Module) -> float | None:
+    variances = [
+        float(module.running_var.min())
+        for module in network.modules()
+        if isinstance(module, nn.BatchNorm2d) and module.running_var is not None
+    ]
+    return min(variances, default=None)
+
+
+@dataclass
+class Clock:
+    """The number of steps taken since the run began, over all its epochs."""
+
+    step: int = 0
+
+
+class SeededDropout(nn.Module):
+    """Dropout whose mask is a function of (seed, step, layer), for values (N, C, H, W) or for whole channels."""
+
+    def __init__(self, probability: float, whole_channels: bool, seed: int, layer: int, clock: Clock) -> None:
+        super().__init__()
+        self.probability = probability
+        self.whole_channels = whole_channels
+        self.seed = seed
+        self.layer = layer
+        self.clock = clock
+
+    def forward(self, values: Tensor) -> Tensor:
+        """The values times the mask of this step while training, else the values."""
+        if not self.training or self.probability == 0:
+            return values
+        shape = tuple(values.shape)
+        if self.whole_channels:
+            shape = (*shape[:2], *(1 for _ in shape[2:]))
+        mask = torch.from_numpy(
+            randomness.dropout_mask(self.seed, self.clock.step, self.layer, shape, self.probability)
+        )
+        if values.dim() == 4:
+            mask = mask.contiguous(memory_format=torch.channels_last)
+        return values * mask.to(values.device)
+
+
+def _seed_dropout(network: nn.Module, seed: int) -> Clock:
+    """Replace each Dropout and Dropout2d, numbered in the order they were registered, by one with a seed."""
+    clock = Clock()
+    layer = 0
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, nn.Dropout | nn.Dropout2d):
+                seeded = SeededDropout(child.p, isinstance(child, nn.Dropout2d), seed, layer, clock)
+                setattr(parent, name, seeded)
+                layer += 1
+    return clock
+
+
+def _copied(state: Any) -> Any:
+    """A state dictionary on the CPU that further training does not change."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: _copied(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [_copied(value) for value in state]
+    return state
+
+
+def _now(device: str) -> float:
+    """Seconds of a monotonic clock once the device has done all that was asked of it."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    elif device == "mps":
+        torch.mps.synchronize()
+    return time.perf_counter()

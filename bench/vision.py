@@ -1,0 +1,34 @@
+"""Importing torchvision beside any build of torch.
+
+The wheel of torchvision on the package index is built for CUDA. Beside a CPU build of torch its compiled part cannot be
+loaded, and the import then fails where torchvision describes two operators of that part to torch: "operator
+torchvision::nms does not exist". Declaring their schemas first is all that the import needs. The operators themselves
+stay missing; nothing here uses them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from types import ModuleType
+
+import torch
+
+_SCHEMAS = (
+    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
+)
+_declared: list[torch.library.Library] = []  # torch forgets a schema when its library object is collected
+
+
+def import_torchvision() -> ModuleType:
+    """The module torchvision, whether or not its compiled operators match this build of torch."""
+    try:
+        return importlib.import_module("torchvision")
+    except RuntimeError as error:
+        if "torchvision::nms" not in str(error):
+            raise
+    library = torch.library.Library("torchvision", "DEF")
+    for schema in _SCHEMAS:
+        library.define(schema)
+    _declared.append(library)
+    return importlib.import_module("torchvision")

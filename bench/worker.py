@@ -1,0 +1,116 @@
+"""The process that trains one run: `python -m bench.worker`, a task on its standard input, messages on its output.
+
+A message is a line of JSON with a `kind`: an `epoch` for every finished one, then `done`, or `failed` with a status and
+a reason. Whatever a network prints goes to standard error. The process ends itself, and what it may have started, when
+its standard input is closed, because then nobody is left to listen.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+import signal
+import sys
+import threading
+import traceback
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from bench.errors import UnusableInput, one_line
+from bench.plan import Run
+from bench.specification import Architecture
+
+Fingerprint = tuple[int, int, float, float]
+"""Correct and total images, test and train loss: what training an epoch again must give, bit for bit."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A run to train and where its files are.
+
+    `recorded` has the reproducible part of each epoch that is recorded already, from the first: `fingerprint` of it.
+    `subset` keeps only the first training and test images.
+    """
+
+    architecture: Architecture
+    run: Run
+    data: Path
+    checkpoints: Path
+    recorded: tuple[Fingerprint, ...] = ()
+    subset: tuple[int, int] | None = None
+
+
+def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
+    """Train a task's run to its last epoch and send every epoch that is not recorded yet.
+
+    Raises:
+        UnusableInput: the data cannot be used, or an epoch comes out otherwise than it is recorded.
+        bench.training.Diverged: the loss is no longer finite.
+    """
+    from bench import checkpoint, data, environment, training
+
+    run = task.run
+    environment.configure(run.device)
+    here = environment.describe(run.device)
+    if here.digest != run.environment:
+        raise UnusableInput(f"the worker's environment is {here.digest}, not the plan's {run.environment}")
+    dataset = data.load(task.data)
+    if task.subset is not None:
+        dataset = dataset.head(*task.subset)
+    start = next(checkpoint.load(task.checkpoints, run), None)
+
+    def emit(epoch: training.Epoch) -> None:
+        if epoch.epoch > len(task.recorded):
+            send({"kind": "epoch", "epoch": asdict(epoch)})
+        elif (trained := (epoch.correct, epoch.total, epoch.test_loss, epoch.train_loss)) != task.recorded[
+            epoch.epoch - 1
+        ]:
+            difference = (
+                f"epoch {epoch.epoch} is recorded as {task.recorded[epoch.epoch - 1]}, but training gives {trained}"
+            )
+            raise UnusableInput(f"{difference}: mend the record, or use another --runs file")
+
+    for epoch in start.history[: run.epochs] if start is not None else ():
+        emit(epoch)
+    for state in training.train(task.architecture, run.seed, run.device, dataset.to(run.device), run.epochs, start):
+        checkpoint.save(task.checkpoints, run, state)
+        emit(state.history[-1])
+    checkpoint.discard_previous(task.checkpoints, run)
+
+
+def main() -> None:
+    """Read the task, perform it, and say how it ended."""
+    messages = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+
+    def send(message: dict[str, Any]) -> None:
+        messages.write(json.dumps(message, allow_nan=False) + "\n")
+        messages.flush()
+
+    task: Task = pickle.load(sys.stdin.buffer)
+    threading.Thread(target=_end_with_standard_input, daemon=True).start()
+    try:
+        perform(task, send)
+    except Exception as error:  # whatever a network does closes its own run, with the reason, and no other
+        traceback.print_exc()
+        is_divergence = type(error).__name__ == "Diverged"
+        reason = one_line(error) if isinstance(error, UnusableInput) or is_divergence else _named(error)
+        send({"kind": "failed", "status": "diverged" if is_divergence else "error", "reason": reason})
+    else:
+        send({"kind": "done"})
+
+
+def _named(error: Exception) -> str:
+    return f"{type(error).__name__}: {one_line(error)}"
+
+
+def _end_with_standard_input() -> None:
+    sys.stdin.buffer.read()
+    os.killpg(os.getpgrp(), signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""Targets in integers, and a digest that changes with the network and its recipe and with nothing else."""
+
+from __future__ import annotations
+
+import dataclasses
+import importlib
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.specification import Architecture, Recipe, Target
+from models import ARCHITECTURES
+
+NETWORK = '''"""A network."""
+
+import torch.nn.functional as F
+from torch import nn
+
+
+class Net(nn.Module):
+    """Its docstring."""
+
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(1, 10, 3)
+        self.dropout = nn.Dropout(0.1)
+
+    def forward(self, x):
+        """What forward does."""
+        x = self.dropout(F.relu(self.conv(x)))
+        return F.log_softmax(x.amax((2, 3)), dim=1)
+'''
+RECIPE = Recipe(learning_rate=0.01, batch_size=128, epochs=19)
+
+DigestOf = Callable[..., str]
+
+
+@pytest.fixture
+def digest_of(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> DigestOf:
+    """The digest of a network file with the given source; the file is never imported."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+
+    def digest(source: str = NETWORK, recipe: Recipe = RECIPE, class_name: str = "Net") -> str:
+        (tmp_path / "network_of_a_test.py").write_text(source, encoding="utf-8")
+        importlib.invalidate_caches()
+        document = ARCHITECTURES["unpadded"].document
+        return Architecture("network", f"network_of_a_test:{class_name}", recipe, document).digest
+
+    return digest
+
+
+def changed(old: str, new: str) -> str:
+    assert NETWORK.count(old) == 1, old
+    return NETWORK.replace(old, new)
+
+
+@pytest.mark.parametrize(
+    ("correct", "total", "reached"),
+    [
+        (9940, 10_000, True),
+        (9939, 10_000, False),
+        (9941, 10_000, True),
+        (10_000, 10_000, True),
+        (0, 10_000, False),
+        (497, 500, True),
+        (496, 500, False),
+    ],
+)
+def test_target_is_reached_at_exactly_its_accuracy(correct: int, total: int, reached: bool) -> None:
+    assert Target().reached(correct, total) is reached
+
+
+def test_every_network_has_the_target_of_the_documents() -> None:
+    assert {architecture.target for architecture in ARCHITECTURES.values()} == {Target(9940, 10_000)}
+
+
+def test_digest_is_eight_hex_digits_and_differs_between_networks() -> None:
+    digests = [architecture.digest for architecture in ARCHITECTURES.values()]
+    assert all(re.fullmatch("[0-9a-f]{8}", digest) for digest in digests)
+    assert len(set(digests)) == len(ARCHITECTURES)
+
+
+def test_digest_is_the_same_on_every_version_of_python(digest_of: DigestOf) -> None:
+    assert digest_of() == "e184eea3"
+
+
+def test_digest_is_the_same_for_the_same_thing_twice(digest_of: DigestOf) -> None:
+    assert digest_of() == digest_of()
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(changed('"""A network."""\n', ""), id="no docstring of the module"),
+        pytest.param(changed('"""Its docstring."""', '"""Another docstring."""'), id="docstring of the class"),
+        pytest.param(changed('        """What forward does."""\n', ""), id="no docstring of a method"),
+        pytest.param(changed("0.1)", "0.1)  # of each cell"), id="comment"),
+        pytest.param(
+            changed("nn.Conv2d(1, 10, 3)", "nn.Conv2d(\n            1,\n            10,\n            3,\n        )"),
+            id="layout",
+        ),
+        pytest.param(NETWORK.replace("\n\n", "\n\n\n\n"), id="blank lines"),
+        pytest.param(changed("0.1", "0.10"), id="spelling of a number"),
+    ],
+)
+def test_digest_ignores_what_is_not_code(digest_of: DigestOf, source: str) -> None:
+    assert source != NETWORK
+    assert digest_of(source) == digest_of(NETWORK)
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        pytest.param(changed("0.1", "0.2"), id="probability"),
+        pytest.param(changed("F.relu", "F.gelu"), id="function"),
+        pytest.param(changed("nn.Dropout(", "nn.Dropout2d("), id="module"),
+        pytest.param(changed("self.dropout(F.relu(self.conv(x)))", "F.relu(self.dropout(self.conv(x)))"), id="order"),
+        pytest.param(changed("10, 3)", "10, 3, bias=False)"), id="argument"),
+        pytest.param(changed("dim=1", "dim=0"), id="value of an argument"),
+        pytest.param(changed("1, 10, 3", "1, 10, 5"), id="kernel"),
+    ],
+)
+def test_digest_changes_with_the_code(digest_of: DigestOf, source: str) -> None:
+    assert digest_of(source) != digest_of(NETWORK)
+
+
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        dataclasses.replace(RECIPE, learning_rate=0.02),
+        dataclasses.replace(RECIPE, batch_size=64),
+        dataclasses.replace(RECIPE, epochs=20),
+        dataclasses.replace(RECIPE, momentum=0.8),
+    ],
+    ids=["learning rate", "batch size", "epochs", "momentum"],
+)
+def test_digest_changes_with_the_recipe(digest_of: DigestOf, recipe: Recipe) -> None:
+    assert digest_of(recipe=recipe) != digest_of(recipe=RECIPE)
+
+
+def test_digest_changes_with_the_class(digest_of: DigestOf) -> None:
+    assert digest_of(class_name="Net") != digest_of(class_name="OtherNet")
+
+
+def test_digest_does_not_depend_on_what_is_claimed() -> None:
+    architecture = ARCHITECTURES["gap_head"]
+    document = dataclasses.replace(architecture.document, claims=(), remarks=())
+    assert dataclasses.replace(architecture, document=document).digest == architecture.digest
+
+
+def test_digest_neither_needs_nor_depends_on_torch() -> None:
+    code = (
+        "import sys; from models import ARCHITECTURES; "
+        "print(*(a.digest for a in ARCHITECTURES.values())); sys.exit('torch' in sys.modules)"
+    )
+    root = Path(__file__).parent.parent
+    without = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
+    assert without.returncode == 0, without.stderr
+
+    for architecture in ARCHITECTURES.values():
+        architecture.build()
+    assert "torch" in sys.modules
+    fresh = [dataclasses.replace(architecture).digest for architecture in ARCHITECTURES.values()]
+    assert without.stdout.split() == fresh
