@@ -46,6 +46,9 @@ class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise UnusableInput(f"{message}; see `{self.prog} --help`")
 
+    def print_help(self, file: object = None) -> None:
+        _print(self.format_help().splitlines())
+
 
 def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
@@ -67,6 +70,16 @@ def _parser() -> argparse.ArgumentParser:
         training = command(name, function, text)
         _add_selection(training)
         _add_files(training, "runs", "report", "data")
+    verifying = command("verify", _verify, "train recorded runs again and compare them with the record, bit for bit")
+    _add_selection(verifying)
+    _add_files(verifying, "runs", "report", "data")
+    verifying.set_defaults(seeds=None, devices=None)
+    comparing = command("compare", _compare, "did convergence change between two records?")
+    for name in ("old", "new"):
+        comparing.add_argument(name, type=Path, metavar=f"{name.upper()}.csv")
+    _add_files(
+        command("check", _check, "the gate for CI: structure, parameters, and whether the record is sound"), "runs"
+    )
     _add_files(command("report", _report, "write the report from the record alone"), "runs", "report")
     command("list", _list, "the networks: document, parameters, recipe, what is claimed")
     command("show", _show, "a network's layers beside the documented ones").add_argument("name", metavar="NAME")
@@ -115,6 +128,8 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         if int(text) == 0:
             raise UnusableInput(f"--seeds {text}: at least one seed is needed")
         return tuple(range(1, int(text) + 1))
+    if re.fullmatch(r"[0-9]+", text):
+        raise UnusableInput(f"--seeds {text}: 1 to N is too many; for one seed alone give {text}-{text}")
     seeds: list[int] = []
     for part in text.split(","):
         ends = re.fullmatch(r"([0-9]{1,20})(?:-([0-9]{1,20}))?", part)
@@ -127,31 +142,47 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     return tuple(dict.fromkeys(seeds))
 
 
-def _selection(arguments: argparse.Namespace) -> Selection:
+def _names(text: str | None) -> tuple[str, ...]:
+    """The networks meant by `--models`; all of them by none."""
     from models import ARCHITECTURES
 
-    names = arguments.models.split(",") if arguments.models is not None else list(ARCHITECTURES)
+    names = text.split(",") if text is not None else list(ARCHITECTURES)
     for name in names:
         if name not in ARCHITECTURES:
             raise UnusableInput(f"--models {name}: no such network; there are {', '.join(ARCHITECTURES)}")
-    seeds = parse_seeds(arguments.seeds)
+    return tuple(dict.fromkeys(names))
 
-    from bench import environment, scheduling
-    from bench.job import Selection
+
+def _devices(text: str) -> tuple[str, ...]:
+    """The devices meant by `--devices`."""
     from bench.rows import DEVICES
 
-    devices: list[str] = []
-    for device in arguments.devices.split(","):
-        if device != "auto" and device not in DEVICES:
+    wanted = text.split(",")
+    for device in wanted:
+        if device not in ("auto", *DEVICES):
             raise UnusableInput(f"--devices {device}: no such device; choose from auto, {', '.join(DEVICES)}")
-        devices += environment.available_devices() if device == "auto" else [device]
-    return Selection(
-        tuple(ARCHITECTURES[name] for name in dict.fromkeys(names)),
-        tuple(dict.fromkeys(devices)),
-        seeds,
-        arguments.epochs,
-        arguments.jobs or scheduling.physical_cores(),
-    )
+
+    from bench import environment
+
+    found = [every for one in wanted for every in (environment.available_devices() if one == "auto" else (one,))]
+    return tuple(dict.fromkeys(found))
+
+
+def _jobs(arguments: argparse.Namespace) -> int:
+    from bench import scheduling
+
+    return arguments.jobs or scheduling.physical_cores()
+
+
+def _selection(arguments: argparse.Namespace) -> Selection:
+    from models import ARCHITECTURES
+
+    names, seeds, devices = _names(arguments.models), parse_seeds(arguments.seeds), _devices(arguments.devices)
+
+    from bench.job import Selection
+
+    chosen = tuple(ARCHITECTURES[name] for name in names)
+    return Selection(chosen, devices, seeds, arguments.epochs, _jobs(arguments))
 
 
 def _places(arguments: argparse.Namespace) -> Places:
@@ -208,6 +239,45 @@ def _report(arguments: argparse.Namespace) -> int:
     return DONE
 
 
+def _verify(arguments: argparse.Namespace) -> int:
+    from models import ARCHITECTURES
+
+    names = None if arguments.models is None else _names(arguments.models)
+    seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
+    devices = None if arguments.devices is None else _devices(arguments.devices)
+
+    from bench import verify
+
+    request = verify.Request(names, devices, seeds, arguments.epochs, _jobs(arguments))
+    found = verify.verify(request, ARCHITECTURES, _places(arguments))
+    _print(verify.format_verification(found))
+    if found.interrupted_by is not None:
+        return 128 + found.interrupted_by
+    return DONE if found.is_identical else FAILED
+
+
+def _compare(arguments: argparse.Namespace) -> int:
+    from bench import compare, record
+    from models import ARCHITECTURES
+
+    for path in (arguments.old, arguments.new):
+        if not path.exists():
+            raise UnusableInput(f"{path}: no such file; name two records, the older one first")
+    old, new = (record.read(path, ARCHITECTURES) for path in (arguments.old, arguments.new))
+    found = compare.compare(old, new, ARCHITECTURES)
+    _print(compare.format_comparison(found))
+    return FAILED if found.found else DONE
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from bench import regression
+    from models import ARCHITECTURES
+
+    findings = regression.check(ARCHITECTURES, arguments.runs)
+    _print(regression.format_findings(findings))
+    return FAILED if any(not finding.passed for finding in findings) else DONE
+
+
 def _list(arguments: argparse.Namespace) -> int:
     from bench import show, structure_facts
     from models import ARCHITECTURES
@@ -230,8 +300,8 @@ def _show(arguments: argparse.Namespace) -> int:
 def _print(lines: Iterable[str]) -> None:
     """Results, on standard output. Whoever closed it does not want them, which is no reason to fail."""
     try:
-        for line in lines:
-            print(line)
-        sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(*lines, sep="\n", flush=sys.stdout is not None)
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered still has to go somewhere
+        if not isinstance(error, BrokenPipeError):
+            raise UnusableInput(f"standard output: cannot be written ({error.strerror}): free or mend it") from error

@@ -6,6 +6,7 @@ The images are normalised as the documents' notebooks do it: pixels from 0 to 1,
 from __future__ import annotations
 
 import contextlib
+import http.client
 import os
 import sys
 import tempfile
@@ -22,6 +23,9 @@ from bench.vision import import_torchvision
 
 MEAN = 0.1307
 STANDARD_DEVIATION = 0.3081
+
+# What torchvision raises, and what it lets through when a connection breaks in the middle.
+_DOWNLOAD_ERRORS = (RuntimeError, ValueError, ConnectionError, TimeoutError, http.client.HTTPException)
 
 
 @dataclass(frozen=True)
@@ -126,7 +130,7 @@ def _download(root: Path, names: list[str]) -> None:
             for path in new_folders:
                 with contextlib.suppress(OSError):
                     path.rmdir()
-            if isinstance(error, RuntimeError | ValueError):
+            if isinstance(error, _DOWNLOAD_ERRORS):
                 advice = "copy the four files of MNIST there, or name a folder that has them with --data"
                 message = f"{folder}: {', '.join(names)} missing and not to be downloaded ({one_line(error)}): {advice}"
                 raise UnusableInput(message) from error

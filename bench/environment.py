@@ -129,11 +129,11 @@ def _processor() -> str:
     """The processor's model, with family and stepping where the model's name alone may stand for several."""
     if platform.system() == "Darwin":
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
-        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+        return str(subprocess.run(command, capture_output=True, text=True, check=True).stdout).strip()
     try:
         text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
     except OSError:
         return platform.processor() or "unknown"
-    first = dict(re.findall(r"^([^\t:\n]+?)\s*: (.*)$", text.split("\n\n")[0], flags=re.MULTILINE))
+    first: dict[str, str] = dict(re.findall(r"^([^\t:\n]+?)\s*: (.*)$", text.split("\n\n")[0], flags=re.MULTILINE))
     numbers = "/".join(first[name] for name in ("cpu family", "model", "stepping") if name in first)
     return first.get("model name", platform.machine()) + (f" ({numbers})" if numbers else "")

@@ -25,9 +25,15 @@ def replace(path: Path, content: bytes, previous: Path | None = None) -> None:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
-        if previous is not None and path.exists():
-            os.replace(path, previous)
-        os.replace(temporary, path)
+        kept = previous if path.exists() else None
+        if kept is not None:
+            os.replace(path, kept)
+        try:
+            os.replace(temporary, path)
+        except BaseException:
+            if kept is not None:
+                os.replace(kept, path)
+            raise
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise

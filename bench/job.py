@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 from bench import data, environment, files, plan, record, scheduling, structure_facts
 from bench.environment import Environment
@@ -25,7 +21,7 @@ from bench.training import Epoch
 from bench.worker import Fingerprint, Task
 
 _log = logging.getLogger(__name__)
-IMAGES_PER_EPOCH = 3 * 60_000 + 10_000  # a training image costs about three forward passes: one, and two backward
+
 LONG_JOB = 600.0  # seconds from which it is worth saying how to try the job small
 
 
@@ -71,9 +67,7 @@ def make_plan(selection: Selection, here: Mapping[str, Environment], recorded: r
     """A selection's plan on this machine, given what is recorded."""
     digests = {device: found.digest for device, found in here.items()}
     runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs)
-    structures = structure_facts.load()
-    work = {one.name: structures[one.name].multiply_accumulates * IMAGES_PER_EPOCH for one in selection.architectures}
-    return plan.make(runs, recorded.epochs, work)
+    return plan.make(runs, recorded.epochs, plan.epoch_work(structure_facts.load()))
 
 
 def run(selection: Selection, places: Places, subset: tuple[int, int] | None = None) -> Outcome:
@@ -100,7 +94,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         _announce(missing, selection)
         tasks = _tasks(missing, selection, places, recorded, subset)
         machines = {found.digest: found.machine for found in here.values()}
-        return _train(tasks, missing, {"cpu": selection.jobs, "cuda": 1, "mps": 1}, writer, machines)
+        return _train(tasks, missing, scheduling.slots(selection.jobs), writer, machines)
 
 
 def warn(recorded: record.Record) -> None:
@@ -121,7 +115,7 @@ def _train(
     failed: list[Ended] = []
     done = {one.run.key: one.recorded for one in missing}
     stop = scheduling.Stop()
-    with _signals(stop) as received, Progress(missing) as progress:
+    with scheduling.stopped_by_signals(stop) as received, Progress(missing) as progress:
         for event in scheduling.execute(tasks, slots, stop):
             run = event.run
             if isinstance(event, Started):
@@ -136,26 +130,6 @@ def _train(
                     failed.append(event)
                 progress.ended(run, event.status, event.reason)
     return Outcome(len(tasks), tuple(failed), received[0] if received else None)
-
-
-@contextmanager
-def _signals(stop: scheduling.Stop) -> Iterator[list[int]]:
-    """While this lasts, SIGINT and SIGTERM request a stop, once; the second ends the process. Yields those received."""
-    received: list[int] = []
-
-    def handle(number: int, frame: FrameType | None) -> None:
-        if received:
-            # The workers end themselves when their standard input closes with this process.
-            os._exit(128 + number)
-        received.append(number)
-        stop.request(f"by {signal.Signals(number).name}")
-
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
-        yield received
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def _tasks(

@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from bench.rows import RUN_KEY
 from bench.specification import Architecture
+from bench.structure_facts import Structure
 
 # A first estimate for a machine with no record: what one core of a 2.6 GHz server processor with AVX-512 did, in
 # multiply-accumulates of training a second; a GPU is launch-bound, so its figure is one of steps.
@@ -66,31 +67,47 @@ def expand(
     ]
 
 
-def make(runs: Iterable[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> list[Planned]:
-    """The plan, in the order of `runs`.
-
-    `recorded_epochs` has the finished epochs of the record, `work` the multiply-accumulates of one epoch of training
-    of each network. An epoch's time is the median of those recorded for the same network, device and environment; where
-    there are none it follows from the work.
-    """
+def make(runs: Sequence[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> list[Planned]:
+    """The plan, in the order of `runs`, given the finished epochs of the record; `work` as for `epoch_seconds`."""
     counts = recorded_epochs.groupby(list(RUN_KEY), sort=False)["epoch"].max().to_dict()
+    seconds = epoch_seconds(runs, recorded_epochs, work)
+    plan = []
+    for run in runs:
+        recorded = min(int(counts.get(run.key, 0)), run.epochs)
+        plan.append(Planned(run, recorded, seconds[run] * (run.epochs - recorded)))
+    return plan
+
+
+def epoch_seconds(runs: Iterable[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> dict[Run, float]:
+    """The seconds that one epoch of each run may take.
+
+    That is the median of the epochs recorded for the same network, device and environment. Where there are none it
+    follows from `work`, the multiply-accumulates of an epoch of each network, and from how long the others took.
+    """
     timed = recorded_epochs.assign(seconds=recorded_epochs["train_seconds"] + recorded_epochs["eval_seconds"])
     medians: dict[tuple[str, str, str], float] = (
         timed.groupby(["model", "device", "environment"], sort=False)["seconds"].median().to_dict()
     )
     relative = [
         seconds / (work[model] / MULTIPLY_ACCUMULATES_PER_SECOND[device])
-        for (model, device, environment), seconds in medians.items()
+        for (model, device, _), seconds in medians.items()
         if model in work
     ]
     correction = median(relative) if relative else 1.0
-    plan = []
-    for run in runs:
-        recorded = int(counts.get(run.key, 0))
-        guess = correction * work[run.model] / MULTIPLY_ACCUMULATES_PER_SECOND[run.device]
-        seconds = float(medians.get((run.model, run.device, run.environment), guess))
-        plan.append(Planned(run, min(recorded, run.epochs), seconds * max(0, run.epochs - recorded)))
-    return plan
+    return {
+        run: float(
+            medians.get(
+                (run.model, run.device, run.environment),
+                correction * work[run.model] / MULTIPLY_ACCUMULATES_PER_SECOND[run.device],
+            )
+        )
+        for run in runs
+    }
+
+
+def epoch_work(structures: Mapping[str, Structure]) -> dict[str, int]:
+    """The multiply-accumulates of an epoch of each network: training costs three forward passes."""
+    return {name: one.multiply_accumulates * (3 * 60_000 + 10_000) for name, one in structures.items()}
 
 
 def longest_first(plan: Iterable[Planned]) -> list[Planned]:
@@ -120,7 +137,8 @@ def format_plan(plan: Sequence[Planned], jobs: int) -> list[str]:
         )
         for one in plan
     ]
-    table = tabulate(rows, headers=("network", "device", "environment", "seed", "epochs recorded", "time left"))
+    headers = ("network", "device", "environment", "seed", "epochs recorded", "time left")
+    table = tabulate(rows, headers=headers, disable_numparse=[2])  # 0e123456 is a digest and not zero
     missing = longest_first(plan)
     epochs = sum(one.run.epochs - one.recorded for one in missing)
     if not missing:

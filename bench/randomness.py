@@ -2,8 +2,8 @@
 
 The generator is Philox4x64 with 10 rounds (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
 3", SC 2011), whose raw words are specified for good. The key is (seed, purpose); the counter's second and third words
-are step and layer, and the first counts the blocks of four words within one draw. Nothing depends on what was drawn
-before, and numpy's distributions, whose streams may change between versions, are not used.
+are step and layer, and the first counts the blocks of four words within one draw, from 1. Nothing depends on what was
+drawn before, and numpy's distributions, whose streams may change between versions, are not used.
 """
 
 from __future__ import annotations

@@ -131,7 +131,7 @@ def _decode(content: bytes, problems: list[Problem]) -> str:
 
 def _parse(text: str, models: Collection[str] | None, problems: list[Problem]) -> pandas.DataFrame:
     lines = csv.reader(io.StringIO(text, newline=""))
-    header = next(lines, None)
+    header = _header_fields(lines)
     if header is None:
         return _frame([], [])
     missing = [column for column in REQUIRED if column not in header]
@@ -158,6 +158,14 @@ def _parse(text: str, models: Collection[str] | None, problems: list[Problem]) -
             rows, starts = [], []
     frames.append(_frame(rows, starts))
     return pandas.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+
+
+def _header_fields(lines: Iterator[list[str]]) -> list[str] | None:
+    """The first line of a CSV reader, None if there is none; a file of another kind may have no fields at all."""
+    try:
+        return next(lines, None)
+    except csv.Error:
+        return []
 
 
 def _numbered(lines: Iterator[list[str]]) -> Iterator[tuple[int, list[str]]]:
@@ -257,8 +265,8 @@ class Writer:
             raise UnusableInput(f"{self.path}: cannot be written ({cause(error)}): {advice}") from error
 
     def _append_to(self, descriptor: int, row: Row | None) -> None:
+        header = self._header(descriptor)
         size = self._set_torn_tail_aside(descriptor)
-        header = self._header(descriptor, size)
         lines = ("" if header else format_line(COLUMNS)) + (format_row(row, header or COLUMNS) if row else "")
         if not lines:
             return
@@ -269,12 +277,13 @@ class Writer:
             os.ftruncate(descriptor, size)
             raise
 
-    def _header(self, descriptor: int, size: int) -> list[str] | None:
-        if size == 0:
+    def _header(self, descriptor: int) -> list[str] | None:
+        """The columns of the record, None if it has none yet, being empty or torn within its first line."""
+        first_line, newline, _ = os.pread(descriptor, 65_536, 0).decode("utf-8", errors="replace").partition("\n")
+        if not newline and format_line(COLUMNS).startswith(first_line):
             return None
-        first_line = os.pread(descriptor, 65_536, 0).split(b"\n")[0].decode("utf-8", errors="replace")
-        header = next(csv.reader([first_line]), [])
-        if tuple(header[: len(REQUIRED)]) != REQUIRED:
+        header = _header_fields(csv.reader([first_line])) or []
+        if not newline or tuple(header[: len(REQUIRED)]) != REQUIRED:
             advice = "mend its first line, or name another file with --runs"
             raise UnusableInput(f"{self.path}:1: not the header of a record, so nothing is appended: {advice}")
         return header

@@ -122,7 +122,7 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return repr(value)  # the shortest text that reads back as the same float
+        return repr(float(value))  # the shortest text that reads back as the same float; numpy's own repr is longer
     return one_line(value) if isinstance(value, str) and value else str(value)
 
 
@@ -141,6 +141,8 @@ def _one_of(text: Mapping[str, str], column: str, allowed: Sequence[str]) -> str
 def _integer(text: Mapping[str, str], column: str) -> int:
     if not _DIGITS.fullmatch(text[column]):
         raise Malformed(f"{column} is {_quoted(text[column])}, not a whole number from 0")
+    if int(text[column]) >= (2**64 if column == "seed" else 2**63):
+        raise Malformed(f"{column} is {_quoted(text[column])}, which is too large")
     return int(text[column])
 
 

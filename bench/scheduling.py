@@ -17,14 +17,16 @@ import threading
 import time
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 from bench.environment import worker_variables
 from bench.errors import one_line
 from bench.plan import Run
-from bench.rows import Status
+from bench.rows import DEVICES, Status
 from bench.training import Epoch
 from bench.worker import Task
 
@@ -74,6 +76,26 @@ class Stop:
         """End all runs as interrupted, for this reason."""
         self.reason = reason
         self.events.put(None)
+
+
+@contextmanager
+def stopped_by_signals(stop: Stop) -> Iterator[list[int]]:
+    """While this lasts, a first SIGINT or SIGTERM requests a stop, a second ends the process; yields those received."""
+    received: list[int] = []
+
+    def handle(number: int, frame: FrameType | None) -> None:
+        if received:
+            # The workers end themselves when their standard input closes with this process.
+            os._exit(128 + number)
+        received.append(number)
+        stop.request(f"by {signal.Signals(number).name}")
+
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def execute(
@@ -214,6 +236,11 @@ class _Worker:
         for thread in (self._reader, self._drain):
             thread.join(timeout=5)
         self.events.put((self, None))
+
+
+def slots(jobs: int) -> dict[str, int]:
+    """How many runs go on at a time on each kind of device: `jobs` on the CPU, one elsewhere."""
+    return {device: jobs if device == "cpu" else 1 for device in DEVICES}
 
 
 def physical_cores() -> int:

@@ -81,7 +81,7 @@ def train(
     history: tuple[Epoch, ...] = ()
     if start is not None:
         network.load_state_dict(start.network)
-        optimizer.load_state_dict(start.optimizer)
+        optimizer.load_state_dict(_copied(start.optimizer))  # it would go on to change what it is given
         history = start.history
     steps_per_epoch = -(-len(dataset.train_labels) // recipe.batch_size)
     for number in range(len(history) + 1, epochs + 1):

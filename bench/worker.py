@@ -108,7 +108,8 @@ def _named(error: Exception) -> str:
 
 
 def _end_with_standard_input() -> None:
-    sys.stdin.buffer.read()
+    while os.read(0, 4096):  # not sys.stdin: Python aborts if a thread holds its lock when the process wants to exit
+        pass
     os.killpg(os.getpgrp(), signal.SIGKILL)
 
 

@@ -178,7 +178,7 @@ def _end(seen: Observation, budget: int) -> int:
 def _restricted_mean(curve: SurvivalCurve, budget: int) -> tuple[float | None, float | None]:
     """Area under the curve up to `budget` and its standard error; None where undetermined."""
     surviving = np.array(curve.surviving)
-    if curve.end < budget and (surviving[-1] > 0 or curve.at_risk[0] == 0):
+    if curve.end < budget and surviving[-1] > 0:
         return None, None
     areas = surviving * np.diff([*curve.epochs, budget])
     area_from = np.cumsum(areas[::-1])[::-1]

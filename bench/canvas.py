@@ -1,0 +1,109 @@
+"""What every figure stands on: ground, letters, axes in a grid or in rows, and SVG without anything that changes."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import matplotlib.style
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_svg import FigureCanvasSVG
+from matplotlib.figure import Figure
+
+INK, GROUND = "#222222", "#fcfcfa"
+
+_STYLE = {
+    "svg.hashsalt": "bench",
+    "svg.fonttype": "path",
+    "font.size": 9,
+    "axes.titlesize": 10,
+    "axes.titlelocation": "left",
+    "axes.titley": 1.0,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e3e3df",
+    "grid.linewidth": 0.6,
+    "figure.facecolor": GROUND,
+    "savefig.facecolor": GROUND,
+    "axes.facecolor": GROUND,
+    "text.color": INK,
+    "axes.labelcolor": INK,
+    "axes.edgecolor": "#888888",
+    "xtick.color": "#555555",
+    "ytick.color": "#555555",
+    "text.parse_math": False,
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """What a figure is made and drawn under."""
+    # "default" first: what a user's own matplotlibrc says must not change a byte.
+    with matplotlib.style.context(["default", _STYLE]):
+        yield
+
+
+def svg(figure: Figure) -> bytes:
+    """A figure as a file."""
+    buffer = io.BytesIO()
+    canvas = FigureCanvasSVG(figure)
+    canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
+    return buffer.getvalue()
+
+
+def panels(count: int) -> tuple[Figure, list[Axes]]:
+    """A grid of three columns with at least one place left over, for the legend."""
+    rows = count // 3 + 1
+    figure = Figure(figsize=(9.6, 0.55 + 2.35 * rows))
+    height = figure.get_figheight()
+    figure.subplots_adjust(left=0.07, right=0.985, bottom=0.5 / height, top=1 - 0.3 / height, wspace=0.1, hspace=0.32)
+    places = list(figure.subplots(rows, 3, squeeze=False, sharex=True, sharey=True).flat)
+    for axes in places[count:]:
+        axes.set_axis_off()
+    return figure, places
+
+
+def label_outer(panels: Sequence[Axes], count: int, x: str, y: str) -> None:
+    """Name the axes of the first `count` panels where no panel stands below or to the left."""
+    for place, axes in enumerate(panels[:count]):
+        if place + 3 >= count:  # nothing below it
+            axes.set_xlabel(x)
+            axes.tick_params(labelbottom=True)
+        if place % 3 == 0:
+            axes.set_ylabel(y)
+
+
+def legend(panels: Sequence[Axes], keys: Sequence[Any]) -> None:
+    """Put the legend in the last place of the grid."""
+    panels[-1].legend(handles=keys, loc="center left", frameon=False, fontsize=9)
+
+
+def rows(names: Sequence[str]) -> tuple[Figure, Axes]:
+    """One axes with a named row for each thing shown, the first on top."""
+    height = 1.3 + 0.36 * max(1, len(names))
+    figure = Figure(figsize=(8.4, height))
+    figure.subplots_adjust(left=0.24, right=0.975, bottom=0.55 / height, top=1 - 0.6 / height)
+    axes = figure.add_subplot()
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(max(1, len(names)) - 0.4, -0.6)
+    axes.tick_params(axis="y", length=0, labelcolor=INK)
+    axes.grid(visible=False, axis="y")
+    return figure, axes
+
+
+def legend_above(axes: Axes, keys: Sequence[Any]) -> None:
+    """Put the legend in a line above the axes."""
+    if keys:
+        axes.legend(
+            handles=keys,
+            loc="lower left",
+            bbox_to_anchor=(-0.01, 1.0),
+            ncols=4,
+            frameon=False,
+            fontsize=8,
+            columnspacing=1.4,
+        )

@@ -1,0 +1,75 @@
+"""Values to Markdown that nothing in them can break: no name, note or number leaves its cell."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Iterable, Sequence
+
+from bench.errors import one_line
+
+NOTHING = "–"
+
+_SPECIAL = re.compile(r"[\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_])")
+_ENTITIES = str.maketrans({"|": "&#124;", "*": "&#42;", "_": "&#95;", "[": "&#91;", "]": "&#93;", "`": "&#96;"})
+
+
+def text(value: object) -> str:
+    """Plain words, for a cell or a sentence: shown as they are, on one line."""
+    escaped = one_line(str(value).replace("&", "&amp;")) if str(value) else ""
+    return _SPECIAL.sub(lambda found: "\\" + found.group(), escaped)
+
+
+def code(value: object) -> str:
+    """A name in code style, for a cell or a sentence."""
+    shown = one_line(str(value))
+    if re.fullmatch(r"[\w./:@,+= -]*[\w./:@,+=-]", shown, flags=re.ASCII):
+        return f"`{shown}`"
+    return f"<code>{html.escape(shown, quote=False).translate(_ENTITIES)}</code>"
+
+
+def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> list[str]:
+    """A table of cells that are Markdown already; `align` has l or r for each column, the last letter for the rest."""
+    rules = [":--" if letter == "l" else "--:" for letter in align.ljust(len(header), align[-1])]
+    return ["| " + " | ".join(cells) + " |" for cells in (header, rules, *rows)] + [""]
+
+
+def image(alt: str, name: str) -> list[str]:
+    """A picture that stands beside the report."""
+    return [f"![{text(alt)}]({name})", ""]
+
+
+def number(value: float | None, digits: int = 0) -> str:
+    """A number with a fixed number of decimals, or a dash where there is none; whole ones have thousands apart."""
+    if value is None:
+        return NOTHING
+    shown = f"{value:.{digits}f}" if digits else f"{value:,.0f}"
+    return shown.replace("-", "−") if shown.strip("-0.") else shown.lstrip("-")
+
+
+def signed(value: float | None, digits: int = 1) -> str:
+    """A difference, with its sign."""
+    shown = number(value, digits)
+    return "+" + shown if value is not None and value > 0 and shown.strip("0.") else shown
+
+
+def probability(value: float) -> str:
+    """A p-value."""
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def span(values: Sequence[int]) -> str:
+    """The lowest and the highest of some values."""
+    if not values:
+        return NOTHING
+    return str(values[0]) if min(values) == max(values) else f"{min(values)}–{max(values)}"
+
+
+def count(many: int, thing: str) -> str:
+    """ "1 run", "2 runs"."""
+    return f"{many:,} {thing}" + ("" if many == 1 else "s")
+
+
+def listed(words: Sequence[str]) -> str:
+    """ "a", "a and b", "a, b and c"."""
+    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

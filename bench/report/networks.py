@@ -1,0 +1,286 @@
+"""The section of one network: its claims, its accuracies by epoch, its time to target, its collapses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import median
+
+from bench.report.head import MANY_SEEDS, first_of, restricted_mean
+from bench.report.markdown import NOTHING, code, count, image, listed, number, span, table, text
+from bench.report.names import figure_of
+from bench.results import Series
+from bench.specification import Target
+from bench.statistics import TimeToTarget, collapses, first_hit, last_hit, sustained_hit
+from bench.summary import STREAK, GroupSummary, NetworkSummary, SeedResult, required
+from bench.verdicts import Verdict
+
+
+def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:
+    """Everything about one network."""
+    found = [f"## {code(network.name)}", "", *_origin(network)]
+    if not network.groups:
+        found += ["**No run of this network is recorded.**", "", *_claims(network.verdicts_without_runs)]
+    for group in network.groups:
+        found += [f"### {code(network.name)} on {text(group.label)}", ""] if len(network.groups) > 1 else []
+        found += [*_progress(group), *_claims(group.verdicts)]
+    found += image(alts[figure_of(network.name)], figure_of(network.name))
+    for group in network.groups:
+        where = f" on {text(group.label)}" if len(network.groups) > 1 else ""
+        found += [f"**Correct test images by epoch{where}.**", "", *_by_epoch(network, group)]
+        found += [f"**Time to target{where}, in epochs, three ways.**", "", *_time_to_target(network, group)]
+        found += [f"**Seed by seed{where}.**", "", *_by_seed(network, group), *_last(network, group)]
+        found += _collapses(group)
+    return found
+
+
+def _origin(network: NetworkSummary) -> list[str]:
+    document, recipe = network.architecture.document, network.architecture.recipe
+    where = dict(document.recipe_sources)
+    values = {
+        "learning_rate": f"learning rate {recipe.learning_rate:g}",
+        "momentum": f"momentum {recipe.momentum:g}",
+        "batch_size": f"batches of {recipe.batch_size}",
+        "epochs": count(recipe.epochs, "epoch"),
+    }
+    shown = [text(f"{words} ({where[name]})" if name in where else words) for name, words in values.items()]
+    measured = f"{network.structure.parameters:,} measured" if network.structure else "not measured"
+    repository = text(f"{document.repository} at {document.commit}")
+    return [
+        (
+            f"“{text(document.title)}”, {text(document.date)}, notebook in {repository}. SGD, {listed(shown)}; in "
+            f"brackets where that was read. {document.parameters:,} parameters documented, {measured}."
+        ),
+        "",
+        *(f"- {text(remark)}" for remark in document.remarks),
+        *([""] if document.remarks else []),
+    ]
+
+
+def _progress(group: GroupSummary) -> list[str]:
+    stopped = [f"seed {seed.seed} after epoch {seed.done} ({text(seed.ending)})" for seed in group.seeds if seed.ending]
+    found = []
+    if group.done < group.planned:
+        whole = f"{len(group.group.complete)} of {count(len(group.seeds), 'run')} complete"
+        found += [f"**{group.done} epochs done of {group.planned} planned; {whole}.**", ""]
+    if stopped:
+        more = f" and {len(stopped) - 20} more" if len(stopped) > 20 else ""
+        found += [f"Ended early: {'; '.join(stopped[:20])}{more}.", ""]
+    return found
+
+
+def _claims(verdicts: Sequence[Verdict]) -> list[str]:
+    if not verdicts:
+        return ["The structure of this network is not stored, so that none of its claims is judged.", ""]
+    rows = [
+        [
+            text(verdict.claim.text),
+            verdict.claim.source,
+            f"**{verdict.outcome}**" if verdict.outcome != "cannot be decided yet" else verdict.outcome,
+            text(verdict.evidence),
+        ]
+        for verdict in verdicts
+    ]
+    return table(["claim", "read in", "verdict", "evidence"], rows, "l")
+
+
+def _by_epoch(network: NetworkSummary, group: GroupSummary) -> list[str]:
+    target = network.architecture.target
+    runs = group.group.runs
+    columns = [_column(run, target) for run in runs]
+    header = [f"seed {run.seed}" for run in runs]
+    if len(runs) > MANY_SEEDS:
+        header, columns = ["lowest", "median", "highest", "seeds at the target"], _condensed(runs, target)
+    log = {logged.epoch: logged for logged in network.architecture.document.log}
+    last = max([group.group.budget, *log, *(len(run.correct) for run in runs)])
+    rows = []
+    for epoch in range(1, last + 1):
+        documented = NOTHING
+        if epoch in log:
+            documented = _shown(log[epoch].correct, log[epoch].correct >= target.correct)
+            documented = f"*{documented}*" if log[epoch].source == "notebook" else documented
+        rows.append([str(epoch), documented, *(cells[epoch - 1] if epoch <= len(cells) else "" for cells in columns)])
+    totals = sorted({run.total for run in runs if run.total})
+    legend = f"Of {' or '.join(f'{total:,}' for total in totals) or 'none'}. **Bold**: at or above the target. "
+    if any(logged.source == "notebook" for logged in log.values()):
+        legend += "*Italic*: from the author's notebook, not printed in the document. "
+    if any("↓" in cell for cells in columns for cell in cells):
+        legend += "↓: more than 50 below the best epoch before. "
+    if last > group.group.budget:
+        legend += f"Epochs beyond {group.group.budget}, the documented number, count nowhere else in this report. "
+    return [*table(["epoch", "documented", *header], rows, "r"), legend.rstrip(), ""]
+
+
+def _column(run: Series, target: Target) -> list[str]:
+    fallen = set(collapses(run.correct))
+    needed = required(target, run.total or target.total)
+    return [
+        _shown(correct, correct >= needed) + (" ↓" if epoch in fallen else "")
+        for epoch, correct in enumerate(run.correct, start=1)
+    ]
+
+
+def _condensed(runs: Sequence[Series], target: Target) -> list[list[str]]:
+    columns: list[list[str]] = [[], [], [], []]
+    for place in range(max(len(run.correct) for run in runs)):
+        present = [run for run in runs if len(run.correct) > place]
+        at = [run.correct[place] for run in present]
+        hits = sum(run.correct[place] >= required(target, run.total) for run in present)
+        for column, cell in zip(columns, (min(at), f"{median(at):g}", max(at), f"{hits} of {len(at)}"), strict=True):
+            column.append(str(cell))
+    return columns
+
+
+def _shown(correct: int, is_hit: bool) -> str:
+    return f"**{correct}**" if is_hit else str(correct)
+
+
+def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
+    log, target = network.documented[: group.group.budget], network.architecture.target.correct
+    documented = (first_hit(log, target), sustained_hit(log, target, STREAK), last_hit(log, target))
+    ways = (group.first, group.sustained, group.latest)
+    rows = [[name, *map(cell, ways)] for name, cell in _MEASURES]
+    if any(way.undecided for way in ways):
+        rows.insert(1, ["cut short, so that nobody knows", *(str(way.undecided) for way in ways)])
+    rows.append(["the documented run", *("never" if epoch is None else str(epoch) for epoch in documented)])
+    header = ["", "first at the target", f"first of {STREAK} in a row", "last at the target"]
+    note = (
+        "Conditional values leave out the seeds that never reach it, and flatter. For the last epoch at the target, "
+        f"later is better: a seed that never gets there counts as {group.group.budget} in the restricted mean, so "
+        "read its row of seeds first."
+    )
+    return [*table(header, rows, "lr"), note, ""]
+
+
+_MEASURES: tuple[tuple[str, Callable[[TimeToTarget], str]], ...] = (
+    ("seeds, k of n", lambda way: f"{way.hits} of {way.runs}"),
+    ("share of seeds, 95 % interval", lambda way: f"{way.share.lower:.3f} to {way.share.upper:.3f}"),
+    ("share, one-sided 95 % bounds", lambda way: f"≥ {way.share_at_least:.3f}, ≤ {way.share_at_most:.3f}"),
+    ("Kaplan–Meier median", lambda way: "not reached" if way.median is None and way.runs else number(way.median)),
+    ("restricted mean ± standard error", lambda way: restricted_mean(way, 2)),
+    ("average runtime to a hit (aRT)", lambda way: number(way.average_runtime, 2)),
+    ("conditional mean", lambda way: f"{number(way.conditional_mean, 2)} (k = {way.hits})"),
+    ("conditional variance", lambda way: number(way.conditional_variance, 2)),
+    ("conditional standard deviation", lambda way: number(way.conditional_deviation, 2)),
+)
+
+
+def _by_seed(network: NetworkSummary, group: GroupSummary) -> list[str]:
+    budget = group.group.budget
+    log = network.documented
+    seeds = group.seeds if len(group.seeds) <= MANY_SEEDS else ()
+    rows = [[f"seed {seed.seed}", f"{seed.done} of {budget}", *_results(seed)] for seed in seeds]
+    if not seeds and group.best:
+        rows.append(
+            [
+                f"all {len(group.seeds)} seeds",
+                f"{group.done} of {group.planned}",
+                "",
+                span(group.best),
+                "",
+                span(group.last),
+                "",
+            ]
+        )
+    if log:
+        best = max(log)
+        first = network.documented_first
+        rows.append(
+            [
+                "documented",
+                f"{len(log)} of {budget}",
+                "never" if first is None else str(first),
+                str(best),
+                str(log.index(best) + 1),
+                str(log[-1]),
+                str(best - log[-1]),
+            ]
+        )
+    header = ["run", "epochs", "first at the target", "best", "in epoch", f"last (epoch {budget})", "best − last"]
+    return table(header, rows, "lr")
+
+
+def _results(seed: SeedResult) -> Iterator[str]:
+    yield first_of(seed)
+    yield NOTHING if seed.best is None else str(seed.best)
+    yield number(seed.best_epoch)
+    yield NOTHING if seed.last is None else str(seed.last)
+    yield NOTHING if seed.last is None or seed.best is None else str(seed.best - seed.last)
+
+
+def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
+    complete = len(group.last)
+    if not complete:
+        return ["No run has all its epochs yet: nothing can be said of the last one.", ""]
+    reached = f"In the last epoch {group.at_target_last} of {count(complete, 'complete run')} " + (
+        "is at the target." if group.at_target_last == 1 else "are at the target."
+    )
+    interval = group.last_interval
+    if interval is None:
+        return [f"{reached} One run gives no prediction interval.", ""]
+    documented = network.documented[-1] if network.documented else None
+    place = ""
+    if documented is not None:
+        inside = "inside" if interval.lower <= documented <= interval.upper else "outside"
+        place = f" The documented run, {documented}, is {inside}."
+    return [
+        (
+            f"{reached} One more run would end between {number(interval.lower, 1)} and "
+            f"{number(interval.upper, 1)} with 95 % confidence (Student's t, n = {complete}, if last accuracies "
+            f"are normal).{place}"
+        ),
+        "",
+    ]
+
+
+def _collapses(group: GroupSummary) -> list[str]:
+    fallen = [seed for seed in group.seeds if seed.collapses]
+    found = [f"**Collapses: {len(fallen)} of {count(len(group.seeds), 'seed')}.**", ""]
+    if not fallen:
+        return found
+    events = [(seed, collapse) for seed in fallen for collapse in seed.collapses]
+    rows = [
+        [
+            f"seed {seed.seed}",
+            str(one.epoch),
+            str(one.best_before),
+            str(one.correct),
+            NOTHING if one.with_batch_statistics is None else str(one.with_batch_statistics),
+            NOTHING if one.smallest_variance is None else f"{one.smallest_variance:.1e}",
+        ]
+        for seed, one in itertools.islice(events, 20)
+    ]
+    header = ["run", "epoch", "best before", "correct", "correct with batch statistics", "smallest running variance"]
+    found += table(header, rows, "lr")
+    if len(events) > len(rows):
+        found += [f"The first {len(rows)} of {len(events)} are shown.", ""]
+    return [
+        *found,
+        _advice(
+            [
+                one.with_batch_statistics is not None and one.with_batch_statistics >= one.best_before - 50
+                for _, one in events
+            ]
+        ),
+        "",
+    ]
+
+
+def _advice(recovered: Sequence[bool]) -> str:
+    if any(recovered):
+        cause = (
+            f"In {sum(recovered)} of {count(len(recovered), 'epoch')} the same weights, normalised by the statistics "
+            "of each test batch, are within 50 images of the best again: the weights are fine and the running "
+            "statistics of batch norm are not. A channel that falls silent before batch norm leaves it a running "
+            "variance near zero, which amplifies the next rare activation."
+        )
+    else:
+        cause = (
+            "No evaluation with batch statistics recovers these epochs, or none is recorded: the weights "
+            "themselves may be worse."
+        )
+    return (
+        f"{cause} What a user can do: never keep the last epoch unseen; keep the weights that did best on images "
+        "held out from training; compute the running statistics anew over the training images before evaluating; put "
+        "batch norm before the ReLU; or lower the learning rate."
+    )

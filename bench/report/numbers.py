@@ -1,0 +1,88 @@
+"""The numbers of the report for scripts: JSON that is the same to the byte for the same rows."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import asdict
+from typing import Any
+
+from bench.statistics import first_hit
+from bench.summary import GroupSummary, NetworkSummary, Paired, SeedResult, Summary
+from bench.verdicts import Verdict
+
+
+def as_json(summary: Summary) -> str:
+    """Everything of a summary, with sorted keys; null where there is no number."""
+    content = {
+        "networks": {network.name: _network(network) for network in summary.networks},
+        "other_recipes": [_group(group) for group in summary.other_recipes],
+        "between_networks": [_paired(test) for test in summary.between_networks],
+        "between_devices": [_paired(test) for test in summary.between_devices],
+        "problems": [asdict(problem) for problem in summary.problems],
+        "epochs_done": sum(group.done for group in summary.current),
+        "epochs_planned": sum(group.planned for group in summary.current),
+    }
+    return json.dumps(_plain(content), indent=1, sort_keys=True, ensure_ascii=True, allow_nan=False) + "\n"
+
+
+def _network(network: NetworkSummary) -> dict[str, Any]:
+    document, recipe = network.architecture.document, network.architecture.recipe
+    return {
+        "document": document.title,
+        "documented_log": {str(logged.epoch): logged.correct for logged in document.log},
+        "documented_first_epoch": first_hit(network.documented, network.architecture.target.correct),
+        "parameters_documented": document.parameters,
+        "parameters_measured": network.structure.parameters if network.structure else None,
+        "recipe": asdict(recipe),
+        "target": asdict(network.architecture.target),
+        "groups": [_group(group) for group in network.groups],
+        "claims_without_a_run": [_verdict(verdict) for verdict in network.verdicts_without_runs],
+    }
+
+
+def _group(group: GroupSummary) -> dict[str, Any]:
+    what = group.group
+    return {
+        "model": what.model,
+        "recipe": what.recipe,
+        "is_current": what.is_current,
+        "device": what.device,
+        "environment": what.environment,
+        "machine": what.machine,
+        "epochs_done": group.done,
+        "epochs_planned": group.planned,
+        "claims": [_verdict(verdict) for verdict in group.verdicts],
+        "seeds": [_seed(seed, run.correct, run.total) for seed, run in zip(group.seeds, group.group.runs, strict=True)],
+        "time_to_target": {
+            "first": asdict(group.first),
+            "sustained": asdict(group.sustained),
+            "last": asdict(group.latest),
+        },
+        "last_prediction_interval": asdict(group.last_interval) if group.last_interval else None,
+        "complete_runs": len(group.last),
+        "complete_runs_at_target_in_the_last_epoch": group.at_target_last,
+        "median_train_seconds": group.train_seconds,
+        "median_seconds": group.seconds,
+    }
+
+
+def _seed(seed: SeedResult, correct: tuple[int, ...], total: int) -> dict[str, Any]:
+    return {**asdict(seed), "correct": correct, "total": total}
+
+
+def _verdict(verdict: Verdict) -> dict[str, Any]:
+    return {**asdict(verdict.claim), "outcome": verdict.outcome, "evidence": verdict.evidence}
+
+
+def _paired(test: Paired) -> dict[str, Any]:
+    return asdict(test)
+
+
+def _plain(value: Any) -> Any:
+    """Without what JSON has no word for: an infinite or undefined number is null."""
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

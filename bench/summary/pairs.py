@@ -1,0 +1,89 @@
+"""Two sets of runs over the seeds they share: networks on one device, devices for one network. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from bench.statistics import PermutationTest, holm, paired_permutation_test, variation
+from bench.summary.pooled import GroupSummary
+
+_PAIRS = 17
+"""Seeds that a paired test looks at, the lowest ones: up to here all arrangements are enumerated."""
+
+
+@dataclass(frozen=True)
+class Paired:
+    """Two sets of runs over the seeds they share, in one measure: "last" or "first".
+
+    `model` is empty where two networks are compared, and the network's name where two devices are. The difference is
+    that of `first` minus `second`; `adjusted` is Holm's p-value over every test of the same table, `smallest` the least
+    that it could have become.
+    """
+
+    model: str
+    label: str
+    first: str
+    second: str
+    measure: str
+    seeds: tuple[int, ...]
+    test: PermutationTest
+    deviation: float | None
+    adjusted: float
+    smallest: float
+
+
+def between_networks(groups: Sequence[GroupSummary]) -> Iterator[Paired]:
+    """Every pair of networks on the same device and environment, both measures corrected together."""
+    for label in dict.fromkeys(group.label for group in groups):
+        here = [group for group in groups if group.label == label]
+        yield from _paired(
+            [
+                ("", label, one.group.model, one, other.group.model, other)
+                for one, other in itertools.combinations(here, 2)
+            ]
+        )
+
+
+def between_devices(groups: Sequence[GroupSummary]) -> Iterator[Paired]:
+    """Every pair of devices or environments of one network, all networks corrected together."""
+    yield from _paired(
+        [
+            (one.group.model, "", one.label, one, other.label, other)
+            for one, other in itertools.combinations(groups, 2)
+            if one.group.model == other.group.model
+        ]
+    )
+
+
+def _paired(pairs: Sequence[tuple[str, str, str, GroupSummary, str, GroupSummary]]) -> Iterator[Paired]:
+    tests = []
+    for measure in ("last", "first"):
+        for model, label, first, one, second, other in pairs:
+            left, right = _measured(one, other, measure), _measured(other, one, measure)
+            seeds = tuple(sorted(left.keys() & right.keys())[:_PAIRS])
+            if not seeds:
+                continue
+            left = {seed: left[seed] for seed in seeds}
+            test = paired_permutation_test(list(left.values()), [right[seed] for seed in seeds])
+            (difference,) = variation({"first": left, "second": {seed: right[seed] for seed in seeds}}).differences
+            tests.append((model, label, first, second, measure, seeds, test, difference.deviation))
+    adjusted = holm([test.p_value for *_, test, _ in tests])
+    smallest = holm([test.smallest_p for *_, test, _ in tests])
+    for values, p_value, least in zip(tests, adjusted, smallest, strict=True):
+        yield Paired(*values, p_value, least)
+
+
+def _measured(group: GroupSummary, other: GroupSummary, measure: str) -> dict[int, float]:
+    """Last accuracy, or first epoch at the target under the smaller budget of two, by seed, where it is known."""
+    if measure == "last":
+        return {seed.seed: float(seed.last) for seed in group.seeds if seed.last is not None}
+    budget = min(group.group.budget, other.group.budget)
+    times = {}
+    for seed in group.seeds:
+        if seed.first is not None:
+            times[seed.seed] = float(min(seed.first, budget))
+        elif seed.done >= budget or seed.ending.startswith("diverged"):
+            times[seed.seed] = float(budget)
+    return times

@@ -1,0 +1,119 @@
+"""Records made up for the tests of the report: seeded counts, written as CSV and read back. Nothing was measured."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from bench.record import Record, read
+from bench.rows import COLUMNS, Row, format_line, format_row
+from bench.specification import Architecture
+from models import ARCHITECTURES
+
+RECIPE = "0a1b2c3d"
+CPU, GPU = "11112222", "33334444"
+MACHINES = {CPU: "Made-up processor AVX2; PyTorch 9.9.9; Linux x86_64", GPU: "Made-up GPU; PyTorch 9.9.9; Linux x86_64"}
+
+
+def architectures(*names: str) -> dict[str, Architecture]:
+    """Networks whose digest is `RECIPE`, whatever their code: a golden report must not change with it."""
+    return {name: with_recipe(ARCHITECTURES[name]) for name in names or ARCHITECTURES}
+
+
+def with_recipe(architecture: Architecture, **changes: object) -> Architecture:
+    """A copy with the digest `RECIPE`, and other changes."""
+    copy = dataclasses.replace(architecture, **changes)  # type: ignore[arg-type]
+    copy.__dict__["digest"] = RECIPE  # where functools.cached_property keeps it
+    return copy
+
+
+def counts(seed: int, epochs: int, plateau: int = 9941) -> list[int]:
+    """Correct images by epoch: a fast rise to a plateau that jitters."""
+    draw = random.Random(f"{seed} {plateau}")
+    return [min(9999, round(plateau - 190 / epoch**1.3 + draw.gauss(0, 5))) for epoch in range(1, epochs + 1)]
+
+
+def run_rows(
+    model: str,
+    seed: int,
+    correct: Sequence[int],
+    *,
+    device: str = "cpu",
+    environment: str = CPU,
+    recipe: str = RECIPE,
+    machine: str | None = None,
+    seconds: float = 12.0,
+    batch_statistics: Mapping[int, int] | None = None,
+    ending: tuple[str, str] | None = None,
+) -> list[Row]:
+    """The rows of one run; `ending` is the status and the note of a closing row after the last epoch."""
+    drawn = random.Random(f"{model} {seed} {device}")
+    batch_statistics = batch_statistics or {}
+    common = {"model": model, "recipe": recipe, "device": device, "environment": environment, "seed": seed}
+    text = {
+        "recorded_at": "2026-01-31T12:00:00Z",
+        "machine": MACHINES.get(environment, "") if machine is None else machine,
+    }
+    rows = [
+        Row(
+            **common,  # type: ignore[arg-type]
+            epoch=epoch,
+            correct=count,
+            total=10_000,
+            test_loss=0.02,
+            train_loss=0.03,
+            train_seconds=seconds * drawn.uniform(0.95, 1.1),
+            eval_seconds=seconds / 20,
+            status="ok",
+            note="",
+            **text,
+            smallest_variance=1e-9 if epoch in batch_statistics else 0.01,
+            correct_batch_statistics=batch_statistics.get(epoch),
+        )
+        for epoch, count in enumerate(correct, start=1)
+    ]
+    if ending:
+        status, note = ending
+        nothing = dict.fromkeys(("correct", "total", "test_loss", "train_loss", "train_seconds", "eval_seconds"))
+        rows.append(Row(**common, epoch=len(correct) + 1, **nothing, status=status, note=note, **text))  # type: ignore[arg-type]
+    return rows
+
+
+def full(plateaus: Mapping[str, int] | None = None, seeds: Iterable[int] = range(1, 6), **options: object) -> list[Row]:
+    """Complete runs of networks, by name and plateau."""
+    plateaus = plateaus or {
+        "squeeze_fc": 9921,
+        "expand_squeeze": 9937,
+        "unpadded": 9940,
+        "ten_twenty_thirty": 9938,
+        "gap_head": 9948,
+    }
+    return [
+        row
+        for name, plateau in plateaus.items()
+        for seed in seeds
+        for row in run_rows(name, seed, counts(seed, ARCHITECTURES[name].recipe.epochs, plateau), **options)  # type: ignore[arg-type]
+    ]
+
+
+def collapsing(seed: int = 3, **options: object) -> list[Row]:
+    """A run of `unpadded` that loses its evaluation for eight epochs, while its weights are fine."""
+    correct = counts(seed, 19, 9940)
+    correct[5:13] = [9911, 9717, 9898, 9142, 7920, 9911, 9382, 7754]
+    return run_rows(
+        "unpadded", seed, correct, batch_statistics={7: 9926, 9: 9929, 10: 9921, 12: 9925, 13: 9930}, **options
+    )  # type: ignore[arg-type]
+
+
+def text(rows: Iterable[Row]) -> str:
+    """The file that holds these rows."""
+    return format_line(COLUMNS) + "".join(format_row(row) for row in rows)
+
+
+def record(folder: Path, rows: Iterable[Row], extra: str = "") -> Record:
+    """The record read from a file of these rows and `extra` lines."""
+    path = folder / "runs.csv"
+    path.write_text(text(rows) + extra, encoding="utf-8")
+    return read(path)

@@ -1,0 +1,135 @@
+"""A file that is replaced has its old content or its new one, whatever fails."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import files
+
+Failing = Callable[[str, int], None]
+
+
+@pytest.fixture
+def failing(monkeypatch: pytest.MonkeyPatch) -> Failing:
+    """Makes a call of the module `os` fail, the given one of its calls from 1."""
+
+    def install(name: str, which: int) -> None:
+        original: Callable[..., Any] = getattr(os, name)
+        calls = 0
+
+        def call(*arguments: Any, **options: Any) -> Any:
+            nonlocal calls
+            calls += 1
+            if calls == which:
+                raise OSError(errno.EIO, os.strerror(errno.EIO))
+            return original(*arguments, **options)
+
+        monkeypatch.setattr(os, name, call)
+
+    return install
+
+
+@pytest.mark.parametrize("content", [b"", b"new", b"n" * 300_000])
+def test_a_file_gets_its_new_content(tmp_path: Path, content: bytes):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    files.replace(path, content)
+    assert path.read_bytes() == content
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_folder_is_made_if_there_is_none(tmp_path: Path):
+    path = tmp_path / "a" / "b" / "file"
+    files.replace(path, b"new")
+    assert path.read_bytes() == b"new"
+
+
+def test_the_content_before_is_kept_under_another_name_if_asked_for(tmp_path: Path):
+    path, previous = tmp_path / "file", tmp_path / "previous"
+    for number in (1, 2, 3):
+        files.replace(path, b"%d" % number, previous)
+        assert previous.exists() == (number > 1)
+    assert (path.read_bytes(), previous.read_bytes()) == (b"3", b"2")
+    assert sorted(tmp_path.iterdir()) == [path, previous]
+
+
+@pytest.mark.parametrize(
+    ("name", "which", "keeps_previous"),
+    [
+        *((name, 1, keeps) for name in ("open", "write", "fsync", "close", "replace") for keeps in (False, True)),
+        ("replace", 2, True),
+    ],
+)
+def test_a_step_that_fails_leaves_the_old_content_and_nothing_beside_it(
+    tmp_path: Path, failing: Failing, name: str, which: int, keeps_previous: bool
+):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    failing(name, which)
+    with pytest.raises(OSError, match="Input/output error"):
+        files.replace(path, b"new", tmp_path / "previous" if keeps_previous else None)
+    assert path.read_bytes() == b"old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_that_cannot_be_synced_is_an_error_with_the_new_content_in_place(tmp_path: Path, failing: Failing):
+    path = tmp_path / "file"
+    path.write_bytes(b"old")
+    failing("fsync", 2)
+    with pytest.raises(OSError, match="Input/output error"):
+        files.replace(path, b"new")
+    assert path.read_bytes() == b"new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_content_is_on_the_disk_before_the_name_and_then_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "file"
+    steps = []
+
+    def noted(step: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        def call(*arguments: Any) -> Any:
+            is_folder = step == "fsync" and os.fstat(arguments[0]).st_ino == tmp_path.stat().st_ino
+            steps.append("fsync of the folder" if is_folder else step)
+            return function(*arguments)
+
+        return call
+
+    for name in ("write", "fsync", "replace"):
+        monkeypatch.setattr(os, name, noted(name, getattr(os, name)))
+    files.replace(path, b"new")
+    assert steps == ["write", "fsync", "replace", "fsync of the folder"]
+
+
+def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(descriptor: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        files.replace(tmp_path / "file", b"new")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_everything_is_written_however_few_bytes_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:3]))
+    files.replace(tmp_path / "file", b"0123456789")
+    assert (tmp_path / "file").read_bytes() == b"0123456789"
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device", "/some/file"), "No space left on device"),
+        (OSError("two\nlines"), "two lines"),
+        (OSError(), "OSError"),
+    ],
+)
+def test_a_cause_is_one_line_without_a_file_name(error: OSError, said: str):
+    assert files.cause(error) == said

@@ -1,0 +1,56 @@
+"""The rules of the house: style, types, who may import whom, and that what is written is what is run."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+BIN = Path(sys.executable).parent
+
+
+@pytest.mark.parametrize(
+    "command", [["ruff", "check"], ["ruff", "format", "--check"], ["mypy"], ["lint-imports"]], ids=" ".join
+)
+def test_the_tools_have_nothing_to_say(command, root):
+    tool = BIN / command[0]
+    if not tool.exists():
+        pytest.fail(f"{tool} is missing: install the extra `test`")
+    done = subprocess.run([tool, *command[1:]], cwd=root, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_import_rule_covers_every_module(root):
+    declared = (root / "pyproject.toml").read_text()
+    modules = {
+        path.stem if path.suffix == ".py" else path.name
+        for path in (root / "bench").iterdir()
+        if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.name != "__init__.py"
+    }
+    layers = declared[declared.index("layers = [") : declared.index("]", declared.index("layers = ["))]
+    assert {name for name in modules if not re.search(rf"\bbench\.{name}\b", layers)} == set()
+
+
+def test_ci_runs_the_very_commands_of_the_readme(root):
+    readme = (root / "README.md").read_text()
+    commands = [line for line in readme.splitlines() if line.startswith("python3 -m venv .venv && ")]
+    assert len(commands) == 2, "the README has one command for the main job and one for the tests"
+    assert commands[0].endswith(".venv/bin/python -m bench all --seeds 5")
+    assert commands[1] in (root / ".ci" / "run").read_text().splitlines()
+    assert "bash .ci/run" in (root / ".github" / "workflows" / "tests.yml").read_text()
+
+
+def test_every_pin_satisfies_the_ranges(root):
+    from packaging.requirements import Requirement
+
+    pins = dict(
+        line.split("==") for line in (root / "constraints.txt").read_text().splitlines() if line and line[0] != "#"
+    )
+    text = (root / "pyproject.toml").read_text()
+    requirements = [Requirement(one) for one in re.findall(r'^    "([a-z-]+>=[0-9.]+)",$', text, flags=re.MULTILINE)]
+    assert len(requirements) > 15
+    for requirement in requirements:
+        assert pins[requirement.name] in requirement.specifier

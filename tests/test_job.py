@@ -1,0 +1,223 @@
+"""The main job, on the first images of MNIST: what is missing is trained, whatever happened before."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from bench import environment, job, record
+from bench.errors import UnusableInput
+from bench.job import Places, Selection
+from bench.rows import DETERMINISTIC
+from models import ARCHITECTURES
+
+SUBSET = (1024, 500)
+TWO = (ARCHITECTURES["unpadded"], ARCHITECTURES["ten_twenty_thirty"])
+
+
+def selection(architectures=TWO, seeds=(1,), epochs=3, jobs=2):
+    return Selection(tuple(architectures), ("cpu",), tuple(seeds), epochs, jobs)
+
+
+def places(folder: Path, root: Path) -> Places:
+    return Places(folder / "runs.csv", folder / "report", root / "data")
+
+
+def deterministic(path: Path) -> list[tuple[object, ...]]:
+    rows = record.read(path).epochs[list(DETERMINISTIC)]
+    return sorted(rows.itertuples(index=False, name=None))
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory, root):
+    """The record of a job that nothing disturbed: two networks, one seed, three epochs."""
+    where = places(tmp_path_factory.mktemp("undisturbed"), root)
+    assert job.run(selection(), where, SUBSET) == job.Outcome(trained=2)
+    return where
+
+
+def test_a_job_records_every_epoch_of_every_run(undisturbed):
+    found = record.read(undisturbed.runs)
+    assert not found.problems
+    assert len(found.epochs) == len(found.rows) == 2 * 3
+    assert found.epochs.groupby(["model", "seed"])["epoch"].apply(list).tolist() == [[1, 2, 3]] * 2
+    assert set(found.epochs["environment"]) == {environment.describe("cpu").digest}
+    assert (found.epochs["total"] == 500).all()
+
+
+def test_the_environments_details_are_kept_beside_the_report(undisturbed):
+    here = environment.describe("cpu")
+    path = undisturbed.report / "environments" / f"{here.digest}.json"
+    assert json.loads(path.read_text()) == dict(here.details)
+
+
+def test_the_same_job_again_trains_nothing_and_writes_nothing(undisturbed):
+    before = undisturbed.runs.read_bytes()
+    assert job.run(selection(), undisturbed, SUBSET) == job.Outcome(trained=0)
+    assert undisturbed.runs.read_bytes() == before
+
+
+def test_neither_jobs_nor_order_nor_company_changes_a_bit(undisturbed, tmp_path, root):
+    where = places(tmp_path, root)
+    job.run(selection(reversed(TWO), (2, 1), 3, jobs=1), where, SUBSET)
+    assert set(deterministic(undisturbed.runs)) < set(deterministic(where.runs))
+
+
+def test_more_epochs_continue_a_run_instead_of_starting_it_again(undisturbed, tmp_path, root):
+    where = places(tmp_path, root)
+    job.run(selection(epochs=1), where, SUBSET)
+    first = where.runs.read_text()
+    job.run(selection(epochs=3), where, SUBSET)
+    assert where.runs.read_text().startswith(first)
+    assert deterministic(where.runs) == deterministic(undisturbed.runs)
+
+
+def test_rows_lost_from_the_record_come_back_from_the_saved_states(undisturbed, tmp_path, root):
+    where = places(tmp_path, root)
+    job.run(selection(), where, SUBSET)
+    lines = where.runs.read_text().splitlines(keepends=True)
+    where.runs.write_text("".join(lines[:3]))
+    job.run(selection(), where, SUBSET)
+    assert deterministic(where.runs) == deterministic(undisturbed.runs)
+
+
+def test_without_its_saved_states_a_run_is_trained_again_and_agrees_with_the_record(undisturbed, tmp_path, root):
+    where = places(tmp_path, root)
+    job.run(selection(epochs=2), where, SUBSET)
+    for path in (record.state_folder(where.runs) / "checkpoints").iterdir():
+        path.unlink()
+    job.run(selection(epochs=3), where, SUBSET)
+    assert deterministic(where.runs) == deterministic(undisturbed.runs)
+
+
+def test_a_record_that_training_contradicts_is_not_continued(tmp_path, root):
+    where = places(tmp_path, root)
+    one = selection(TWO[:1], (1,), 1)
+    job.run(one, where, SUBSET)
+    row = record.read(where.runs).epochs.iloc[0]
+    where.runs.write_text(where.runs.read_text().replace(f",1,{row['correct']},500,", f",1,{row['correct'] - 1},500,"))
+    outcome = job.run(selection(TWO[:1], (1,), 2), where, SUBSET)
+    assert len(outcome.failed) == 1
+    assert f"epoch 1 is recorded as ({row['correct'] - 1}, 500" in outcome.failed[0].reason
+    assert list(record.read(where.runs).rows["status"]) == ["ok", "error"]
+
+
+DRIVER = """
+import sys
+from pathlib import Path
+from bench import job
+from bench.job import Places, Selection
+from models import ARCHITECTURES
+two = (ARCHITECTURES["unpadded"], ARCHITECTURES["ten_twenty_thirty"])
+folder, root = Path(sys.argv[1]), Path(sys.argv[2])
+outcome = job.run(Selection(two, ("cpu",), (1,), 3, 2), Places(folder / "runs.csv", folder / "report", root / "data"), (1024, 500))
+sys.exit(128 + outcome.interrupted_by if outcome.interrupted_by else 0)
+"""
+
+
+def start(folder: Path, root: Path) -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", DRIVER, str(folder), str(root)]
+    return subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
+
+
+def wait_for_rows(path: Path, count: int) -> None:
+    deadline = time.monotonic() + 120
+    while not path.exists() or path.read_bytes().count(b"\n") < count + 1:
+        assert time.monotonic() < deadline, "no row appeared"
+        time.sleep(0.02)
+
+
+def workers() -> list[int]:
+    """The worker processes on this machine."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            if b"bench.worker" in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            continue
+    return found
+
+
+def test_a_job_killed_half_way_and_started_again_ends_with_the_same_bits(undisturbed, tmp_path, root):
+    before = set(workers()) if Path("/proc").exists() else set()
+    first = start(tmp_path, root)
+    wait_for_rows(tmp_path / "runs.csv", 2)
+    first.kill()
+    first.wait()
+    deadline = time.monotonic() + 10
+    while Path("/proc").exists() and set(workers()) - before:
+        assert time.monotonic() < deadline, "workers outlive the job"
+        time.sleep(0.05)
+    kept = (tmp_path / "runs.csv").read_text()
+    second = start(tmp_path, root)
+    assert second.wait() == 0, second.stderr.read()
+    assert (tmp_path / "runs.csv").read_text().startswith(kept)
+    assert deterministic(tmp_path / "runs.csv") == deterministic(undisturbed.runs)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_job_closes_its_runs_stops_within_seconds_and_goes_on(undisturbed, tmp_path, root, number):
+    first = start(tmp_path, root)
+    wait_for_rows(tmp_path / "runs.csv", 1)
+    first.send_signal(number)
+    asked = time.monotonic()
+    assert first.wait(timeout=30) == 128 + number
+    assert time.monotonic() - asked < 5
+    closing = record.read(tmp_path / "runs.csv").rows.query("status != 'ok'")
+    assert set(closing["status"]) == {"interrupted"}
+    assert closing["note"].str.contains(number.name).all()
+    second = start(tmp_path, root)
+    assert second.wait() == 0, second.stderr.read()
+    assert deterministic(tmp_path / "runs.csv") == deterministic(undisturbed.runs)
+
+
+def test_a_second_interrupt_ends_the_job_at_once_with_a_valid_record(tmp_path, root):
+    first = start(tmp_path, root)
+    wait_for_rows(tmp_path / "runs.csv", 1)
+    first.send_signal(signal.SIGINT)
+    first.send_signal(signal.SIGINT)
+    assert first.wait(timeout=10) == 130
+    assert not record.read(tmp_path / "runs.csv").problems
+
+
+def test_a_second_job_on_the_same_record_is_told_who_holds_it(tmp_path, root):
+    first = start(tmp_path, root)
+    try:
+        wait_for_rows(tmp_path / "runs.csv", 0)
+        with pytest.raises(UnusableInput, match=f"process {first.pid} on .* is training into it"):
+            job.run(selection(), places(tmp_path, root), SUBSET)
+    finally:
+        first.kill()
+        first.wait()
+
+
+def test_an_absent_device_trains_nothing(tmp_path, root):
+    absent = next(device for device in ("cuda", "mps") if device not in environment.available_devices())
+    with pytest.raises(UnusableInput, match="not on this machine"):
+        job.run(Selection(TWO, ("cpu", absent), (1,), 1, 1), places(tmp_path, root), SUBSET)
+    assert not (tmp_path / "runs.csv").exists()
+
+
+def test_an_estimate_and_how_to_try_it_small_stand_before_a_long_job(capsys):
+    from bench.plan import Planned, Run
+
+    run = Run("unpadded", "0" * 8, "cpu", "0" * 8, 1, 19)
+    job._announce([Planned(run, 0, 5000.0)], selection())
+    printed = capsys.readouterr().err
+    assert "about 83 min" in printed
+    assert "--seeds 2 --epochs 3" in printed
+    job._announce([Planned(run, 0, 50.0)], selection())
+    assert "--seeds" not in capsys.readouterr().err
+
+
+@pytest.fixture(autouse=True)
+def _packages_are_found_from_anywhere(monkeypatch, root):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")])))

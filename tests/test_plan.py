@@ -1,0 +1,245 @@
+"""What there is to train, how long it may take, and in which order."""
+
+from __future__ import annotations
+
+import itertools
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from bench import plan, record, structure_facts
+from bench.plan import Planned, Run
+from bench.record import Writer
+from bench.rows import Row
+from models import ARCHITECTURES
+
+HERE = {"cpu": "11111111", "cuda": "22222222"}
+WORK = {"unpadded": 10**12, "gap_head": 4 * 10**12}
+UNPADDED = ARCHITECTURES["unpadded"]
+GAP_HEAD = ARCHITECTURES["gap_head"]
+
+
+def run(model: str = "unpadded", device: str = "cpu", seed: int = 1, epochs: int = 3, **changes: str) -> Run:
+    values = {"recipe": ARCHITECTURES[model].digest, "environment": HERE[device], **changes}
+    return Run(model, values["recipe"], device, values["environment"], seed, epochs)
+
+
+def planned(seconds: float, recorded: int = 0, **changes: object) -> Planned:
+    return Planned(run(**changes), recorded, seconds)
+
+
+@pytest.fixture
+def recorded(tmp_path: Path):
+    """Makes a record of runs, each with the epochs it has and the seconds that each of them took."""
+
+    def make(*runs: tuple[Run, int, float]) -> object:
+        path = tmp_path / "runs.csv"
+        path.unlink(missing_ok=True)
+        writer = Writer(path)
+        for one, epochs, seconds in runs:
+            for epoch in range(1, epochs + 1):
+                measured = (9000, 10_000, 0.5, 0.5, seconds - 1, 1.0)
+                writer.append(Row(*one.key, epoch, *measured, "ok", "", "2026-01-31T12:00:00Z"))
+        return record.read(path).epochs
+
+    return make
+
+
+# What there is
+
+
+def test_runs_are_networks_by_devices_by_seeds_in_the_order_given():
+    runs = plan.expand([GAP_HEAD, UNPADDED], {"cuda": "22222222", "cpu": "11111111"}, [3, 1], 2)
+    assert [(one.model, one.device, one.environment, one.seed) for one in runs] == [
+        (model, device, environment, seed)
+        for model in ("gap_head", "unpadded")
+        for device, environment in (("cuda", "22222222"), ("cpu", "11111111"))
+        for seed in (3, 1)
+    ]
+    assert {one.epochs for one in runs} == {2}
+    assert {one.recipe for one in runs if one.model == "gap_head"} == {GAP_HEAD.digest}
+
+
+def test_without_a_number_of_epochs_each_document_has_its_own():
+    runs = plan.expand(list(ARCHITECTURES.values()), {"cpu": "11111111"}, [1], None)
+    assert {one.model: one.epochs for one in runs} == {
+        **dict.fromkeys(("squeeze_fc", "expand_squeeze", "unpadded"), 19),
+        **dict.fromkeys(("ten_twenty_thirty", "gap_head"), 20),
+    }
+
+
+@pytest.mark.parametrize("nothing", range(3))
+def test_a_selection_without_networks_devices_or_seeds_has_no_runs(nothing: int):
+    selection = [[UNPADDED], HERE, [1]]
+    selection[nothing] = type(selection[nothing])()
+    assert plan.expand(*selection, None) == []
+
+
+# What is recorded of it
+
+
+@pytest.mark.parametrize(("epochs", "found", "is_done"), [(0, 0, False), (2, 2, False), (3, 3, True), (5, 3, True)])
+def test_a_run_is_done_when_its_epochs_are_recorded(recorded, epochs: int, found: int, is_done: bool):
+    (one,) = plan.make([run()], recorded((run(), epochs, 10)), WORK)
+    assert (one.recorded, one.is_done) == (found, is_done)
+
+
+def test_more_epochs_continue_a_run_and_fewer_find_it_done(recorded):
+    epochs = recorded((run(), 3, 10))
+    assert [one.recorded for one in plan.make([run(epochs=2), run(epochs=3), run(epochs=9)], epochs, WORK)] == [2, 3, 3]
+    assert [one.seconds for one in plan.make([run(epochs=2), run(epochs=3), run(epochs=9)], epochs, WORK)] == [0, 0, 60]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        run(recipe="99999999"),
+        run(environment="99999999"),
+        run(seed=2),
+        run(device="cuda"),
+        run(device="cuda", environment=HERE["cpu"]),
+        run(model="gap_head", recipe=UNPADDED.digest),
+    ],
+)
+def test_only_the_same_run_counts_as_recorded(recorded, other: Run):
+    (one,) = plan.make([run()], recorded((other, 3, 10)), WORK)
+    assert one.recorded == 0
+
+
+def test_a_closing_row_is_no_epoch(tmp_path: Path):
+    path = tmp_path / "runs.csv"
+    Writer(path).append(Row(*run().key, 1, *((None,) * 6), "error", "why", "2026-01-31T12:00:00Z"))
+    (one,) = plan.make([run()], record.read(path).epochs, WORK)
+    assert one.recorded == 0
+
+
+def test_the_largest_seed_is_recognised(recorded):
+    largest = run(seed=2**64 - 1)
+    (one,) = plan.make([largest], recorded((largest, 3, 10), (run(), 1, 10)), WORK)
+    assert one.is_done
+
+
+def test_the_plan_is_in_the_order_of_the_runs(recorded):
+    runs = [run(model, seed=seed) for seed in (2, 1) for model in ("unpadded", "gap_head")]
+    assert [one.run for one in plan.make(runs, recorded((runs[2], 1, 10)), WORK)] == runs
+
+
+# How long it may take
+
+
+def test_without_a_record_the_time_follows_from_the_work(recorded):
+    small, large = plan.make([run(), run("gap_head")], recorded(), WORK)
+    assert small.seconds == 3 * 10**12 / plan.MULTIPLY_ACCUMULATES_PER_SECOND["cpu"]
+    assert large.seconds == 4 * small.seconds
+
+
+def test_the_work_of_an_epoch_is_that_of_the_images_with_training_counted_three_times():
+    stored = structure_facts.load()
+    work = plan.epoch_work(stored)
+    assert set(work) == set(ARCHITECTURES)
+    assert work["unpadded"] == stored["unpadded"].multiply_accumulates * 190_000
+
+
+def test_the_time_of_an_epoch_is_the_median_of_those_recorded(recorded):
+    epochs = recorded((run(seed=7), 3, 10), (run(seed=8), 2, 100))
+    (one,) = plan.make([run(epochs=4)], epochs, WORK)
+    assert one.seconds == 4 * 10
+
+
+def test_the_time_of_a_new_network_is_corrected_by_those_recorded_here(recorded):
+    twice_as_slow = 2 * WORK["gap_head"] / plan.MULTIPLY_ACCUMULATES_PER_SECOND["cpu"]
+    (one,) = plan.make([run(epochs=1)], recorded((run("gap_head"), 1, twice_as_slow)), WORK)
+    assert one.seconds == pytest.approx(2 * WORK["unpadded"] / plan.MULTIPLY_ACCUMULATES_PER_SECOND["cpu"])
+
+
+def test_a_network_that_is_recorded_but_not_asked_for_is_no_obstacle(recorded):
+    (one,) = plan.make([run()], recorded((run("squeeze_fc"), 2, 10)), WORK)
+    assert one.seconds > 0
+
+
+def test_only_what_is_missing_takes_time(recorded):
+    (one,) = plan.make([run(epochs=10)], recorded((run(), 8, 10)), WORK)
+    assert one.seconds == 20
+
+
+# In which order
+
+
+def test_the_longest_run_comes_first_and_what_is_done_does_not_come():
+    order = [planned(5, seed=1), planned(90, seed=2), planned(0, recorded=3, seed=3), planned(5, seed=4)]
+    assert [one.run.seed for one in plan.longest_first(order)] == [2, 1, 4]
+
+
+@pytest.mark.parametrize(
+    ("seconds", "jobs", "expected"), [([4, 3, 2, 1], 2, 5), ([4, 3, 2, 1], 1, 10), ([4, 3], 9, 4), ([], 3, 0)]
+)
+def test_the_wall_time_is_that_of_the_longest_slot(seconds: Sequence[int], jobs: int, expected: int):
+    assert plan.wall_seconds([planned(one, seed=one) for one in reversed(seconds)], jobs) == expected
+
+
+def test_devices_train_at_once_and_a_gpu_one_run_at_a_time():
+    both = [planned(one, seed=one, device=device) for device in HERE for one in (3, 4)]
+    assert plan.wall_seconds(both, jobs=2) == 7
+    assert plan.wall_seconds([one for one in both if one.run.device == "cpu"], jobs=2) == 4
+
+
+def test_the_wall_time_is_never_below_an_equal_share_nor_above_the_sum():
+    for seconds in itertools.product((1, 5, 8), repeat=4):
+        whole = [planned(one, seed=number) for number, one in enumerate(seconds)]
+        for jobs in (1, 2, 3):
+            assert sum(seconds) / jobs <= plan.wall_seconds(whole, jobs) <= sum(seconds)
+            assert plan.wall_seconds(whole, jobs) >= max(seconds)
+
+
+# For a reader
+
+
+def test_a_plan_has_a_line_a_run_and_what_it_comes_to():
+    lines = plan.format_plan([planned(3600, recorded=1, seed=1), planned(0, recorded=3, seed=2)], jobs=2)
+    assert lines == [
+        "network    device    environment      seed  epochs recorded    time left",
+        "---------  --------  -------------  ------  -----------------  -----------",
+        "unpadded   cpu       11111111            1  1 of 3             60 min",
+        "unpadded   cpu       11111111            2  3 of 3             -",
+        "",
+        "1 of 2 runs to train, 2 epochs: about 60 min with 2 at a time on the CPU.",
+    ]
+
+
+def test_a_plan_with_nothing_left_says_so():
+    assert plan.format_plan([planned(0, recorded=3)], jobs=2)[-1] == "Nothing is left to train."
+
+
+@pytest.mark.parametrize("digest", ["12345678", "00000012", "1234e567", "0e000000", "deadbeef"])
+def test_a_digest_that_looks_like_a_number_is_printed_as_it_is(digest: str):
+    lines = plan.format_plan([planned(9, environment=digest)], jobs=1)
+    assert digest in lines[2].split()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "said"),
+    [
+        (0, "0 s"),
+        (45.4, "45 s"),
+        (89.4, "89 s"),
+        (90, "2 min"),
+        (3600, "60 min"),
+        (90 * 60, "1 h 30 min"),
+        (7500, "2 h 05 min"),
+        (360_000, "100 h 00 min"),
+    ],
+)
+def test_a_duration_is_said_in_words_that_suit_its_size(seconds: float, said: str):
+    assert plan.duration(seconds) == said
+
+
+def test_a_run_is_named_by_network_device_and_seed():
+    assert str(run(seed=4)) == "unpadded on cpu, seed 4"
+
+
+def test_planning_needs_no_torch():
+    code = "import sys, bench.plan, bench.record; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,0 +1,208 @@
+"""How far a job is: bars on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import dataclasses
+import io
+import re
+
+import pytest
+
+from bench import progress
+from bench.plan import Planned, Run
+from bench.progress import Progress
+from bench.training import Epoch
+
+SHORT = Run("unpadded", "0123abcd", "cpu", "89ef4567", 1, 2)
+LONG = Run("gap_head", "0123abcd", "cpu", "89ef4567", 1, 4)
+PLAN = [Planned(SHORT, 0, 100.0), Planned(LONG, 1, 300.0)]
+
+
+def epoch(number: int, correct: int = 9800) -> Epoch:
+    return Epoch(number, correct, 10_000, 0.05, 0.06, 20.0, 1.0, None, None)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    encoding = "utf-8"
+
+    def isatty(self) -> bool:
+        return True
+
+
+class Clock:
+    """A clock that stands still until told to go on."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    one = Clock()
+    monkeypatch.setattr(progress, "time", one)
+    return one
+
+
+def screen(stream: Terminal) -> str:
+    """All that was ever written, without the cursor's movements."""
+    return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", stream.getvalue())
+
+
+# Without a terminal
+
+
+def test_without_a_terminal_a_line_is_printed_every_half_minute(clock: Clock):
+    stream = io.StringIO()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        shown.started(LONG, 1)
+        assert stream.getvalue() == ""
+        for _ in range(12):
+            clock.now += 10
+            shown.tick()
+    assert len(stream.getvalue().splitlines()) == 4
+
+
+def test_a_finished_epoch_prints_no_line_before_it_is_due(clock: Clock):
+    stream = io.StringIO()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        clock.now += 29.9
+        shown.finished(SHORT, epoch(1))
+        assert stream.getvalue() == ""
+        clock.now += 0.1
+        shown.tick()
+        assert stream.getvalue() != ""
+
+
+def test_a_line_says_what_is_done_how_long_it_takes_and_where_each_run_is(clock: Clock):
+    stream = io.StringIO()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        shown.started(LONG, 1)
+        shown.finished(SHORT, epoch(1))
+        shown.finished(SHORT, epoch(2))
+        shown.ended(SHORT, "ok", "")
+        clock.now += 40
+        shown.finished(LONG, epoch(2, correct=9876))
+    assert stream.getvalue() == (
+        "1 of 2 runs done, about 40 s left; gap_head on cpu, seed 1: epoch 2/4 98.76 %\n"  # 200 of 400 s of work done
+    )
+
+
+def test_a_run_without_a_finished_epoch_is_said_to_be_starting(clock: Clock):
+    stream = io.StringIO()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        clock.now += 30
+        shown.tick()
+    assert stream.getvalue() == ("0 of 2 runs done, time left not known yet; unpadded on cpu, seed 1: starting\n")
+
+
+def test_the_time_left_counts_work_and_not_runs(clock: Clock):
+    stream = io.StringIO()
+    with Progress(PLAN, stream) as shown:
+        for run, number in ((LONG, 2), (LONG, 3), (LONG, 4)):
+            shown.finished(run, epoch(number))
+        clock.now += 300
+        shown.tick()
+    assert "about 2 min left" in stream.getvalue()  # 300 of 400 s of work took 300 s
+
+
+@pytest.mark.parametrize("status", ["diverged", "error", "timeout", "interrupted"])
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_a_run_that_ends_badly_is_said_at_once_with_its_reason(stream: type[io.StringIO], status: str):
+    written = stream()
+    with Progress(PLAN, written) as shown:
+        shown.started(SHORT, 0)
+        shown.ended(SHORT, status, "the reason")
+    assert f"unpadded on cpu, seed 1: {status}: the reason\n" in written.getvalue()
+
+
+def test_a_run_that_ends_well_needs_no_line():
+    stream = io.StringIO()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        shown.ended(SHORT, "ok", "")
+    assert stream.getvalue() == ""
+
+
+def test_lines_go_to_standard_error(capsys: pytest.CaptureFixture[str], clock: Clock):
+    with Progress(PLAN) as shown:
+        clock.now += 30
+        shown.tick()
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert captured.err.startswith("0 of 2 runs done")
+
+
+def test_there_is_no_escape_sequence_without_a_terminal(clock: Clock):
+    stream = io.StringIO()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        clock.now += 100
+        shown.finished(SHORT, epoch(1))
+        shown.ended(SHORT, "error", "why")
+    assert all(line.isprintable() for line in stream.getvalue().splitlines())
+
+
+# On a terminal
+
+
+def test_a_terminal_has_a_bar_for_everything_and_one_for_each_run_that_goes_on():
+    stream = Terminal()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        shown.started(LONG, 1)
+        shown.finished(LONG, epoch(2, correct=9876))
+        for bar in shown._bars.values():
+            bar.refresh()
+        seen = screen(stream)
+        assert re.search(r"0 of 2 runs done +\d+%\|.*left", seen)
+        assert re.search(r"unpadded on cpu, seed 1 +epoch 0/2", seen)
+        assert re.search(r"gap_head on cpu, seed 1 +epoch 2/4 .*98\.76 %", seen)
+        shown.ended(LONG, "ok", "")
+        assert "1 of 2 runs done" in screen(stream)
+
+
+def test_the_bar_over_all_runs_is_measured_in_work():
+    stream = Terminal()
+    with Progress(PLAN, stream) as shown:
+        shown.started(LONG, 1)
+        for number in (2, 3, 4):
+            shown.finished(LONG, epoch(number))
+    assert re.findall(r"done +([0-9]+)%", screen(stream))[-1] == "75"
+
+
+def test_a_new_run_takes_the_place_of_one_that_is_over():
+    runs = [dataclasses.replace(SHORT, seed=seed) for seed in range(6)]
+    with Progress([Planned(run, 0, 10.0) for run in runs], Terminal()) as shown:
+        for run in runs[:3]:
+            shown.started(run, 0)
+        shown.ended(runs[1], "ok", "")
+        shown.started(runs[3], 0)
+        assert sorted(-bar.pos for bar in shown._bars.values()) == [1, 2, 3]
+
+
+def test_the_bars_end_when_everything_ends_however_it_ends():
+    stream = Terminal()
+    shown = Progress(PLAN, stream)
+    shown.started(SHORT, 0)
+    with pytest.raises(KeyboardInterrupt), shown:
+        raise KeyboardInterrupt
+    assert shown._overall.disable
+    assert all(bar.disable for bar in shown._bars.values())
+
+
+@pytest.mark.parametrize("stream", [io.StringIO, Terminal])
+def test_nothing_to_do_is_shown_without_a_division_by_zero(stream: type[io.StringIO], clock: Clock):
+    with Progress([Planned(SHORT, 2, 0.0)], stream()) as shown:
+        shown.started(SHORT, 2)
+        clock.now += 60
+        shown.tick()
+        shown.ended(SHORT, "ok", "")

@@ -1,0 +1,297 @@
+"""Intervals against published values, scipy, and exact enumeration of their coverage."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+import scipy.stats
+from hypothesis import given
+from hypothesis import strategies as st
+
+from bench.statistics import (
+    clopper_pearson,
+    prediction_interval_ranks,
+    prediction_interval_t,
+    rank_of,
+    seeds_to_decide,
+    smallest_deciding_n,
+    wilson,
+)
+
+counts = st.integers(0, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
+confidences = st.sampled_from([0.5, 0.8, 0.95, 0.99])
+finite = st.floats(-1e6, 1e6)
+
+
+def test_published_intervals_for_five_seeds() -> None:
+    assert clopper_pearson(5, 5, side="lower").lower == pytest.approx(0.549, abs=5e-4)
+    assert clopper_pearson(5, 5).lower == pytest.approx(0.478, abs=5e-4)
+    assert clopper_pearson(0, 5, side="upper").upper == pytest.approx(0.451, abs=5e-4)
+
+
+def test_the_target_cannot_be_told_from_its_neighbours() -> None:
+    """The binomial standard error of 9940 of 10,000 is 7.7 images; Wilson's interval is 9923 to 9953."""
+    interval = wilson(9940, 10_000)
+    assert (round(interval.lower * 10_000), round(interval.upper * 10_000)) == (9923, 9953)
+
+
+def test_a_claim_of_nine_in_ten_needs_29_of_29() -> None:
+    assert clopper_pearson(29, 29, side="lower").lower >= 0.9
+    assert clopper_pearson(28, 28, side="lower").lower < 0.9
+    assert clopper_pearson(28, 29, side="lower").lower < 0.9
+
+
+def test_a_one_sided_interval_is_open_on_the_other_side() -> None:
+    assert clopper_pearson(3, 5, side="lower").upper == 1
+    assert clopper_pearson(3, 5, side="upper").lower == 0
+
+
+@given(counts, confidences)
+def test_clopper_pearson_is_that_of_scipy(count: tuple[int, int], confidence: float) -> None:
+    successes, trials = count
+    if trials == 0:
+        assert (clopper_pearson(0, 0).lower, clopper_pearson(0, 0).upper) == (0, 1)
+        return
+    both = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, "exact")
+    above = scipy.stats.binomtest(successes, trials, alternative="greater").proportion_ci(confidence, "exact")
+    below = scipy.stats.binomtest(successes, trials, alternative="less").proportion_ci(confidence, "exact")
+    ours = clopper_pearson(successes, trials, confidence)
+    assert (ours.lower, ours.upper) == pytest.approx((both.low, both.high), abs=1e-9)
+    assert clopper_pearson(successes, trials, confidence, "lower").lower == pytest.approx(above.low, abs=1e-9)
+    assert clopper_pearson(successes, trials, confidence, "upper").upper == pytest.approx(below.high, abs=1e-9)
+
+
+@given(counts, confidences)
+def test_wilson_is_that_of_scipy(count: tuple[int, int], confidence: float) -> None:
+    successes, trials = count
+    ours = wilson(successes, trials, confidence)
+    if trials == 0:
+        assert (ours.lower, ours.upper) == (0, 1)
+        return
+    reference = scipy.stats.binomtest(successes, trials).proportion_ci(confidence, "wilson")
+    assert (ours.lower, ours.upper) == pytest.approx((reference.low, reference.high), abs=1e-9)
+
+
+@given(counts)
+def test_bounds_of_a_share_are_ordered(count: tuple[int, int]) -> None:
+    successes, trials = count
+    both, score = clopper_pearson(successes, trials), wilson(successes, trials)
+    share = successes / trials if trials else 0.5
+    assert 0 <= both.lower <= clopper_pearson(successes, trials, side="lower").lower <= share
+    assert share <= clopper_pearson(successes, trials, side="upper").upper <= both.upper <= 1
+    assert 0 <= score.lower <= share <= score.upper <= 1
+    assert both.confidence == score.confidence == 0.95
+
+
+@pytest.mark.parametrize("trials", [1, 5, 12])
+def test_clopper_pearson_covers_every_share_at_least_as_often_as_it_says(trials: int) -> None:
+    intervals = [clopper_pearson(k, trials) for k in range(trials + 1)]
+    for share in np.linspace(0.001, 0.999, 333):
+        inside = [k for k, interval in enumerate(intervals) if interval.lower <= share <= interval.upper]
+        covered = np.sum(scipy.stats.binom.pmf(inside, trials, share))
+        assert covered >= 0.95 - 1e-12
+
+
+@pytest.mark.parametrize(("successes", "trials"), [(-1, 5), (6, 5), (1, 0), (0, -1)])
+def test_impossible_counts_are_refused(successes: int, trials: int) -> None:
+    with pytest.raises(ValueError, match="successes"):
+        clopper_pearson(successes, trials)
+    with pytest.raises(ValueError, match="successes"):
+        wilson(successes, trials)
+    with pytest.raises(ValueError, match="successes"):
+        seeds_to_decide(successes, trials)
+
+
+@pytest.mark.parametrize("confidence", [0, 1, -0.5, 95])
+def test_a_confidence_is_a_probability(confidence: float) -> None:
+    for refuses in (
+        lambda: clopper_pearson(1, 2, confidence),
+        lambda: wilson(1, 2, confidence),
+        lambda: prediction_interval_t([1, 2], confidence),
+        lambda: smallest_deciding_n(0.5, confidence),
+    ):
+        with pytest.raises(ValueError, match="confidence"):
+            refuses()
+
+
+def test_five_seeds_are_the_fewest_that_decide_more_likely_than_not() -> None:
+    assert smallest_deciding_n() == 5
+    assert smallest_deciding_n(0.5, side="above") == smallest_deciding_n(0.5, side="below") == 5
+
+
+def test_a_claim_of_nine_in_ten_takes_29_seeds_to_confirm_and_2_to_refute() -> None:
+    assert smallest_deciding_n(0.9, side="above") == 29
+    assert smallest_deciding_n(0.9, side="below") == 2
+    assert smallest_deciding_n(0.9) == 2
+
+
+@pytest.mark.parametrize("threshold", [0, 1, 1.5])
+def test_a_threshold_is_a_probability(threshold: float) -> None:
+    with pytest.raises(ValueError, match="threshold"):
+        smallest_deciding_n(threshold)
+    with pytest.raises(ValueError, match="threshold"):
+        seeds_to_decide(1, 2, threshold)
+
+
+@pytest.mark.parametrize(
+    ("successes", "trials", "further"),
+    [
+        (5, 5, 0),
+        (0, 5, 0),
+        (4, 4, 1),
+        (0, 4, 1),
+        (1, 1, 4),
+        (4, 5, 8),  # 10 of 13: a fair coin does as well in 4.6 % of cases, and 9 of 12 in 7.3 %
+        (1, 2, None),
+        (0, 0, None),
+    ],
+)
+def test_further_seeds_until_decided(successes: int, trials: int, further: int | None) -> None:
+    assert seeds_to_decide(successes, trials) == further
+
+
+@given(st.integers(1, 12).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.3, 0.5, 0.9]))
+def test_the_further_seeds_are_the_fewest_that_decide_at_the_share_seen(
+    count: tuple[int, int], threshold: float
+) -> None:
+    successes, trials = count
+
+    def decided(further: int) -> bool:
+        n = trials + further
+        if successes > threshold * trials:
+            result = scipy.stats.binomtest(math.floor(successes * n / trials + 1e-9), n, alternative="greater")
+            return bool(result.proportion_ci(0.95).low > threshold)
+        result = scipy.stats.binomtest(math.ceil(successes * n / trials - 1e-9), n, alternative="less")
+        return bool(result.proportion_ci(0.95).high < threshold)
+
+    further = seeds_to_decide(successes, trials, threshold, cap=60)
+    if successes / trials == threshold:
+        assert further is None
+    else:
+        assert further == next((more for more in range(61) if decided(more)), None)
+
+
+def test_a_share_close_to_the_threshold_is_given_up_at_the_cap() -> None:
+    assert seeds_to_decide(51, 100, cap=100) is None
+    assert seeds_to_decide(4, 4, cap=0) is None
+    assert seeds_to_decide(4, 4, cap=1) == 1
+
+
+def test_the_t_interval_for_one_new_value_by_hand() -> None:
+    interval = prediction_interval_t([1, 2, 3])
+    assert interval is not None
+    half = 4.302653 * math.sqrt(4 / 3)  # the 0.975 quantile of t with two degrees of freedom; s = 1
+    assert (interval.lower, interval.upper) == pytest.approx((2 - half, 2 + half), abs=1e-5)
+
+
+@given(st.lists(finite, min_size=2, max_size=9), confidences)
+def test_the_t_interval_follows_its_formula(values: list[float], confidence: float) -> None:
+    interval = prediction_interval_t(values, confidence)
+    assert interval is not None
+    n = len(values)
+    scale = float(np.std(values, ddof=1)) * math.sqrt(1 + 1 / n)
+    new = scipy.stats.t(n - 1, loc=np.mean(values), scale=max(scale, 1e-300))
+    assert (interval.lower, interval.upper) == pytest.approx(new.interval(confidence), rel=1e-6, abs=1e-6)
+
+
+@given(st.lists(finite, min_size=2, max_size=9), finite)
+def test_a_constant_shifts_the_t_interval(values: list[float], shift: float) -> None:
+    interval, shifted = prediction_interval_t(values), prediction_interval_t([value + shift for value in values])
+    assert interval is not None
+    assert shifted is not None
+    assert (shifted.lower, shifted.upper) == pytest.approx(
+        (interval.lower + shift, interval.upper + shift), rel=1e-6, abs=1e-3
+    )
+
+
+def test_the_t_interval_catches_a_new_normal_value_as_often_as_it_says() -> None:
+    generator = np.random.default_rng(2)
+    caught = 0
+    for *values, new in generator.normal(9940, 6, size=(10_000, 6)):
+        interval = prediction_interval_t(values)
+        assert interval is not None
+        caught += interval.lower <= new <= interval.upper
+    assert caught / 10_000 == pytest.approx(0.95, abs=0.01)
+
+
+@pytest.mark.parametrize("values", [[], [9940]])
+def test_fewer_than_two_values_predict_nothing(values: list[float]) -> None:
+    assert prediction_interval_t(values) is None
+    assert prediction_interval_ranks(values) is None
+
+
+@pytest.mark.parametrize("bad", [math.inf, math.nan])
+def test_a_t_interval_needs_finite_values(bad: float) -> None:
+    with pytest.raises(ValueError, match="finite"):
+        prediction_interval_t([1, 2, bad])
+
+
+def test_equal_values_predict_that_value() -> None:
+    interval = prediction_interval_t([9940, 9940])
+    assert interval is not None
+    assert (interval.lower, interval.upper) == (9940, 9940)
+
+
+def test_the_range_of_the_sample_with_never_at_infinity() -> None:
+    interval = prediction_interval_ranks([14, 12, None, 19])
+    assert interval is not None
+    assert (interval.lower, interval.upper, interval.confidence) == pytest.approx((12, math.inf, 3 / 5))
+    never = prediction_interval_ranks([None, None])
+    assert never is not None
+    assert (never.lower, never.upper) == (math.inf, math.inf)
+
+
+@given(st.lists(st.integers(0, 1000), min_size=3, max_size=10, unique=True))
+def test_the_range_catches_exactly_as_many_new_draws_as_it_says(draws: list[int]) -> None:
+    """Each of n + 1 exchangeable draws is equally likely to be the new one."""
+    caught = 0
+    for i, new in enumerate(draws):
+        interval = prediction_interval_ranks(draws[:i] + draws[i + 1 :])
+        assert interval is not None
+        caught += interval.lower <= new <= interval.upper
+        assert interval.confidence == pytest.approx((len(draws) - 2) / len(draws))
+    assert caught == len(draws) - 2
+
+
+def test_a_rank_by_hand() -> None:
+    rank = rank_of(12, [10, 12, 12, 15, None])
+    assert (rank.n, rank.below, rank.ties, rank.above) == (5, 1, 2, 2)
+    assert rank.p_value == 1
+    lowest = rank_of(9, [10, 12, 12, 15, None])
+    assert (lowest.below, lowest.above) == (0, 5)
+    assert lowest.p_value == lowest.smallest_p == pytest.approx(2 / 6)
+    assert rank_of(10, [10, 12, 12, 15, None]).p_value == pytest.approx(4 / 6)
+
+
+def test_never_ties_with_never_and_is_above_everything_else() -> None:
+    rank = rank_of(None, [10, None, 19])
+    assert (rank.below, rank.ties, rank.above) == (2, 1, 0)
+
+
+def test_39_seeds_are_the_fewest_with_which_a_rank_can_reject() -> None:
+    assert rank_of(0, range(1, 40)).p_value == pytest.approx(0.05)
+    assert rank_of(0, range(1, 40)).can_reject
+    assert not rank_of(0, range(1, 39)).can_reject
+
+
+@pytest.mark.parametrize("sample", [[], [5]])
+def test_a_rank_among_fewer_than_two_says_nothing(sample: list[float]) -> None:
+    rank = rank_of(1, sample)
+    assert (rank.p_value, rank.smallest_p, rank.can_reject) == (1, 1, False)
+
+
+@given(st.lists(st.none() | st.integers(0, 6), min_size=1, max_size=60))
+def test_ranks_reject_no_more_often_than_they_say(draws: list[int | None]) -> None:
+    p_values = [rank_of(new, draws[:i] + draws[i + 1 :]).p_value for i, new in enumerate(draws)]
+    for level in p_values:
+        assert sum(p <= level for p in p_values) <= level * len(draws) + 1e-9
+    assert min(p_values) >= rank_of(0, draws[1:]).smallest_p - 1e-12
+
+
+def test_nan_has_no_rank() -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        rank_of(math.nan, [1])
+    with pytest.raises(ValueError, match="NaN"):
+        prediction_interval_ranks([1, math.nan])

@@ -1,0 +1,494 @@
+"""Claims against runs made up for the purpose: every rule at its edges, and that failure never pays."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from collections.abc import Iterable, Sequence
+from typing import Any, get_args
+
+import pytest
+import scipy.stats
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench.results import Group, Series
+from bench.specification import Architecture, Claim, ClaimKind, LoggedEpoch
+from bench.structure_facts import AveragePool, Followed, Structure, load
+from bench.verdicts import RULES, Verdict, judge
+from models import ARCHITECTURES
+
+STRUCTURES = load(ARCHITECTURES)
+BUDGET = 19
+HOLDS, DOES_NOT, UNDECIDED = "holds", "does not hold", "cannot be decided yet"
+WORST_FIRST = (DOES_NOT, UNDECIDED, HOLDS)
+DRAWS: tuple[ClaimKind, ...] = ("first_epoch", "best", "last")
+
+
+def run(seed: int, correct: Sequence[int], ending: str = "") -> Series:
+    numbers = (0.1,) * len(correct)
+    nothing = (None,) * len(correct)
+    return Series(seed, 10_000, tuple(correct), numbers, numbers, numbers, numbers, nothing, nothing, ending)
+
+
+def hit_at(epoch: int | None, budget: int = BUDGET, height: int = 9940) -> list[int]:
+    """Counts that are at the target in one epoch, and just below it in all others."""
+    return [height if number == epoch else 9939 for number in range(1, budget + 1)]
+
+
+def ending_at(last: int, budget: int = BUDGET) -> list[int]:
+    return [9900] * (budget - 1) + [last]
+
+
+def group(counts: Iterable[Sequence[int]], others: Iterable[Series] = (), budget: int = BUDGET) -> Group:
+    runs = (*(run(seed, correct) for seed, correct in enumerate(counts, start=1)), *others)
+    return Group("unpadded", "0a1b2c3d", "cpu", "11112222", "a machine", budget, True, runs)
+
+
+def network(claim: Claim, log: Sequence[int] = ()) -> Architecture:
+    """A network with one claim, and a log of its own."""
+    logged = tuple(LoggedEpoch(epoch, correct, "document") for epoch, correct in enumerate(log, start=1))
+    document = dataclasses.replace(ARCHITECTURES["unpadded"].document, claims=(claim,), log=logged)
+    return dataclasses.replace(ARCHITECTURES["unpadded"], document=document)
+
+
+def verdict(
+    kind: ClaimKind,
+    value: int,
+    runs: Group | None = None,
+    *,
+    log: Sequence[int] = (),
+    contradiction: str = "",
+    structure: Structure = STRUCTURES["unpadded"],
+) -> Verdict:
+    claim = Claim(kind, value, "what is claimed", "document", contradiction)
+    (found,) = judge(network(claim, log), structure, runs)
+    assert found.claim is claim
+    return found
+
+
+def having(**facts: Any) -> Structure:
+    """A structure with these facts."""
+    return dataclasses.replace(STRUCTURES["unpadded"], **facts)
+
+
+def outcome(kind: ClaimKind, value: int, runs: Group | None = None) -> str:
+    return verdict(kind, value, runs).outcome
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_every_claim_gets_a_verdict_in_the_order_of_the_document(name: str) -> None:
+    architecture = ARCHITECTURES[name]
+    found = judge(architecture, STRUCTURES[name], None)
+    assert [one.claim for one in found] == list(architecture.document.claims)
+    assert all(one.evidence and "|" not in one.evidence and "\n" not in one.evidence for one in found)
+
+
+def test_every_kind_of_claim_can_be_judged() -> None:
+    for kind in get_args(ClaimKind):
+        assert verdict(kind, 3, group([hit_at(4)])).outcome in WORST_FIRST
+
+
+def test_without_a_run_the_five_documents_are_judged_by_module_and_log_alone() -> None:
+    decided = {
+        name: {
+            one.claim.kind: one.outcome
+            for one in judge(ARCHITECTURES[name], STRUCTURES[name], None)
+            if one.outcome != UNDECIDED
+        }
+        for name in ARCHITECTURES
+    }
+    size: dict[ClaimKind, str] = {"parameters": HOLDS, "parameters_below": HOLDS, "fully_connected_layers": HOLDS}
+    assert decided == {
+        "squeeze_fc": size | {"global_average_pooling": DOES_NOT},
+        "expand_squeeze": size
+        | {
+            "first_epoch": DOES_NOT,
+            "convolutions": HOLDS,
+            "max_pools": HOLDS,
+            "batch_norm_after_every_convolution": DOES_NOT,
+            "dropout_after_every_convolution": HOLDS,
+            "global_average_pooling": DOES_NOT,
+        },
+        "unpadded": size,
+        "ten_twenty_thirty": size,
+        "gap_head": size,
+    }
+
+
+# Exact claims.
+
+
+@pytest.mark.parametrize("kind", ["parameters", "convolutions", "max_pools", "fully_connected_layers"])
+def test_a_count_holds_if_it_is_equal(kind: ClaimKind) -> None:
+    structure = having(**{kind: 7})
+    assert [verdict(kind, value, structure=structure).outcome for value in (6, 7, 8)] == [DOES_NOT, HOLDS, DOES_NOT]
+    assert verdict(kind, 7, structure=structure).evidence.startswith("7 ")
+
+
+def test_fewer_parameters_means_fewer() -> None:
+    assert [outcome("parameters_below", limit) for limit in (14_120, 14_121)] == [DOES_NOT, HOLDS]
+
+
+@pytest.mark.parametrize("kind", ["batch_norm_after_every_convolution", "dropout_after_every_convolution"])
+def test_convolutions_that_go_without_are_named(kind: ClaimKind) -> None:
+    some = having(**{kind: Followed(8, (3, 5, 6), excludes_classifier=True)})
+    found = verdict(kind, 1, structure=some)
+    assert (found.outcome, "after 5 of 8" in found.evidence, "3, 5 and 6" in found.evidence) == (DOES_NOT, True, True)
+    assert "classifier, is not counted" in found.evidence
+    every = having(**{kind: Followed(8, (), excludes_classifier=False)})
+    found = verdict(kind, 1, structure=every)
+    assert (found.outcome, "after 8 of 8" in found.evidence) == (HOLDS, True)
+    assert "the last convolution counts" in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("pool", "expected", "seen"),
+    [
+        (AveragePool(9, 9, 1), HOLDS, "9 of 9 cells"),
+        (AveragePool(4, 9, 1), DOES_NOT, "4 of 9 cells"),
+        (AveragePool(16, 16, 4), DOES_NOT, "16 of 16 cells in 4 parts"),
+        (None, DOES_NOT, "no average pool"),
+    ],
+)
+def test_pooling_is_global_if_one_output_averages_every_cell(
+    pool: AveragePool | None, expected: str, seen: str
+) -> None:
+    structure = having(global_average_pooling=pool)
+    found = verdict("global_average_pooling", 1, structure=structure)
+    assert found.outcome == expected
+    assert found.evidence.endswith(seen)
+
+
+# Shares of seeds.
+
+
+@pytest.mark.parametrize(
+    ("hits", "seeds", "expected"),
+    [
+        (0, 0, UNDECIDED),
+        (0, 1, UNDECIDED),
+        (1, 1, UNDECIDED),
+        (2, 2, UNDECIDED),
+        (0, 4, UNDECIDED),
+        (4, 4, UNDECIDED),
+        (0, 5, DOES_NOT),
+        (1, 5, UNDECIDED),
+        (4, 5, UNDECIDED),
+        (5, 5, HOLDS),
+        (1, 8, DOES_NOT),
+        (7, 8, HOLDS),
+    ],
+)
+@pytest.mark.parametrize("kind", ["reaches_target", "epochs_below", "sustained"])
+def test_a_share_is_decided_by_its_one_sided_bounds(kind: ClaimKind, hits: int, seeds: int, expected: str) -> None:
+    value = {"reaches_target": 9940, "epochs_below": 20, "sustained": 4}[kind]
+    runs = group([[9941] * BUDGET] * hits + [[9939] * BUDGET] * (seeds - hits))
+    found = verdict(kind, value, runs)
+    assert found.outcome == expected
+    lower, upper = 0.0, 1.0
+    if seeds:
+        lower = scipy.stats.binomtest(hits, seeds, alternative="greater").proportion_ci(0.95).low
+        upper = scipy.stats.binomtest(hits, seeds, alternative="less").proportion_ci(0.95).high
+    assert f"{hits} of {seeds} seed" in found.evidence
+    assert f"share at least {lower:.3f}, at most {upper:.3f}" in found.evidence
+
+
+def test_five_of_five_is_no_certainty() -> None:
+    assert "at least 0.549" in verdict("reaches_target", 9940, group([hit_at(19)] * 5)).evidence
+
+
+@pytest.mark.parametrize(
+    ("hits", "misses", "advice"),
+    [
+        (0, 0, "5 seeds that agree would decide"),
+        (4, 0, "1 further seed could decide if the share stays as seen"),
+        (0, 2, "3 further seeds could decide if the share stays as seen"),
+        (4, 1, "8 further seeds could decide if the share stays as seen"),
+        (2, 2, "no number of seeds decides while exactly half succeed"),
+        (501, 500, "more than 1,000 further seeds"),
+    ],
+)
+def test_an_undecided_share_says_how_many_seeds_could_decide(hits: int, misses: int, advice: str) -> None:
+    found = verdict("reaches_target", 9940, group([hit_at(7)] * hits + [hit_at(None)] * misses))
+    assert found.outcome == UNDECIDED
+    assert advice in found.evidence
+
+
+def test_the_target_is_reached_at_9940_and_not_at_9939() -> None:
+    assert outcome("reaches_target", 9940, group([hit_at(10, height=9940)] * 5)) == HOLDS
+    assert outcome("reaches_target", 9940, group([hit_at(10, height=9939)] * 5)) == DOES_NOT
+    assert outcome("reaches_target", 9941, group([hit_at(10, height=9940)] * 5)) == DOES_NOT
+
+
+def test_epochs_beyond_the_documented_ones_do_not_count() -> None:
+    late = [9939] * BUDGET + [9960]
+    assert outcome("reaches_target", 9940, group([late] * 5)) == DOES_NOT
+    assert outcome("epochs_below", 30, group([late] * 5)) == DOES_NOT
+    assert outcome("sustained", 1, group([[9939] * (BUDGET - 1) + [9941, 9939]] * 5)) == HOLDS
+    assert outcome("last", 9960, group([late] * 5)) == DOES_NOT
+    assert outcome("best", 9960, group([late] * 5)) == DOES_NOT
+
+
+def test_fewer_than_20_epochs_looks_at_the_first_19() -> None:
+    assert outcome("epochs_below", 20, group([hit_at(19, budget=20)] * 5, budget=20)) == HOLDS
+    assert outcome("epochs_below", 20, group([hit_at(20, budget=20)] * 5, budget=20)) == DOES_NOT
+    assert outcome("reaches_target", 9940, group([hit_at(20, budget=20)] * 5, budget=20)) == HOLDS
+
+
+def test_nineteen_of_twenty_epochs_answer_a_claim_on_fewer_than_20() -> None:
+    stopped = [run(seed, [9939] * 19) for seed in range(5)]
+    assert outcome("epochs_below", 20, group([], stopped, budget=20)) == DOES_NOT
+    assert outcome("reaches_target", 9940, group([], stopped, budget=20)) == UNDECIDED
+
+
+def test_sustained_means_above_the_target_in_every_last_epoch() -> None:
+    assert outcome("sustained", 4, group([[9000] * 15 + [9941] * 4] * 5)) == HOLDS
+    assert outcome("sustained", 5, group([[9000] * 15 + [9941] * 4] * 5)) == DOES_NOT
+    assert outcome("sustained", 4, group([[9999] * 15 + [9941, 9941, 9940, 9941]] * 5)) == DOES_NOT
+
+
+def test_a_run_cut_short_after_its_hit_has_reached_the_target() -> None:
+    cut = [run(9, hit_at(3)[:5], "timeout: too slow")]
+    assert outcome("reaches_target", 9940, group([hit_at(3)] * 4)) == UNDECIDED
+    assert outcome("reaches_target", 9940, group([hit_at(3)] * 4, cut)) == HOLDS
+    assert "4 of 4" in verdict("sustained", 1, group([[9941] * BUDGET] * 4, cut)).evidence
+
+
+def test_a_run_cut_short_before_a_hit_counts_against_the_lower_bound_alone() -> None:
+    cut = [run(9, [9800] * 5, "error: out of memory")]
+    found = verdict("reaches_target", 9940, group([hit_at(3)] * 5, cut))
+    assert found.outcome == UNDECIDED
+    assert "5 of 5 seeds" in found.evidence
+    assert "at least 0.418, at most 1.000 (1 more unfinished" in found.evidence
+    assert "finishing the unfinished runs could decide" in found.evidence
+    assert outcome("reaches_target", 9940, group([hit_at(None)] * 5, cut)) == DOES_NOT
+
+
+def test_a_run_that_diverged_has_failed_whatever_it_reached() -> None:
+    diverged = [run(9, [9941] * 12, "diverged: loss is not finite")]
+    found = verdict("reaches_target", 9940, group([hit_at(3)] * 4, diverged))
+    assert (found.outcome, "4 of 5 seeds" in found.evidence) == (UNDECIDED, True)
+    assert "4 of 5 seeds" in verdict("sustained", 2, group([[9941] * BUDGET] * 4, diverged)).evidence
+
+
+# One more draw.
+
+
+@pytest.mark.parametrize(
+    ("epochs", "earlier", "equal", "later", "interval"),
+    [
+        ([11, 14, 17, 19, None], 1, 1, 3, "one new run: 11 to never with 67 % confidence"),
+        ([3, 5], 2, 0, 0, "one new run: 3 to 5 with 33 % confidence"),
+        ([None] * 5, 0, 0, 5, "one new run: never to never with 67 % confidence"),
+    ],
+)
+def test_a_first_epoch_is_ranked_and_a_new_run_is_predicted(
+    epochs: list[int | None], earlier: int, equal: int, later: int, interval: str
+) -> None:
+    evidence = verdict("first_epoch", 14, group([hit_at(epoch) for epoch in epochs])).evidence
+    assert f"of {len(epochs)} seeds {earlier} earlier, {equal} equal, {later} later or never; {interval}" in evidence
+
+
+@pytest.mark.parametrize(("seeds", "least"), [(1, "1.00"), (2, "0.67"), (5, "0.33"), (38, "0.05")])
+def test_too_few_seeds_can_reject_no_epoch(seeds: int, least: str) -> None:
+    found = verdict("first_epoch", 2, group([hit_at(None)] * seeds))
+    assert found.outcome == UNDECIDED
+    assert f"{seeds} seed{'s' * (seeds > 1)} can reject no epoch (p is at least {least}), 39 could" in found.evidence
+    assert "39 could" not in verdict("first_epoch", 2, group([])).evidence
+
+
+def test_a_first_epoch_is_decided_from_39_seeds_on() -> None:
+    epochs = [3 + seed % 13 for seed in range(39)]
+    runs = group([hit_at(epoch) for epoch in epochs])
+    assert [outcome("first_epoch", epoch, runs) for epoch in (1, 2, 9, 16, 19)] == [DOES_NOT] * 2 + [HOLDS] + [
+        DOES_NOT
+    ] * 2
+    assert "p = 0.050" in verdict("first_epoch", 2, runs).evidence
+
+
+@pytest.mark.parametrize("kind", ["best", "last"])
+def test_an_accuracy_is_judged_by_the_prediction_interval_and_the_range_of_the_seeds(kind: ClaimKind) -> None:
+    values = [9941, 9943, 9945, 9947, 9949]
+    half = scipy.stats.t.ppf(0.975, 4) * 10**0.5 * (1 + 1 / 5) ** 0.5  # 9.62
+    assert 9 < half < 10
+    runs = group([ending_at(value) for value in values])
+    assert [outcome(kind, value, runs) for value in (9935, 9936, 9940)] == [DOES_NOT, UNDECIDED, UNDECIDED]
+    assert [outcome(kind, value, runs) for value in (9941, 9944, 9949)] == [HOLDS] * 3
+    assert [outcome(kind, value, runs) for value in (9950, 9954, 9955)] == [UNDECIDED, UNDECIDED, DOES_NOT]
+    found = verdict(kind, 9950, runs)
+    assert "of 5 seeds 5 lower, 0 equal, 0 higher; one new run: 9936 to 9954 with 95 % confidence" in found.evidence
+    assert "above every seed" in found.evidence
+    assert "below every seed" in verdict(kind, 9940, runs).evidence
+
+
+def test_best_and_last_are_those_of_the_run() -> None:
+    runs = group(
+        [
+            [9800] * 5 + [best] + [9800] * 12 + [last]
+            for best, last in zip(range(9940, 9945), range(9920, 9925), strict=True)
+        ]
+    )
+    assert [outcome("best", value, runs) for value in (9942, 9922)] == [HOLDS, DOES_NOT]
+    assert [outcome("last", value, runs) for value in (9942, 9922)] == [DOES_NOT, HOLDS]
+
+
+@pytest.mark.parametrize("seeds", [0, 1, 2, 4])
+@pytest.mark.parametrize("value", [9000, 9942])
+def test_fewer_than_five_seeds_decide_no_accuracy(seeds: int, value: int) -> None:
+    found = verdict("last", value, group([ending_at(9940 + seed) for seed in range(seeds)]))
+    assert found.outcome == UNDECIDED
+    assert ("5 seeds are the fewest that decide" in found.evidence) is (seeds > 0)
+    assert ("one new run" in found.evidence) is (seeds > 1)
+
+
+def test_a_seed_gone_astray_earns_a_claim_nothing() -> None:
+    usual = [ending_at(value) for value in (9918, 9919, 9920, 9921, 9922)]
+    assert outcome("last", 9951, group(usual)) == DOES_NOT
+    found = verdict("last", 9920, group([*usual, ending_at(7754)]))
+    assert (found.outcome, "can reject no high accuracy" in found.evidence) == (UNDECIDED, True)
+    assert outcome("last", 9951, group([*usual, ending_at(9880)])) == UNDECIDED
+
+
+@pytest.mark.parametrize(("kind", "value"), [("first_epoch", 9), ("best", 9940), ("last", 9939)])
+def test_no_draw_holds_beside_a_run_that_diverged(kind: ClaimKind, value: int) -> None:
+    counts = [hit_at(epoch % 17 + 1, height=9940 + epoch % 3 - 1) for epoch in range(39)]
+    counts = [[*correct[:-1], 9938 + seed % 3] for seed, correct in enumerate(counts)]
+    diverged = [run(99, [9900] * 3, "diverged: loss is not finite")]
+    assert outcome(kind, value, group(counts)) == HOLDS
+    found = verdict(kind, value, group(counts, diverged))
+    assert (found.outcome, "1 further seed diverged" in found.evidence) == (UNDECIDED, True)
+
+
+def test_only_complete_runs_are_draws() -> None:
+    cut = [run(99, [9999], "interrupted")]
+    values = [ending_at(value) for value in (9941, 9943, 9945, 9947, 9949)]
+    assert verdict("best", 9945, group(values, cut)) == verdict("best", 9945, group(values))
+    assert verdict("first_epoch", 9, group(values, cut)).evidence == verdict("first_epoch", 9, group(values)).evidence
+    assert "no seed has all 19 epochs" in verdict("best", 9945, group([], cut)).evidence
+    assert "no seed has run" in verdict("best", 9945, None).evidence
+
+
+# What the document itself shows.
+
+LOG = [9900, 9939, 9941, 9945, 9942]
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "contradicted"),
+    [
+        ("first_epoch", 3, False),
+        ("first_epoch", 2, True),
+        ("best", 9945, False),
+        ("best", 9942, True),
+        ("last", 9942, False),
+        ("last", 9945, True),
+        ("reaches_target", 9940, False),
+        ("reaches_target", 9946, True),
+        ("epochs_below", 6, False),
+        ("epochs_below", 5, True),
+        ("sustained", 3, False),
+        ("sustained", 4, True),
+    ],
+)
+def test_what_its_own_log_contradicts_is_named(kind: ClaimKind, value: int, contradicted: bool) -> None:
+    found = verdict(kind, value, log=LOG, contradiction="so it is")
+    assert ("contradicted by the document's own log: so it is" in found.evidence) is contradicted
+    assert ("caveat: so it is" in found.evidence) is not contradicted
+    assert found.outcome == (DOES_NOT if contradicted and kind in DRAWS else UNDECIDED)
+    assert "contradicted" not in verdict(kind, value, log=()).evidence
+
+
+def test_a_log_that_shows_otherwise_needs_no_words_to_be_named() -> None:
+    found = verdict("last", 9945, log=LOG)
+    assert (found.outcome, "contradicted by the document's own log" in found.evidence) == (DOES_NOT, True)
+
+
+def test_seeds_that_agree_with_a_contradicted_first_epoch_do_not_save_it() -> None:
+    runs = group([hit_at(2 + seed % 3) for seed in range(40)])
+    assert verdict("first_epoch", 3, runs, log=LOG).outcome == HOLDS
+    assert verdict("first_epoch", 2, runs, log=LOG).outcome == DOES_NOT
+
+
+def test_seeds_decide_whether_a_network_reaches_what_its_document_did_not() -> None:
+    found = verdict("reaches_target", 9946, group([[9950] * BUDGET] * 5), log=LOG)
+    assert (found.outcome, "contradicted by the document's own log" in found.evidence) == (HOLDS, True)
+
+
+def test_a_structure_that_its_own_table_contradicts_is_named() -> None:
+    found = verdict("global_average_pooling", 1, contradiction="4 of 9 in the table")
+    assert found.evidence.endswith("contradicted by the document or its notebook: 4 of 9 in the table")
+
+
+# Failure never pays.
+
+epochs_to_hit = st.one_of(st.none(), st.integers(1, BUDGET))
+one_complete = st.tuples(epochs_to_hit, st.integers(9930, 9950)).map(lambda pair: [*hit_at(pair[0])[:-1], pair[1]])
+complete_runs = st.tuples(st.lists(one_complete, max_size=10), st.integers(1, 5)).map(lambda pair: pair[0] * pair[1])
+stopped_runs = st.lists(
+    st.tuples(st.integers(0, BUDGET - 1), epochs_to_hit, st.sampled_from(["", "error", "diverged: not finite"])).map(
+        lambda made: run(1000, hit_at(made[1])[: made[0]], made[2])
+    ),
+    max_size=4,
+)
+never_hit = st.integers(0, BUDGET - 1).map(lambda epochs: [9900] * epochs)
+failures = st.one_of(
+    st.tuples(never_hit, st.sampled_from(["error: out of memory", "timeout", "interrupted", ""])),
+    st.tuples(st.integers(0, BUDGET - 1).map(lambda epochs: [9945] * epochs), st.just("diverged: not finite")),
+).map(lambda made: run(2000, *made))
+CLAIMS: tuple[tuple[ClaimKind, int], ...] = (
+    ("reaches_target", 9940),
+    ("epochs_below", 20),
+    ("epochs_below", 12),
+    ("sustained", 2),
+    ("first_epoch", 2),
+    ("first_epoch", 10),
+    ("best", 9941),
+    ("last", 9940),
+    ("last", 9951),
+)
+
+
+def standing(kind: ClaimKind, value: int, runs: Group) -> int:
+    return WORST_FIRST.index(outcome(kind, value, runs))
+
+
+@given(st.sampled_from(CLAIMS), complete_runs, stopped_runs, failures)
+@settings(max_examples=400, deadline=None)
+def test_adding_a_failed_run_never_improves_a_verdict(
+    claim: tuple[ClaimKind, int], counts: list[list[int]], stopped: list[Series], failed: Series
+) -> None:
+    assert standing(*claim, group(counts, [*stopped, failed])) <= standing(*claim, group(counts, stopped))
+
+
+@given(st.sampled_from(CLAIMS[:4]), complete_runs, stopped_runs)
+@settings(max_examples=200, deadline=None)
+def test_adding_a_complete_run_without_success_never_improves_a_share(
+    claim: tuple[ClaimKind, int], counts: list[list[int]], stopped: list[Series]
+) -> None:
+    assert standing(*claim, group([*counts, hit_at(None)], stopped)) <= standing(*claim, group(counts, stopped))
+
+
+@given(st.sampled_from(CLAIMS), complete_runs, stopped_runs, st.randoms(use_true_random=False))
+@settings(max_examples=200, deadline=None)
+def test_the_order_of_the_seeds_does_not_matter(
+    claim: tuple[ClaimKind, int], counts: list[list[int]], stopped: list[Series], shuffler: random.Random
+) -> None:
+    runs = group(counts, stopped)
+    shuffled = list(runs.runs)
+    shuffler.shuffle(shuffled)
+    assert verdict(*claim, dataclasses.replace(runs, runs=tuple(shuffled))).outcome == outcome(*claim, runs)
+
+
+def test_a_constant_shift_of_all_accuracies_shifts_the_interval() -> None:
+    values = [9931, 9937, 9940, 9941, 9946]
+    found = [verdict("last", 9938 + shift, group([ending_at(value + shift) for value in values])) for shift in (0, -25)]
+    assert "one new run: 9923 to 9955" in found[0].evidence
+    assert "one new run: 9898 to 9930" in found[1].evidence
+    assert found[0].outcome == found[1].outcome == HOLDS
+
+
+def test_the_rules_are_sentences() -> None:
+    assert all(rule.endswith(".") and "|" not in rule and "\n" not in rule and "  " not in rule for rule in RULES)
+    numbers = " ".join(RULES)
+    assert [number for number in ("5 seeds", "39 seeds", "one half", "95 %", "9940") if number not in numbers] == []

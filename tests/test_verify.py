@@ -1,0 +1,134 @@
+"""Verification trains recorded runs again, and is content only when everything asked for is identical."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import replace
+
+import pytest
+
+from bench import environment, job, record, verify
+from bench.errors import UnusableInput
+from bench.job import Places, Selection
+from bench.verify import Request, format_verification
+from models import ARCHITECTURES
+
+SUBSET = (512, 300)
+EVERYTHING = Request(None, None, None, None, 2)
+NAMES = ("unpadded", "gap_head")
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory, root):
+    """Two runs of two epochs."""
+    folder = tmp_path_factory.mktemp("trained")
+    where = Places(folder / "runs.csv", folder / "report", root / "data")
+    job.run(Selection(tuple(ARCHITECTURES[name] for name in NAMES), ("cpu",), (1,), 2, 2), where, SUBSET)
+    return where
+
+
+@pytest.fixture
+def places(trained, tmp_path):
+    """A copy of the record, to be spoilt."""
+    shutil.copy(trained.runs, tmp_path / "runs.csv")
+    return replace(trained, runs=tmp_path / "runs.csv")
+
+
+def verified(request, places):
+    return verify.verify(request, ARCHITECTURES, places, SUBSET)
+
+
+def edit(places, before, after):
+    text = places.runs.read_text()
+    assert before in text
+    places.runs.write_text(text.replace(before, after))
+
+
+def test_what_training_again_reproduces_is_identical_and_the_record_is_only_read(trained):
+    before = trained.runs.read_bytes()
+    found = verified(EVERYTHING, trained)
+    assert found.is_identical
+    assert [finding.epochs for finding in found.findings] == [2, 2]
+    assert format_verification(found)[-1] == "2 of 2 runs identical, bit for bit."
+    assert trained.runs.read_bytes() == before
+
+
+def test_a_prefix_of_the_epochs_can_be_verified(places):
+    found = verified(Request(("unpadded",), None, (1,), 1, 2), places)
+    assert [(finding.epochs, finding.difference) for finding in found.findings] == [(1, "")]
+
+
+def test_the_first_difference_is_named_with_epoch_column_and_both_values(places):
+    row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 2").iloc[0]
+    edit(places, f",{float(row['test_loss'])!r},", f",{float(row['test_loss']) + 1e-9!r},")
+    found = verified(Request(("unpadded",), None, None, None, 2), places)
+    assert not found.is_identical
+    (line, summary) = format_verification(found)
+    assert "epoch 2 differs in test_loss" in line
+    assert repr(float(row["test_loss"])) in line
+    assert repr(float(row["test_loss"]) + 1e-9) in line
+    assert summary == "0 of 1 runs identical, bit for bit."
+
+
+def test_a_difference_in_one_run_does_not_hide_that_the_other_is_identical(places):
+    row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 1").iloc[0]
+    edit(
+        places,
+        f",1,{row['correct']},300,{float(row['test_loss'])!r}",
+        f",1,{row['correct'] - 1},300,{float(row['test_loss'])!r}",
+    )
+    found = verified(EVERYTHING, places)
+    assert not found.is_identical
+    assert {finding.name.split()[0]: bool(finding.difference) for finding in found.findings} == {
+        "unpadded": True,
+        "gap_head": False,
+    }
+
+
+def test_what_is_asked_for_by_name_and_not_recorded_is_a_failure(places):
+    found = verified(Request(("unpadded",), ("cpu",), (1, 2), 1, 2), places)
+    assert not found.is_identical
+    assert [finding.difference for finding in found.findings if "seed 2" in finding.name] == ["not recorded"]
+
+
+@pytest.mark.parametrize(
+    "request_", [Request(None, None, (7,), None, 1), Request(("squeeze_fc",), None, None, None, 1)]
+)
+def test_nothing_to_compare_is_an_error(places, request_):
+    with pytest.raises(UnusableInput, match="nothing can be compared"):
+        verified(request_, places)
+
+
+def test_a_missing_record_is_an_error(tmp_path, root):
+    with pytest.raises(UnusableInput, match="nothing can be compared"):
+        verified(EVERYTHING, Places(tmp_path / "runs.csv", tmp_path, root / "data"))
+
+
+def test_another_recipe_is_not_compared_and_is_a_failure(places):
+    edit(places, ARCHITECTURES["unpadded"].digest, "ffffffff")
+    found = verified(Request(("unpadded",), None, None, None, 2), places)
+    assert "recorded with recipe ffffffff" in found.findings[0].difference
+
+
+def test_a_device_that_is_not_here_is_not_compared_and_is_a_failure(places):
+    absent = next(device for device in ("cuda", "mps") if device not in environment.available_devices())
+    edit(places, ",cpu,", f",{absent},")
+    found = verified(Request(("unpadded",), None, None, None, 2), places)
+    assert found.findings[0].difference == f"not compared: there is no {absent} on this machine"
+
+
+def test_another_environment_is_compared_and_named_when_the_numbers_differ(places):
+    edit(places, environment.describe("cpu").digest, "ffffffff")
+    request = Request(("unpadded",), None, None, 1, 2)
+    assert verified(request, places).is_identical
+    row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 1").iloc[0]
+    edit(places, f",{float(row['train_loss'])!r},", f",{float(row['train_loss']) / 2!r},")
+    difference = verified(request, places).findings[0].difference
+    assert "differs in train_loss" in difference
+    assert "recorded in environment ffffffff" in difference
+    folder = places.runs.parent / "report"
+    (folder / "environments").mkdir(parents=True)
+    details = environment.describe("cpu").to_json().replace("AVX", "QVX").replace('"1"', '"8"')
+    (folder / "environments" / "ffffffff.json").write_text(details)
+    difference = verified(request, replace(places, report=folder)).findings[0].difference
+    assert "threads was 8, is 1" in difference
