@@ -266,7 +266,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     old, new = (record.read(path, ARCHITECTURES) for path in (arguments.old, arguments.new))
     found = compare.compare(old, new, ARCHITECTURES)
     _print(compare.format_comparison(found))
-    return FAILED if found.found else DONE
+    return found.exit_code
 
 
 def _check(arguments: argparse.Namespace) -> int:

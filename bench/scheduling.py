@@ -25,6 +25,7 @@ from typing import Any
 
 from bench.environment import worker_variables
 from bench.errors import one_line
+from bench.files import cause
 from bench.plan import Run
 from bench.rows import DEVICES, Status
 from bench.training import Epoch
@@ -111,8 +112,12 @@ def execute(
         while not stop.reason:
             for device, queued in waiting.items():
                 while queued and sum(worker.run.device == device for worker in active) < slots[device]:
-                    active.append(_Worker(queued.popleft(), stop.events))
-                    yield Started(active[-1].run)
+                    task = queued.popleft()
+                    yield Started(task.run)
+                    try:
+                        active.append(_Worker(task, stop.events))
+                    except OSError as error:  # too many open files, say
+                        yield Ended(task.run, "error", f"no process could be started: {cause(error)}")
             if not active:
                 return
             yield from _next_events(active, stop, epoch_limit)

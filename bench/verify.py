@@ -159,7 +159,7 @@ def _train(
     if not longest:
         return trained, endings, None
     data.ensure(places.data)
-    work = epoch_work(structure_facts.load())
+    work = epoch_work(structure_facts.load(sorted({run.model for run in longest.values()})))
     seconds = epoch_seconds(longest.values(), record.read(places.runs).epochs, work)
     plan = longest_first(Planned(run, 0, seconds[run] * run.epochs) for run in longest.values())
     stop = scheduling.Stop()

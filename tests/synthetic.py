@@ -6,6 +6,7 @@ import dataclasses
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from bench.record import Record, read
 from bench.rows import COLUMNS, Row, format_line, format_row
@@ -22,9 +23,9 @@ def architectures(*names: str) -> dict[str, Architecture]:
     return {name: with_recipe(ARCHITECTURES[name]) for name in names or ARCHITECTURES}
 
 
-def with_recipe(architecture: Architecture, **changes: object) -> Architecture:
+def with_recipe(architecture: Architecture, **changes: Any) -> Architecture:
     """A copy with the digest `RECIPE`, and other changes."""
-    copy = dataclasses.replace(architecture, **changes)  # type: ignore[arg-type]
+    copy = dataclasses.replace(architecture, **changes)
     copy.__dict__["digest"] = RECIPE  # where functools.cached_property keeps it
     return copy
 
@@ -51,14 +52,20 @@ def run_rows(
     """The rows of one run; `ending` is the status and the note of a closing row after the last epoch."""
     drawn = random.Random(f"{model} {seed} {device}")
     batch_statistics = batch_statistics or {}
-    common = {"model": model, "recipe": recipe, "device": device, "environment": environment, "seed": seed}
+    common: dict[str, Any] = {
+        "model": model,
+        "recipe": recipe,
+        "device": device,
+        "environment": environment,
+        "seed": seed,
+    }
     text = {
         "recorded_at": "2026-01-31T12:00:00Z",
         "machine": MACHINES.get(environment, "") if machine is None else machine,
     }
     rows = [
         Row(
-            **common,  # type: ignore[arg-type]
+            **common,
             epoch=epoch,
             correct=count,
             total=10_000,
@@ -76,12 +83,14 @@ def run_rows(
     ]
     if ending:
         status, note = ending
-        nothing = dict.fromkeys(("correct", "total", "test_loss", "train_loss", "train_seconds", "eval_seconds"))
-        rows.append(Row(**common, epoch=len(correct) + 1, **nothing, status=status, note=note, **text))  # type: ignore[arg-type]
+        nothing: dict[str, Any] = dict.fromkeys(
+            ("correct", "total", "test_loss", "train_loss", "train_seconds", "eval_seconds")
+        )
+        rows.append(Row(**common, epoch=len(correct) + 1, **nothing, status=status, note=note, **text))
     return rows
 
 
-def full(plateaus: Mapping[str, int] | None = None, seeds: Iterable[int] = range(1, 6), **options: object) -> list[Row]:
+def full(plateaus: Mapping[str, int] | None = None, seeds: Iterable[int] = range(1, 6), **options: Any) -> list[Row]:
     """Complete runs of networks, by name and plateau."""
     plateaus = plateaus or {
         "squeeze_fc": 9921,
@@ -94,17 +103,17 @@ def full(plateaus: Mapping[str, int] | None = None, seeds: Iterable[int] = range
         row
         for name, plateau in plateaus.items()
         for seed in seeds
-        for row in run_rows(name, seed, counts(seed, ARCHITECTURES[name].recipe.epochs, plateau), **options)  # type: ignore[arg-type]
+        for row in run_rows(name, seed, counts(seed, ARCHITECTURES[name].recipe.epochs, plateau), **options)
     ]
 
 
-def collapsing(seed: int = 3, **options: object) -> list[Row]:
+def collapsing(seed: int = 3, **options: Any) -> list[Row]:
     """A run of `unpadded` that loses its evaluation for eight epochs, while its weights are fine."""
     correct = counts(seed, 19, 9940)
     correct[5:13] = [9911, 9717, 9898, 9142, 7920, 9911, 9382, 7754]
     return run_rows(
         "unpadded", seed, correct, batch_statistics={7: 9926, 9: 9929, 10: 9921, 12: 9925, 13: 9930}, **options
-    )  # type: ignore[arg-type]
+    )
 
 
 def text(rows: Iterable[Row]) -> str:

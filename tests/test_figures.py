@@ -14,6 +14,7 @@ from bench import figures, structure_facts
 from bench.figures import Picture
 from bench.rows import Row
 from bench.summary import Summary, summarise
+from models import ARCHITECTURES
 
 CASES: dict[str, list[Row]] = {
     "no run": [],
@@ -122,7 +123,7 @@ def test_three_hundred_seeds_stay_a_small_picture(tmp_path: Path) -> None:
 
 def test_a_name_the_font_lacks_is_still_drawn(tmp_path: Path, recwarn: pytest.WarningsRecorder) -> None:
     name = "net | 🚀\n<b>" + "x" * 80
-    architectures = {name: synthetic.with_recipe(synthetic.ARCHITECTURES["unpadded"], name=name)}
+    architectures = {name: synthetic.with_recipe(ARCHITECTURES["unpadded"], name=name)}
     one = summarise(synthetic.record(tmp_path, []), architectures, {})
     for picture in (figures.accuracy_overview(one.networks), figures.time_to_target(one.networks)):
         ElementTree.fromstring(picture.svg)

@@ -12,6 +12,7 @@ import os
 import re
 import subprocess
 import sys
+from collections import defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench import report, structure_facts
+from bench.record import read
+from bench.report.files import document
 from bench.report.markdown import code, number, signed, text
 from bench.report.names import FIGURE, figure_of
 from bench.rows import Row
 from bench.specification import Architecture, Target
 from bench.summary import summarise
+from models import ARCHITECTURES
 
 GOLDEN = Path(__file__).parent / "golden"
 TWO = ("expand_squeeze", "unpadded")
@@ -41,33 +45,40 @@ MIXED: list[Row] = [
     ),
     *synthetic.run_rows("unpadded", 1, [9950] * 5, recipe="ffff0000"),
 ]
+NO_PICTURES = defaultdict[str, str](lambda: "words that stand for a picture")
 BROKEN_LINES = "not a row\n" + synthetic.text([synthetic.run_rows("nobody", 1, [9000])[0]]).split("\n")[1] + "\n"
+
+
+def readme(
+    folder: Path, rows: list[Row], *names: str, extra: str = "", architectures: Mapping[str, Architecture] | None = None
+) -> str:
+    """The report without drawing its pictures, which takes most of the time."""
+    record = synthetic.record(folder, rows, extra)
+    summary = summarise(record, architectures or synthetic.architectures(*names), structure_facts.load())
+    return document(summary, NO_PICTURES)
 
 
 def rendered(
     folder: Path, rows: list[Row], *names: str, extra: str = "", architectures: Mapping[str, Architecture] | None = None
 ) -> dict[str, bytes]:
-    architectures = architectures or synthetic.architectures(*names)
-    return report.render(synthetic.record(folder, rows, extra), architectures, structure_facts.load())
+    """All files of the report."""
+    record = synthetic.record(folder, rows, extra)
+    return report.render(record, architectures or synthetic.architectures(*names), structure_facts.load())
 
 
-def readme(folder: Path, rows: list[Row], *names: str, **options: Any) -> str:
-    return rendered(folder, rows, *names, **options)["README.md"].decode()
-
-
-def section(document: str, title: str) -> str:
+def section(page: str, title: str) -> str:
     """From a heading to the next one of its level or above."""
     level = title.split()[0]
-    _, _, rest = document.partition(f"\n{title}\n")
+    _, _, rest = page.partition(f"\n{title}\n")
     assert rest, title
     return re.split(rf"\n#{{1,{len(level)}}} ", rest)[0]
 
 
-def tables(document: str) -> list[list[list[str]]]:
-    """Every table of a document, as a browser of GitHub would split it into rows and cells."""
+def tables(page: str) -> list[list[list[str]]]:
+    """Every table of a report, as a browser of GitHub would split it into rows and cells."""
     found: list[list[list[str]]] = []
     previous = ""
-    for line in document.split("\n"):
+    for line in page.split("\n"):
         if line.startswith("|"):
             cells = re.split(r"(?<!\\)\|", line)[1:-1]
             if not previous.startswith("|"):
@@ -94,8 +105,11 @@ def test_golden(tmp_path: Path, name: str, rows: list[Row], names: tuple[str, ..
     if "UPDATE_GOLDEN" in os.environ:
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "README.md").write_bytes(files["README.md"])
-        (folder / "summary.json").write_bytes(files["summary.json"])
+        if name == "mixed":
+            (folder / "summary.json").write_bytes(files["summary.json"])
     assert files["README.md"].decode() == (folder / "README.md").read_text(encoding="utf-8")
+    if name != "mixed":
+        return
     stored = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     # Quantiles may differ in the last bit between releases of scipy, which no reader would see.
     assert _rounded(json.loads(files["summary.json"])) == _rounded(stored)
@@ -112,7 +126,7 @@ def _rounded(value: Any) -> Any:
 # --- the same bytes ---------------------------------------------------------------------------------------------------
 
 SCRIPT = """
-import sys, hashlib
+import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
 from bench import report, record
@@ -178,34 +192,34 @@ def test_json_and_readme_have_the_same_numbers(tmp_path: Path) -> None:
 
 
 def test_an_empty_record_says_so(tmp_path: Path) -> None:
-    document = readme(tmp_path, [])
-    assert "**No run is recorded yet. Of the " in document
-    assert "planned" not in document.split("## How each number")[0]
-    assert [row[4] for row in tables(document)[0][2:]] == ["no run"] * 5
+    page = readme(tmp_path, [])
+    assert "**No run is recorded yet. Of the " in page
+    assert "planned" not in page.split("## How each number")[0]
+    assert [row[4] for row in tables(page)[0][2:]] == ["no run"] * 5
 
 
 def test_a_missing_file_gives_the_same_report_as_an_empty_record(tmp_path: Path) -> None:
-    record = synthetic.read(tmp_path / "none.csv")
+    record = read(tmp_path / "none.csv")
     files = report.render(record, synthetic.architectures(), structure_facts.load())
     assert files == rendered(tmp_path, [])
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_one_and_two_seeds(tmp_path: Path, seeds: int) -> None:
-    document = readme(tmp_path, synthetic.full(seeds=range(1, seeds + 1)))
-    assert f"of {seeds * 5} runs" in document
-    assert ("One run gives no prediction interval" in document) == (seeds == 1)
-    assert "nothing can be significant at 5 %" in document
-    assert "nan" not in document
+    page = readme(tmp_path, synthetic.full(seeds=range(1, seeds + 1)))
+    assert f"of {seeds * 5} runs" in page
+    assert ("One run gives no prediction interval" in page) == (seeds == 1)
+    assert "nothing can be significant at 5 %" in page
+    assert "nan" not in page
 
 
 def test_partial_records_say_how_much_is_done(tmp_path: Path) -> None:
     rows = [row for row in synthetic.full({"unpadded": 9900}, seeds=(1, 2)) if row.seed == 1 or row.epoch <= 7]
-    document = readme(tmp_path, rows)
-    assert "**This record is partial: 26 epochs done of 38 planned**" in document
-    assert "Networks without a run: `squeeze_fc`, `expand_squeeze`, `ten_twenty_thirty`, `gap_head`." in document
-    assert "never, > 7" in document
-    assert "**26 epochs done of 38 planned; 1 of 2 runs complete.**" in section(document, "## `unpadded`")
+    page = readme(tmp_path, rows)
+    assert "**This record is partial: 26 epochs done of 38 planned**" in page
+    assert "Networks without a run: `squeeze_fc`, `expand_squeeze`, `ten_twenty_thirty`, `gap_head`." in page
+    assert "never, > 7" in page
+    assert "**26 epochs done of 38 planned; 1 of 2 runs complete.**" in section(page, "## `unpadded`")
 
 
 def test_a_complete_record_does_not_say_partial(tmp_path: Path) -> None:
@@ -220,15 +234,15 @@ def test_a_seed_missing_in_one_network_is_not_paired(tmp_path: Path) -> None:
 
 
 def test_a_run_that_ended_early_is_named_with_its_reason(tmp_path: Path) -> None:
-    document = readme(tmp_path, MIXED, *TWO)
-    assert r"seed 4 after epoch 6 (error: ran out of memory \| at step 3)" in document
-    assert "2 of 3 runs complete" in document
+    page = readme(tmp_path, MIXED, *TWO)
+    assert r"seed 4 after epoch 6 (error: ran out of memory \| at step 3)" in page
+    assert "2 of 3 runs complete" in page
 
 
 def test_a_run_that_crashed_in_its_first_epoch(tmp_path: Path) -> None:
-    document = readme(tmp_path, synthetic.run_rows("unpadded", 1, [], ending=("timeout", "too slow")))
-    assert "seed 1 after epoch 0 (timeout: too slow)" in document
-    assert "> 0" in document
+    page = readme(tmp_path, synthetic.run_rows("unpadded", 1, [], ending=("timeout", "too slow")))
+    assert "seed 1 after epoch 0 (timeout: too slow)" in page
+    assert "> 0" in page
 
 
 def test_a_diverged_run_never_reaches_the_target_any_more(tmp_path: Path) -> None:
@@ -238,65 +252,63 @@ def test_a_diverged_run_never_reaches_the_target_any_more(tmp_path: Path) -> Non
 
 
 def test_two_devices_have_a_row_each_and_are_paired_by_seed(tmp_path: Path) -> None:
-    document = readme(tmp_path, MIXED, *TWO)
-    assert [row[:2] for row in tables(document)[0][2:]] == [
+    page = readme(tmp_path, MIXED, *TWO)
+    assert [row[:2] for row in tables(page)[0][2:]] == [
         ["`expand_squeeze`", "cpu"],
         ["`unpadded`", "cpu"],
         ["`unpadded`", "cuda"],
     ]
-    assert "### `unpadded` on cuda" in document
-    assert "2 paired tests" in section(document, "### Where does the variance come from?")
+    assert "### `unpadded` on cuda" in page
+    assert "2 paired tests" in section(page, "### Where does the variance come from?")
 
 
 def test_two_environments_of_one_device_are_named_apart(tmp_path: Path) -> None:
     rows = [*synthetic.full(seeds=(1, 2)), *synthetic.full(seeds=(1, 2), environment="99990000", machine="Another")]
-    document = readme(tmp_path, rows)
-    assert [row[1] for row in tables(document)[0][2:4]] == ["cpu 11112222", "cpu 99990000"]
-    environments = section(document, "## Environments")
+    page = readme(tmp_path, rows)
+    assert [row[1] for row in tables(page)[0][2:4]] == ["cpu 11112222", "cpu 99990000"]
+    environments = section(page, "## Environments")
     assert "`environments/11112222.json`" in environments
     assert "| Another |" in environments
 
 
 def test_another_recipe_is_listed_and_judged_nowhere(tmp_path: Path) -> None:
-    document = readme(tmp_path, MIXED, *TWO)
-    assert "`ffff0000`" in section(document, "### Runs of another recipe")
+    page = readme(tmp_path, MIXED, *TWO)
+    assert "`ffff0000`" in section(page, "### Runs of another recipe")
     without = [row for row in MIXED if row.recipe != "ffff0000"]
-    assert document.split("## Environments")[0] == readme(tmp_path, without, *TWO).split("## Environments")[0]
+    assert page.split("## Environments")[0] == readme(tmp_path, without, *TWO).split("## Environments")[0]
 
 
 def test_problems_are_listed_with_line_and_reason_up_to_twenty(tmp_path: Path) -> None:
     rows = synthetic.full({"unpadded": 9900}, seeds=(1,))
-    document = section(readme(tmp_path, rows, extra="torn | line\n" * 30), "## What was left out")
-    assert "30 problems" in document
-    assert "… and 10 more." in document
-    assert tables(document)[0][2] == ["21", "1 fields where the header has 18", "left out"]
-    assert len(tables(document)[0]) == 22
+    page = section(readme(tmp_path, rows, extra="torn | line\n" * 30), "## What was left out")
+    assert "30 problems" in page
+    assert "… and 10 more." in page
+    assert tables(page)[0][2] == ["21", "1 fields where the header has 18", "left out"]
+    assert len(tables(page)[0]) == 22
 
 
 def test_names_that_break_tables_do_not(tmp_path: Path) -> None:
     names = ["a|b", "two\nlines", "🚀 net", "`tick`", "*_[x](y)_*", "<b>&amp;", "$x$ \\", "x" * 300]
-    architectures = {
-        name: synthetic.with_recipe(synthetic.ARCHITECTURES["unpadded"], name=name) for name in reversed(names)
-    }
+    architectures = {name: synthetic.with_recipe(ARCHITECTURES["unpadded"], name=name) for name in reversed(names)}
     note = "a | b\n🚀 <script> *x* `y`"
     rows = [
         *synthetic.run_rows("🚀 net", 1, synthetic.counts(1, 19), machine="A | machine `x` <i>"),
         *synthetic.run_rows("a|b", 1, [9900], ending=("error", note)),
     ]
     files = rendered(tmp_path, rows, architectures=architectures)
-    document = files["README.md"].decode()
-    for table in tables(document):
+    page = files["README.md"].decode()
+    for table in tables(page):
         assert len({len(row) for row in table}) == 1, table[0]
-    assert "<script>" not in re.sub(r"\\<", "", document)
-    assert "two lines" in document
+    assert "<script>" not in re.sub(r"\\<", "", page)
+    assert "two lines" in page
     _check_figures(files)
     assert {name for name in files if name.startswith("accuracy-")} == {figure_of(name) for name in names}
 
 
 def test_an_accuracy_of_another_total_is_compared_as_a_share(tmp_path: Path) -> None:
-    architectures = {"unpadded": synthetic.with_recipe(synthetic.ARCHITECTURES["unpadded"], target=Target(4970, 5000))}
-    document = readme(tmp_path, synthetic.run_rows("unpadded", 1, [9939, 9940]), architectures=architectures)
-    row = next(row for row in tables(document)[0] if row[0] == "`unpadded`")
+    architectures = {"unpadded": synthetic.with_recipe(ARCHITECTURES["unpadded"], target=Target(4970, 5000))}
+    page = readme(tmp_path, synthetic.run_rows("unpadded", 1, [9939, 9940]), architectures=architectures)
+    row = next(row for row in tables(page)[0] if row[0] == "`unpadded`")
     assert row[5] == "2"
 
 
@@ -304,10 +316,10 @@ def test_many_seeds_are_summed_up(tmp_path: Path) -> None:
     rows = [
         row for seed in range(1, 31) for row in synthetic.run_rows("unpadded", seed, synthetic.counts(seed, 19, 9939))
     ]
-    document = readme(tmp_path, rows)
-    assert "| epoch | documented | lowest | median | highest | seeds at the target |" in document
-    assert "seed 30" not in document
-    assert max(map(len, document.split("\n"))) < 2000
+    page = readme(tmp_path, rows)
+    assert "| epoch | documented | lowest | median | highest | seeds at the target |" in page
+    assert "seed 30" not in page
+    assert max(map(len, page.split("\n"))) < 2000
 
 
 def test_a_network_without_stored_structure_is_not_judged(tmp_path: Path) -> None:
@@ -320,25 +332,25 @@ def test_a_network_without_stored_structure_is_not_judged(tmp_path: Path) -> Non
 
 
 def test_every_claim_stands_in_its_networks_section_with_a_verdict(tmp_path: Path) -> None:
-    document = readme(tmp_path, synthetic.full())
+    page = readme(tmp_path, synthetic.full())
     for name, architecture in synthetic.architectures().items():
-        claims = tables(section(document, f"## `{name}`"))[0][2:]
+        claims = tables(section(page, f"## `{name}`"))[0][2:]
         assert [cells[0] for cells in claims] == [text(claim.text) for claim in architecture.document.claims]
         assert {cells[2].strip("*") for cells in claims} <= {"holds", "does not hold", "cannot be decided yet"}
 
 
 def test_counts_at_the_target_are_bold_and_those_below_are_not(tmp_path: Path) -> None:
-    document = readme(tmp_path, synthetic.run_rows("unpadded", 1, [9939, 9940, 9941]))
-    accuracies = tables(section(document, "## `unpadded`"))[1]
+    page = readme(tmp_path, synthetic.run_rows("unpadded", 1, [9939, 9940, 9941]))
+    accuracies = tables(section(page, "## `unpadded`"))[1]
     assert [row[2] for row in accuracies[2:5]] == ["9939", "**9940**", "**9941**"]
 
 
 def test_collapses_are_counted_shown_and_explained(tmp_path: Path) -> None:
-    document = section(readme(tmp_path, MIXED, *TWO), "## `unpadded`")
-    assert "**Collapses: 1 of 3 seeds.**" in document
-    assert "| seed 3 | 10 | 9912 | 7920 | 9921 | 1.0e-09 |" in document
-    assert "the weights are fine" in document
-    assert "7920 ↓" in document
+    page = section(readme(tmp_path, MIXED, *TWO), "## `unpadded`")
+    assert "**Collapses: 1 of 3 seeds.**" in page
+    assert "| seed 3 | 10 | 9912 | 7920 | 9921 | 1.0e-09 |" in page
+    assert "the weights are fine" in page
+    assert "7920 ↓" in page
 
 
 def test_a_collapse_that_batch_statistics_do_not_mend_is_not_called_harmless(tmp_path: Path) -> None:
@@ -386,13 +398,13 @@ def test_every_figure_is_shown_with_words_and_every_figure_shown_exists(tmp_path
 
 
 def test_links_within_the_report_lead_somewhere(tmp_path: Path) -> None:
-    document = readme(tmp_path, MIXED, *TWO)
+    page = readme(tmp_path, MIXED, *TWO)
     headings = {
         re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in document.split("\n")
+        for line in page.split("\n")
         if line.startswith("#")
     }
-    assert set(re.findall(r"\]\(#([^)]+)\)", document)) <= headings
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= headings
 
 
 # --- on the disk ------------------------------------------------------------------------------------------------------

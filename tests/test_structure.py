@@ -203,6 +203,19 @@ def test_functions_are_unknown_where_the_forward_pass_cannot_be_traced() -> None
     assert found.layers == (Layer("Conv2d", (10, 28, 28), 100),)
 
 
+class Doubling(nn.Module):
+    """A layer of somebody's own, which tracing looks into."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + x
+
+
+def test_functions_are_unknown_where_tracing_sees_other_layers() -> None:
+    found = examine(chain(Doubling()))
+    assert found.layers[1] == Layer("Doubling", (4, 28, 28), 0)
+    assert found.functions is None
+
+
 def test_examining_leaves_the_network_as_it_is() -> None:
     network = chain(nn.BatchNorm2d(4), nn.Dropout(0.5)).train()
     before = copy.deepcopy(network.state_dict())

@@ -41,16 +41,21 @@ def render(
     summary = summarise(record, architectures, structures)
     pictures = _pictures(summary)
     alts = {name: picture.alt for name, picture in pictures.items()}
-    lines = [*head.lines(summary, alts)]
+    return {
+        **{name: picture.svg for name, picture in pictures.items()},
+        NUMBERS: numbers.as_json(summary).encode(),
+        README: document(summary, alts).encode(),
+    }
+
+
+def document(summary: Summary, alts: Mapping[str, str]) -> str:
+    """The Markdown; `alts` has the words that stand for each picture."""
+    lines = head.lines(summary, alts)
     for network in summary.networks:
         lines += networks.lines(network, alts)
     lines += across.lines(summary, alts)
     lines += reference.lines(summary)
-    return {
-        **{name: picture.svg for name, picture in pictures.items()},
-        NUMBERS: numbers.as_json(summary).encode(),
-        README: ("\n".join(lines).rstrip("\n") + "\n").encode(),
-    }
+    return "\n".join(lines).rstrip("\n") + "\n"
 
 
 def _pictures(summary: Summary) -> dict[str, figures.Picture]:

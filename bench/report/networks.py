@@ -223,6 +223,9 @@ def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
     if documented is not None:
         inside = "inside" if interval.lower <= documented <= interval.upper else "outside"
         place = f" The documented run, {documented}, is {inside}."
+    total = network.architecture.target.total
+    if interval.upper > total:
+        place += f" More than {total:,} is impossible: seeds so few or so uneven say little about a new one."
     return [
         (
             f"{reached} One more run would end between {number(interval.lower, 1)} and "

@@ -1,0 +1,447 @@
+"""However a run ends, it ends alone: with the right status and reason, with nothing left running, and in time."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import misbehaving
+import pytest
+
+from bench import environment, scheduling
+from bench.plan import Run
+from bench.scheduling import Ended, Event, Finished, Started, Stop, execute
+from bench.specification import Architecture, Recipe
+from bench.worker import Task
+from models import ARCHITECTURES
+
+TESTS = Path(__file__).parent
+RECIPE = Recipe(learning_rate=0.01, batch_size=256, epochs=1)
+SUBSET = (256, 200)
+MARK = "BENCH_TEST_MARK"
+
+needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
+
+
+def task(folder: Path, network: type[misbehaving.Behaves], seed: int = 1, epochs: int = 1) -> Task:
+    name = network.__name__
+    architecture = Architecture(name, f"misbehaving:{name}", RECIPE, ARCHITECTURES["unpadded"].document)
+    digest = environment.describe("cpu").digest
+    run = Run(name, architecture.digest, "cpu", digest, seed, epochs)
+    return Task(architecture, run, TESTS.parent / "data", folder / "checkpoints", subset=SUBSET)
+
+
+def processes(mark: str) -> list[str]:
+    """The command lines of all processes that were started with a mark in their environment variables."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if folder.name != str(os.getpid()) and f"{MARK}={mark}".encode() in (folder / "environ").read_bytes():
+                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:
+            continue  # it has ended meanwhile, or it is not ours
+    return found
+
+
+def none_left(mark: str, seconds: float = 10) -> bool:
+    """Whether all marked processes are gone, or are soon: the kernel takes a moment to bury the killed."""
+    deadline = time.monotonic() + seconds
+    while processes(mark):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.05)
+    return True
+
+
+@pytest.fixture
+def mark(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
+    """Marks the workers of a test, which can then import its networks."""
+    value = f"{os.getpid()}-{request.node.name}-{time.monotonic_ns()}"
+    monkeypatch.setenv(MARK, value)
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    return value
+
+
+# Real workers, each with a fault of its own
+
+FAULTS = (
+    misbehaving.Raises,
+    misbehaving.Exits,
+    misbehaving.ExitsAtOnce,
+    misbehaving.ReadsNowhere,
+    misbehaving.IsKilled,
+    misbehaving.IsNotANumber,
+    misbehaving.PrintsMuch,
+    misbehaving.LeavesAGrandchild,
+    misbehaving.Behaves,
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """The events of a job of faulty runs, and what was left running when it was over."""
+
+    events: list[Event]
+    left: list[str]
+
+    def of(self, network: type[misbehaving.Behaves]) -> list[Event]:
+        return [event for event in self.events if event.run.model == network.__name__]
+
+    def ending(self, network: type[misbehaving.Behaves]) -> tuple[str, str]:
+        (ended,) = (event for event in self.of(network) if isinstance(event, Ended))
+        return ended.status, ended.reason
+
+
+@pytest.fixture(scope="module")
+def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """One job of all faults, two at a time."""
+    folder = tmp_path_factory.mktemp("job")
+    value = f"{os.getpid()}-job-{time.monotonic_ns()}"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv(MARK, value)
+        patch.setenv("PYTHONPATH", str(TESTS))
+        events = list(execute([task(folder, network) for network in FAULTS], {"cpu": 2}, Stop()))
+    none_left(value)
+    return Job(events, processes(value))
+
+
+@pytest.mark.parametrize(
+    ("network", "status", "reason"),
+    [
+        (misbehaving.Raises, "error", "ValueError: first line second line"),
+        (misbehaving.Exits, "error", "the process exited with code 3 before its last epoch"),
+        (
+            misbehaving.ExitsAtOnce,
+            "error",
+            "the process exited with code 1 before its last epoch; it last printed: last words",
+        ),
+        (misbehaving.ReadsNowhere, "error", "the process was ended by SIGSEGV.*"),
+        (misbehaving.IsKilled, "error", r"the process was ended by SIGKILL \(out of memory\?\)"),
+        (misbehaving.IsNotANumber, "diverged", "the training loss of epoch 1 is nan"),
+        (misbehaving.PrintsMuch, "ok", ""),
+        (misbehaving.LeavesAGrandchild, "ok", ""),
+        (misbehaving.Behaves, "ok", ""),
+    ],
+    ids=lambda value: value.__name__ if isinstance(value, type) else "",
+)
+def test_a_fault_ends_its_own_run_with_its_status_and_reason(
+    job: Job, network: type[misbehaving.Behaves], status: str, reason: str
+):
+    found_status, found_reason = job.ending(network)
+    assert found_status == status, found_reason
+    assert re.fullmatch(reason, found_reason), found_reason
+
+
+def test_every_run_begins_and_ends_once_whatever_happens_to_the_others(job: Job):
+    for network in FAULTS:
+        kinds = [type(event) for event in job.of(network)]
+        trains = job.ending(network)[0] == "ok"
+        assert kinds == [Started, Finished, Ended] if trains else [Started, Ended]
+
+
+def test_a_run_that_prints_or_leaves_something_behind_trains_like_any_other(job: Job):
+    def trained(network: type[misbehaving.Behaves]) -> tuple[int, float, float]:
+        (epoch,) = (event.epoch for event in job.of(network) if isinstance(event, Finished))
+        return epoch.correct, epoch.test_loss, epoch.train_loss
+
+    expected = trained(misbehaving.Behaves)
+    for network in (misbehaving.PrintsMuch, misbehaving.LeavesAGrandchild):
+        assert trained(network) == expected
+
+
+@needs_proc
+def test_nothing_is_left_running_after_a_job(job: Job):
+    assert job.left == []
+
+
+def test_a_run_that_hangs_is_ended_at_its_limit(tmp_path: Path, mark: str):
+    started = time.monotonic()
+    events = list(execute([task(tmp_path, misbehaving.Hangs)], {"cpu": 1}, Stop(), epoch_limit=4))
+    assert 4 <= time.monotonic() - started < 20
+    assert events[1:] == [Ended(events[0].run, "timeout", "no epoch finished within 4 seconds")]
+    assert none_left(mark)
+
+
+@needs_proc
+def test_a_stop_ends_all_runs_within_seconds_and_begins_none(tmp_path: Path, mark: str):
+    stop = Stop()
+    tasks = [task(tmp_path, misbehaving.Hangs, seed) for seed in (1, 2, 3)]
+    timer = threading.Timer(1.5, stop.request, ["by SIGINT"])
+    timer.start()
+    started = time.monotonic()
+    events = list(execute(tasks, {"cpu": 2}, stop))
+    assert time.monotonic() - started < 6
+    first, second = tasks[0].run, tasks[1].run
+    assert events == [
+        *(Started(first), Started(second)),
+        *(Ended(first, "interrupted", "by SIGINT"), Ended(second, "interrupted", "by SIGINT")),
+    ]
+    assert none_left(mark)
+
+
+@needs_proc
+def test_whoever_stops_listening_leaves_no_worker_behind(tmp_path: Path, mark: str):
+    events = execute([task(tmp_path, misbehaving.Hangs, seed) for seed in (1, 2)], {"cpu": 2}, Stop())
+    next(events)
+    next(events)
+    assert processes(mark)
+    events.close()
+    assert none_left(mark)
+
+
+@needs_proc
+def test_the_workers_of_a_killed_job_end_themselves(tmp_path: Path, mark: str):
+    code = (
+        "from pathlib import Path; import sys, misbehaving, test_scheduling as tests\n"
+        "one = tests.task(Path(sys.argv[1]), misbehaving.Hangs)\n"
+        "for event in tests.execute([one, one], {'cpu': 2}, tests.Stop()):\n"
+        "    print('started', flush=True)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as parent:
+        assert [parent.stdout.readline() for _ in range(2)] == ["started\n"] * 2
+        deadline = time.monotonic() + 10
+        while len(processes(mark)) < 3 and time.monotonic() < deadline:
+            time.sleep(0.02)
+        assert len(processes(mark)) == 3
+        parent.kill()
+    assert none_left(mark, seconds=30)
+
+
+# A worker that does what the name of its network says, to see how it is listened to
+
+ACTOR = r"""#!{python} -IS
+import json, os, re, sys, time
+words = re.search(rb"<(.*?)>", os.read(0, 1 << 20))[1].decode().split(";")
+for word, _, value in (one.strip().partition(" ") for one in words):
+    if word == "epoch":
+        epoch = dict(epoch=int(value), correct=90, total=100, test_loss=0.5, train_loss=0.5, train_seconds=1.0,
+                     eval_seconds=1.0, smallest_variance=None, correct_batch_statistics=None)
+        print(json.dumps(dict(kind="epoch", epoch=epoch)), flush=True)
+    elif word == "done":
+        print(json.dumps(dict(kind="done")), flush=True)
+    elif word == "sleep":
+        time.sleep(float(value))
+    elif word == "say":
+        sys.stderr.buffer.write(eval(value))
+        sys.stderr.flush()
+    elif word == "tear":
+        print('{{"kind": "epoch", "epo', end="", flush=True)
+    elif word == "kill":
+        os.kill(os.getpid(), int(value))
+    elif word == "exit":
+        os._exit(int(value))
+"""
+
+
+@pytest.fixture
+def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Puts a small program in place of the worker's Python."""
+    path = tmp_path / "actor"
+    path.write_text(ACTOR.format(python=sys.executable))
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+    monkeypatch.setattr(sys, "executable", str(path))
+    return path
+
+
+def acts(*scripts: str, device: str = "cpu") -> list[Task]:
+    """A task for each script: what its worker does, in words."""
+    architecture = ARCHITECTURES["unpadded"]
+    return [
+        Task(architecture, Run(f"<{script}>", "0123abcd", device, "89ef4567", seed, 3), Path(), Path())
+        for seed, script in enumerate(scripts)
+    ]
+
+
+def endings(events: Iterable[Event]) -> list[tuple[int, str, str]]:
+    return sorted((event.run.seed, event.status, event.reason) for event in events if isinstance(event, Ended))
+
+
+def most_at_once(events: Iterable[Event]) -> int:
+    going, most = 0, 0
+    for event in events:
+        going += isinstance(event, Started) - isinstance(event, Ended)
+        most = max(most, going)
+    return most
+
+
+@pytest.mark.usefixtures("actor")
+class TestListening:
+    def test_the_events_of_a_run_come_in_order(self):
+        (one,) = acts("epoch 1; epoch 2; epoch 3; done")
+        events = list(execute([one], {"cpu": 1}, Stop()))
+        assert [type(event) for event in events] == [Started, Finished, Finished, Finished, Ended]
+        assert [event.epoch.epoch for event in events[1:4]] == [1, 2, 3]
+        assert events[4] == Ended(one.run, "ok", "")
+
+    @pytest.mark.parametrize("slots", [1, 2, 3, 10])
+    def test_runs_begin_in_the_order_given_and_no_more_at_once_than_there_are_slots(self, slots: int):
+        tasks = acts(*["sleep 0.1; done"] * 7)
+        events = list(execute(tasks, {"cpu": slots}, Stop()))
+        assert [event.run for event in events if isinstance(event, Started)] == [one.run for one in tasks]
+        assert most_at_once(events) == min(slots, 7)
+        assert len(endings(events)) == 7
+
+    def test_a_slot_is_taken_again_while_the_other_is_still_busy(self):
+        events = list(execute(acts("sleep 1.5; done", "done", "done", "done"), {"cpu": 2}, Stop()))
+        assert [event.run.seed for event in events if isinstance(event, Ended)] == [1, 2, 3, 0]
+
+    def test_each_device_has_slots_of_its_own(self):
+        on_cpu, on_gpu = (acts(*["sleep 0.3; done"] * 3, device=device) for device in ("cpu", "cuda"))
+        tasks = [one for pair in zip(on_cpu, on_gpu, strict=True) for one in pair]
+        events = list(execute(tasks, {"cpu": 2, "cuda": 1, "mps": 1}, Stop()))
+        assert len(endings(events)) == 6
+        assert most_at_once(events) == 3
+        for device, slots in (("cpu", 2), ("cuda", 1)):
+            of_device = [event for event in events if event.run.device == device]
+            assert most_at_once(of_device) == slots
+            assert [event.run.seed for event in of_device if isinstance(event, Started)] == [0, 1, 2]
+
+    def test_nothing_to_train_is_over_at_once(self):
+        assert list(execute([], {"cpu": 2}, Stop())) == []
+
+    def test_a_stop_before_the_beginning_begins_nothing(self):
+        stop = Stop()
+        stop.request("by SIGINT")
+        assert list(execute(acts("done"), {"cpu": 2}, stop)) == []
+
+    def test_a_stop_keeps_the_epochs_that_were_finished(self):
+        (one,) = acts("epoch 1; sleep 600")
+        stop = Stop()
+        events = []
+        for event in execute([one], {"cpu": 1}, stop):
+            events.append(event)
+            if isinstance(event, Finished):
+                stop.request("by SIGTERM")
+        assert [type(event) for event in events] == [Started, Finished, Ended]
+        assert events[2] == Ended(one.run, "interrupted", "by SIGTERM")
+
+    def test_a_hanging_run_costs_the_others_nothing(self):
+        tasks = acts("epoch 1; sleep 600", "sleep 0.5; epoch 1; done", "epoch 1; done")
+        events = list(execute(tasks, {"cpu": 2}, Stop(), epoch_limit=2))
+        assert endings(events) == [
+            (0, "timeout", "no epoch finished within 2 seconds"),
+            (1, "ok", ""),
+            (2, "ok", ""),
+        ]
+
+    def test_the_limit_is_that_of_an_epoch_and_not_of_a_run(self):
+        (one,) = acts("sleep 1; epoch 1; sleep 1; epoch 2; sleep 1; epoch 3; done")
+        assert endings(execute([one], {"cpu": 1}, Stop(), epoch_limit=2.2)) == [(0, "ok", "")]
+
+    def test_printing_is_no_sign_of_life(self):
+        (one,) = acts(";".join(["say b'working'; sleep 0.25"] * 40))
+        started = time.monotonic()
+        assert endings(execute([one], {"cpu": 1}, Stop(), epoch_limit=1))[0][1] == "timeout"
+        assert time.monotonic() - started < 6
+
+    def test_a_worker_that_has_said_all_and_does_not_end_is_ended(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(scheduling, "_FAREWELL", 0.5)
+        assert endings(execute(acts("epoch 1; done; sleep 600"), {"cpu": 1}, Stop())) == [(0, "ok", "")]
+
+    @pytest.mark.parametrize("crash", ["exit 1", f"kill {int(signal.SIGABRT)}"])
+    def test_a_crash_after_the_last_message_spoils_nothing(self, crash: str):
+        assert endings(execute(acts(f"epoch 1; done; {crash}"), {"cpu": 1}, Stop())) == [(0, "ok", "")]
+
+    def test_a_message_that_a_kill_has_torn_is_passed_over(self):
+        events = list(execute(acts(f"epoch 1; tear; kill {int(signal.SIGKILL)}"), {"cpu": 1}, Stop()))
+        assert [event.epoch.epoch for event in events if isinstance(event, Finished)] == [1]
+        assert endings(events) == [(0, "error", "the process was ended by SIGKILL (out of memory?)")]
+
+    def test_a_process_that_ends_well_before_its_last_epoch_has_not_done_its_work(self):
+        reason = "the process exited with code 0 before its last epoch"
+        assert endings(execute(acts("epoch 1; exit 0"), {"cpu": 1}, Stop())) == [(0, "error", reason)]
+
+    @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGABRT, signal.SIGBUS])
+    def test_a_signal_is_named(self, number: signal.Signals):
+        (ending,) = endings(execute(acts(f"kill {int(number)}"), {"cpu": 1}, Stop()))
+        assert ending == (0, "error", f"the process was ended by {number.name}")
+
+    @pytest.mark.skipif(not hasattr(signal, "SIGRTMIN"), reason="there are no real-time signals")
+    def test_a_signal_without_a_name_has_its_number(self):
+        number = int(signal.SIGRTMIN) + 1
+        assert endings(execute(acts(f"kill {number}"), {"cpu": 1}, Stop()))[0][2].endswith(f"by signal {number}")
+
+    @pytest.mark.parametrize(
+        ("said", "quoted"),
+        [
+            (r"b'one\ntwo\n\n'", "two"),
+            (r"b'a \x1b[31mred\x07 word'", "a [31mred word"),
+            (r"b'\xff\xfe no text'", "\ufffd\ufffd no text"),
+            (r"b'y' * 100000", "y" * 200),
+        ],
+    )
+    def test_the_last_line_it_printed_is_part_of_the_reason_and_one_line(self, said: str, quoted: str):
+        (ending,) = endings(execute(acts(f"say {said}; exit 1"), {"cpu": 1}, Stop()))
+        expected = f"the process exited with code 1 before its last epoch; it last printed: {quoted}"
+        assert ending == (0, "error", expected)
+
+    def test_a_process_that_ends_before_it_knows_its_task_is_an_error_of_its_run(self, actor: Path):
+        actor.write_text("#!/bin/sh\nexit 7\n")
+        events = list(execute(acts("done", "done", "done"), {"cpu": 2}, Stop()))
+        reason = "the process exited with code 7 before its last epoch"
+        assert endings(events) == [(seed, "error", reason) for seed in range(3)]
+
+    def test_a_process_that_cannot_be_started_is_an_error_of_its_run(self, actor: Path):
+        actor.unlink()
+        events = list(execute(acts("done", "done"), {"cpu": 1}, Stop()))
+        reason = "no process could be started: No such file or directory"
+        assert endings(events) == [(seed, "error", reason) for seed in range(2)]
+
+
+# Signals and slots
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_requests_a_stop_and_names_itself(number: signal.Signals):
+    before = signal.getsignal(number)
+    stop = Stop()
+    with scheduling.stopped_by_signals(stop) as received:
+        assert received == []
+        os.kill(os.getpid(), number)
+        time.sleep(0.05)
+        assert (received, stop.reason) == ([number], f"by {number.name}")
+    assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_the_process_at_once(number: signal.Signals, monkeypatch: pytest.MonkeyPatch):
+    codes: list[int] = []
+    monkeypatch.setattr(os, "_exit", codes.append)
+    with scheduling.stopped_by_signals(Stop()):
+        for expected in ([], [128 + number]):
+            os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            assert codes == expected
+
+
+def test_the_cpu_has_as_many_slots_as_asked_for_and_a_gpu_one():
+    assert scheduling.slots(7) == {"cpu": 7, "cuda": 1, "mps": 1}
+
+
+def test_there_is_at_least_one_physical_core_and_none_more_than_processors():
+    assert 1 <= scheduling.physical_cores() <= (os.cpu_count() or 1)
+
+
+@pytest.fixture
+def one_processor() -> Iterator[None]:
+    """This process may use one processor only."""
+    if not hasattr(os, "sched_setaffinity"):
+        pytest.skip("a process cannot be confined here")
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    yield
+    os.sched_setaffinity(0, before)
+
+
+@pytest.mark.usefixtures("one_processor")
+def test_only_the_processors_this_process_may_use_are_counted():
+    assert scheduling.physical_cores() == 1
