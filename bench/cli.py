@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from bench.errors import UnusableInput
+from bench.errors import UnusableInput, one_line
 
 if TYPE_CHECKING:
     from bench.job import Outcome, Places, Selection
@@ -33,7 +33,7 @@ def main(words: Sequence[str] | None = None) -> int:
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except UnusableInput as error:
-        print(f"bench: {error}", file=sys.stderr)
+        print(f"bench: {one_line(error)}", file=sys.stderr)
         return UNUSABLE
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
@@ -192,15 +192,19 @@ def _places(arguments: argparse.Namespace) -> Places:
 
 
 def _run(arguments: argparse.Namespace) -> int:
+    selection = _selection(arguments)
+
     from bench import job
 
-    return _exit_code(job.run(_selection(arguments), _places(arguments)), arguments)
+    return _exit_code(job.run(selection, _places(arguments)), arguments)
 
 
 def _all(arguments: argparse.Namespace) -> int:
+    selection = _selection(arguments)
+
     from bench import job
 
-    outcome = job.run(_selection(arguments), _places(arguments))
+    outcome = job.run(selection, _places(arguments))
     _report(arguments)
     return _exit_code(outcome, arguments)
 
@@ -219,10 +223,11 @@ def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
+    selection = _selection(arguments)
+
     from bench import job, record
     from bench.plan import format_plan
 
-    selection = _selection(arguments)
     recorded = record.read(arguments.runs)
     job.warn(recorded)
     planned = job.make_plan(selection, job.environments(selection.devices), recorded)
@@ -232,9 +237,15 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 def _report(arguments: argparse.Namespace) -> int:
     from bench import record, report
+    from bench.files import cause
     from models import ARCHITECTURES
 
-    report.write(record.read(arguments.runs, ARCHITECTURES), ARCHITECTURES, arguments.report)
+    recorded = record.read(arguments.runs, ARCHITECTURES)
+    try:
+        report.write(recorded, ARCHITECTURES, arguments.report)
+    except OSError as error:
+        place = error.filename or arguments.report
+        raise UnusableInput(f"{place}: cannot be written ({cause(error)}): choose another --report") from error
     _print([f"The report is in {arguments.report / 'README.md'}."])
     return DONE
 

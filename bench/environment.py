@@ -13,6 +13,7 @@ import platform
 import re
 import subprocess
 from dataclasses import dataclass
+from importlib.metadata import version
 from pathlib import Path
 
 import torch
@@ -23,7 +24,8 @@ from bench.rows import DEVICES
 THREADS = 1
 """Threads of a run on the CPU. One, so that neither `--jobs` nor the number of cores changes a bit."""
 
-ARITHMETIC = "float32, channels last, eager operators"
+_OPERATORS = "float32, channels last, PyTorch's operators"
+_FUSED = "float32, channels last, PyTorch's convolutions, fused normalisation of numba"
 """How a step is computed; another way that rounds differently is another environment."""
 
 # Settings of the numerical libraries that choose other kernels.
@@ -104,7 +106,7 @@ def describe(device: str) -> Environment:
     if device not in available_devices():
         raise UnusableInput(f"--devices {device}: not on this machine, which has {', '.join(available_devices())}")
     details = {
-        "arithmetic": ARITHMETIC,
+        "arithmetic": f"{_FUSED} {version('numba')}" if device == "cpu" else _OPERATORS,
         "determinism": "deterministic algorithms, no autotuning, no TF32" if device != "cpu" else "one thread",
         "device": device,
         "platform": f"{platform.system()} {platform.machine()}",

@@ -67,7 +67,9 @@ def make_plan(selection: Selection, here: Mapping[str, Environment], recorded: r
     """A selection's plan on this machine, given what is recorded."""
     digests = {device: found.digest for device, found in here.items()}
     runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs)
-    return plan.make(runs, recorded.epochs, plan.epoch_work(structure_facts.load([one.name for one in selection.architectures])))
+    return plan.make(
+        runs, recorded.epochs, plan.epoch_work(structure_facts.load([one.name for one in selection.architectures]))
+    )
 
 
 def run(selection: Selection, places: Places, subset: tuple[int, int] | None = None) -> Outcome:

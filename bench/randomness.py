@@ -48,19 +48,26 @@ def keep_threshold(probability: float) -> int:
     return round((1 - probability) * 65_536)
 
 
+def kept_factor(probability: float) -> numpy.float32:
+    """What a kept value is multiplied by, so that the mean stays: 1 / (1 - probability)."""
+    return numpy.float32(1 / (1 - probability) if probability < 1 else 0)
+
+
+def half_words(seed: int, step: int, layer: int, count: int) -> NDArray[numpy.uint16]:
+    """`count` 16-bit words for a dropout mask, from the low end of each 64-bit word of the stream."""
+    stream = words(seed, Purpose.DROPOUT, step, layer, -(-count // 4))
+    return stream.astype("<u8", copy=False).view("<u2")[:count]
+
+
 def dropout_mask(
     seed: int, step: int, layer: int, shape: tuple[int, ...], probability: float
 ) -> NDArray[numpy.float32]:
     """A dropout mask in logical order: 0 where a value is dropped, 1 / (1 - probability) where it is kept.
 
-    Element i of the flattened mask takes the i-th 16-bit word of the stream, from the low end of each 64-bit word, so
-    the mask is the same for every memory layout and device.
+    Element i of the flattened mask takes the i-th 16-bit word, so it is the same for every memory layout and device.
     """
-    count = int(numpy.prod(shape))
-    stream = words(seed, Purpose.DROPOUT, step, layer, -(-count // 4))
-    halves = stream.astype("<u8", copy=False).view("<u2")[:count]
-    scale = numpy.float32(1 / (1 - probability) if probability < 1 else 0)
-    return numpy.multiply(halves < keep_threshold(probability), scale, dtype=numpy.float32).reshape(shape)
+    kept = half_words(seed, step, layer, int(numpy.prod(shape))) < keep_threshold(probability)
+    return numpy.multiply(kept, kept_factor(probability), dtype=numpy.float32).reshape(shape)
 
 
 def build(architecture: Architecture, seed: int) -> nn.Module:

@@ -64,6 +64,8 @@ def exclusive(path: Path) -> Iterator[None]:
     Raises:
         UnusableInput: another process holds it (the message says which), or its folder cannot be written.
     """
+    if path.is_dir():
+        raise UnusableInput(f"{path}: a folder: name a CSV file with --runs")
     folder = state_folder(path)
     holder = folder / "holder"
     lock = filelock.FileLock(folder / "lock", timeout=0)

@@ -19,6 +19,8 @@ from torch import Tensor, nn
 
 from bench import randomness
 from bench.data import Dataset
+from bench.dropout import Clock, seed_dropout
+from bench.fused import fuse
 from bench.specification import Architecture
 
 EVALUATION_BATCH = 500
@@ -65,17 +67,26 @@ class Diverged(ArithmeticError):
 
 
 def train(
-    architecture: Architecture, seed: int, device: str, dataset: Dataset, epochs: int, start: State | None = None
+    architecture: Architecture,
+    seed: int,
+    device: str,
+    dataset: Dataset,
+    epochs: int,
+    start: State | None = None,
+    fused: bool = True,
 ) -> Iterator[State]:
     """Train to epoch `epochs`, from the beginning or from a state; yields the state after each epoch.
 
-    The dataset must be on `device`. The last of a state's `history` is the epoch just finished.
+    The dataset must be on `device`. The last of a state's `history` is the epoch just finished. On the CPU the passes
+    of `bench.fused` are used; without `fused` it is PyTorch's own operators everywhere, which is the reference.
 
     Raises:
         Diverged: the loss of an epoch is not finite.
     """
     network = randomness.build(architecture, seed).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    clock = _seed_dropout(network, seed)
+    clock = Clock()
+    seed_dropout(network, seed, clock)
+    forward = fuse(network) if fused and device == "cpu" else network
     recipe = architecture.recipe
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
     history: tuple[Epoch, ...] = ()
@@ -88,11 +99,11 @@ def train(
         clock.step = (number - 1) * steps_per_epoch
         order = randomness.order(seed, number, len(dataset.train_labels)).to(device)
         started = _now(device)
-        train_loss = _train_epoch(network, optimizer, dataset, order.split(recipe.batch_size), clock)
+        train_loss = _train_epoch(forward, optimizer, dataset, order.split(recipe.batch_size), clock)
         trained = _now(device)
         if not math.isfinite(train_loss):
             raise Diverged(f"the training loss of epoch {number} is {train_loss}")
-        evaluation = evaluate(network, dataset.test_images, dataset.test_labels)
+        evaluation = evaluate(forward, dataset.test_images, dataset.test_labels)
         seconds = trained - started, _now(device) - trained
         if not math.isfinite(evaluation.loss):
             raise Diverged(f"the test loss of epoch {number} is {evaluation.loss}")
@@ -180,52 +191,6 @@ def _smallest_variance(network: nn.Module) -> float | None:
         if isinstance(module, nn.BatchNorm2d) and module.running_var is not None
     ]
     return min(variances, default=None)
-
-
-@dataclass
-class Clock:
-    """The number of steps taken since the run began, over all its epochs."""
-
-    step: int = 0
-
-
-class SeededDropout(nn.Module):
-    """Dropout whose mask is a function of (seed, step, layer), for values (N, C, H, W) or for whole channels."""
-
-    def __init__(self, probability: float, whole_channels: bool, seed: int, layer: int, clock: Clock) -> None:
-        super().__init__()
-        self.probability = probability
-        self.whole_channels = whole_channels
-        self.seed = seed
-        self.layer = layer
-        self.clock = clock
-
-    def forward(self, values: Tensor) -> Tensor:
-        """The values times the mask of this step while training, else the values."""
-        if not self.training or self.probability == 0:
-            return values
-        shape = tuple(values.shape)
-        if self.whole_channels:
-            shape = (*shape[:2], *(1 for _ in shape[2:]))
-        mask = torch.from_numpy(
-            randomness.dropout_mask(self.seed, self.clock.step, self.layer, shape, self.probability)
-        )
-        if values.dim() == 4:
-            mask = mask.contiguous(memory_format=torch.channels_last)
-        return values * mask.to(values.device)
-
-
-def _seed_dropout(network: nn.Module, seed: int) -> Clock:
-    """Replace each Dropout and Dropout2d, numbered in the order they were registered, by one with a seed."""
-    clock = Clock()
-    layer = 0
-    for parent in list(network.modules()):
-        for name, child in list(parent.named_children()):
-            if isinstance(child, nn.Dropout | nn.Dropout2d):
-                seeded = SeededDropout(child.p, isinstance(child, nn.Dropout2d), seed, layer, clock)
-                setattr(parent, name, seeded)
-                layer += 1
-    return clock
 
 
 def _copied(state: Any) -> Any:

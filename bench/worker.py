@@ -50,6 +50,9 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
         UnusableInput: the data cannot be used, or an epoch comes out otherwise than it is recorded.
         bench.training.Diverged: the loss is no longer finite.
     """
+    if not os.access(Path(__file__).parent, os.W_OK):  # where numba would keep what it has compiled
+        os.environ.setdefault("NUMBA_CACHE_DIR", str(task.checkpoints / "compiled"))
+
     from bench import checkpoint, data, environment, training
 
     run = task.run

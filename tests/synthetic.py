@@ -59,7 +59,7 @@ def run_rows(
         "environment": environment,
         "seed": seed,
     }
-    text = {
+    text: dict[str, Any] = {
         "recorded_at": "2026-01-31T12:00:00Z",
         "machine": MACHINES.get(environment, "") if machine is None else machine,
     }

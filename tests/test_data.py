@@ -76,6 +76,7 @@ def mirror(monkeypatch: pytest.MonkeyPatch, root: Path) -> dict[str, bytes]:
     served = {name: (raw(root / "data") / name).read_bytes() for name in NAMES}
 
     def opened(request: Any, *_: Any, **__: Any) -> Response:
+        print("Downloading", request.full_url)  # as earlier versions of torchvision do
         return Response(request.full_url, served[request.full_url.rpartition("/")[2]])
 
     monkeypatch.setattr("urllib.request.urlopen", opened)

@@ -25,7 +25,7 @@ def test_the_digest_is_eight_hex_digits_and_the_same_twice():
 def test_every_detail_changes_the_digest():
     here = environment.describe("cpu")
     digests = {here.digest}
-    for name, value in here.details:
+    for name, _ in here.details:
         digests.add(Environment(tuple((n, v + "x" if n == name else v) for n, v in here.details)).digest)
     assert len(digests) == len(here.details) + 1
 

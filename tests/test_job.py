@@ -117,7 +117,8 @@ from bench.job import Places, Selection
 from models import ARCHITECTURES
 two = (ARCHITECTURES["unpadded"], ARCHITECTURES["ten_twenty_thirty"])
 folder, root = Path(sys.argv[1]), Path(sys.argv[2])
-outcome = job.run(Selection(two, ("cpu",), (1,), 3, 2), Places(folder / "runs.csv", folder / "report", root / "data"), (1024, 500))
+places = Places(folder / "runs.csv", folder / "report", root / "data")
+outcome = job.run(Selection(two, ("cpu",), (1,), 3, 2), places, (1024, 500))
 sys.exit(128 + outcome.interrupted_by if outcome.interrupted_by else 0)
 """
 

@@ -14,8 +14,9 @@ import torch.nn.functional as F
 from torch import nn
 
 from bench import randomness, training
+from bench.dropout import Clock, SeededDropout, seed_dropout
 from bench.specification import Recipe
-from bench.training import Clock, SeededDropout, evaluate, train
+from bench.training import evaluate, train
 from models import ARCHITECTURES
 
 NETWORKS = list(ARCHITECTURES)
@@ -91,7 +92,7 @@ def test_the_global_generator_is_neither_read_nor_changed(small):
 def test_an_epoch_is_the_documented_loop_written_out(small):
     """Every ingredient once more in plain PyTorch: order, batches, masks, loss, SGD, evaluation."""
     architecture = ARCHITECTURES["ten_twenty_thirty"]
-    found = last(train(architecture, 7, "cpu", small, 2)).history
+    found = last(train(architecture, 7, "cpu", small, 2, fused=False)).history
     network = randomness.build(architecture, 7).to(memory_format=torch.channels_last)
     step, count = 0, len(small.train_labels)
     for layer, child in enumerate(module for module in network.modules() if isinstance(module, nn.Dropout2d)):
@@ -157,7 +158,7 @@ def test_dropout2d_drops_whole_channels():
 
 def test_every_dropout_of_a_network_has_a_stream_of_its_own():
     network = randomness.build(ARCHITECTURES["unpadded"], 1)
-    training._seed_dropout(network, 1)
+    seed_dropout(network, 1, Clock())
     layers = [module.layer for module in network.modules() if isinstance(module, SeededDropout)]
     assert layers == list(range(7))
     assert not any(isinstance(module, nn.Dropout | nn.Dropout2d) for module in network.modules())
@@ -197,7 +198,7 @@ def test_an_epoch_that_loses_more_than_fifty_images_is_evaluated_with_batch_stat
 
 
 def test_a_collapsed_evaluation_is_mended_by_batch_statistics(small):
-    """A channel whose running variance is almost zero, as a silent one leaves it, ruins evaluation but not the weights."""
+    """A running variance of almost zero, as a silent channel leaves it, ruins evaluation but not the weights."""
     architecture = ARCHITECTURES["unpadded"]
     network = randomness.build(architecture, 1)
     network.load_state_dict(last(train(architecture, 1, "cpu", small, 6)).network)

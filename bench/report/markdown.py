@@ -55,7 +55,7 @@ def signed(value: float | None, digits: int = 1) -> str:
 
 def probability(value: float) -> str:
     """A p-value."""
-    return "< 0.001" if value < 0.001 else f"{value:.3f}"
+    return "< 0.001" if value < 0.001 else f"{value:.3g}"
 
 
 def span(values: Sequence[int]) -> str:

@@ -1,0 +1,195 @@
+"""Batch normalisation with what stands around it, in as few passes over memory as there can be, on one core.
+
+Between two convolutions a network normalises, cuts at zero, drops out. An operator for each reads and writes the whole
+activation, which does not fit a cache, and on a CPU that takes longer than the arithmetic. Here all of it is two passes
+forward (statistics; result) and two backward (sums; gradient), compiled by numba.
+
+Every array is in channels-last order and seen as (images, rows, columns): a row holds some pixels, each with all its
+channels, so that the innermost loop is long enough for vector instructions whatever the number of channels. Parameters
+of a channel are repeated along the row. No sum crosses a column and no arithmetic is reordered, so the bits depend
+neither on the width of the vector instructions nor on the number of cores.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+import numba
+import numpy
+
+Dropping = Literal["nothing", "channels", "values"]
+_ZERO = numpy.float32(0)
+
+
+@dataclass(frozen=True)
+class Normalisation:
+    """The four passes for one combination of cutting at zero before, cutting at zero after, and dropping out.
+
+    x: activation before; y: after; dy, dx: their gradients. `mask` has, for dropped channels, a float32 factor an
+    image and column (images, columns); for dropped values, 1 where one is kept, uint8 like x; else it is not read.
+    `kept` is the factor of a kept value. The other arguments are float32 or float64 (columns,).
+    """
+
+    sums: Callable[..., None]
+    apply: Callable[..., None]
+    gradient_sums: Callable[..., None]
+    gradient: Callable[..., None]
+
+
+def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+    compiled: Callable[..., None] = numba.njit(cache=True, error_model="numpy")(function)
+    return compiled
+
+
+@cache
+def normalisation(relu_before: bool, relu_after: bool, dropping: Dropping) -> Normalisation:
+    """The passes for one combination; numba compiles each on its first call and keeps it on the disk."""
+    drops_channels, drops_values = dropping == "channels", dropping == "values"
+
+    def sums(x: Any, centre: Any, total: Any, squares: Any) -> None:
+        """Add up x - centre and its square over images and rows."""
+        images, rows, columns = x.shape
+        first = numpy.empty(columns, numpy.float32)
+        second = numpy.empty(columns, numpy.float32)
+        for n in range(images):
+            first[:] = 0
+            second[:] = 0
+            for r in range(rows):
+                for j in range(columns):
+                    v = x[n, r, j]
+                    if relu_before:
+                        v = v if v > _ZERO else _ZERO
+                    v -= centre[j]
+                    first[j] += v
+                    second[j] += v * v
+            for j in range(columns):  # one image at a time in float32, all of them in float64
+                total[j] += first[j]
+                squares[j] += second[j]
+
+    def apply(x: Any, scale: Any, shift: Any, mask: Any, kept: Any, y: Any) -> None:
+        """y = dropout(relu(scale * relu(x) + shift))."""
+        images, rows, columns = x.shape
+        for n in range(images):
+            for r in range(rows):
+                for j in range(columns):
+                    v = x[n, r, j]
+                    if relu_before:
+                        v = v if v > _ZERO else _ZERO
+                    v = v * scale[j] + shift[j]
+                    if relu_after:
+                        v = v if v > _ZERO else _ZERO
+                    if drops_channels:
+                        v *= mask[n, j]
+                    if drops_values:
+                        v *= kept * numpy.float32(mask[n, r, j])
+                    y[n, r, j] = v
+
+    def gradient_sums(
+        x: Any, dy: Any, scale: Any, shift: Any, mean: Any, mask: Any, kept: Any, total: Any, products: Any
+    ) -> None:
+        """Add up the gradient of what was normalised, and its product with what was normalised less its mean."""
+        images, rows, columns = x.shape
+        first = numpy.empty(columns, numpy.float32)
+        second = numpy.empty(columns, numpy.float32)
+        for n in range(images):
+            first[:] = 0
+            second[:] = 0
+            for r in range(rows):
+                for j in range(columns):
+                    v = x[n, r, j]
+                    if relu_before:
+                        v = v if v > _ZERO else _ZERO
+                    g = dy[n, r, j]
+                    if drops_channels:
+                        g *= mask[n, j]
+                    if drops_values:
+                        g *= kept * numpy.float32(mask[n, r, j])
+                    if relu_after:
+                        g = g if v * scale[j] + shift[j] > _ZERO else _ZERO
+                    first[j] += g
+                    second[j] += g * (v - mean[j])
+            for j in range(columns):
+                total[j] += first[j]
+                products[j] += second[j]
+
+    def gradient(
+        x: Any, dy: Any, scale: Any, shift: Any, mean: Any, slope: Any, offset: Any, mask: Any, kept: Any, dx: Any
+    ) -> None:
+        """dx = scale * g + slope * (relu(x) - mean) + offset where x passed, with g as in `gradient_sums`."""
+        images, rows, columns = x.shape
+        for n in range(images):
+            for r in range(rows):
+                for j in range(columns):
+                    u = x[n, r, j]
+                    v = u
+                    if relu_before:
+                        v = v if v > _ZERO else _ZERO
+                    g = dy[n, r, j]
+                    if drops_channels:
+                        g *= mask[n, j]
+                    if drops_values:
+                        g *= kept * numpy.float32(mask[n, r, j])
+                    if relu_after:
+                        g = g if v * scale[j] + shift[j] > _ZERO else _ZERO
+                    g = scale[j] * g + slope[j] * (v - mean[j]) + offset[j]
+                    if relu_before:
+                        g = g if u > _ZERO else _ZERO
+                    dx[n, r, j] = g
+
+    return Normalisation(*(_compiled(function) for function in (sums, apply, gradient_sums, gradient)))
+
+
+@_compiled
+def keep(words: Any, threshold: Any, mask: Any) -> None:
+    """Mask (images, pixels, channels) of 1 where the word of (images, channels, pixels) is below the threshold."""
+    images, pixels, channels = mask.shape
+    for n in range(images):
+        for p in range(pixels):
+            for c in range(channels):
+                mask[n, p, c] = words[n, c, p] < threshold
+
+
+@_compiled
+def max_pool(x: Any, y: Any, choice: Any) -> None:
+    """The largest of every 2 x 2 pixels of (images, height, width, channels), and which of the four it was."""
+    images, height, width, channels = y.shape
+    for n in range(images):
+        for h in range(height):
+            for w in range(width):
+                for c in range(channels):
+                    best = x[n, 2 * h, 2 * w, c]
+                    chosen = numpy.uint8(0)
+                    v = x[n, 2 * h, 2 * w + 1, c]
+                    chosen = numpy.uint8(1) if v > best else chosen
+                    best = v if v > best else best
+                    v = x[n, 2 * h + 1, 2 * w, c]
+                    chosen = numpy.uint8(2) if v > best else chosen
+                    best = v if v > best else best
+                    v = x[n, 2 * h + 1, 2 * w + 1, c]
+                    chosen = numpy.uint8(3) if v > best else chosen
+                    best = v if v > best else best
+                    y[n, h, w, c] = best
+                    choice[n, h, w, c] = chosen
+
+
+@_compiled
+def max_pool_gradient(dy: Any, choice: Any, dx: Any) -> None:
+    """The gradient of `max_pool`: dy where a pixel was chosen, else 0; dx may be one row and column larger."""
+    images, height, width, channels = dy.shape
+    for n in range(images):
+        for h in range(height):
+            for w in range(width):
+                for c in range(channels):
+                    g = dy[n, h, w, c]
+                    chosen = choice[n, h, w, c]
+                    dx[n, 2 * h, 2 * w, c] = g if chosen == 0 else _ZERO
+                    dx[n, 2 * h, 2 * w + 1, c] = g if chosen == 1 else _ZERO
+                    dx[n, 2 * h + 1, 2 * w, c] = g if chosen == 2 else _ZERO
+                    dx[n, 2 * h + 1, 2 * w + 1, c] = g if chosen == 3 else _ZERO
+        for h in range(2 * height, dx.shape[1]):
+            dx[n, h, :, :] = 0
+        for w in range(2 * width, dx.shape[2]):
+            dx[n, :, w, :] = 0

@@ -1,0 +1,164 @@
+"""The process that trains one run: what it sends, what it sends again, and what it refuses."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import pickle
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench import data, environment
+from bench.data import Dataset
+from bench.errors import UnusableInput
+from bench.plan import Run
+from bench.specification import Architecture, Recipe
+from bench.worker import Fingerprint, Task, perform
+from models import ARCHITECTURES
+
+TESTS = Path(__file__).parent
+RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=3)
+ARCHITECTURE = Architecture("Behaves", "misbehaving:Behaves", RECIPE, ARCHITECTURES["unpadded"].document)
+
+MakeTask = Callable[..., Task]
+
+
+@pytest.fixture
+def make_task(tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeTask]:
+    """A task of a small network on a few images, which are not read again from their files."""
+    monkeypatch.setattr(data, "load", lambda folder: dataset)
+    threads = torch.get_num_threads()
+
+    def make(epochs: int, *recorded: Fingerprint, checkpoints: str = "checkpoints", **changes: Any) -> Task:
+        digest = environment.describe("cpu").digest
+        run = Run(ARCHITECTURE.name, ARCHITECTURE.digest, "cpu", digest, 1, epochs)
+        task = Task(ARCHITECTURE, run, Path("data"), tmp_path / checkpoints, recorded, (300, 200))
+        return dataclasses.replace(task, **changes)
+
+    yield make
+    torch.set_num_threads(threads)
+
+
+def sent(task: Task) -> list[dict[str, Any]]:
+    """The epochs that performing a task sends, without the seconds they took."""
+    messages: list[dict[str, Any]] = []
+    perform(task, messages.append)
+    assert {message["kind"] for message in messages} <= {"epoch"}
+    epochs = [dict(message["epoch"]) for message in messages]
+    for epoch in epochs:
+        assert epoch.pop("train_seconds") > 0
+        assert epoch.pop("eval_seconds") > 0
+    return epochs
+
+
+def fingerprint(epoch: dict[str, Any]) -> Fingerprint:
+    return epoch["correct"], epoch["total"], epoch["test_loss"], epoch["train_loss"]
+
+
+def test_every_epoch_is_sent_as_it_ends(make_task: MakeTask):
+    epochs = sent(make_task(3))
+    assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3]
+    assert {epoch["total"] for epoch in epochs} == {200}
+    assert epochs[2]["train_loss"] < epochs[0]["train_loss"]
+
+
+def test_what_is_recorded_is_not_sent_again_and_the_rest_is_the_same(make_task: MakeTask):
+    straight = sent(make_task(3, checkpoints="straight"))
+    first = sent(make_task(1))
+    assert first == straight[:1]
+    assert sent(make_task(3, fingerprint(first[0]))) == straight[1:]
+
+
+def test_without_a_checkpoint_the_recorded_epochs_are_trained_again_and_not_sent(make_task: MakeTask):
+    straight = sent(make_task(3))
+    recorded = [fingerprint(epoch) for epoch in straight[:2]]
+    assert sent(make_task(3, *recorded, checkpoints="others")) == straight[2:]
+
+
+def test_an_epoch_that_ended_but_was_not_recorded_is_sent_from_the_checkpoint(make_task: MakeTask):
+    epochs = sent(make_task(2))
+    assert sent(make_task(2, fingerprint(epochs[0]))) == epochs[1:]
+    assert sent(make_task(2)) == epochs
+
+
+def test_no_more_epochs_are_sent_than_asked_for_however_many_a_checkpoint_has(make_task: MakeTask):
+    epochs = sent(make_task(3))
+    assert sent(make_task(2)) == epochs[:2]
+
+
+@pytest.mark.parametrize("place", range(4))
+@pytest.mark.parametrize("checkpoints", ["checkpoints", "others"])
+def test_a_recorded_epoch_that_comes_out_otherwise_is_refused(make_task: MakeTask, place: int, checkpoints: str):
+    recorded = list(fingerprint(sent(make_task(1))[0]))
+    recorded[place] += 1 if place < 2 else 1e-15
+    with pytest.raises(
+        UnusableInput, match=r"^epoch 1 is recorded as \(.*\), but training gives \(.*: mend the record"
+    ):
+        perform(make_task(2, tuple(recorded), checkpoints=checkpoints), lambda message: pytest.fail(str(message)))
+
+
+def test_another_environment_than_the_planned_one_is_refused_before_anything_is_read(make_task: MakeTask):
+    task = make_task(1)
+    here = task.run.environment
+    other = dataclasses.replace(task, run=dataclasses.replace(task.run, environment="00000000"))
+    with pytest.raises(UnusableInput, match=f"^the worker's environment is {here}, not the plan's 00000000$"):
+        perform(other, pytest.fail)
+    assert not task.checkpoints.exists()
+
+
+def test_a_run_that_is_over_keeps_one_state(make_task: MakeTask):
+    task = make_task(3)
+    sent(task)
+    assert len(list(task.checkpoints.iterdir())) == 1
+
+
+def test_a_run_is_trained_on_the_first_images_when_only_they_are_asked_for(make_task: MakeTask):
+    few = sent(make_task(1, checkpoints="few"))[0]
+    more = sent(make_task(1, checkpoints="more", subset=(300, 201)))[0]
+    assert (few["total"], more["total"]) == (200, 201)
+    assert few["train_loss"] == more["train_loss"]
+
+
+# The process
+
+
+def messages(task: Task, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
+    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    process = subprocess.Popen(
+        [sys.executable, "-m", "bench.worker"],
+        cwd=TESTS.parent,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
+    with process:
+        process.stdin.write(pickle.dumps(task))
+        process.stdin.flush()
+        lines = process.stdout.readlines()
+        assert process.wait(60) == 0, process.stderr.read().decode()
+    return [json.loads(line) for line in lines]
+
+
+def test_unusable_input_is_said_without_the_name_of_an_exception(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch):
+    folder = Path("/dev/null/nowhere")
+    (message,) = messages(make_task(1, data=folder), monkeypatch)
+    assert (message["kind"], message["status"]) == ("failed", "error")
+    assert message["reason"].startswith("/dev/null")
+    assert "--data" in message["reason"]
+
+
+def test_a_task_survives_the_way_to_the_process(make_task: MakeTask):
+    task = make_task(3, (1, 2, 0.1, 1e-300))
+    assert pickle.loads(pickle.dumps(task)) == task
+
+
+def test_the_worker_is_ready_to_listen_without_torch():
+    code = "import sys, bench.worker; sys.exit('torch' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
