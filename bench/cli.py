@@ -74,6 +74,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_selection(verifying)
     _add_files(verifying, "runs", "report", "data")
     verifying.set_defaults(seeds=None, devices=None)
+    measuring = command("speed", _speed, "training images per second of each network beside the plain loop")
+    measuring.add_argument("--models", metavar="NAME[,NAME…]", help="networks (default: all of `bench list`)")
+    measuring.add_argument("--json", action="store_true", help="one line of JSON for scripts")
+    _add_files(measuring, "data")
     comparing = command("compare", _compare, "did convergence change between two records?")
     for name in ("old", "new"):
         comparing.add_argument(name, type=Path, metavar=f"{name.upper()}.csv")
@@ -267,6 +271,18 @@ def _verify(arguments: argparse.Namespace) -> int:
     return DONE if found.is_identical else FAILED
 
 
+def _speed(arguments: argparse.Namespace) -> int:
+    from models import ARCHITECTURES
+
+    chosen = [ARCHITECTURES[name] for name in _names(arguments.models)]
+
+    from bench import scheduling, speed
+
+    found = speed.measure(chosen, arguments.data, scheduling.physical_cores())
+    _print([speed.to_json(found)] if arguments.json else speed.format_speed(found))
+    return DONE
+
+
 def _compare(arguments: argparse.Namespace) -> int:
     from bench import compare, record
     from models import ARCHITECTURES
@@ -311,7 +327,7 @@ def _show(arguments: argparse.Namespace) -> int:
 def _print(lines: Iterable[str]) -> None:
     """Results, on standard output. Whoever closed it does not want them, which is no reason to fail."""
     try:
-        print(*lines, sep="\n", flush=sys.stdout is not None)
+        print(*lines, sep="\n", flush=True)
     except OSError as error:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered still has to go somewhere
         if not isinstance(error, BrokenPipeError):

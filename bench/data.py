@@ -10,6 +10,7 @@ import http.client
 import os
 import sys
 import tempfile
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,15 +72,25 @@ def load(root: Path) -> Dataset:
     """
     ensure(root)
     mnist = import_torchvision().datasets.MNIST
-    with _one_line_for_system_errors(root), tempfile.TemporaryDirectory(prefix="bench-mnist-") as unpacked:
-        # torchvision never compares the checksums of files it has unpacked before, and it unpacks beside the archives.
-        # In a folder of our own it reads just what was verified, and a read-only checkout will do.
-        links = _raw_folder(Path(unpacked))
+    with _one_line_for_system_errors(root), unpacked(root) as folder:
+        train, test = (mnist(folder, train=is_train) for is_train in (True, False))
+    return Dataset(_normalised(train.data), train.targets, _normalised(test.data), test.targets)
+
+
+@contextlib.contextmanager
+def unpacked(root: Path) -> Iterator[str]:
+    """A temporary folder in which torchvision finds the files under `root` unpacked.
+
+    torchvision never compares the checksums of files it has unpacked before, and it unpacks beside the archives. In a
+    folder of our own it reads just what was verified, and a read-only checkout will do.
+    """
+    with tempfile.TemporaryDirectory(prefix="bench-mnist-") as folder:
+        links = _raw_folder(Path(folder))
         links.mkdir(parents=True)
         for name, _ in _resources():
             (links / name).symlink_to((_raw_folder(root) / name).resolve())
-        train, test = (mnist(unpacked, train=is_train, download=True) for is_train in (True, False))
-    return Dataset(_normalised(train.data), train.targets, _normalised(test.data), test.targets)
+        import_torchvision().datasets.MNIST(folder, download=True)
+        yield folder
 
 
 def _normalised(pixels: Tensor) -> Tensor:

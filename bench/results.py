@@ -2,29 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
+import numpy as np
 import pandas
+from numpy.typing import NDArray
 
 from bench.record import Record
+from bench.rows import DEVICES, RUN_KEY
 from bench.specification import Architecture
+
+GROUP_KEY = RUN_KEY[:-1]
+"""The columns in which runs must agree to be pooled."""
 
 
 @dataclass(frozen=True)
 class Series:
     """One run, epoch by epoch from the first; every tuple has one value an epoch.
 
-    `correct` counts test images of `total`; losses are mean negative log-likelihoods. `seconds` are of training and
-    evaluation together. `ending` says how the run ended last if it is not complete ("diverged: …"), else is empty.
+    `correct` counts test images of `total`. `seconds` are of training and evaluation together. `ending` says how the
+    run ended last if it is not complete ("diverged: …"), else is empty.
     """
 
     seed: int
     total: int
     correct: tuple[int, ...]
-    test_loss: tuple[float, ...]
-    train_loss: tuple[float, ...]
     train_seconds: tuple[float, ...]
     seconds: tuple[float, ...]
     smallest_variance: tuple[float | None, ...]
@@ -55,63 +58,77 @@ class Group:
 
 
 def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[Group, ...]:
-    """The groups of a record, in the order of the networks, then devices, then environments by their first row.
+    """The groups of a record, in the order of the networks, the current recipe first, then devices, then environments.
 
     Rows of networks that are not among `architectures` are passed over.
     """
     rows = record.rows[record.rows["model"].isin(list(architectures))]
-    found = []
-    for key, part in rows.groupby(["model", "recipe", "device", "environment"], sort=False):
-        model, recipe, device, environment = key
-        architecture = architectures[model]
-        budget = architecture.recipe.epochs
-        runs = (_series(seed, run, budget) for seed, run in part.groupby("seed"))
-        machines = sorted(set(part["machine"]) - {""})
-        found.append(
-            Group(
-                model,
-                recipe,
-                device,
-                environment,
-                machines[0] if machines else "",
-                budget,
-                recipe == architecture.digest,
-                tuple(runs),
-            )
-        )
+    machines = rows[[*GROUP_KEY, "machine"]].drop_duplicates()
+    first_machine = machines[machines["machine"] != ""].groupby(list(GROUP_KEY))["machine"].min().to_dict()
+    found: dict[tuple[str, ...], list[Series]] = {}
+    for key, series in _runs(rows, architectures):
+        found.setdefault(key, []).append(series)
     names = list(architectures)
-    return tuple(
-        sorted(
-            found,
-            key=lambda group: (
-                names.index(group.model),
-                not group.is_current,
-                group.recipe,
-                ("cpu", "cuda", "mps").index(group.device),
-                group.environment,
+    everything = [
+        Group(
+            *key,
+            machine=first_machine.get(key, ""),
+            budget=architectures[key[0]].recipe.epochs,
+            is_current=key[1] == architectures[key[0]].digest,
+            runs=tuple(runs),
+        )
+        for key, runs in found.items()
+    ]
+
+    def place(group: Group) -> tuple[object, ...]:
+        device = DEVICES.index(group.device)
+        return names.index(group.model), not group.is_current, group.recipe, device, group.environment
+
+    return tuple(sorted(everything, key=place))
+
+
+def _runs(
+    rows: pandas.DataFrame, architectures: Mapping[str, Architecture]
+) -> Iterator[tuple[tuple[str, ...], Series]]:
+    """Every run with the key of its group, by ascending key and seed: one sort of all rows, then slices."""
+    number = rows.groupby(list(RUN_KEY)).ngroup().to_numpy()
+    finished = (rows["status"] == "ok").to_numpy()
+    order = np.flatnonzero(finished)
+    order = order[np.lexsort((rows["epoch"].to_numpy()[order], number[order]))]
+    epochs = rows.iloc[order]
+    correct, total = (epochs[name].to_numpy(dtype=np.int64).tolist() for name in ("correct", "total"))
+    train_seconds = epochs["train_seconds"].tolist()
+    seconds = (epochs["train_seconds"] + epochs["eval_seconds"]).tolist()
+    smallest_variance, correct_batch_statistics = (
+        epochs[name].astype(object).where(epochs[name].notna(), None).tolist()
+        for name in ("smallest_variance", "correct_batch_statistics")
+    )
+    endings = _endings(rows[~finished], number[~finished])
+    keys = rows[list(RUN_KEY)].iloc[np.unique(number, return_index=True)[1]].itertuples(index=False, name=None)
+    bounds = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 2)).tolist()
+    for run, (*key, seed) in enumerate(keys):
+        part = slice(bounds[run], bounds[run + 1])
+        is_short = part.stop - part.start < architectures[key[0]].recipe.epochs
+        yield (
+            tuple(key),
+            Series(
+                seed=int(seed),
+                total=max(total[part], default=0),
+                correct=tuple(correct[part]),
+                train_seconds=tuple(train_seconds[part]),
+                seconds=tuple(seconds[part]),
+                smallest_variance=tuple(smallest_variance[part]),
+                correct_batch_statistics=tuple(correct_batch_statistics[part]),
+                ending=endings.get(run, "") if is_short else "",
             ),
         )
-    )
 
 
-def _series(seed: Any, run: pandas.DataFrame, budget: int) -> Series:
-    epochs = run[run["status"] == "ok"].sort_values("epoch")
-    closing = run[run["status"] != "ok"].sort_values("recorded_at", kind="stable")
-    ending = ""
-    if len(epochs) < budget and len(closing):
-        last = closing.iloc[-1]
-        ending = f"{last['status']}: {last['note']}" if last["note"] else str(last["status"])
-    return Series(
-        seed=int(seed),
-        total=int(epochs["total"].max()) if len(epochs) else 0,
-        correct=tuple(int(count) for count in epochs["correct"]),
-        test_loss=tuple(float(loss) for loss in epochs["test_loss"]),
-        train_loss=tuple(float(loss) for loss in epochs["train_loss"]),
-        train_seconds=tuple(float(seconds) for seconds in epochs["train_seconds"]),
-        seconds=tuple(float(seconds) for seconds in epochs["train_seconds"] + epochs["eval_seconds"]),
-        smallest_variance=tuple(None if pandas.isna(value) else float(value) for value in epochs["smallest_variance"]),
-        correct_batch_statistics=tuple(
-            None if pandas.isna(value) else int(value) for value in epochs["correct_batch_statistics"]
-        ),
-        ending=ending,
-    )
+def _endings(closing: pandas.DataFrame, number: NDArray[np.int64]) -> dict[int, str]:
+    """How each run, by its number, ended last; rows of the same second are told apart by what they say."""
+    last_first = closing.assign(run=number).sort_values(["recorded_at", "epoch", "status", "note"], ascending=False)
+    last = last_first.drop_duplicates("run")
+    return {
+        run: f"{status}: {note}" if note else status
+        for run, status, note in zip(last["run"], last["status"], last["note"], strict=True)
+    }

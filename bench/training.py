@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,27 +83,23 @@ def train(
     Raises:
         Diverged: the loss of an epoch is not finite.
     """
-    network = randomness.build(architecture, seed).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    clock = Clock()
-    seed_dropout(network, seed, clock)
-    forward = fuse(network) if fused and device == "cpu" else network
-    recipe = architecture.recipe
-    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
+    trainee = prepare(architecture, seed, device, fused)
     history: tuple[Epoch, ...] = ()
     if start is not None:
-        network.load_state_dict(start.network)
-        optimizer.load_state_dict(_copied(start.optimizer))  # it would go on to change what it is given
+        trainee.network.load_state_dict(start.network)
+        trainee.optimizer.load_state_dict(_copied(start.optimizer))  # it would go on to change what it is given
         history = start.history
-    steps_per_epoch = -(-len(dataset.train_labels) // recipe.batch_size)
+    batch_size = architecture.recipe.batch_size
+    steps_per_epoch = -(-len(dataset.train_labels) // batch_size)
     for number in range(len(history) + 1, epochs + 1):
-        clock.step = (number - 1) * steps_per_epoch
+        trainee.clock.step = (number - 1) * steps_per_epoch
         order = randomness.order(seed, number, len(dataset.train_labels)).to(device)
         started = _now(device)
-        train_loss = _train_epoch(forward, optimizer, dataset, order.split(recipe.batch_size), clock)
+        train_loss = train_on(trainee, dataset, order.split(batch_size))
         trained = _now(device)
         if not math.isfinite(train_loss):
             raise Diverged(f"the training loss of epoch {number} is {train_loss}")
-        evaluation = evaluate(forward, dataset.test_images, dataset.test_labels)
+        evaluation = evaluate(trainee.forward, dataset.test_images, dataset.test_labels)
         seconds = trained - started, _now(device) - trained
         if not math.isfinite(evaluation.loss):
             raise Diverged(f"the test loss of epoch {number} is {evaluation.loss}")
@@ -117,23 +113,47 @@ def train(
             train_loss=train_loss,
             train_seconds=seconds[0],
             eval_seconds=seconds[1],
-            smallest_variance=_smallest_variance(network),
-            correct_batch_statistics=_evaluate_with_batch_statistics(network, dataset) if collapsed else None,
+            smallest_variance=_smallest_variance(trainee.network),
+            correct_batch_statistics=_evaluate_with_batch_statistics(trainee.network, dataset) if collapsed else None,
         )
         history = (*history, epoch)
-        yield State(_copied(network.state_dict()), _copied(optimizer.state_dict()), history, evaluation.predictions)
+        yield State(
+            _copied(trainee.network.state_dict()),
+            _copied(trainee.optimizer.state_dict()),
+            history,
+            evaluation.predictions,
+        )
 
 
-def _train_epoch(
-    network: nn.Module, optimizer: torch.optim.Optimizer, dataset: Dataset, batches: tuple[Tensor, ...], clock: Clock
-) -> float:
-    """One pass over the training set; the mean loss over its images as they were seen."""
-    network.train()
+@dataclass(frozen=True)
+class Trainee:
+    """A network in training: its module, what computes its forward pass, its optimizer and its count of steps."""
+
+    network: nn.Module
+    forward: nn.Module
+    optimizer: torch.optim.Optimizer
+    clock: Clock
+
+
+def prepare(architecture: Architecture, seed: int, device: str, fused: bool = True) -> Trainee:
+    """A network with its initial weights, ready for its first step on a device."""
+    network = randomness.build(architecture, seed).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    clock = Clock()
+    seed_dropout(network, seed, clock)
+    forward = fuse(network) if fused and device == "cpu" else network
+    recipe = architecture.recipe
+    optimizer = torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
+    return Trainee(network, forward, optimizer, clock)
+
+
+def train_on(trainee: Trainee, dataset: Dataset, batches: Sequence[Tensor]) -> float:
+    """One step for each batch of indices (N,); the mean loss over the images as they were seen."""
+    trainee.forward.train()
     losses = []
     for indices in batches:
-        loss = step(network, optimizer, dataset.train_images[indices], dataset.train_labels[indices])
-        losses.append(loss)
-        clock.step += 1
+        images, labels = dataset.train_images[indices], dataset.train_labels[indices]
+        losses.append(step(trainee.forward, trainee.optimizer, images, labels))
+        trainee.clock.step += 1
     sizes = torch.tensor([len(indices) for indices in batches], dtype=torch.float64)
     return float((torch.stack(losses).cpu().double() * sizes).sum() / sizes.sum())
 

@@ -28,7 +28,7 @@ DRAWS: tuple[ClaimKind, ...] = ("first_epoch", "best", "last")
 def run(seed: int, correct: Sequence[int], ending: str = "") -> Series:
     numbers = (0.1,) * len(correct)
     nothing = (None,) * len(correct)
-    return Series(seed, 10_000, tuple(correct), numbers, numbers, numbers, numbers, nothing, nothing, ending)
+    return Series(seed, 10_000, tuple(correct), numbers, numbers, nothing, nothing, ending)
 
 
 def hit_at(epoch: int | None, budget: int = BUDGET, height: int = 9940) -> list[int]:

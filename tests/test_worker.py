@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench import data, environment
+from bench import data, environment, training
 from bench.data import Dataset
 from bench.errors import UnusableInput
 from bench.plan import Run
@@ -85,6 +85,22 @@ def test_an_epoch_that_ended_but_was_not_recorded_is_sent_from_the_checkpoint(ma
     epochs = sent(make_task(2))
     assert sent(make_task(2, fingerprint(epochs[0]))) == epochs[1:]
     assert sent(make_task(2)) == epochs
+
+
+def test_a_run_goes_on_from_its_checkpoint(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch):
+    trained: list[int] = []
+    train = training.train
+
+    def counted(*arguments: Any) -> Iterator[training.State]:
+        for state in train(*arguments):
+            trained.append(len(state.history))
+            yield state
+
+    monkeypatch.setattr(training, "train", counted)
+    sent(make_task(1))
+    sent(make_task(3))
+    sent(make_task(3))
+    assert trained == [1, 2, 3]
 
 
 def test_no_more_epochs_are_sent_than_asked_for_however_many_a_checkpoint_has(make_task: MakeTask):
