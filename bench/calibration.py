@@ -31,18 +31,19 @@ def workload() -> Callable[[], None]:
 def ratios(step: Callable[[], object], rounds: int) -> list[float]:
     """The time of a step over that of the work just before and after it, so many times."""
     work = workload()
-    _seconds(work)
+    seconds(work)
     found = []
-    before = _seconds(work)
+    before = seconds(work)
     for _ in range(rounds):
-        taken = _seconds(step)
-        after = _seconds(work)
+        taken = seconds(step)
+        after = seconds(work)
         found.append(2 * taken / (before + after))
         before = after
     return found
 
 
-def _seconds(function: Callable[[], object]) -> float:
+def seconds(function: Callable[[], object]) -> float:
+    """How long a function takes."""
     started = time.perf_counter()
     function()
     return time.perf_counter() - started

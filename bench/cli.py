@@ -71,9 +71,8 @@ def _parser() -> argparse.ArgumentParser:
         _add_selection(training)
         _add_files(training, "runs", "report", "data")
     verifying = command("verify", _verify, "train recorded runs again and compare them with the record, bit for bit")
-    _add_selection(verifying)
+    _add_selection(verifying, "whatever is recorded")
     _add_files(verifying, "runs", "report", "data")
-    verifying.set_defaults(seeds=None, devices=None)
     measuring = command("speed", _speed, "training images per second of each network beside the plain loop")
     measuring.add_argument("--models", metavar="NAME[,NAME…]", help="networks (default: all of `bench list`)")
     measuring.add_argument("--json", action="store_true", help="one line of JSON for scripts")
@@ -81,22 +80,28 @@ def _parser() -> argparse.ArgumentParser:
     comparing = command("compare", _compare, "did convergence change between two records?")
     for name in ("old", "new"):
         comparing.add_argument(name, type=Path, metavar=f"{name.upper()}.csv")
-    _add_files(
-        command("check", _check, "the gate for CI: structure, parameters, and whether the record is sound"), "runs"
-    )
+    checking = command("check", _check, "the gate for CI: structure, parameters, multiply-accumulates, record, speed")
+    checking.add_argument("--update", action="store_true", help="store structures and speed as they are now instead")
+    _add_files(checking, "runs", "data")
     _add_files(command("report", _report, "write the report from the record alone"), "runs", "report")
     command("list", _list, "the networks: document, parameters, recipe, what is claimed")
     command("show", _show, "a network's layers beside the documented ones").add_argument("name", metavar="NAME")
     return parser
 
 
-def _add_selection(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--models", metavar="NAME[,NAME…]", help="networks (default: all of `bench list`)")
-    parser.add_argument("--seeds", default="5", help="N for 1…N, A-B, or a list 3,8 (default: 5)")
-    parser.add_argument(
-        "--devices", default="auto", metavar="DEVICE[,…]", help="cpu, cuda, mps, or auto: all that are here (default)"
+def _add_selection(parser: argparse.ArgumentParser, default: str = "") -> None:
+    """The words that select runs. Where `default` says what they mean if left out, they are None then."""
+    seeds, devices = (None, None) if default else ("5", "auto")
+    texts = (
+        f"networks (default: {default or 'all of `bench list`'})",
+        f"N for 1…N, A-B, or a list 3,8 (default: {default or seeds})",
+        f"cpu, cuda, mps, or auto: all that are here (default: {default or devices})",
+        f"how many, from the first (default: {default or 'each documented number'})",
     )
-    parser.add_argument("--epochs", type=_positive, metavar="N", help="(default: each document's own number)")
+    parser.add_argument("--models", metavar="NAME[,NAME…]", help=texts[0])
+    parser.add_argument("--seeds", default=seeds, help=texts[1])
+    parser.add_argument("--devices", default=devices, metavar="DEVICE[,…]", help=texts[2])
+    parser.add_argument("--epochs", type=_positive, metavar="N", help=texts[3])
     parser.add_argument(
         "--jobs", type=_positive, metavar="N", help="runs at a time on the CPU (default: its physical cores)"
     )
@@ -300,7 +305,10 @@ def _check(arguments: argparse.Namespace) -> int:
     from bench import regression
     from models import ARCHITECTURES
 
-    findings = regression.check(ARCHITECTURES, arguments.runs)
+    if arguments.update:
+        _print(regression.update(ARCHITECTURES, arguments.data))
+        return DONE
+    findings = regression.check(ARCHITECTURES, arguments.runs, arguments.data)
     _print(regression.format_findings(findings))
     return FAILED if any(not finding.passed for finding in findings) else DONE
 

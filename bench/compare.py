@@ -48,8 +48,8 @@ class Side:
     """The runs of one environment, over the epochs that are compared; `times` and `last` have one value a run.
 
     A time is the first epoch at or above the target, None if there is none; `last` is the count of correctly classified
-    images in the last epoch. A run that diverged never reached the target and has none correct. The `unfinished` runs
-    ended for another reason, and are in neither.
+    images in the last epoch. A run that diverged never reached the target, whatever it had reached before, and has none
+    correct. The `unfinished` runs stopped for another reason, and are in neither, whatever they had reached.
     """
 
     environment: str
@@ -226,8 +226,8 @@ def _pair(old: Group, new: Group, target: int) -> Pair:
 
 
 def _side(group: Group, epochs: int, target: int) -> Side:
-    finished = [run.correct[:epochs] for run in group.runs if len(run.correct) >= epochs > 0]
-    diverged = sum(run.ending.startswith("diverged") for run in group.runs if len(run.correct) < epochs)
+    finished = [run.correct[:epochs] for run in group.runs if len(run.correct) >= epochs > 0 and not run.has_diverged]
+    diverged = sum(run.has_diverged for run in group.runs)
     return Side(
         group.environment,
         group.machine,

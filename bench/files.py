@@ -14,7 +14,7 @@ def replace(path: Path, content: bytes, previous: Path | None = None) -> None:
     With `previous`, the old content is kept under that name.
 
     Raises:
-        OSError: nothing has changed under the name itself, and no temporary file is left.
+        OSError: it names the file, which has its old content or its new one; no temporary file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -34,10 +34,12 @@ def replace(path: Path, content: bytes, previous: Path | None = None) -> None:
             if kept is not None:
                 os.replace(kept, path)
             raise
-    except BaseException:
+        sync_folder(path.parent)
+    except BaseException as error:
         temporary.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)  # a write that fails names no file, and the temporary one is nobody's business
         raise
-    sync_folder(path.parent)
 
 
 def write_all(descriptor: int, content: bytes) -> None:

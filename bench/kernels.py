@@ -39,7 +39,7 @@ class Normalisation:
     gradient: Callable[..., None]
 
 
-def _compiled(function: Callable[..., None]) -> Callable[..., None]:
+def compiled(function: Callable[..., None]) -> Callable[..., None]:
     compiled: Callable[..., None] = numba.njit(cache=True, error_model="numpy")(function)
     return compiled
 
@@ -139,10 +139,10 @@ def normalisation(relu_before: bool, relu_after: bool, dropping: Dropping) -> No
                         g = g if u > _ZERO else _ZERO
                     dx[n, r, j] = g
 
-    return Normalisation(*(_compiled(function) for function in (sums, apply, gradient_sums, gradient)))
+    return Normalisation(*(compiled(function) for function in (sums, apply, gradient_sums, gradient)))
 
 
-@_compiled
+@compiled
 def keep(words: Any, threshold: Any, mask: Any) -> None:
     """Mask (images, pixels, channels) of 1 where the word of (images, channels, pixels) is below the threshold."""
     images, pixels, channels = mask.shape
@@ -150,46 +150,3 @@ def keep(words: Any, threshold: Any, mask: Any) -> None:
         for p in range(pixels):
             for c in range(channels):
                 mask[n, p, c] = words[n, c, p] < threshold
-
-
-@_compiled
-def max_pool(x: Any, y: Any, choice: Any) -> None:
-    """The largest of every 2 x 2 pixels of (images, height, width, channels), and which of the four it was."""
-    images, height, width, channels = y.shape
-    for n in range(images):
-        for h in range(height):
-            for w in range(width):
-                for c in range(channels):
-                    best = x[n, 2 * h, 2 * w, c]
-                    chosen = numpy.uint8(0)
-                    v = x[n, 2 * h, 2 * w + 1, c]
-                    chosen = numpy.uint8(1) if v > best else chosen
-                    best = v if v > best else best
-                    v = x[n, 2 * h + 1, 2 * w, c]
-                    chosen = numpy.uint8(2) if v > best else chosen
-                    best = v if v > best else best
-                    v = x[n, 2 * h + 1, 2 * w + 1, c]
-                    chosen = numpy.uint8(3) if v > best else chosen
-                    best = v if v > best else best
-                    y[n, h, w, c] = best
-                    choice[n, h, w, c] = chosen
-
-
-@_compiled
-def max_pool_gradient(dy: Any, choice: Any, dx: Any) -> None:
-    """The gradient of `max_pool`: dy where a pixel was chosen, else 0; dx may be one row and column larger."""
-    images, height, width, channels = dy.shape
-    for n in range(images):
-        for h in range(height):
-            for w in range(width):
-                for c in range(channels):
-                    g = dy[n, h, w, c]
-                    chosen = choice[n, h, w, c]
-                    dx[n, 2 * h, 2 * w, c] = g if chosen == 0 else _ZERO
-                    dx[n, 2 * h, 2 * w + 1, c] = g if chosen == 1 else _ZERO
-                    dx[n, 2 * h + 1, 2 * w, c] = g if chosen == 2 else _ZERO
-                    dx[n, 2 * h + 1, 2 * w + 1, c] = g if chosen == 3 else _ZERO
-        for h in range(2 * height, dx.shape[1]):
-            dx[n, h, :, :] = 0
-        for w in range(2 * width, dx.shape[2]):
-            dx[n, :, w, :] = 0

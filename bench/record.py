@@ -13,7 +13,7 @@ import logging
 import os
 import socket
 from collections.abc import Collection, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -100,6 +100,8 @@ def read(path: Path, models: Collection[str] | None = None) -> Record:
         UnusableInput: the file cannot be read at all, being a folder, say.
     """
     try:
+        if path.is_char_device():  # a terminal, or one of those that never end
+            raise UnusableInput(f"{path}: cannot be read (is a device): name a CSV file with --runs")
         content = path.read_bytes()
     except FileNotFoundError:
         return Record(path, _frame([], []), ())
@@ -256,15 +258,17 @@ class Writer:
             is_new = not self.path.exists()
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
+                if is_new:
+                    sync_folder(self.path.parent)  # first: a row that is there is never said to have failed
                 fcntl.flock(descriptor, fcntl.LOCK_EX)  # until the descriptor is closed, or its process is killed
                 self._append_to(descriptor, row)
             finally:
                 os.close(descriptor)
-            if is_new:
-                sync_folder(self.path.parent)
         except OSError as error:
             advice = "every row acknowledged before is kept; mend this and run the same command again"
-            raise UnusableInput(f"{self.path}: cannot be written ({cause(error)}): {advice}") from error
+            raise UnusableInput(
+                f"{error.filename or self.path}: cannot be written ({cause(error)}): {advice}"
+            ) from error
 
     def _append_to(self, descriptor: int, row: Row | None) -> None:
         header = self._header(descriptor)
@@ -272,12 +276,7 @@ class Writer:
         lines = ("" if header else format_line(COLUMNS)) + (format_row(row, header or COLUMNS) if row else "")
         if not lines:
             return
-        try:
-            write_all(descriptor, lines.encode())
-            os.fsync(descriptor)
-        except OSError:
-            os.ftruncate(descriptor, size)
-            raise
+        _extend(descriptor, size, lines.encode())
 
     def _header(self, descriptor: int) -> list[str] | None:
         """The columns of the record, None if it has none yet, being empty or torn within its first line."""
@@ -304,11 +303,25 @@ class Writer:
         beside = self.path.with_name(self.path.name + ".torn")
         saved = os.open(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            write_all(saved, torn + b"\n")
-            os.fsync(saved)
+            _extend(saved, os.fstat(saved).st_size, torn + b"\n")
+            sync_folder(beside.parent)
+        except OSError as error:
+            error.filename = str(beside)
+            raise
         finally:
             os.close(saved)
         os.ftruncate(descriptor, size - len(torn))
         os.fsync(descriptor)
         _log.warning("%s: its last line was torn; it was moved to %s", self.path, beside)
         return size - len(torn)
+
+
+def _extend(descriptor: int, size: int, content: bytes) -> None:
+    """Write at the end of a file of this size and wait until it is on the disk; if that fails, nothing is added."""
+    try:
+        write_all(descriptor, content)
+        os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):  # what made the first call fail is what there is to say
+            os.ftruncate(descriptor, size)
+        raise

@@ -16,6 +16,8 @@ from bench.specification import Architecture
 GROUP_KEY = RUN_KEY[:-1]
 """The columns in which runs must agree to be pooled."""
 
+_Key = tuple[str, str, str, str]
+
 
 @dataclass(frozen=True)
 class Series:
@@ -33,6 +35,11 @@ class Series:
     smallest_variance: tuple[float | None, ...]
     correct_batch_statistics: tuple[int | None, ...]
     ending: str = ""
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether its loss ceased to be finite. Then it has failed, whatever it had reached before."""
+        return self.ending.startswith("diverged")
 
 
 @dataclass(frozen=True)
@@ -65,19 +72,22 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
     rows = record.rows[record.rows["model"].isin(list(architectures))]
     machines = rows[[*GROUP_KEY, "machine"]].drop_duplicates()
     first_machine = machines[machines["machine"] != ""].groupby(list(GROUP_KEY))["machine"].min().to_dict()
-    found: dict[tuple[str, ...], list[Series]] = {}
+    found: dict[_Key, list[Series]] = {}
     for key, series in _runs(rows, architectures):
         found.setdefault(key, []).append(series)
     names = list(architectures)
     everything = [
         Group(
-            *key,
-            machine=first_machine.get(key, ""),
-            budget=architectures[key[0]].recipe.epochs,
-            is_current=key[1] == architectures[key[0]].digest,
+            model=model,
+            recipe=recipe,
+            device=device,
+            environment=environment,
+            machine=first_machine.get((model, recipe, device, environment), ""),
+            budget=architectures[model].recipe.epochs,
+            is_current=recipe == architectures[model].digest,
             runs=tuple(runs),
         )
-        for key, runs in found.items()
+        for (model, recipe, device, environment), runs in found.items()
     ]
 
     def place(group: Group) -> tuple[object, ...]:
@@ -87,9 +97,7 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
     return tuple(sorted(everything, key=place))
 
 
-def _runs(
-    rows: pandas.DataFrame, architectures: Mapping[str, Architecture]
-) -> Iterator[tuple[tuple[str, ...], Series]]:
+def _runs(rows: pandas.DataFrame, architectures: Mapping[str, Architecture]) -> Iterator[tuple[_Key, Series]]:
     """Every run with the key of its group, by ascending key and seed: one sort of all rows, then slices."""
     number = rows.groupby(list(RUN_KEY)).ngroup().to_numpy()
     finished = (rows["status"] == "ok").to_numpy()
@@ -106,11 +114,11 @@ def _runs(
     endings = _endings(rows[~finished], number[~finished])
     keys = rows[list(RUN_KEY)].iloc[np.unique(number, return_index=True)[1]].itertuples(index=False, name=None)
     bounds = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 2)).tolist()
-    for run, (*key, seed) in enumerate(keys):
+    for run, (model, recipe, device, environment, seed) in enumerate(keys):
         part = slice(bounds[run], bounds[run + 1])
-        is_short = part.stop - part.start < architectures[key[0]].recipe.epochs
+        is_short = part.stop - part.start < architectures[model].recipe.epochs
         yield (
-            tuple(key),
+            (model, recipe, device, environment),
             Series(
                 seed=int(seed),
                 total=max(total[part], default=0),

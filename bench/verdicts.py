@@ -10,12 +10,12 @@ from typing import Literal
 from bench.results import Group, Series
 from bench.specification import Architecture, Claim, ClaimKind
 from bench.statistics import (
-    clopper_pearson,
     first_hit,
     prediction_interval_ranks,
     prediction_interval_t,
     rank_of,
     seeds_to_decide,
+    share_of_seeds,
     smallest_deciding_n,
 )
 from bench.structure_facts import Followed, Structure
@@ -43,9 +43,15 @@ RULES: tuple[str, ...] = (
     "A claim on the last epochs is judged in the same way: a seed succeeds if every one of them is above the target.",
     f"{_SEEDS_FOR_SHARES} seeds that agree are the fewest that decide; any forecast takes the share to stay as seen.",
     (
-        "Only runs with all the epochs asked about count, except that a run that reached the target before it was cut "
-        "short has reached it. Other unfinished runs are failures in the lower bound and left out of the upper one. "
-        "A run that diverged is a failure, whatever it reached before."
+        "A run that diverged has failed, whatever it reached before: everywhere in this report it counts as never at "
+        "the target, and in tests on means as none correct."
+    ),
+    (
+        "A run is unfinished if it crashed, was interrupted, ran out of time or is still going on. What it has reached "
+        "counts. While it has not, it is a failure in every lower bound and left out of every upper one, here and in "
+        "the tables, so that no failed run can ever improve a verdict. The lower bounds hold whatever it would have "
+        "become; the upper ones, like the Kaplan–Meier estimate, if why it stopped has nothing to do with that. Tests "
+        "on means leave it out."
     ),
     (
         "A first epoch, a best or a last accuracy is that of one run, and is judged as one more draw beside the "
@@ -104,7 +110,12 @@ class _Case:
 
     @property
     def diverged(self) -> int:
-        return sum(_diverged(run) for run in self.runs)
+        return sum(run.has_diverged for run in self.runs)
+
+    @property
+    def other_totals(self) -> tuple[int, ...]:
+        """The sizes of the test sets that runs were tested on, other than the one that claims are about."""
+        return tuple(sorted({run.total for run in self.runs if run.total} - {self.architecture.target.total}))
 
     @property
     def log(self) -> tuple[int, ...]:
@@ -121,7 +132,8 @@ def judge(architecture: Architecture, structure: Structure, group: Group | None)
 
 
 def _verdict(claim: Claim, case: _Case) -> Verdict:
-    outcome, evidence = _FINDINGS[claim.kind](claim, case)
+    is_measured = claim.kind not in _OF_THE_MODULE and case.other_totals
+    outcome, evidence = (_another_test_set if is_measured else _FINDINGS[claim.kind])(claim, case)
     contradicted = _contradicted_by_log(claim, case)
     if contradicted and claim.kind in _ONE_RUN:
         outcome = "does not hold"
@@ -180,45 +192,45 @@ def _epochs_below(claim: Claim, case: _Case) -> _Finding:
 
 
 def _reached(target: int, epochs: int, case: _Case) -> _Finding:
-    hits = [not _diverged(run) and first_hit(run.correct[:epochs], target) is not None for run in case.runs]
-    ended = [hit or _diverged(run) or len(run.correct) >= epochs for hit, run in zip(hits, case.runs, strict=True)]
-    return _share(sum(hits), sum(ended), len(ended) - sum(ended), f"reached {target} within {epochs} epochs")
+    hits = [not run.has_diverged and first_hit(run.correct[:epochs], target) is not None for run in case.runs]
+    decided = [hit or run.has_diverged or len(run.correct) >= epochs for hit, run in zip(hits, case.runs, strict=True)]
+    return _share(sum(hits), sum(decided), len(decided) - sum(decided), f"reached {target} within {epochs} epochs")
 
 
 def _sustained(claim: Claim, case: _Case) -> _Finding:
     successes = sum(min(counts[-claim.value :]) > case.target for counts in case.complete)
-    ended = len(case.complete) + case.diverged
+    decided = len(case.complete) + case.diverged
     what = f"above {case.target} in each of the last {claim.value} of {case.budget} epochs"
-    return _share(successes, ended, len(case.runs) - ended, what)
+    return _share(successes, decided, len(case.runs) - decided, what)
 
 
-def _share(successes: int, trials: int, unfinished: int, what: str) -> _Finding:
+def _share(successes: int, decided: int, undecided: int, what: str) -> _Finding:
     """Whether more than half of all seeds succeed.
 
     Neither a failed run nor an unfinished one can move the outcome towards "holds": the first lowers both bounds, the
     second the lower one.
     """
-    lower = clopper_pearson(successes, trials + unfinished, 1 - LEVEL, "lower").lower
-    upper = clopper_pearson(successes, trials, 1 - LEVEL, "upper").upper
-    evidence = f"{successes} of {_counted(trials, 'seeds')} {what}; share at least {lower:.3f}, at most {upper:.3f}"
-    if unfinished:
-        evidence += f" ({unfinished} more unfinished, failures in the lower bound)"
-    if lower > _HALF:
+    lower, upper = (share_of_seeds(successes, decided, undecided, 1 - LEVEL, side) for side in ("lower", "upper"))
+    evidence = f"{successes} of {_counted(decided + undecided, 'seeds')} {what}"
+    if undecided:
+        evidence += f", {undecided} unfinished"
+    evidence += f"; share at least {lower.lower:.3f}, at most {upper.upper:.3f}"
+    if lower.lower > _HALF:
         return "holds", evidence
-    if upper < _HALF:
+    if upper.upper < _HALF:
         return "does not hold", evidence
-    return "cannot be decided yet", f"{evidence}; {_what_could_decide(successes, trials)}"
+    return "cannot be decided yet", f"{evidence}; {_what_could_decide(successes, decided)}"
 
 
-def _what_could_decide(successes: int, trials: int) -> str:
-    further = seeds_to_decide(successes, trials, _HALF, 1 - LEVEL)
-    if trials == 0:
+def _what_could_decide(successes: int, decided: int) -> str:
+    further = seeds_to_decide(successes, decided, _HALF, 1 - LEVEL)
+    if decided == 0:
         return f"{_SEEDS_FOR_SHARES} seeds that agree would decide"
     if further == 0:
         return "finishing the unfinished runs could decide"
     if further is not None:
         return f"{_counted(further, 'further seeds')} could decide if the share stays as seen"
-    if 2 * successes == trials:
+    if 2 * successes == decided:
         return "no number of seeds decides while exactly half succeed"
     return "more than 1,000 further seeds are needed if the share stays as seen"
 
@@ -276,6 +288,11 @@ def _unless_diverged(evidence: str, case: _Case) -> _Finding:
     return "holds", evidence
 
 
+def _another_test_set(claim: Claim, case: _Case) -> _Finding:
+    sizes = " or ".join(f"{total:,}" for total in case.other_totals)
+    return "cannot be decided yet", f"tested on {sizes} images, not {case.architecture.target.total:,}"
+
+
 def _no_seed(case: _Case) -> str:
     return f"no seed has all {case.budget} epochs" if case.runs else "no seed has run"
 
@@ -300,6 +317,18 @@ _IN_LOG: Mapping[ClaimKind, Callable[[int, Sequence[int], int], bool]] = {
 _ONE_RUN: tuple[ClaimKind, ...] = ("first_epoch", "best", "last")
 """Claims about the documented run alone."""
 
+_OF_THE_MODULE: tuple[ClaimKind, ...] = (
+    "parameters",
+    "parameters_below",
+    "convolutions",
+    "max_pools",
+    "fully_connected_layers",
+    "batch_norm_after_every_convolution",
+    "dropout_after_every_convolution",
+    "global_average_pooling",
+)
+"""Claims that need no run."""
+
 _FINDINGS: Mapping[ClaimKind, Callable[[Claim, _Case], _Finding]] = {
     "parameters": _count,
     "parameters_below": _parameters_below,
@@ -316,10 +345,6 @@ _FINDINGS: Mapping[ClaimKind, Callable[[Claim, _Case], _Finding]] = {
     "best": _best,
     "last": _last,
 }
-
-
-def _diverged(run: Series) -> bool:
-    return run.ending.startswith("diverged")
 
 
 def _counted(number: int, plural: str) -> str:

@@ -293,6 +293,14 @@ def test_a_diverged_run_never_arrives_and_has_none_correct(files: Files) -> None
     assert found.notes == (f"unpadded on cpu, {GPU}: 1 diverged, counted as never and as none correct",)
 
 
+def test_a_run_that_diverged_after_the_epochs_compared_has_failed_all_the_same(files: Files) -> None:
+    short = [row for seed in range(5) for row in run_rows("unpadded", seed, [9941, 9942], environment=GPU)]
+    diverged = run_rows("unpadded", 9, [9941, 9950, 9950], environment=GPU, ending=("diverged", "the loss is nan"))
+    old = [row for seed in range(5) for row in run_rows("unpadded", seed, [9900, 9941])]
+    new = only(files.compare(old, [*short, *diverged])).new
+    assert (new.times, new.last, new.diverged) == ((1,) * 5 + (None,), (9942,) * 5 + (0,), 1)
+
+
 def test_a_run_that_stopped_early_is_left_out_and_named(files: Files) -> None:
     stopped = run_rows("unpadded", 9, [9941, 9950], environment=GPU, ending=("timeout", "too slow"))
     found = files.compare(rows("unpadded", EARLY), [*rows("unpadded", EARLY, GPU), *stopped])

@@ -11,7 +11,8 @@ from torch import nn
 
 from bench import randomness
 from bench.dropout import Clock, SeededDropout, seed_dropout
-from bench.fused import MaxPool, Normalise, fuse
+from bench.fused import fuse
+from bench.merged import MaxPool, Normalise
 from models import ARCHITECTURES
 
 SHAPES = [(6, 10, 28, 28), (5, 12, 26, 26), (3, 16, 7, 7), (4, 20, 1, 1), (2, 3, 17, 1)]
@@ -37,24 +38,28 @@ def batch_norm(channels):
 
 @pytest.mark.parametrize("shape", SHAPES, ids=str)
 @pytest.mark.parametrize("dropping", [None, "values", "channels"])
+@pytest.mark.parametrize("pools", [False, True])
 @pytest.mark.parametrize(("relu_before", "relu_after"), [(False, False), (True, False), (False, True), (True, True)])
 def test_result_gradients_and_running_statistics_are_those_of_the_operators_in_float64(
-    shape, dropping, relu_before, relu_after
+    shape, dropping, relu_before, relu_after, pools
 ):
+    if pools and (dropping == "values" or min(shape[2:]) < 2):
+        pytest.skip("never merged")
     norm = batch_norm(shape[1])
     exact_norm = copy.deepcopy(norm).double()
     dropout = None if dropping is None else SeededDropout(0.3, dropping == "channels", 1, 2, Clock(3))
-    merged = Normalise(norm, relu_before, relu_after, dropout).train()
+    merged = Normalise(norm, relu_before, relu_after, dropout, pools).train()
     values = normal(shape, 4).mul_(2).add_(1).requires_grad_()
     exact = values.detach().double().requires_grad_()
 
     def operators(x):
         x = exact_norm(F.relu(x) if relu_before else x)
         x = F.relu(x) if relu_after else x
-        return x if dropout is None else dropout(x)
+        x = x if dropout is None else dropout(x)
+        return F.max_pool2d(x, 2) if pools else x
 
     result, expected = merged(values), operators(exact)
-    gradient = normal(shape, 5)
+    gradient = normal(tuple(result.shape), 5)
     result.backward(gradient)
     expected.backward(gradient.double())
     assert relative(result.detach(), expected.detach()) < 1e-6
@@ -131,9 +136,10 @@ def test_every_normalisation_and_every_two_by_two_max_pool_of_the_five_is_merged
     assert not [module for module in called if isinstance(module, nn.BatchNorm2d | nn.MaxPool2d)]
     norms = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     assert [module.norm for module in called if isinstance(module, Normalise)] == norms
-    assert len([module for module in called if isinstance(module, MaxPool)]) == len(
-        [module for module in network.modules() if isinstance(module, nn.MaxPool2d)]
-    )
+    pools = [
+        module for module in called if isinstance(module, MaxPool) or (isinstance(module, Normalise) and module.pools)
+    ]
+    assert len(pools) == len([module for module in network.modules() if isinstance(module, nn.MaxPool2d)])
 
 
 class Branching(nn.Module):

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
+from statistics import median
 
 import pytest
+import torch
 from torch import nn
 
-from bench import regression
+from bench import calibration, regression, training
 from bench.errors import UnusableInput
-from bench.regression import check, format_findings
+from bench.regression import TOLERANCE, format_findings, judge_speed, load_baseline, update
 from bench.rows import COLUMNS, Row, format_line, format_row
 from bench.specification import Architecture
 from models import ARCHITECTURES
@@ -40,8 +43,21 @@ def runs(tmp_path):
     return path
 
 
+@pytest.fixture(autouse=True)
+def measured(monkeypatch):
+    """What measuring the steps gives, without measuring: as stored, unless a test changes it."""
+    speeds = load_baseline()
+    monkeypatch.setattr(regression.speed, "step_ratios", lambda architectures, data: dict(speeds))
+    return speeds
+
+
+def check(architectures, runs):
+    return regression.check(architectures, runs, runs.parent)
+
+
 def failed(findings):
-    return [finding.subject.split("/")[-1] for finding in findings if not finding.passed]
+    """What failed, but for the speed, which is not measured then."""
+    return [one.subject.split("/")[-1] for one in findings if not one.passed and one.subject != "speed"]
 
 
 class WithOneMore(nn.Module):
@@ -69,14 +85,14 @@ class WithoutOneDropout(nn.Module):
 
 
 def changed(class_name: str) -> dict[str, Architecture]:
-    return {"unpadded": replace(ARCHITECTURES["unpadded"], factory=f"{__name__}:{class_name}")}
+    return {**ARCHITECTURES, "unpadded": replace(ARCHITECTURES["unpadded"], factory=f"{__name__}:{class_name}")}
 
 
 def test_the_committed_networks_and_a_sound_record_pass(runs):
     findings = check(ARCHITECTURES, runs)
     assert failed(findings) == []
-    assert len(findings) == 4 * 5 + 1
-    assert format_findings(findings)[-1] == "21 of 21 checks passed."
+    assert len(findings) == 4 * 5 + 1 + 5
+    assert format_findings(findings)[-1] == "26 of 26 checks passed."
 
 
 def test_one_more_parameter_fails(runs):
@@ -122,4 +138,73 @@ def test_no_record_and_no_network_are_errors(runs, tmp_path):
     with pytest.raises(UnusableInput, match="no network to check"):
         check({}, runs)
     with pytest.raises(UnusableInput, match="lacks vanished"):
-        check({"vanished": replace(ARCHITECTURES["unpadded"], name="vanished")}, runs)
+        check({**ARCHITECTURES, "vanished": replace(ARCHITECTURES["unpadded"], name="vanished")}, runs)
+
+
+def test_a_slower_step_fails_beyond_the_tolerance_and_a_faster_one_never(runs, measured):
+    stored = measured["gap_head"]
+    for factor, expected in ((1 + TOLERANCE + 0.01, ["gap_head: speed"]), (1 + TOLERANCE - 0.01, []), (0.5, [])):
+        measured["gap_head"] = stored * factor
+        assert failed(check(ARCHITECTURES, runs)) == expected
+
+
+def test_the_speed_is_not_measured_while_anything_else_fails(runs, monkeypatch):
+    monkeypatch.setattr(regression.speed, "step_ratios", lambda architectures, data: pytest.fail("measured"))
+    runs.write_text(format_line(COLUMNS))
+    findings = check(ARCHITECTURES, runs)
+    assert [one.text for one in findings if one.subject == "speed"] == ["not measured: mend the above first"]
+
+
+def test_a_vanished_network_fails(runs):
+    without = {name: one for name, one in ARCHITECTURES.items() if name != "gap_head"}
+    assert failed(check(without, runs)) == ["gap_head: network", "gap_head: network"]
+
+
+@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"gap_head": "fast"}', '{"gap_head": 0}'])
+def test_a_missing_or_broken_baseline_is_an_error_with_advice(tmp_path, content):
+    path = tmp_path / "baseline.json"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(UnusableInput, match=r"baseline.json: .*check --update"):
+        load_baseline(["gap_head"], path)
+
+
+def test_nothing_measured_is_an_error():
+    with pytest.raises(UnusableInput, match="no step was measured"):
+        judge_speed({"gap_head": 1.0}, {})
+
+
+def test_an_update_stores_what_is_and_says_what_changed(tmp_path, measured, monkeypatch):
+    stored = []
+    monkeypatch.setattr(regression.structure_facts, "store", stored.append)
+    path = tmp_path / "baseline.json"
+    path.write_text(json.dumps({**measured, "vanished": 3.0}))
+    measured["gap_head"] *= 2
+    lines = update(ARCHITECTURES, tmp_path, path)
+    assert json.loads(path.read_text()) == {name: round(ratio, 2) for name, ratio in measured.items()}
+    assert set(stored[0]) == set(ARCHITECTURES)
+    assert "vanished: is gone" in lines
+    assert any(line.startswith("gap_head: step") and line.endswith("(+100 %)") for line in lines)
+    assert not any("structure" in line for line in lines)
+
+
+def test_a_step_made_twice_as_slow_fails_and_the_unchanged_one_passes_twenty_times_of_twenty(small):
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    trainee = training.prepare(ARCHITECTURES["ten_twenty_thirty"], 1, "cpu")
+    batch = [torch.arange(128)]
+
+    def step():
+        training.train_on(trainee, small, batch)
+
+    def slow():
+        step()
+        step()
+
+    step()
+    baseline = {"it": median(calibration.ratios(step, 25))}
+    unchanged = [{"it": median(calibration.ratios(step, 25))} for _ in range(20)]
+    slowed = {"it": median(calibration.ratios(slow, 25))}
+    torch.set_num_threads(before)
+    assert [judge_speed(baseline, one)[0].passed for one in unchanged] == [True] * 20, (baseline, unchanged)
+    assert not judge_speed(baseline, slowed)[0].passed, (baseline, slowed)

@@ -246,9 +246,41 @@ def test_a_run_that_crashed_in_its_first_epoch(tmp_path: Path) -> None:
 
 
 def test_a_diverged_run_never_reaches_the_target_any_more(tmp_path: Path) -> None:
-    rows = synthetic.run_rows("unpadded", 1, [9800, 9850], ending=("diverged", "the loss is nan"))
-    row = next(row for row in tables(readme(tmp_path, rows))[0] if row[0] == "`unpadded`")
-    assert row[5] == "never"
+    rows = synthetic.run_rows("unpadded", 1, [9800, 9950], ending=("diverged", "the loss is nan"))
+    page = readme(tmp_path, rows)
+    row = next(row for row in tables(page)[0] if row[0] == "`unpadded`")
+    assert row[4:6] == ["**0/1**", "diverged"]
+    assert "“diverged”: the loss was no longer finite" in page
+    measures = {row[0]: row[1:] for row in tables(section(page, "## `unpadded`"))[2]}
+    assert measures["seeds, k of n"] == ["0 of 1"] * 3
+    assert measures["share, one-sided 95 % bounds"] == ["≥ 0.000, ≤ 0.950"] * 3
+    assert "0 of 1 seed reached 9940 within 19 epochs; share at least 0.000, at most 0.950" in page
+    assert "unfinished without it" not in page
+
+
+def test_an_unfinished_run_has_the_same_bounds_in_table_and_verdict(tmp_path: Path) -> None:
+    rows = [*synthetic.full({"unpadded": 9900}, seeds=(1, 2)), *synthetic.run_rows("unpadded", 3, [9800] * 4)]
+    page = section(readme(tmp_path, rows), "## `unpadded`")
+    measures = {row[0]: row[1:] for row in tables(page)[2]}
+    assert measures["seeds, k of n"] == ["0 of 3"] * 3
+    assert measures["unfinished without it"] == ["1"] * 3
+    assert measures["share, one-sided 95 % bounds"] == ["≥ 0.000, ≤ 0.776"] * 3
+    assert "0 of 3 seeds reached 9940 within 19 epochs, 1 unfinished; share at least 0.000, at most 0.776" in page
+
+
+def test_an_unfinished_seed_is_left_out_of_paired_tests_and_a_diverged_one_has_none_correct(tmp_path: Path) -> None:
+    rows = [row for row in synthetic.full({"unpadded": 9945, "gap_head": 9945}, seeds=range(1, 5)) if row.seed < 3]
+    rows += synthetic.run_rows("unpadded", 3, [9950] * 5, ending=("diverged", "the loss is nan"))
+    rows += synthetic.run_rows("unpadded", 4, [9950] * 5, ending=("error", "boom"))
+    rows += [row for row in synthetic.full({"gap_head": 9945}, seeds=(3, 4))]
+    summary = summarise(synthetic.record(tmp_path, rows), synthetic.architectures(), structure_facts.load())
+    last, first = summary.between_networks
+    assert last.seeds == first.seeds == (1, 2, 3)
+    counts = {group.group.model: [seed.last or 0 for seed in group.seeds][:3] for group in summary.current}
+    times = {group.group.model: [seed.first or 19 for seed in group.seeds][:3] for group in summary.current}
+    assert (counts["unpadded"][2], times["unpadded"][2]) == (0, 19)
+    assert last.test.difference == pytest.approx((sum(counts["unpadded"]) - sum(counts["gap_head"])) / 3)
+    assert first.test.difference == pytest.approx((sum(times["unpadded"]) - sum(times["gap_head"])) / 3)
 
 
 def test_two_devices_have_a_row_each_and_are_paired_by_seed(tmp_path: Path) -> None:

@@ -220,7 +220,7 @@ def test_the_workers_of_a_killed_job_end_themselves(tmp_path: Path, mark: str):
 
 ACTOR = r"""#!{python} -IS
 import json, os, re, sys, time
-words = re.search(rb"<(.*?)>", os.read(0, 1 << 20))[1].decode().split(";")
+words = re.search(rb"begin (.*?) end", os.read(0, 1 << 20))[1].decode().split(";")
 for word, _, value in (one.strip().partition(" ") for one in words):
     if word == "epoch":
         epoch = dict(epoch=int(value), correct=90, total=100, test_loss=0.5, train_loss=0.5, train_seconds=1.0,
@@ -256,7 +256,7 @@ def acts(*scripts: str, device: str = "cpu") -> list[Task]:
     """A task for each script: what its worker does, in words."""
     architecture = ARCHITECTURES["unpadded"]
     return [
-        Task(architecture, Run(f"<{script}>", "0123abcd", device, "89ef4567", seed, 3), Path(), Path())
+        Task(architecture, Run(f"begin {script} end", "0123abcd", device, "89ef4567", seed, 3), Path(), Path())
         for seed, script in enumerate(scripts)
     ]
 

@@ -16,6 +16,7 @@ from bench.statistics import (
     prediction_interval_t,
     rank_of,
     seeds_to_decide,
+    share_of_seeds,
     smallest_deciding_n,
     wilson,
 )
@@ -46,6 +47,20 @@ def test_a_claim_of_nine_in_ten_needs_29_of_29() -> None:
 def test_a_one_sided_interval_is_open_on_the_other_side() -> None:
     assert clopper_pearson(3, 5, side="lower").upper == 1
     assert clopper_pearson(3, 5, side="upper").lower == 0
+
+
+@given(counts, st.integers(0, 20), st.sampled_from(["two-sided", "lower", "upper"]))
+def test_undecided_seeds_are_failures_below_and_nothing_above(count: tuple[int, int], undecided: int, side: str) -> None:
+    successes, decided = count
+    found = share_of_seeds(successes, decided, undecided, side=side)
+    assert found.lower == clopper_pearson(successes, decided + undecided, side=side).lower
+    assert found.upper == clopper_pearson(successes, decided, side=side).upper
+    assert 0 <= found.lower <= found.upper <= 1
+
+
+def test_a_negative_number_of_undecided_seeds_is_refused() -> None:
+    with pytest.raises(ValueError, match="-1 undecided"):
+        share_of_seeds(2, 3, -1)
 
 
 @given(counts, confidences)

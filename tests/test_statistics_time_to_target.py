@@ -221,16 +221,16 @@ def test_a_curve_that_ends_above_zero_before_the_budget_has_no_restricted_mean()
     assert time_to_target(all_arrived, 20).restricted_mean == pytest.approx(2.5)
 
 
-def test_an_undecided_run_widens_the_share_on_both_sides() -> None:
-    decided = [Observation(5, 20)] * 5
+def test_an_undecided_run_is_a_failure_in_the_lower_bounds_and_left_out_of_the_upper_ones() -> None:
+    decided = [*[Observation(5, 20)] * 3, *[Observation(None, 20)] * 2]
+    without = time_to_target(decided, 20)
     summary = time_to_target([*decided, Observation(None, 3)], 20)
     as_failure = time_to_target([*decided, Observation(None, 20)], 20)
-    as_success = time_to_target([*decided, Observation(9, 20)], 20)
-    assert (summary.hits, summary.undecided) == (5, 1)
-    assert summary.share.lower == as_failure.share.lower < as_success.share.lower
-    assert summary.share.upper == as_success.share.upper > as_failure.share.upper
-    assert summary.share_at_least == as_failure.share_at_least < as_success.share_at_least
-    assert summary.share_at_most == as_success.share_at_most > as_failure.share_at_most
+    assert (summary.hits, summary.runs, summary.undecided) == (3, 6, 1)
+    assert summary.share.lower == as_failure.share.lower < without.share.lower
+    assert summary.share.upper == without.share.upper > as_failure.share.upper
+    assert summary.share_at_least == as_failure.share_at_least < without.share_at_least
+    assert summary.share_at_most == without.share_at_most > as_failure.share_at_most
 
 
 def test_no_runs_determine_nothing() -> None:
@@ -342,6 +342,8 @@ def test_a_failed_run_makes_nothing_look_better(runs: list[Observation]) -> None
     assert after.hits == before.hits
     assert after.share_at_least <= before.share_at_least
     assert after.share_at_most <= before.share_at_most
+    assert after.share.lower <= before.share.lower
+    assert after.share.upper <= before.share.upper
     assert (after.median or math.inf) >= (before.median or math.inf)
     if before.restricted_mean is not None:
         assert after.restricted_mean is not None
@@ -349,6 +351,14 @@ def test_a_failed_run_makes_nothing_look_better(runs: list[Observation]) -> None
     if before.average_runtime is not None:
         assert after.average_runtime is not None
         assert after.average_runtime > before.average_runtime
+
+
+@given(observations(), st.integers(0, BUDGET - 1))
+def test_a_run_cut_short_raises_no_bound(runs: list[Observation], seen: int) -> None:
+    before, after = time_to_target(runs, BUDGET), time_to_target([*runs, Observation(None, seen)], BUDGET)
+    assert (after.hits, after.undecided) == (before.hits, before.undecided + 1)
+    assert after.share_at_least <= before.share_at_least
+    assert after.share_at_most == before.share_at_most
 
 
 @given(observations())

@@ -248,19 +248,19 @@ def test_sustained_means_above_the_target_in_every_last_epoch() -> None:
     assert outcome("sustained", 4, group([[9999] * 15 + [9941, 9941, 9940, 9941]] * 5)) == DOES_NOT
 
 
-def test_a_run_cut_short_after_its_hit_has_reached_the_target() -> None:
+def test_an_unfinished_run_that_has_reached_the_target_counts() -> None:
     cut = [run(9, hit_at(3)[:5], "timeout: too slow")]
     assert outcome("reaches_target", 9940, group([hit_at(3)] * 4)) == UNDECIDED
     assert outcome("reaches_target", 9940, group([hit_at(3)] * 4, cut)) == HOLDS
-    assert "4 of 4" in verdict("sustained", 1, group([[9941] * BUDGET] * 4, cut)).evidence
+    assert "4 of 5 seeds" in verdict("sustained", 1, group([[9941] * BUDGET] * 4, cut)).evidence
 
 
-def test_a_run_cut_short_before_a_hit_counts_against_the_lower_bound_alone() -> None:
+def test_an_unfinished_run_without_a_hit_counts_against_the_lower_bound_alone() -> None:
     cut = [run(9, [9800] * 5, "error: out of memory")]
     found = verdict("reaches_target", 9940, group([hit_at(3)] * 5, cut))
     assert found.outcome == UNDECIDED
-    assert "5 of 5 seeds" in found.evidence
-    assert "at least 0.418, at most 1.000 (1 more unfinished" in found.evidence
+    assert "5 of 6 seeds reached 9940 within 19 epochs, 1 unfinished; share" in found.evidence
+    assert "at least 0.418, at most 1.000; " in found.evidence
     assert "finishing the unfinished runs could decide" in found.evidence
     assert outcome("reaches_target", 9940, group([hit_at(None)] * 5, cut)) == DOES_NOT
 
@@ -467,6 +467,32 @@ def test_adding_a_complete_run_without_success_never_improves_a_share(
     claim: tuple[ClaimKind, int], counts: list[list[int]], stopped: list[Series]
 ) -> None:
     assert standing(*claim, group([*counts, hit_at(None)], stopped)) <= standing(*claim, group(counts, stopped))
+
+
+@given(st.data())
+@settings(max_examples=100, deadline=None)
+def test_the_evidence_has_the_counts_and_bounds_of_the_table(data: st.DataObject) -> None:
+    runs = group(data.draw(complete_runs), data.draw(stopped_runs))
+    claim = Claim("reaches_target", 9940, "what is claimed", "document")
+    table = summarise_group(runs, "cpu", 0, network(claim), STRUCTURES["unpadded"])
+    (found,) = table.verdicts
+    first = table.first
+    unfinished = f", {first.undecided} unfinished" if first.undecided else ""
+    assert f"{first.hits} of {first.runs} seed" in found.evidence
+    assert f"within 19 epochs{unfinished}; " in found.evidence
+    assert f"share at least {first.share_at_least:.3f}, at most {first.share_at_most:.3f}" in found.evidence
+    assert sum(seed.first is not None for seed in table.seeds) == first.hits
+    assert (table.latest.share, table.latest.share_at_most) == (first.share, first.share_at_most)
+
+
+def test_runs_on_another_test_set_decide_nothing_about_the_claims_on_accuracy() -> None:
+    runs = group([hit_at(None)] * 6)
+    small = dataclasses.replace(runs, runs=tuple(dataclasses.replace(one, total=5000) for one in runs.runs))
+    assert outcome("reaches_target", 9940, runs) == DOES_NOT
+    for kind, value in CLAIMS:
+        found = verdict(kind, value, small)
+        assert (found.outcome, found.evidence) == (UNDECIDED, "tested on 5,000 images, not 10,000")
+    assert outcome("parameters", STRUCTURES["unpadded"].parameters, small) == HOLDS
 
 
 @given(st.sampled_from(CLAIMS), complete_runs, stopped_runs, st.randoms(use_true_random=False))

@@ -72,6 +72,7 @@ def _progress(summary: Summary) -> list[str]:
 def _networks(summary: Summary) -> list[str]:
     names_places = len(summary.labels) > 1
     is_partial = any(group.done < group.planned for group in summary.current)
+    has_diverged = any(seed.diverged for group in summary.current for seed in group.seeds)
     header = ["network", "parameters documented", "measured", "first epoch documented", "seeds that reached it"]
     header += ["first epoch by seed", "mean¹", "variance¹", "best", "last"]
     header[1:1] = ["on"] if names_places else []
@@ -90,7 +91,8 @@ def _networks(summary: Summary) -> list[str]:
             f"The target is {_target(summary)}. First epoch by seed: in the order of the seeds; “never”: not "
             "within the documented epochs"
         ),
-        "; “> 7”: not in the 7 epochs that are recorded." if is_partial else ".",
+        "; “> 7”: not in the 7 epochs that are recorded" if is_partial else "",
+        "; “diverged”: the loss was no longer finite, which counts as never." if has_diverged else ".",
         (
             " Best and last: correct images, lowest to highest seed. ¹ Over the seeds that reached it, in epochs: "
             "seeds that never do are"
@@ -124,7 +126,7 @@ def first_of(seed: SeedResult) -> str:
     """The first epoch at the target of one seed, as far as it is known."""
     if seed.first is not None:
         return str(seed.first)
-    return "never" if seed.last is not None or seed.ending.startswith("diverged") else f"> {seed.done}"
+    return "diverged" if seed.diverged else "never" if seed.is_over else f"> {seed.done}"
 
 
 def restricted_mean(time: TimeToTarget, digits: int) -> str:

@@ -141,7 +141,7 @@ def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
     ways = (group.first, group.sustained, group.latest)
     rows = [[name, *map(cell, ways)] for name, cell in _MEASURES]
     if any(way.undecided for way in ways):
-        rows.insert(1, ["cut short, so that nobody knows", *(str(way.undecided) for way in ways)])
+        rows.insert(1, ["unfinished without it", *(str(way.undecided) for way in ways)])
     rows.append(["the documented run", *("never" if epoch is None else str(epoch) for epoch in documented)])
     header = ["", "first at the target", f"first of {STREAK} in a row", "last at the target"]
     note = (

@@ -46,21 +46,22 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         "censored",
         (
             "a run that has not reached the target when it ends: its time is longer than what was seen, not missing. A "
-            "run that diverged never reaches it; a run cut short is censored where it stopped"
+            "run that diverged never reaches it; an unfinished one is censored where it stopped"
         ),
     ),
     (
         "k of n",
         (
-            "how many of the recorded seeds reach the target within the documented number of epochs. A run "
-            "that reached it and diverged afterwards counts here; a verdict counts it as a failure"
+            "how many of the recorded seeds reach the target within the documented number of epochs. A run that "
+            "diverged does not, even if it had reached it; an unfinished one does if it has reached it"
         ),
     ),
     (
         "interval of the share",
         (
-            "Clopper and Pearson's exact 95 % interval for the share of all seeds that would; a run cut short "
-            "counts as a failure in the lower bound and as a success in the upper one"
+            "Clopper and Pearson's exact 95 % interval for the share of all seeds that would; the one-sided bounds are "
+            "those of the verdicts. A run unfinished without having reached it is a failure in the lower bound and "
+            "left out of the upper one"
         ),
     ),
     (
@@ -78,7 +79,7 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         "aRT",
         (
             "average runtime: all epochs spent until a hit or the end, over the number of hits; what one success costs "
-            "with restarts"
+            "with restarts. A run that diverged counts as all documented epochs"
         ),
     ),
     (
@@ -95,7 +96,8 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
             "whether two sets of runs with the same seeds differ in the mean: the sign of every seed's difference "
             "changes, in all 2ⁿ ways; two-sided; the 17 lowest seeds at most. Smallest p possible: the least that any "
             "arrangement of these very values gives. A seed that never reaches the target counts as the smaller of the "
-            "two documented numbers of epochs"
+            "two documented numbers of epochs, one that diverged as that and as none correct; unfinished ones are left "
+            "out, even if they have reached it: to let in the fast and not the slow would flatter"
         ),
     ),
     ("p after Holm", "the p-value corrected for all tests of the same table"),

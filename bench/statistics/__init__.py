@@ -18,6 +18,7 @@ from bench.statistics.intervals import (
     prediction_interval_t,
     rank_of,
     seeds_to_decide,
+    share_of_seeds,
     smallest_deciding_n,
     wilson,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "rank_of",
     "reference_convergence",
     "seeds_to_decide",
+    "share_of_seeds",
     "smallest_deciding_n",
     "submission_passes",
     "survival_steps",

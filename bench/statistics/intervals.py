@@ -61,6 +61,23 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95, side:
     return Interval(lower, upper, confidence)
 
 
+def share_of_seeds(
+    successes: int, decided: int, undecided: int, confidence: float = 0.95, side: Side = "two-sided"
+) -> Interval:
+    """Interval for the share of all seeds that succeed, where `undecided` runs stopped before they had done either.
+
+    A run without an end counts as a failure in the lower bound and not at all in the upper one, so that none can raise
+    a bound. The lower one holds whatever the undecided runs would have become; the upper one, if why they stopped has
+    nothing to do with that. Counted as successes, runs that crash could undo a finding that the share is small.
+
+    Raises ValueError as `clopper_pearson`, and for a negative number of undecided runs.
+    """
+    if undecided < 0:
+        raise ValueError(f"{undecided} undecided runs")
+    lower = clopper_pearson(successes, decided + undecided, confidence, side).lower
+    return Interval(lower, clopper_pearson(successes, decided, confidence, side).upper, confidence)
+
+
 def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
     """Two-sided score interval for the share of successes, without continuity correction.
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.statistics.convergence import sustained_hit
-from bench.statistics.intervals import Interval, clopper_pearson
+from bench.statistics.intervals import Interval, share_of_seeds
 
 _ROUNDING = 1e-9
 """The median is where half of the runs are left, and a product of shares can miss one half by a rounding error."""
@@ -22,8 +22,8 @@ _ROUNDING = 1e-9
 class Observation:
     """One run: the epoch at which it reached the target (None: not seen to), and how many epochs were seen.
 
-    A run that diverged cannot reach the target any more: its observed epochs are the whole budget. A run that crashed
-    or was interrupted might still have: its observed epochs are those it finished.
+    A run that diverged has no time, whatever it had reached, and the whole budget as observed epochs: it has failed. A
+    run that crashed or was interrupted might still have arrived: its observed epochs are those it finished.
 
     Raises ValueError for negative observed epochs, and for a time outside 1..`observed_epochs`.
     """
@@ -59,9 +59,8 @@ class SurvivalCurve:
 class TimeToTarget:
     """Time to target of one network, in epochs; None wherever the runs do not determine a value.
 
-    `undecided` runs ended before the budget without a hit. They count as failures in every lower bound of the share of
-    successful runs and as successes in every upper one, so that no bound rests on why they ended. `share` is the
-    two-sided 95 % Clopper-Pearson interval; `share_at_least` and `share_at_most` are the one-sided 95 % bounds.
+    `undecided` runs stopped before the budget without a hit; `share_of_seeds` says how they count. `share` is the
+    two-sided 95 % interval for the share of seeds that hit, `share_at_least` and `share_at_most` the one-sided bounds.
 
     `median` is the Kaplan-Meier median. `restricted_mean` is the area under the survival curve up to the budget, and
     `restricted_mean_error` its standard error. `average_runtime` is all epochs spent until hit or end, over the number
@@ -146,6 +145,7 @@ def time_to_target(observations: Sequence[Observation], budget: int) -> TimeToTa
     spent = sum(_end(seen, budget) for seen in observations)
     runs, hits = len(observations), len(times)
     undecided = sum(epoch < budget for epoch, _ in curve.marks)
+    counts = (hits, runs - undecided, undecided)
     mean, error = _restricted_mean(curve, budget)
     variance = float(times.var(ddof=1)) if hits > 1 else None
     return TimeToTarget(
@@ -153,9 +153,9 @@ def time_to_target(observations: Sequence[Observation], budget: int) -> TimeToTa
         runs=runs,
         hits=hits,
         undecided=undecided,
-        share=Interval(clopper_pearson(hits, runs).lower, clopper_pearson(hits + undecided, runs).upper, 0.95),
-        share_at_least=clopper_pearson(hits, runs, side="lower").lower,
-        share_at_most=clopper_pearson(hits + undecided, runs, side="upper").upper,
+        share=share_of_seeds(*counts),
+        share_at_least=share_of_seeds(*counts, side="lower").lower,
+        share_at_most=share_of_seeds(*counts, side="upper").upper,
         median=next((t for t, s in zip(curve.epochs, curve.surviving, strict=True) if s <= 0.5 + _ROUNDING), None),
         restricted_mean=mean,
         restricted_mean_error=error,

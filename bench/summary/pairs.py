@@ -76,14 +76,13 @@ def _paired(pairs: Sequence[tuple[str, str, str, GroupSummary, str, GroupSummary
 
 
 def _measured(group: GroupSummary, other: GroupSummary, measure: str) -> dict[int, float]:
-    """Last accuracy, or first epoch at the target under the smaller budget of two, by seed, where it is known."""
+    """Last accuracy, or first epoch at the target under the smaller budget of two, of every seed that is over.
+
+    A seed that diverged never arrives and has none correct. An unfinished one is left out even if it has arrived: to
+    let in the fast of them and not the slow ones would flatter.
+    """
+    over = [seed for seed in group.seeds if seed.is_over]
     if measure == "last":
-        return {seed.seed: float(seed.last) for seed in group.seeds if seed.last is not None}
+        return {seed.seed: float(seed.last or 0) for seed in over}
     budget = min(group.group.budget, other.group.budget)
-    times = {}
-    for seed in group.seeds:
-        if seed.first is not None:
-            times[seed.seed] = float(min(seed.first, budget))
-        elif seed.done >= budget or seed.ending.startswith("diverged"):
-            times[seed.seed] = float(budget)
-    return times
+    return {seed.seed: float(budget if seed.first is None else min(seed.first, budget)) for seed in over}

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from bench import verdicts
@@ -42,8 +42,8 @@ class Collapse:
 class SeedResult:
     """One run within the documented epochs, of which `done` are recorded.
 
-    `first` is the first epoch at or above the target. `last` is None for a run without all of its epochs: its latest
-    count is not that of the documented last epoch.
+    `first` is the first epoch at or above the target, None for a run that diverged later: it has failed. `last` is
+    None for a run without all of its epochs: its latest count is not that of the documented last epoch.
     """
 
     seed: int
@@ -53,7 +53,13 @@ class SeedResult:
     best_epoch: int | None
     last: int | None
     collapses: tuple[Collapse, ...]
+    diverged: bool
     ending: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can come any more that changes what it has reached."""
+        return self.diverged or self.last is not None
 
 
 @dataclass(frozen=True)
@@ -108,6 +114,7 @@ def summarise_group(
     first = [_observe(run, target, budget, 1) for run, target in zip(group.runs, needed, strict=True)]
     streak = [_observe(run, target, budget, STREAK) for run, target in zip(group.runs, needed, strict=True)]
     latest = [_observe_latest(run, target, budget) for run, target in zip(group.runs, needed, strict=True)]
+    reached = time_to_target(first, budget)
     seeds = tuple(_seed(run, target, budget) for run, target in zip(group.runs, needed, strict=True))
     final = [seed.last for seed in seeds if seed.last is not None]
     train_seconds = [seconds for run in group.runs for seconds in run.train_seconds]
@@ -117,9 +124,14 @@ def summarise_group(
         colour=colour,
         group=group,
         seeds=seeds,
-        first=time_to_target(first, budget),
+        first=reached,
         sustained=time_to_target(streak, budget),
-        latest=time_to_target(latest, budget),
+        latest=replace(  # a seed has a last epoch at the target if it has a first one
+            time_to_target(latest, budget),
+            share=reached.share,
+            share_at_least=reached.share_at_least,
+            share_at_most=reached.share_at_most,
+        ),
         curve=survival_steps(first, budget),
         last_interval=prediction_interval_t(final),
         at_target_last=sum(
@@ -131,21 +143,16 @@ def summarise_group(
     )
 
 
-def _has_diverged(run: Series) -> bool:
-    return run.ending.startswith("diverged")
-
-
 def _observe(run: Series, target: int, budget: int, length: int) -> Observation:
-    seen = observe(run.correct, target, budget, length)
-    return Observation(None, budget) if seen.time is None and _has_diverged(run) else seen
+    return Observation(None, budget) if run.has_diverged else observe(run.correct, target, budget, length)
 
 
 def _observe_latest(run: Series, target: int, budget: int) -> Observation:
     """The last epoch at or above the target; it is known only of a run that cannot go on."""
     counts = run.correct[:budget]
     time = last_hit(counts, target)
-    if len(counts) == budget or _has_diverged(run):
-        return Observation(time, budget)
+    if len(counts) == budget or run.has_diverged:
+        return Observation(None if run.has_diverged else time, budget)
     # The last hit seen may yet be overtaken by a later one: all that is known is that none before it is the last.
     return Observation(None, len(counts) if time is None else time - 1)
 
@@ -156,7 +163,7 @@ def _seed(run: Series, target: int, budget: int) -> SeedResult:
     return SeedResult(
         seed=run.seed,
         done=len(counts),
-        first=first_hit(counts, target),
+        first=None if run.has_diverged else first_hit(counts, target),
         best=best,
         best_epoch=None if best is None else counts.index(best) + 1,
         last=counts[-1] if len(counts) == budget else None,
@@ -170,5 +177,6 @@ def _seed(run: Series, target: int, budget: int) -> SeedResult:
             )
             for epoch in collapses(counts)
         ),
+        diverged=run.has_diverged,
         ending=run.ending,
     )

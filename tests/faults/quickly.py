@@ -6,27 +6,32 @@ server (`python quickly.py`) reads a line of JSON for each job from its standard
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import resource
 import signal
 import subprocess
 import sys
 import time
 import traceback
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, ClassVar
 
 import injection
 
 ROOT = Path(__file__).resolve().parents[2]
-IMAGES = (256, 200)
+IMAGES = (192, 100)
+TRACEBACK = "Traceback"
 
 
 @dataclass
 class Job:
-    """A command that runs in a process of its own; it is its group's leader, and each worker that of another group."""
+    """A command that runs in a process of its own; each of its workers leads a session of its own."""
 
     server: Server
     pid: int
@@ -52,6 +57,7 @@ class Job:
                 self.kill()
                 raise TimeoutError(f"it still ran after {timeout} seconds: {self.errors}")
             time.sleep(0.003)
+        assert self.code is not None
         return self.code
 
     @property
@@ -68,6 +74,11 @@ class Job:
     def fired(self) -> bool:
         """Whether the fault it was started with has struck."""
         return (self.scratch / "fired").exists()
+
+    @property
+    def begun(self) -> bool:
+        """Whether the command line has been called."""
+        return (self.scratch / "begun").exists()
 
     def workers(self) -> list[int]:
         """Those of its workers that still run."""
@@ -89,34 +100,69 @@ class Server:
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
         self._jobs = 0
+        command = [sys.executable, __file__]
+        paths = os.pathsep.join(filter(None, [str(ROOT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=scratch
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            cwd=scratch,
+            env={**os.environ, "PYTHONPATH": paths},
         )
         assert self._process.stdout is not None
         assert self._process.stdout.readline() == "ready\n"
 
     def ask(self, **request: Any) -> dict[str, Any]:
+        """Send a request; the answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
         self._process.stdin.flush()
-        return json.loads(self._process.stdout.readline())
+        answer: dict[str, Any] = json.loads(self._process.stdout.readline())
+        return answer
 
-    def start(self, *words: object, folder: Path, where: str = "", fault: tuple[str, int, str] | None = None) -> Job:
-        """Start `bench WORDS` in a folder, with a fault (call, which, kind) in the `job` or in each of its `workers`."""
+    def start(
+        self,
+        *words: object,
+        folder: Path,
+        where: str = "",
+        fault: tuple[str, int, str] | None = None,
+        output: str = "",
+        errors: str = "",
+        limit: int | None = None,
+        clock: bool = False,
+    ) -> Job:
+        """Start `bench WORDS` in a folder.
+
+        `fault` (call, which, kind) strikes `where` says: in the "job", or in each of its "workers". `output` and
+        `errors` name a file, or are "closed" (at the start) or "broken" (a pipe that nobody reads). No file may grow
+        beyond `limit` bytes. With `clock`, an hour passes backwards at every look at the time of day.
+        """
         self._jobs += 1
         scratch = self.scratch / f"job {self._jobs}"
         (scratch / "workers").mkdir(parents=True)
-        request = {"words": [*map(str, words)], "folder": str(folder), "scratch": str(scratch)}
-        return Job(self, self.ask(**request, where=where, fault=fault)["pid"], scratch)
+        answer = self.ask(
+            words=[*map(str, words)],
+            folder=str(folder),
+            scratch=str(scratch),
+            where=where,
+            fault=fault,
+            output=output,
+            errors=errors,
+            limit=limit,
+            clock=clock,
+        )
+        return Job(self, answer["pid"], scratch)
 
-    def run(self, *words: object, folder: Path, where: str = "", fault: tuple[str, int, str] | None = None) -> Job:
+    def run(self, *words: object, folder: Path, **options: Any) -> Job:
         """Start a command and wait for its end."""
-        job = self.start(*words, folder=folder, where=where, fault=fault)
+        job = self.start(*words, folder=folder, **options)
         job.wait()
         return job
 
     def close(self) -> None:
+        """End the server."""
         assert self._process.stdin is not None
         self._process.stdin.close()
         self._process.wait(30)
@@ -136,9 +182,8 @@ def _runs(pid: int) -> bool:
 class ForkedWorker:
     """As much of `subprocess.Popen` as the scheduling uses, without a new interpreter."""
 
-    scratch: Path
-    fault: injection.Injector | None = None
-    pid: int
+    scratch: ClassVar[Path]
+    fault: ClassVar[injection.Injector | None] = None
     returncode: int | None = None
 
     def __init__(self, command: list[str], *, env: dict[str, str], start_new_session: bool, **pipes: int) -> None:
@@ -147,24 +192,7 @@ class ForkedWorker:
         (task, task_in), (out, messages), (err, complaints), (begun, begin) = (os.pipe() for _ in range(4))
         self.pid = os.fork()
         if self.pid == 0:
-            code = 1
-            try:
-                os.setsid()
-                (self.scratch / "workers" / str(os.getpid())).touch()
-                os.write(begin, b"!")
-                for descriptor, number in ((task, 0), (messages, 1), (complaints, 2)):
-                    os.dup2(descriptor, number)
-                os.closerange(3, 4096)
-                self._be_a_worker(env)
-                code = 0
-            except SystemExit as error:
-                code = error.code if isinstance(error.code, int) else 1
-            except BaseException:
-                traceback.print_exc()
-            finally:
-                sys.stdout.flush()
-                sys.stderr.flush()
-                os._exit(code)
+            _end(lambda: self._work([task, messages, complaints], begin, env))
         for descriptor in (task, messages, complaints, begin):
             os.close(descriptor)
         os.read(begun, 1)
@@ -178,23 +206,59 @@ class ForkedWorker:
         self.returncode = os.waitstatus_to_exitcode(status)
         return self.returncode
 
-    def _be_a_worker(self, variables: dict[str, str]) -> None:
+    def _work(self, descriptors: Sequence[int], begin: int, variables: dict[str, str]) -> int:
         from bench import worker
 
+        os.setsid()
+        (self.scratch / "workers" / str(os.getpid())).touch()
+        os.write(begin, b"!")
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.environ.clear()
         os.environ.update(variables)
-        _open_standard_streams()
+        _take_over(descriptors)
         if self.fault is not None:
             self.fault.install()
         worker.main()
+        return 0
 
 
-def _open_standard_streams() -> None:
+class BackwardClock(datetime):
+    """A clock that somebody keeps setting back."""
+
+    looks: ClassVar[int] = 0
+
+    @classmethod
+    def now(cls, tz: Any = None) -> datetime:
+        cls.looks += 1
+        return datetime(2026, 1, 31, 12, tzinfo=UTC) - timedelta(hours=cls.looks)
+
+
+def _take_over(descriptors: Sequence[int]) -> None:
+    """Make these the standard streams of this process, and close whatever else it has open."""
+    for number, descriptor in enumerate(descriptors):
+        os.dup2(descriptor, number)
+    os.closerange(3, 4096)
     sys.stdin, sys.stdout, sys.stderr = (
-        open(number, mode, encoding="utf-8", closefd=False) for number, mode in enumerate("rww")
+        open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
+        for number, mode in enumerate("rww")
     )
+
+
+def _end(act: Callable[[], int]) -> None:
+    """Do the last thing of a forked process, and end it with the exit code."""
+    code = 1
+    try:
+        code = act()
+    except SystemExit as error:
+        code = error.code if isinstance(error.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):
+                stream.flush()
+        os._exit(code)
 
 
 def _serve() -> None:
@@ -211,6 +275,7 @@ def _serve() -> None:
     scheduling.subprocess = SimpleNamespace(Popen=ForkedWorker, PIPE=subprocess.PIPE, run=subprocess.run)
     for architecture in ARCHITECTURES.values():
         _ = architecture.digest
+    _warm_up()
     print("ready", flush=True)
     for line in sys.stdin:
         request = json.loads(line)
@@ -220,42 +285,56 @@ def _serve() -> None:
         else:
             pid = os.fork()
             if pid == 0:
-                _run(request, cli.main)
+                _end(lambda request=request: _run(request, cli.main))
             answer = {"pid": pid}
         print(json.dumps(answer), flush=True)
 
 
-def _run(request: dict[str, Any], main: Any) -> None:
-    """What a forked job does; it does not return."""
-    code = 1
+def _warm_up() -> None:
+    """What the first step of training would load, as far as it can be had without a step."""
+    import torch
+
+    parameter = torch.nn.Parameter(torch.zeros(1))
+    parameter.grad = torch.zeros(1)
+    torch.optim.SGD([parameter], lr=0.1, momentum=0.9).step()
+    if "numba" in sys.modules:
+        sys.modules["numba"].njit(lambda x: x + 1)(1.0)
+
+
+def _run(request: dict[str, Any], main: Callable[[Sequence[str]], int]) -> int:
+    """What a forked job does."""
+    from bench import job
+
     scratch, folder = Path(request["scratch"]), Path(request["folder"])
-    try:
-        os.setpgid(0, 0)
-        descriptors = [os.open(os.devnull, os.O_RDONLY)]
-        descriptors += [
-            os.open(scratch / name, os.O_WRONLY | os.O_CREAT | os.O_APPEND) for name in ("output", "errors")
-        ]
-        for number, descriptor in enumerate(descriptors):
-            os.dup2(descriptor, number)
-        os.closerange(3, 4096)
-        _open_standard_streams()
-        os.chdir(folder)
-        ForkedWorker.scratch = scratch
-        if request["fault"]:
-            injector = injection.Injector(folder, *request["fault"], log=scratch / "fired")
-            if request["where"] == "job":
-                injector.install()
-            else:
-                ForkedWorker.fault = injector
-        code = main(request["words"])
-    except SystemExit as error:
-        code = error.code if isinstance(error.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
-    finally:
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(code)
+    descriptors = [os.open(os.devnull, os.O_RDONLY)]
+    for name in ("output", "errors"):
+        if request[name] == "broken":
+            nobody, descriptor = os.pipe()
+            os.close(nobody)
+        else:
+            path = scratch / name if request[name] in ("", "closed") else Path(request[name])
+            descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        descriptors.append(descriptor)
+    _take_over(descriptors)
+    for number, name in ((1, "output"), (2, "errors")):
+        if request[name] == "closed":
+            os.close(number)
+            setattr(sys, {1: "stdout", 2: "stderr"}[number], None)
+    os.chdir(folder)
+    ForkedWorker.scratch = scratch
+    if request["limit"] is not None:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"], resource.RLIM_INFINITY))
+    if request["clock"]:
+        job.datetime = BackwardClock
+        time.time = lambda: BackwardClock.now().timestamp()
+    (scratch / "begun").touch()
+    if request["fault"]:
+        injector = injection.Injector(folder, *request["fault"], log=scratch / "fired")
+        if request["where"] == "job":
+            injector.install()
+        else:
+            ForkedWorker.fault = injector
+    return main(request["words"])
 
 
 if __name__ == "__main__":

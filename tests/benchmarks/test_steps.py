@@ -1,0 +1,47 @@
+"""The time of a training step of each network, with the calibration measured in turns with it."""
+
+from __future__ import annotations
+
+from statistics import median
+
+import pytest
+import torch
+
+from bench import calibration, training
+from models import ARCHITECTURES
+
+ROUNDS = 20
+
+
+@pytest.fixture(autouse=True)
+def _one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_calibration(benchmark):
+    benchmark.pedantic(calibration.workload(), rounds=ROUNDS, warmup_rounds=3)
+
+
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_step(name, benchmark, dataset):
+    trainee = training.prepare(ARCHITECTURES[name], 1, "cpu")
+    batch = [torch.arange(ARCHITECTURES[name].recipe.batch_size)]
+
+    def step():
+        training.train_on(trainee, dataset, batch)
+
+    work = calibration.workload()
+    calibrations = []
+
+    def calibrate():
+        calibrations.append(calibration.seconds(work))
+
+    benchmark.pedantic(step, setup=calibrate, rounds=ROUNDS, warmup_rounds=3)
+    steps = benchmark.stats.stats.data
+    benchmark.extra_info["ratio"] = median(
+        taken / before for taken, before in zip(steps, calibrations[-len(steps) :], strict=True)
+    )
+    assert benchmark.extra_info["ratio"] > 0

@@ -1,0 +1,60 @@
+"""The job that the tests disturb, and what must come of it all the same."""
+
+from __future__ import annotations
+
+import csv
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from quickly import TRACEBACK, Job, Server
+
+from bench import record
+from bench.rows import DETERMINISTIC, EPOCH_KEY
+
+JOB = ("--models", "unpadded,ten_twenty_thirty", "--seeds", "2", "--epochs", "3", "--devices", "cpu", "--jobs", "2")
+"""Four runs of three epochs."""
+ONE = ("--models", "unpadded", "--seeds", "1", "--epochs", "3", "--devices", "cpu", "--jobs", "1")
+"""One of them."""
+
+
+def deterministic(path: Path) -> list[str]:
+    """The deterministic columns of the finished epochs, byte for byte as they stand in a record, in sorted order."""
+    with path.open(newline="", encoding="utf-8") as file:
+        rows = [row for row in csv.DictReader(file) if row["status"] == "ok"]
+    keys = [tuple(row[name] for name in EPOCH_KEY) for row in rows]
+    assert len(set(keys)) == len(keys), "an epoch is recorded twice"
+    return sorted(",".join(row[name] for name in DETERMINISTIC) for row in rows)
+
+
+@dataclass(frozen=True)
+class Undisturbed:
+    """A folder with the record, the states and the report of a job that nothing disturbed, and the seconds it took."""
+
+    folder: Path
+    seconds: float
+
+    @property
+    def rows(self) -> list[str]:
+        """What `deterministic` gives for it."""
+        return deterministic(self.folder / "runs.csv")
+
+    @property
+    def rows_of_one(self) -> list[str]:
+        """Those of the run that `ONE` selects."""
+        return [row for row in self.rows if row.startswith("unpadded,") and row.split(",")[4] == "1"]
+
+    def copy(self, folder: Path) -> Path:
+        """A copy to be disturbed; the path of its record."""
+        shutil.copytree(self.folder, folder, dirs_exist_ok=True)
+        return folder / "runs.csv"
+
+
+def finish(server: Server, folder: Path, said: str, *words: str) -> Job:
+    """Start a job again after a fault; it must end well and leave a sound record."""
+    assert TRACEBACK not in said, said
+    job = server.run(*words, folder=folder)
+    assert job.code == 0, job.errors
+    assert TRACEBACK not in job.errors, job.errors
+    assert record.read(folder / "runs.csv").problems == ()
+    return job

@@ -1,0 +1,113 @@
+"""Rows to runs: what is grouped with what, and the same values whatever the order of the rows."""
+
+from __future__ import annotations
+
+import dataclasses
+import itertools
+import random
+import time
+from pathlib import Path
+
+import pytest
+import synthetic
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from bench.results import Group, Series, groups
+from bench.rows import Row
+from models import ARCHITECTURES
+
+MIXED: list[Row] = [
+    *synthetic.run_rows("gap_head", 7, [9800, 9850, 9900], ending=("error", "boom")),
+    *synthetic.run_rows("unpadded", 2, [9700, 9100], batch_statistics={2: 9690}),
+    *synthetic.run_rows("unpadded", 1, [9750], device="cuda", environment=synthetic.GPU),
+    *synthetic.run_rows("unpadded", 10, [9701]),
+    *synthetic.run_rows("unpadded", 1, [9760], environment="00000001", machine=""),
+    *synthetic.run_rows("unpadded", 3, [9600], recipe="00000000"),
+    *synthetic.run_rows("squeeze_fc", 1, [], ending=("timeout", "")),
+    *synthetic.run_rows("nobody", 1, [9000]),
+]
+
+
+def grouped(folder: Path, rows: list[Row]) -> tuple[Group, ...]:
+    return groups(synthetic.record(folder, rows), synthetic.architectures())
+
+
+def only_run(folder: Path, rows: list[Row]) -> Series:
+    ((run,),) = (group.runs for group in grouped(folder, rows))
+    return run
+
+
+def test_groups_follow_the_networks_then_recipe_device_and_environment_and_runs_their_seeds(tmp_path: Path) -> None:
+    found = grouped(tmp_path, MIXED)
+    assert [(one.model, one.recipe, one.device, one.environment, [run.seed for run in one.runs]) for one in found] == [
+        ("squeeze_fc", synthetic.RECIPE, "cpu", synthetic.CPU, [1]),
+        ("unpadded", synthetic.RECIPE, "cpu", "00000001", [1]),
+        ("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, [2, 10]),
+        ("unpadded", synthetic.RECIPE, "cuda", synthetic.GPU, [1]),
+        ("unpadded", "00000000", "cpu", synthetic.CPU, [3]),
+        ("gap_head", synthetic.RECIPE, "cpu", synthetic.CPU, [7]),
+    ]
+    assert [one.is_current for one in found] == [True, True, True, True, False, True]
+    assert [one.budget for one in found] == [ARCHITECTURES[one.model].recipe.epochs for one in found]
+    assert [one.machine for one in found][1:3] == ["", synthetic.MACHINES[synthetic.CPU]]
+
+
+def test_a_run_has_every_value_of_its_epochs_and_none_where_a_field_is_empty(tmp_path: Path) -> None:
+    rows = synthetic.run_rows("unpadded", 2, [9700, 9100], batch_statistics={2: 9690})
+    rows[0] = dataclasses.replace(rows[0], smallest_variance=None)
+    assert only_run(tmp_path, rows[::-1]) == Series(
+        seed=2,
+        total=10_000,
+        correct=(9700, 9100),
+        train_seconds=tuple(row.train_seconds for row in rows),
+        seconds=tuple(row.train_seconds + row.eval_seconds for row in rows),
+        smallest_variance=(None, 1e-9),
+        correct_batch_statistics=(None, 9690),
+    )
+
+
+def test_a_run_without_an_epoch_is_a_run(tmp_path: Path) -> None:
+    run = only_run(tmp_path, synthetic.run_rows("unpadded", 4, [], ending=("timeout", "too slow")))
+    assert (run.seed, run.total, run.correct, run.ending) == (4, 0, (), "timeout: too slow")
+
+
+@pytest.mark.parametrize(("epochs", "ending"), [(18, "error: boom"), (19, ""), (20, "")])
+def test_only_a_run_that_is_not_complete_has_ended_badly(tmp_path: Path, epochs: int, ending: str) -> None:
+    rows = synthetic.run_rows("unpadded", 1, [9900] * epochs, ending=("error", "boom"))
+    assert only_run(tmp_path, rows).ending == ending
+
+
+def closing(epoch: int, status: str, note: str, at: str) -> Row:
+    """The closing row alone."""
+    row = synthetic.run_rows("unpadded", 1, [9900] * (epoch - 1), ending=(status, note))[-1]
+    return dataclasses.replace(row, recorded_at=at)
+
+
+def test_the_last_ending_counts_and_within_a_second_the_one_of_the_later_epoch(tmp_path: Path) -> None:
+    early, late = "2026-01-31T12:00:00Z", "2026-01-31T12:00:01Z"
+    endings = [
+        closing(9, "timeout", "too slow", early),
+        closing(2, "error", "a", late),
+        closing(3, "diverged", "", late),
+        closing(3, "interrupted", "", late),
+    ]
+    for order in itertools.permutations(endings):
+        assert only_run(tmp_path, list(order)).ending == "interrupted"
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.randoms(use_true_random=False))
+def test_the_order_of_the_rows_changes_nothing(tmp_path: Path, shuffler: random.Random) -> None:
+    shuffled = list(MIXED)
+    shuffler.shuffle(shuffled)
+    assert grouped(tmp_path, shuffled) == grouped(tmp_path, MIXED)
+
+
+def test_five_thousand_runs_are_grouped_in_seconds(tmp_path: Path) -> None:
+    rows = [row for seed in range(1, 5001) for row in synthetic.run_rows("unpadded", seed, [9900] * 5)]
+    found = synthetic.record(tmp_path, rows)
+    started = time.process_time()
+    (group,) = groups(found, synthetic.architectures())
+    assert time.process_time() - started < 3  # a pass over the rows for each run takes longer
+    assert len(group.runs) == 5000
