@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from bench.errors import UnusableInput, one_line
 
@@ -24,6 +25,13 @@ def main(words: Sequence[str] | None = None) -> int:
 
     0 done; 1 a run, a check or a verification failed; 2 wrong usage or unusable input; 130 interrupted, 143 by SIGTERM.
     """
+    _fill_standard_descriptors()
+    messages: Any = _Messages(sys.stderr if sys.stderr is not None else open(2, "w", closefd=False))  # noqa: SIM115
+    with contextlib.redirect_stderr(messages):
+        return _main(words)
+
+
+def _main(words: Sequence[str] | None) -> int:
     logging.basicConfig(format="bench: %(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
@@ -35,9 +43,54 @@ def main(words: Sequence[str] | None = None) -> int:
     except UnusableInput as error:
         print(f"bench: {one_line(error)}", file=sys.stderr)
         return UNUSABLE
+    except OSError as error:
+        print(f"bench: {one_line(error)}: free or mend it, and run the same command again", file=sys.stderr)
+        return UNUSABLE
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _fill_standard_descriptors() -> None:
+    """Open what is closed of the first three: a record opened under one of these numbers would get what is said."""
+    for number in range(3):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+
+
+class _Messages:
+    """Standard error: a terminal that is gone, a pipe that nobody reads or a full disk is no reason to end a job."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write a text, or lose it."""
+        with self._lossy():
+            self._stream.write(text)
+        return len(text)
+
+    def flush(self) -> None:
+        """Write what is buffered, or lose it."""
+        with self._lossy():
+            self._stream.flush()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    @contextlib.contextmanager
+    def _lossy(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError:
+            _discard(self._stream)
+
+
+def _discard(stream: Any) -> None:
+    """Let a stream end nowhere: what is buffered still has to go somewhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -337,6 +390,6 @@ def _print(lines: Iterable[str]) -> None:
     try:
         print(*lines, sep="\n", flush=True)
     except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is buffered still has to go somewhere
+        _discard(sys.stdout)
         if not isinstance(error, BrokenPipeError):
             raise UnusableInput(f"standard output: cannot be written ({error.strerror}): free or mend it") from error

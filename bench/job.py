@@ -15,7 +15,7 @@ from bench.errors import UnusableInput
 from bench.plan import Planned, Run, duration
 from bench.progress import Progress
 from bench.rows import EPOCH_KEY, Row
-from bench.scheduling import Ended, Finished, Started
+from bench.scheduling import Ended, Finished, Started, Waiting
 from bench.specification import Architecture
 from bench.training import Epoch
 from bench.worker import Fingerprint, Task
@@ -119,6 +119,9 @@ def _train(
     stop = scheduling.Stop()
     with scheduling.stopped_by_signals(stop) as received, Progress(missing) as progress:
         for event in scheduling.execute(tasks, slots, stop):
+            if isinstance(event, Waiting):
+                progress.tick()
+                continue
             run = event.run
             if isinstance(event, Started):
                 progress.started(run, done[run.key])

@@ -153,41 +153,48 @@ def pooled_normalisation(relu_before: bool, relu_after: bool) -> PooledNormalisa
         mask: Any,
         dx: Any,
     ) -> None:
-        """As `bench.kernels.Normalisation.gradient`, with g only where a pixel was chosen."""
+        """As `bench.kernels.Normalisation.gradient`, with g only where a pixel was chosen.
+
+        Two rows of pixels at a time: first g is spread over them, then the rest is one long loop a row.
+        """
         images, height, width, channels = dy.shape
+        row = x.shape[2] * channels
+        g = numpy.zeros((2, row), numpy.float32)
+        factor = numpy.empty(channels, numpy.float32)
+        means = numpy.empty(row, numpy.float32)
+        slopes = numpy.empty(row, numpy.float32)
+        offsets = numpy.empty(row, numpy.float32)
+        for j in range(row):
+            means[j], slopes[j], offsets[j] = mean[j % channels], slope[j % channels], offset[j % channels]
+        x_rows = x.reshape(images, x.shape[1], row)
+        dx_rows = dx.reshape(images, x.shape[1], row)
         for n in range(images):
-            for h in range(height):
-                for w in range(width):
-                    for c in range(channels):
-                        g = dy[n, h, w, c] * mask[n, c]
-                        if relu_after:
-                            g = g if chosen[n, h, w, c] * scale[c] + shift[c] > _ZERO else _ZERO
-                        g *= scale[c]
-                        which = choice[n, h, w, c]
-                        u = x[n, 2 * h, 2 * w, c]
-                        dx[n, 2 * h, 2 * w, c] = passed(u, g if which == 0 else _ZERO, mean[c], slope[c], offset[c])
-                        u = x[n, 2 * h, 2 * w + 1, c]
-                        dx[n, 2 * h, 2 * w + 1, c] = passed(u, g if which == 1 else _ZERO, mean[c], slope[c], offset[c])
-                        u = x[n, 2 * h + 1, 2 * w, c]
-                        dx[n, 2 * h + 1, 2 * w, c] = passed(u, g if which == 2 else _ZERO, mean[c], slope[c], offset[c])
-                        u = x[n, 2 * h + 1, 2 * w + 1, c]
-                        dx[n, 2 * h + 1, 2 * w + 1, c] = passed(
-                            u, g if which == 3 else _ZERO, mean[c], slope[c], offset[c]
-                        )
-            for h in range(x.shape[1]):  # the last row and column of an odd size, which no pool covers
-                for w in range(2 * width if h < 2 * height else 0, x.shape[2]):
-                    for c in range(channels):
-                        dx[n, h, w, c] = passed(x[n, h, w, c], _ZERO, mean[c], slope[c], offset[c])
+            for c in range(channels):
+                factor[c] = mask[n, c] * scale[c]
+            for h in range((x.shape[1] + 1) // 2):
+                if h == height:
+                    g[:] = 0  # the last row of an odd size, which no pool covers
+                else:
+                    for w in range(width):
+                        left, right = 2 * w * channels, (2 * w + 1) * channels
+                        for c in range(channels):
+                            d = dy[n, h, w, c] * factor[c]
+                            if relu_after:
+                                d = d if chosen[n, h, w, c] * scale[c] + shift[c] > _ZERO else _ZERO
+                            which = choice[n, h, w, c]
+                            g[0, left + c] = d if which == 0 else _ZERO
+                            g[0, right + c] = d if which == 1 else _ZERO
+                            g[1, left + c] = d if which == 2 else _ZERO
+                            g[1, right + c] = d if which == 3 else _ZERO
+                for k in range(min(2, x.shape[1] - 2 * h)):
+                    for j in range(row):
+                        u = x_rows[n, 2 * h + k, j]
+                        v = u
+                        if relu_before:
+                            v = v if v > _ZERO else _ZERO
+                        d = g[k, j] + slopes[j] * (v - means[j]) + offsets[j]
+                        if relu_before:
+                            d = d if u > _ZERO else _ZERO
+                        dx_rows[n, 2 * h + k, j] = d
 
-    def passed(u: Any, g: Any, mean: Any, slope: Any, offset: Any) -> Any:
-        """The gradient of one value, given that of its normalised value times the scale."""
-        v = u
-        if relu_before:
-            v = v if v > _ZERO else _ZERO
-        d = g + slope * (v - mean) + offset
-        if relu_before:
-            d = d if u > _ZERO else _ZERO
-        return d
-
-    passed = compiled(passed)
     return PooledNormalisation(*(compiled(function) for function in (apply, gradient_sums, gradient)))

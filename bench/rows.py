@@ -58,6 +58,7 @@ DETERMINISTIC: tuple[str, ...] = (*EPOCH_KEY, "correct", "total", "test_loss", "
 """The columns that training again in the same environment must reproduce bit for bit."""
 
 _DIGITS = re.compile(r"[0-9]{1,20}")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf|nan")
 _DIGEST = re.compile(r"[0-9a-f]{8}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 
@@ -74,27 +75,21 @@ def parse_row(text: Mapping[str, str]) -> Row:
     """
     finished = text["status"] == "ok"
     row = Row(
-        model=sys.intern(text["model"]),
-        recipe=_matching(text, "recipe", _DIGEST, "8 hex digits"),
-        device=_one_of(text, "device", DEVICES),
-        environment=_matching(text, "environment", _DIGEST, "8 hex digits"),
-        seed=_integer(text, "seed"),
-        epoch=_integer(text, "epoch"),
-        correct=_integer(text, "correct") if finished else _optional_integer(text, "correct"),
-        total=_integer(text, "total") if finished else _optional_integer(text, "total"),
+        *parse_run(text),
+        epoch=integer(text, "epoch"),
+        correct=integer(text, "correct") if finished else _optional_integer(text, "correct"),
+        total=integer(text, "total") if finished else _optional_integer(text, "total"),
         test_loss=_number(text, "test_loss", finished),
         train_loss=_number(text, "train_loss", finished),
         train_seconds=_number(text, "train_seconds", finished),
         eval_seconds=_number(text, "eval_seconds", finished),
-        status=_one_of(text, "status", STATUSES),
+        status=one_of(text, "status", STATUSES),
         note=text["note"],
-        recorded_at=_matching(text, "recorded_at", _TIME, "a UTC time like 2026-01-31T12:00:00Z"),
+        recorded_at=time(text, "recorded_at"),
         machine=sys.intern(text.get("machine", "")),
         smallest_variance=_number(text, "smallest_variance", required=False),
         correct_batch_statistics=_optional_integer(text, "correct_batch_statistics"),
     )
-    if not row.model:
-        raise Malformed("model is empty")
     if row.epoch < 1:
         raise Malformed("epoch is 0: epochs count from 1")
     if row.total == 0:
@@ -106,9 +101,32 @@ def parse_row(text: Mapping[str, str]) -> Row:
     return row
 
 
+def parse_run(text: Mapping[str, str]) -> tuple[str, str, str, str, int]:
+    """The value of the columns `RUN_KEY`.
+
+    Raises:
+        Malformed: as `parse_row`.
+    """
+    if not text["model"]:
+        raise Malformed("model is empty")
+    return (
+        sys.intern(text["model"]),
+        digest(text, "recipe"),
+        one_of(text, "device", DEVICES),
+        digest(text, "environment"),
+        integer(text, "seed"),
+    )
+
+
 def format_row(row: Row, header: Sequence[str] = COLUMNS) -> str:
     """The line for a row under a file's header, newline included; a column the row does not have stays empty."""
-    return format_line([_text(getattr(row, column, None)) for column in header])
+    texts = as_text(row)
+    return format_line([texts.get(column, "") for column in header])
+
+
+def as_text(row: Row) -> dict[str, str]:
+    """A row as column to text."""
+    return {column: _text(getattr(row, column)) for column in COLUMNS}
 
 
 def format_line(values: Sequence[str]) -> str:
@@ -126,19 +144,25 @@ def _text(value: object) -> str:
     return one_line(value) if isinstance(value, str) and value else str(value)
 
 
-def _matching(text: Mapping[str, str], column: str, pattern: re.Pattern[str], wanted: str) -> str:
-    if not pattern.fullmatch(text[column]):
-        raise Malformed(f"{column} is {_quoted(text[column])}, not {wanted}")
-    return sys.intern(text[column]) if pattern is _DIGEST else text[column]
+def digest(text: Mapping[str, str], column: str) -> str:
+    """Eight hex digits."""
+    return sys.intern(_matching(text, column, _DIGEST, "8 hex digits"))
 
 
-def _one_of(text: Mapping[str, str], column: str, allowed: Sequence[str]) -> str:
+def time(text: Mapping[str, str], column: str) -> str:
+    """A time as it is written: two of them are in order as text."""
+    return _matching(text, column, _TIME, "a UTC time like 2026-01-31T12:00:00Z")
+
+
+def one_of(text: Mapping[str, str], column: str, allowed: Sequence[str]) -> str:
+    """One of some words."""
     if text[column] not in allowed:
         raise Malformed(f"{column} is {_quoted(text[column])}, not one of {', '.join(allowed)}")
     return sys.intern(text[column])
 
 
-def _integer(text: Mapping[str, str], column: str) -> int:
+def integer(text: Mapping[str, str], column: str) -> int:
+    """A whole number from 0."""
     if not _DIGITS.fullmatch(text[column]):
         raise Malformed(f"{column} is {_quoted(text[column])}, not a whole number from 0")
     if int(text[column]) >= (2**64 if column == "seed" else 2**63):
@@ -146,17 +170,22 @@ def _integer(text: Mapping[str, str], column: str) -> int:
     return int(text[column])
 
 
+def _matching(text: Mapping[str, str], column: str, pattern: re.Pattern[str], wanted: str) -> str:
+    if not pattern.fullmatch(text[column]):
+        raise Malformed(f"{column} is {_quoted(text[column])}, not {wanted}")
+    return text[column]
+
+
 def _optional_integer(text: Mapping[str, str], column: str) -> int | None:
-    return _integer(text, column) if text.get(column) else None
+    return integer(text, column) if text.get(column) else None
 
 
 def _number(text: Mapping[str, str], column: str, required: bool) -> float | None:
     if not text.get(column) and not required:
         return None
-    try:
-        value = float(text[column])
-    except ValueError:
-        raise Malformed(f"{column} is {_quoted(text[column])}, not a number") from None
+    if not _DECIMAL.fullmatch(text[column]):
+        raise Malformed(f"{column} is {_quoted(text[column])}, not a number")
+    value = float(text[column])
     if not math.isfinite(value) or value < 0:
         raise Malformed(f"{column} is {_quoted(text[column])}, not a finite number from 0")
     return value

@@ -63,7 +63,12 @@ class Ended:
     reason: str
 
 
-Event = Started | Finished | Ended
+@dataclass(frozen=True)
+class Waiting:
+    """Nothing has happened for a moment."""
+
+
+Event = Started | Finished | Ended | Waiting
 
 
 class Stop:
@@ -135,6 +140,7 @@ def _next_events(active: list[_Worker], stop: Stop, epoch_limit: float) -> Itera
         item = stop.events.get(timeout=_POLL)
     except queue.Empty:
         item = None
+        yield Waiting()
     if item is not None:
         worker, message = item
         if worker not in active:

@@ -23,7 +23,7 @@ from bench.dropout import Clock, seed_dropout
 from bench.fused import fuse
 from bench.specification import Architecture
 
-EVALUATION_BATCH = 500
+EVALUATION_BATCH = 250
 COLLAPSE = 50  # images lost against the best epoch so far, from which an epoch is evaluated a second time
 
 

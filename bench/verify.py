@@ -17,7 +17,7 @@ from bench.job import Places
 from bench.plan import Planned, Run, epoch_seconds, epoch_work, longest_first
 from bench.progress import Progress
 from bench.rows import RUN_KEY
-from bench.scheduling import Ended, Finished, Started
+from bench.scheduling import Ended, Finished, Started, Waiting
 from bench.specification import Architecture
 from bench.training import Epoch
 from bench.worker import Task
@@ -168,6 +168,8 @@ def _train(
         with scheduling.stopped_by_signals(stop) as received, Progress(plan) as progress:
             for event in scheduling.execute(tasks, scheduling.slots(request.jobs), stop):
                 match event:
+                    case Waiting():
+                        progress.tick()
                     case Started(run):
                         progress.started(run, 0)
                     case Finished(run, epoch):

@@ -19,7 +19,7 @@ import pytest
 
 from bench import environment, scheduling
 from bench.plan import Run
-from bench.scheduling import Ended, Event, Finished, Started, Stop, execute
+from bench.scheduling import Ended, Event, Finished, Started, Stop, Waiting
 from bench.specification import Architecture, Recipe
 from bench.worker import Task
 from models import ARCHITECTURES
@@ -30,6 +30,13 @@ SUBSET = (256, 200)
 MARK = "BENCH_TEST_MARK"
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
+
+
+def execute(*arguments, **keywords):
+    """The events of `scheduling.execute` but for those that only say that time passes."""
+    for event in scheduling.execute(*arguments, **keywords):
+        if not isinstance(event, Waiting):
+            yield event
 
 
 def task(folder: Path, network: type[misbehaving.Behaves], seed: int = 1, epochs: int = 1) -> Task:
@@ -445,3 +452,8 @@ def one_processor() -> Iterator[None]:
 @pytest.mark.usefixtures("one_processor")
 def test_only_the_processors_this_process_may_use_are_counted():
     assert scheduling.physical_cores() == 1
+
+
+def test_time_that_passes_without_an_event_is_told(tmp_path: Path, mark: str):
+    events = list(scheduling.execute([task(tmp_path, misbehaving.Hangs)], {"cpu": 1}, Stop(), epoch_limit=4))
+    assert sum(isinstance(event, Waiting) for event in events) >= 4

@@ -50,7 +50,9 @@ def test_a_one_sided_interval_is_open_on_the_other_side() -> None:
 
 
 @given(counts, st.integers(0, 20), st.sampled_from(["two-sided", "lower", "upper"]))
-def test_undecided_seeds_are_failures_below_and_nothing_above(count: tuple[int, int], undecided: int, side: str) -> None:
+def test_undecided_seeds_are_failures_below_and_nothing_above(
+    count: tuple[int, int], undecided: int, side: str
+) -> None:
     successes, decided = count
     found = share_of_seeds(successes, decided, undecided, side=side)
     assert found.lower == clopper_pearson(successes, decided + undecided, side=side).lower

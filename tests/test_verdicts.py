@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from bench.results import Group, Series
 from bench.specification import Architecture, Claim, ClaimKind, LoggedEpoch
 from bench.structure_facts import AveragePool, Followed, Structure, load
+from bench.summary.pooled import summarise_group
 from bench.verdicts import RULES, Verdict, judge
 from models import ARCHITECTURES
 

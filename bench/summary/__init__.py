@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench import verdicts
-from bench.record import Problem, Record
+from bench.ledger import Problem
+from bench.record import Record
 from bench.results import groups
 from bench.specification import Architecture
 from bench.statistics import first_hit

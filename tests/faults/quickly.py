@@ -240,8 +240,8 @@ def _take_over(descriptors: Sequence[int]) -> None:
         os.dup2(descriptor, number)
     os.closerange(3, 4096)
     sys.stdin, sys.stdout, sys.stderr = (
-        open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115
-        for number, mode in enumerate("rww")
+        open(number, mode, buffering=buffering, encoding="utf-8", closefd=False)  # noqa: SIM115
+        for number, (mode, buffering) in enumerate((("r", -1), ("w", -1), ("w", 1)))
     )
 
 

@@ -1,0 +1,194 @@
+"""A job killed with SIGKILL at any instant, and started again until it is done, has the bits of one left in peace."""
+
+from __future__ import annotations
+
+import itertools
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from injection import AFTER, BEFORE
+from jobs import JOB, ONE, Undisturbed, deterministic, finish
+from quickly import TRACEBACK, Server
+
+from bench import record
+from bench.rows import COLUMNS, format_line
+
+SEED = 20260131
+ROUNDS = 60
+AGAIN = 0.5  # how likely a job that was killed and started again is killed again
+HEADER = format_line(COLUMNS).encode()
+
+
+def looks_sound(folder: Path, label: object) -> None:
+    """What a killed job may leave: at most a torn last line in the record, and whole files in the report."""
+    path = folder / "runs.csv"
+    left_out = record.read(path).problems
+    content = path.read_bytes() if path.exists() else b""
+    is_torn = bool(content) and not content.endswith(b"\n")
+    assert [problem.line for problem in left_out] in ([], [content.count(b"\n") + 1] if is_torn else [1]), label
+    assert content.count(HEADER[:20]) <= 1, label
+
+
+def report_of(folder: Path) -> dict[str, bytes]:
+    """The files of a report but for its account of the times, which no two jobs share."""
+    paths = (path for path in (folder / "report").iterdir() if path.suffix == ".svg" and "seconds" not in path.name)
+    return {path.name: path.read_bytes() for path in paths}
+
+
+def kill_and_go_on(server: Server, undisturbed: Undisturbed, folder: Path, share: float, chance: random.Random) -> str:
+    """Kill a job after a share of the time that it takes, perhaps several times; what it was at the first time."""
+    folder.mkdir()
+    label = f"seed {SEED}, killed after {share:.3f} of the job"
+    instant, phase = share * undisturbed.seconds, ""
+    while True:
+        job = server.start("all", *JOB, folder=folder)
+        time.sleep(instant)
+        job.kill()
+        is_killed = job.wait() == -signal.SIGKILL
+        assert is_killed or job.code == 0, (label, job.errors)
+        assert job.none_left(), f"{label}: a worker outlives its job"
+        looks_sound(folder, label)
+        rows = len(deterministic(folder / "runs.csv")) if (folder / "runs.csv").exists() else 0
+        phase = phase or ("over" if not is_killed else "reporting" if rows == len(undisturbed.rows) else "training")
+        if chance.random() > AGAIN:
+            break
+        instant = chance.random() * undisturbed.seconds
+    finish(server, folder, job.errors, "all", *JOB)
+    assert deterministic(folder / "runs.csv") == undisturbed.rows, label
+    assert report_of(folder) == report_of(undisturbed.folder), label
+    return phase
+
+
+@pytest.mark.parametrize("rounds", [3, pytest.param(ROUNDS, marks=pytest.mark.faults)])
+def test_a_job_killed_at_any_instant_ends_with_the_same_bits(
+    server: Server, undisturbed: Undisturbed, tmp_path: Path, rounds: int
+):
+    chance = random.Random(SEED)
+    phases = [
+        kill_and_go_on(server, undisturbed, tmp_path / str(number), (number + chance.random()) / rounds, chance)
+        for number in range(rounds)
+    ]
+    if rounds == ROUNDS:
+        assert {"training", "reporting"} <= set(phases), phases
+
+
+def kill_at(server: Server, undisturbed: Undisturbed, folder: Path, where: str, fault: tuple[str, int, str]) -> bool:
+    """Kill a job, or its worker, just before or after one call; whether it came to that call."""
+    folder.mkdir()
+    label = f"the {where} {fault[2]} {fault[0]} number {fault[1]}"
+    job = server.run("run", *ONE, folder=folder, where=where, fault=fault)
+    assert job.none_left(), label
+    assert TRACEBACK not in job.errors, label
+    if job.fired:
+        assert job.code == (-signal.SIGKILL if where == "job" else 1), label
+    if where == "workers" and job.fired:
+        assert "the process was ended by SIGKILL (out of memory?)" in job.errors, label
+    looks_sound(folder, label)
+    finish(server, folder, job.errors, "run", *ONE)
+    assert deterministic(folder / "runs.csv") == undisturbed.rows_of_one, label
+    return job.fired
+
+
+@pytest.mark.parametrize(
+    ("where", "fault"),
+    [
+        ("job", ("open", 5, BEFORE)),  # between a state that is saved and its row
+        ("job", ("write", 4, AFTER)),  # between a row that is written and its being on the disk
+        ("workers", ("replace", 2, BEFORE)),  # between two states
+    ],
+)
+def test_a_job_killed_between_two_calls_ends_with_the_same_bits(
+    server: Server, undisturbed: Undisturbed, tmp_path: Path, where: str, fault: tuple[str, int, str]
+):
+    assert kill_at(server, undisturbed, tmp_path / "job", where, fault)
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("where", ["job", "workers"])
+@pytest.mark.parametrize("call", ["open", "write", "fsync", "replace"])
+def test_a_job_killed_at_any_call_ends_with_the_same_bits(
+    server: Server, undisturbed: Undisturbed, tmp_path: Path, where: str, call: str
+):
+    for which in itertools.count(1):
+        assert which < 100
+        found = [
+            kill_at(server, undisturbed, tmp_path / f"{which} {kind}", where, (call, which, kind))
+            for kind in (BEFORE, AFTER)
+        ]
+        if not any(found):
+            break
+    assert which > 3
+
+
+@pytest.mark.faults
+def test_a_report_killed_at_any_call_has_whole_files_and_is_completed(
+    server: Server, undisturbed: Undisturbed, tmp_path: Path
+):
+    undisturbed.copy(tmp_path)
+    files = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir() if path.is_file()}
+    struck = 0
+    for call in ("open", "write", "fsync", "replace"):
+        for which in itertools.count(1):
+            for path in (tmp_path / "report").glob("*.*"):
+                path.write_bytes(b"old")
+            job = server.run("report", folder=tmp_path, where="job", fault=(call, which, BEFORE))
+            if not job.fired:
+                break
+            struck += 1
+            for name, content in files.items():
+                assert (tmp_path / "report" / name).read_bytes() in (b"old", content), (call, which)
+            assert server.run("report", folder=tmp_path).code == 0
+            found = {path.name: path.read_bytes() for path in (tmp_path / "report").iterdir() if path.is_file()}
+            assert {name: found[name] for name in files} == files, (call, which)
+    assert struck > 3 * len(files)
+
+
+@pytest.mark.faults
+def test_a_job_in_interpreters_of_its_own_killed_at_any_instant_ends_with_the_same_bits(
+    undisturbed: Undisturbed, tmp_path: Path
+):
+    """The same without anything forked, which takes longer."""
+    program = Path(__file__).with_name("few_images.py")
+
+    def start(folder: Path) -> subprocess.Popen[str]:
+        command = [sys.executable, str(program), "all", *JOB]
+        errors = (folder / "errors").open("a")
+        return subprocess.Popen(command, cwd=folder, stdout=errors, stderr=errors, text=True)
+
+    def workers(folder: Path) -> list[str]:
+        found = []
+        for path in Path("/proc").glob("[0-9]*"):
+            try:
+                if b"bench.worker" in (path / "cmdline").read_bytes() and (path / "cwd").resolve() == folder:
+                    found.append(path.name)
+            except OSError:
+                continue
+        return found
+
+    started = time.monotonic()
+    (tmp_path / "first").mkdir()
+    assert start(tmp_path / "first").wait() == 0
+    seconds = time.monotonic() - started
+    assert deterministic(tmp_path / "first" / "runs.csv") == undisturbed.rows
+    chance = random.Random(SEED)
+    rounds = 8
+    for number in range(rounds):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        job = start(folder)
+        time.sleep((number + chance.random()) / rounds * seconds)
+        job.kill()
+        job.wait()
+        deadline = time.monotonic() + 20
+        while workers(folder):
+            assert time.monotonic() < deadline, "a worker outlives its job"
+            time.sleep(0.02)
+        looks_sound(folder, number)
+        assert start(folder).wait() == 0, (folder / "errors").read_text()
+        assert TRACEBACK not in (folder / "errors").read_text()
+        assert deterministic(folder / "runs.csv") == undisturbed.rows, f"seed {SEED}, round {number}"

@@ -1,0 +1,133 @@
+"""A job that is asked to end, or that nobody listens to any more, ends in good order or goes on."""
+
+from __future__ import annotations
+
+import random
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from jobs import JOB, ONE, Undisturbed, deterministic, finish
+from quickly import TRACEBACK, Server
+
+from bench import record
+
+SEED = 20260131
+
+
+def interrupt_and_go_on(
+    server: Server, undisturbed: Undisturbed, folder: Path, number: int, share: float, twice: bool
+) -> bool:
+    """Send a job a signal after a share of the time that it takes, or two; whether that closed a run."""
+    folder.mkdir()
+    label = f"seed {SEED}, {signal.Signals(number).name} after {share:.3f} of the job"
+    job = server.start("all", *JOB, folder=folder)
+    while not job.begun:
+        time.sleep(0.001)
+    time.sleep(0.02 + share * undisturbed.seconds)
+    job.kill(number)
+    if twice:
+        job.kill(number)
+    asked = time.monotonic()
+    # Before and after training SIGTERM is nobody's business but the system's.
+    assert job.wait() in (0, 128 + number, -signal.SIGTERM), (label, job.errors)
+    assert time.monotonic() - asked < 10, label
+    assert job.none_left(), label
+    path = folder / "runs.csv"
+    found = record.read(path)
+    assert found.problems == (), label
+    closing = found.rows[found.rows["status"] != "ok"]
+    assert set(closing["status"]) <= {"interrupted"}, label
+    assert set(closing["note"]) <= {f"by {signal.Signals(number).name}"}, label
+    assert set(deterministic(path) if path.exists() else []) <= set(undisturbed.rows), label
+    finish(server, folder, job.errors, "all", *JOB)
+    assert deterministic(path) == undisturbed.rows, label
+    return len(closing) > 0
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=lambda number: number.name)
+@pytest.mark.parametrize(
+    ("rounds", "twice"),
+    [(1, False), pytest.param(20, False, marks=pytest.mark.faults), pytest.param(20, True, marks=pytest.mark.faults)],
+)
+def test_a_job_interrupted_at_any_instant_ends_in_good_order_and_goes_on(
+    server: Server, undisturbed: Undisturbed, tmp_path: Path, number: int, rounds: int, twice: bool
+):
+    chance = random.Random(SEED)
+    closed = [
+        interrupt_and_go_on(
+            server, undisturbed, tmp_path / str(one), number, (one + chance.random()) / (rounds + 1), twice
+        )
+        for one in range(rounds)
+    ]
+    assert any(closed) or twice or rounds == 1
+
+
+def test_at_most_the_epoch_in_progress_is_lost(server: Server, undisturbed: Undisturbed, tmp_path: Path):
+    job = server.start("run", *ONE, folder=tmp_path)
+    path = tmp_path / "runs.csv"
+    while not path.exists() or path.read_bytes().count(b"\n") < 2:
+        time.sleep(0.002)
+    before = path.read_bytes()
+    job.kill(signal.SIGINT)
+    assert job.wait() == 130
+    kept = path.read_bytes()
+    assert kept.startswith(before)
+    assert list(record.read(path).rows["status"])[-1] == "interrupted"
+    second = server.run("run", *ONE, folder=tmp_path)
+    assert second.code == 0
+    assert path.read_bytes().startswith(kept)
+    assert deterministic(path) == undisturbed.rows_of_one
+
+
+# Nobody listens
+
+COMMANDS = (
+    ("list",),
+    ("show", "unpadded"),
+    ("plan", *ONE),
+    ("report",),
+    ("compare", "runs.csv", "runs.csv"),
+    ("verify", "--models", "unpadded", "--seeds", "1-1", "--epochs", "1"),
+    ("run", *ONE),
+    ("all", *ONE),
+    ("--help",),
+    ("run", "--help"),
+)
+
+
+@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize("output", ["broken", "closed"])
+def test_whoever_closes_standard_output_early_costs_nothing(
+    server: Server, undisturbed: Undisturbed, tmp_path: Path, words: tuple[str, ...], output: str
+):
+    undisturbed.copy(tmp_path)
+    job = server.run(*words, folder=tmp_path, output=output)
+    assert job.code == 0, job.errors
+    assert TRACEBACK not in job.errors
+    assert "Broken pipe" not in job.errors
+
+
+@pytest.mark.parametrize("errors", ["broken", "closed"])
+def test_a_job_that_nobody_listens_to_goes_on(server: Server, undisturbed: Undisturbed, tmp_path: Path, errors: str):
+    job = server.run("run", *ONE, folder=tmp_path, output=errors, errors=errors)
+    assert job.code == 0
+    assert record.read(tmp_path / "runs.csv").problems == ()
+    assert deterministic(tmp_path / "runs.csv") == undisturbed.rows_of_one
+
+
+def test_what_is_said_is_never_written_into_the_record(server: Server, undisturbed: Undisturbed, tmp_path: Path):
+    """With the standard streams closed, a file that is opened could get the number of one of them."""
+    path = undisturbed.copy(tmp_path)
+    path.write_bytes(path.read_bytes()[:-9])
+    job = server.run("run", *JOB, folder=tmp_path, output="closed", errors="closed")
+    assert job.code == 0
+    assert record.read(path).problems == ()
+    assert b"torn" not in path.read_bytes()
+    assert deterministic(path) == undisturbed.rows
+
+
+def test_a_wrong_word_is_said_to_nobody_without_a_traceback(server: Server, tmp_path: Path):
+    for errors in ("broken", "closed"):
+        assert server.run("run", "--seeds", "none", folder=tmp_path, errors=errors).code == 2

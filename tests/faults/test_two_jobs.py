@@ -1,0 +1,98 @@
+"""Several jobs on the same record: one trains, the others say who does, and the lock of a killed one blocks nobody."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import signal
+import time
+from pathlib import Path
+
+import pytest
+from jobs import JOB, Undisturbed, deterministic, finish
+from quickly import Job, Server
+
+from bench import record
+
+SEED = 20260131
+HELD = re.compile(r"bench: (.+): process (\d+) on \S+ is training into it: wait for it, or name another file with ")
+
+
+def crowd(server: Server, undisturbed: Undisturbed, folder: Path, chance: random.Random, names: list[str]) -> None:
+    """Four jobs at once, of which some are killed, each started again until it finds nothing left to do."""
+    folder.mkdir()
+    for name in names[1:]:
+        (folder / name).symlink_to(names[0])
+    label = f"seed {SEED}"
+    jobs: dict[int, Job] = {}
+    kills, told, finished = 4, 0, 0
+    deadline = time.monotonic() + 120
+    while finished < 4:
+        assert time.monotonic() < deadline, label
+        for number in range(4 - finished):
+            if number not in jobs:
+                jobs[number] = server.start("run", *JOB, "--runs", names[number % len(names)], folder=folder)
+        time.sleep(chance.random() * 0.2)
+        if kills and chance.random() < 0.2:
+            kills -= 1
+            jobs[chance.choice(list(jobs))].kill()
+        for number, job in list(jobs.items()):
+            if job.poll() is None:
+                continue
+            del jobs[number]
+            assert job.code in (0, 2, -signal.SIGKILL), (label, job.errors)
+            if job.code == 2:
+                held = HELD.match(job.errors)
+                assert held, (label, job.errors)
+                told += 1
+            finished += job.code == 0
+    assert told > 0, label
+    for job in jobs.values():
+        job.kill()
+        job.wait()
+    assert record.read(folder / names[0]).problems == (), label
+    assert deterministic(folder / names[0]) == undisturbed.rows, label
+
+
+@pytest.mark.parametrize("names", [["runs.csv"], ["runs.csv", "another name.csv"]], ids=["one name", "two names"])
+@pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.faults)])
+def test_jobs_that_are_started_at_once_record_each_epoch_once(
+    server: Server, undisturbed: Undisturbed, tmp_path: Path, names: list[str], rounds: int
+):
+    chance = random.Random(SEED)
+    for number in range(rounds):
+        crowd(server, undisturbed, tmp_path / str(number), chance, names)
+
+
+def test_the_second_of_two_jobs_names_the_process_of_the_first(server: Server, tmp_path: Path):
+    first = server.start("run", *JOB, folder=tmp_path)
+    while not (tmp_path / "runs.csv").exists():
+        time.sleep(0.01)
+    second = server.run("run", *JOB, folder=tmp_path)
+    assert second.code == 2
+    held = HELD.match(second.errors)
+    assert held
+    assert (held[1], int(held[2])) == ("runs.csv", first.pid)
+    assert first.wait() == 0
+
+
+def test_a_worker_that_outlives_its_killed_job_keeps_nobody_out(
+    server: Server, undisturbed: Undisturbed, tmp_path: Path
+):
+    first = server.start("run", *JOB, folder=tmp_path)
+    while not first.workers():
+        time.sleep(0.005)
+    stopped = first.workers()
+    try:
+        for pid in stopped:
+            os.kill(pid, signal.SIGSTOP)  # it will not see that its job is gone
+        first.kill()
+        first.wait()
+        assert first.workers() == stopped
+        finish(server, tmp_path, first.errors, "run", *JOB)
+    finally:
+        for pid in stopped:
+            os.kill(pid, signal.SIGCONT)
+    assert first.none_left()
+    assert deterministic(tmp_path / "runs.csv") == undisturbed.rows

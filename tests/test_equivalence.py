@@ -1,0 +1,35 @@
+"""The merged passes round elsewhere than PyTorch's operators, and must not change what a network learns.
+
+Ten seeds of each network, on a shortened budget, by both paths: the same initial weights, images and dropout masks. The
+differences of a seed's accuracies are noise around 0 or they are not, by an exact paired permutation test.
+"""
+
+from __future__ import annotations
+
+import pytest
+import torch
+
+from bench.statistics import paired_permutation_test
+from bench.training import train
+from models import ARCHITECTURES
+
+SEEDS = range(1, 11)
+IMAGES, EPOCHS = 6_400, 3
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", list(ARCHITECTURES))
+def test_ten_seeds_learn_as_much_by_both_paths(name, dataset):
+    torch.set_num_threads(1)
+    short = dataset.head(IMAGES, 10_000)
+
+    def accuracy(seed, fused):
+        *_, last = train(ARCHITECTURES[name], seed, "cpu", short, EPOCHS, fused=fused)
+        # A collapse of the evaluation is a property of the network, and would hide all else.
+        return last.history[-1].correct_batch_statistics or last.history[-1].correct
+
+    merged = [accuracy(seed, True) for seed in SEEDS]
+    operators = [accuracy(seed, False) for seed in SEEDS]
+    test = paired_permutation_test(merged, operators)
+    print(f"{name}: merged {merged}, operators {operators}, difference {test.difference:+.1f}, p {test.p_value:.3f}")
+    assert test.p_value > 0.01, (merged, operators)
