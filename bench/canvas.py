@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import matplotlib.style
@@ -37,6 +38,14 @@ _STYLE = {
     "ytick.color": "#555555",
     "text.parse_math": False,
 }
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An SVG file, and the words that stand for it where it is not seen."""
+
+    svg: bytes
+    alt: str
 
 
 @contextmanager

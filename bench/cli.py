@@ -136,7 +136,7 @@ def _parser() -> argparse.ArgumentParser:
     checking = command("check", _check, "the gate for CI: structure, parameters, multiply-accumulates, record, speed")
     checking.add_argument("--update", action="store_true", help="store structures and speed as they are now instead")
     _add_files(checking, "runs", "data")
-    _add_files(command("report", _report, "write the report from the record alone"), "runs", "report")
+    _add_files(command("report", _report, "write the report from the record alone"), "runs", "report", "data")
     command("list", _list, "the networks: document, parameters, recipe, what is claimed")
     command("show", _show, "a network's layers beside the documented ones").add_argument("name", metavar="NAME")
     return parser
@@ -267,8 +267,13 @@ def _all(arguments: argparse.Namespace) -> int:
     from bench import job
 
     outcome = job.run(selection, _places(arguments))
-    _report(arguments)
-    return _exit_code(outcome, arguments)
+    try:
+        reported = _report(arguments)
+    except UnusableInput as error:  # how the runs ended is still to be said
+        print(f"bench: {one_line(error)}", file=sys.stderr)
+        reported = UNUSABLE
+    ended = _exit_code(outcome, arguments)
+    return ended if outcome.interrupted_by is not None else reported or ended
 
 
 def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
@@ -304,7 +309,7 @@ def _report(arguments: argparse.Namespace) -> int:
 
     recorded = record.read(arguments.runs, ARCHITECTURES)
     try:
-        report.write(recorded, ARCHITECTURES, arguments.report)
+        report.write(recorded, ARCHITECTURES, arguments.report, arguments.data)
     except OSError as error:
         place = error.filename or arguments.report
         raise UnusableInput(f"{place}: cannot be written ({cause(error)}): choose another --report") from error

@@ -8,7 +8,6 @@ that a picture needs no font.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
 from matplotlib.axes import Axes
@@ -17,6 +16,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
 from bench import canvas
+from bench.canvas import Picture
 from bench.specification import Architecture
 from bench.summary import GroupSummary, NetworkSummary
 
@@ -29,14 +29,6 @@ _COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
 _Dashes = Literal["-"] | tuple[float, Sequence[float]]
 _DASHES: tuple[_Dashes, ...] = ("-", (0, (3, 1)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2)))
 _DOCUMENTED, _TARGET = "#D55E00", "#444444"
-
-
-@dataclass(frozen=True)
-class Picture:
-    """An SVG file, and the words that stand for it where it is not seen."""
-
-    svg: bytes
-    alt: str
 
 
 def accuracy_overview(networks: Sequence[NetworkSummary]) -> Picture:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import data, environment, files, plan, record, scheduling, structure_facts
+from bench import data, environment, files, misses, plan, record, scheduling, structure_facts
 from bench.environment import Environment
 from bench.errors import UnusableInput
 from bench.plan import Planned, Run, duration
@@ -89,14 +89,15 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         if not missing:
             return Outcome(trained=0)
         data.ensure(places.data)
-        writer = record.Writer(places.runs)
-        writer.prepare()
+        writers = record.Writer(places.runs), misses.Writer(places.runs)
+        for writer in writers:
+            writer.prepare()
         for found in here.values():
             _describe(places.report, found)
         _announce(missing, selection)
         tasks = _tasks(missing, selection, places, recorded, subset)
         machines = {found.digest: found.machine for found in here.values()}
-        return _train(tasks, missing, scheduling.slots(selection.jobs), writer, machines)
+        return _train(tasks, missing, scheduling.slots(selection.jobs), writers, machines)
 
 
 def warn(recorded: record.Record) -> None:
@@ -111,9 +112,10 @@ def _train(
     tasks: Sequence[Task],
     missing: Sequence[Planned],
     slots: Mapping[str, int],
-    writer: record.Writer,
+    writers: tuple[record.Writer, misses.Writer],
     machines: Mapping[str, str],
 ) -> Outcome:
+    writer, misses_writer = writers
     failed: list[Ended] = []
     done = {one.run.key: one.recorded for one in missing}
     stop = scheduling.Stop()
@@ -126,6 +128,8 @@ def _train(
             if isinstance(event, Started):
                 progress.started(run, done[run.key])
             elif isinstance(event, Finished):
+                if event.misses is not None:  # before the row: no run is complete without them
+                    misses_writer.append(run, event.misses)
                 writer.append(_epoch_row(run, event.epoch, machines[run.environment]))
                 done[run.key] = event.epoch.epoch
                 progress.finished(run, event.epoch)
@@ -195,7 +199,7 @@ def _epoch_row(run: Run, epoch: Epoch, machine: str) -> Row:
         epoch.eval_seconds,
         "ok",
         "",
-        _now(),
+        utc_now(),
         machine,
         epoch.smallest_variance,
         epoch.correct_batch_statistics,
@@ -204,8 +208,9 @@ def _epoch_row(run: Run, epoch: Epoch, machine: str) -> Row:
 
 def _closing_row(event: Ended, epoch: int, machine: str) -> Row:
     nothing = (None,) * 6
-    return Row(*event.run.key, epoch, *nothing, event.status, event.reason, _now(), machine)
+    return Row(*event.run.key, epoch, *nothing, event.status, event.reason, utc_now(), machine)
 
 
-def _now() -> str:
+def utc_now() -> str:
+    """The time, as records have it."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

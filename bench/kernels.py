@@ -143,6 +143,68 @@ def normalisation(relu_before: bool, relu_after: bool, dropping: Dropping) -> No
 
 
 @compiled
+def moments(
+    sums: Any,
+    centre: Any,
+    weight: Any,
+    bias: Any,
+    running_mean: Any,
+    running_var: Any,
+    momentum: Any,
+    epsilon: Any,
+    count: Any,
+    moment: Any,
+    columns: Any,
+) -> None:
+    """From the sums (2, columns) around `centre` over `count` values a channel: what normalises a batch.
+
+    Writes scale, shift, mean and inverse deviation to `moment` (4, channels), float64, and the first three, repeated
+    along a row, to `columns` (3, columns), float32. The running mean and variance (channels,) are moved on.
+    """
+    channels = weight.shape[0]
+    pixels = sums.shape[1] // channels
+    for c in range(channels):
+        first, second = 0.0, 0.0
+        for k in range(pixels):
+            first += sums[0, k * channels + c]
+            second += sums[1, k * channels + c]
+        first /= count
+        variance = max(second / count - first * first, 0.0)
+        mean = centre[c] + first
+        running_mean[c] += momentum * (mean - running_mean[c])
+        running_var[c] += momentum * (variance * count / (count - 1) - running_var[c])
+        inverse = 1 / numpy.sqrt(variance + epsilon)
+        scale = weight[c] * inverse
+        moment[0, c], moment[1, c], moment[2, c], moment[3, c] = scale, bias[c] - mean * scale, mean, inverse
+    for k in range(pixels):
+        for c in range(channels):
+            for row in range(3):
+                columns[row, k * channels + c] = moment[row, c]
+
+
+@compiled
+def slopes(sums: Any, moment: Any, count: Any, columns: Any, gradients: Any) -> None:
+    """From the sums (2, columns) over the gradient: what mean and variance pass on, and the parameters' gradients.
+
+    Writes slope and offset, repeated along a row, to `columns` (2, columns), and the gradients of weight and bias to
+    `gradients` (2, channels), all float32.
+    """
+    channels = moment.shape[1]
+    pixels = sums.shape[1] // channels
+    for c in range(channels):
+        first, second = 0.0, 0.0
+        for k in range(pixels):
+            first += sums[0, k * channels + c]
+            second += sums[1, k * channels + c]
+        scale, inverse = moment[0, c], moment[3, c]
+        gradients[0, c] = second * inverse
+        gradients[1, c] = first
+        for k in range(pixels):
+            columns[0, k * channels + c] = -scale * inverse * inverse * second / count
+            columns[1, k * channels + c] = -scale * first / count
+
+
+@compiled
 def keep(words: Any, threshold: Any, mask: Any) -> None:
     """Mask (images, pixels, channels) of 1 where the word of (images, channels, pixels) is below the threshold."""
     images, pixels, channels = mask.shape

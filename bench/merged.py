@@ -88,28 +88,25 @@ class _Normalise(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, module: Normalise) -> Tensor:
         x, pixels = _rows(values)
-        passes = kernels.normalisation(module.relu_before, module.relu_after, module.dropping)
-        ctx.moments = _moments(values, weight, bias, module)
-        ctx.columns = [_columns(one, pixels) for one in ctx.moments[:3]]
+        ctx.passes = kernels.normalisation(module.relu_before, module.relu_after, module.dropping)
+        ctx.moment, ctx.columns = _moments(x, pixels, weight, bias, module)
         ctx.mask = module.mask(tuple(values.shape), pixels)
         y = torch.empty_like(values, memory_format=torch.channels_last)
-        passes.apply(x, *ctx.columns[:2], *ctx.mask, _rows(y)[0])
+        ctx.passes.apply(x, ctx.columns[0], ctx.columns[1], *ctx.mask, _rows(y)[0])
         ctx.save_for_backward(values)
-        ctx.passes = passes
         return y
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         (values,) = ctx.saved_tensors
-        x, pixels = _rows(values)
+        x, _ = _rows(values)
         dy, _ = _rows(gradients[0].contiguous(memory_format=torch.channels_last))
         sums = numpy.zeros((2, x.shape[2]))
         ctx.passes.gradient_sums(x, dy, *ctx.columns, *ctx.mask, sums[0], sums[1])
-        slope, offset, parameters = _slopes(values, ctx.moments, sums.reshape(2, pixels, -1).sum(axis=1))
+        more, parameters = _slopes(sums, ctx.moment, x.size)
         dx = torch.empty_like(values, memory_format=torch.channels_last)
-        more = _columns(slope, pixels), _columns(offset, pixels)
         ctx.passes.gradient(x, dy, *ctx.columns, *more, *ctx.mask, _rows(dx)[0])
-        return dx, *parameters, None
+        return dx, parameters[0], parameters[1], None
 
 
 class _NormaliseAndPool(torch.autograd.Function):
@@ -117,12 +114,11 @@ class _NormaliseAndPool(torch.autograd.Function):
 
     @staticmethod
     def forward(ctx: Any, values: Tensor, weight: Tensor, bias: Tensor, module: Normalise) -> Tensor:
-        ctx.moments = _moments(values, weight, bias, module)
-        ctx.channels = [numpy.asarray(one, dtype=numpy.float32) for one in ctx.moments[:3]]
+        ctx.moment, columns = _moments(*_rows(values), weight, bias, module)
+        ctx.channels = columns[:, : values.shape[1]]
         drops = module.dropping == "channels"
         ctx.mask = module.mask(tuple(values.shape), 1)[0] if drops else _no_mask(values)
-        scale, shift, _ = ctx.channels
-        y, chosen, choice = _pooled(values, module, scale, shift, ctx.mask)
+        y, chosen, choice = _pooled(values, module, ctx.channels[0], ctx.channels[1], ctx.mask)
         ctx.save_for_backward(values, chosen, choice)
         ctx.passes = pooling.pooled_normalisation(module.relu_before, module.relu_after)
         return y
@@ -133,47 +129,41 @@ class _NormaliseAndPool(torch.autograd.Function):
         x, dy = _last(values), _last(gradients[0])
         sums = numpy.zeros((2, x.shape[3]))
         ctx.passes.gradient_sums(chosen.numpy(), dy, *ctx.channels, ctx.mask, sums[0], sums[1])
-        slope, offset, parameters = _slopes(values, ctx.moments, sums)
+        more, parameters = _slopes(sums, ctx.moment, x.size)
         dx = torch.empty(x.shape)
-        more = slope.astype(numpy.float32), offset.astype(numpy.float32)
         ctx.passes.gradient(x, dy, chosen.numpy(), choice.numpy(), *ctx.channels, *more, ctx.mask, dx.numpy())
-        return dx.permute(0, 3, 1, 2), *parameters, None
+        return dx.permute(0, 3, 1, 2), parameters[0], parameters[1], None
 
 
-def _moments(values: Tensor, weight: Tensor, bias: Tensor, module: Normalise) -> tuple[Any, Any, Any, Any]:
-    """Scale, shift, mean and inverse deviation of each channel in this batch, float64; the running ones are updated."""
+def _moments(x: Any, pixels: int, weight: Tensor, bias: Tensor, module: Normalise) -> tuple[Any, Any]:
+    """What `bench.kernels.moments` writes for one batch; the running statistics are moved on."""
     norm = module.norm
     assert norm.running_mean is not None
     assert norm.running_var is not None
     assert norm.num_batches_tracked is not None
-    assert norm.momentum is not None
-    channels, count = values.shape[1], values.numel() // values.shape[1]
-    x, pixels = _rows(values)
+    channels, columns = len(weight), x.shape[2]
+    running_mean, running_var = norm.running_mean.numpy(), norm.running_var.numpy()
     # Sums around a point near the mean keep their digits; after a ReLU, 0 is near enough, and exact if all are 0.
-    centre = torch.zeros_like(norm.running_mean) if module.relu_before else norm.running_mean.clone()
-    sums = numpy.zeros((2, x.shape[2]))
-    passes = kernels.normalisation(module.relu_before, False, "nothing")
-    passes.sums(x, _columns(centre, pixels), sums[0], sums[1])
-    first, second = sums.reshape(2, pixels, channels).sum(axis=1) / count
-    mean = centre.double().numpy() + first
-    variance = numpy.maximum(second - first * first, 0)
-    with torch.no_grad():
-        unbiased = variance * (count / (count - 1))
-        norm.running_mean.lerp_(torch.from_numpy(mean).float(), norm.momentum)
-        norm.running_var.lerp_(torch.from_numpy(unbiased).float(), norm.momentum)
-        norm.num_batches_tracked.add_(1)
-    inverse = 1 / numpy.sqrt(variance + norm.eps)
-    scale = weight.detach().double().numpy() * inverse
-    return scale, bias.detach().double().numpy() - mean * scale, mean, inverse
+    centre = numpy.zeros(columns, numpy.float32) if module.relu_before else numpy.tile(running_mean, pixels)
+    sums, moment = numpy.zeros((2, columns)), numpy.empty((4, channels))
+    repeated = numpy.empty((3, columns), numpy.float32)
+    kernels.normalisation(module.relu_before, False, "nothing").sums(x, centre, sums[0], sums[1])
+    parameters = weight.detach().numpy(), bias.detach().numpy()
+    count = x.size // channels
+    kernels.moments(
+        sums, centre, *parameters, running_mean, running_var, norm.momentum, norm.eps, count, moment, repeated
+    )
+    norm.num_batches_tracked.add_(1)
+    return moment, repeated
 
 
-def _slopes(values: Tensor, moments: tuple[Any, Any, Any, Any], sums: Any) -> tuple[Any, Any, tuple[Tensor, Tensor]]:
-    """From the sums over the gradient: what the mean and the variance pass on, and the gradients of weight and bias."""
-    scale, _, _, inverse = moments
-    count = values.numel() // values.shape[1]
-    bias_gradient, weight_gradient = sums[0], sums[1] * inverse
-    slope, offset = -scale * inverse * weight_gradient / count, -scale * bias_gradient / count
-    return slope, offset, (torch.from_numpy(weight_gradient).float(), torch.from_numpy(bias_gradient).float())
+def _slopes(sums: Any, moment: Any, size: int) -> tuple[Any, Tensor]:
+    """Slope and offset along a row, and the gradients of weight and bias (2, channels); `size` counts all values."""
+    channels = moment.shape[1]
+    columns = numpy.empty((2, sums.shape[1]), numpy.float32)
+    parameters = torch.empty(2, channels)
+    kernels.slopes(sums, moment, size // channels, columns, parameters.numpy())
+    return columns, parameters
 
 
 def _pooled(values: Tensor, module: Normalise, scale: Any, shift: Any, mask: Any) -> tuple[Tensor, Tensor, Tensor]:

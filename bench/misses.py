@@ -1,4 +1,4 @@
-"""The test images that finished runs miss: the only module that writes `<runs>.misses.csv`, and the only one that reads it.
+"""<runs>.misses.csv, the test images that finished runs miss: the only module that writes it or reads it.
 
 A row is one run after the last epoch it was asked for, and every image it classifies wrongly then. It is written
 before that epoch's own row: a crash between the two leaves a row too many, which reading passes over.
@@ -7,7 +7,7 @@ before that epoch's own row: a crash between the two leaves a row too many, whic
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,17 +25,17 @@ from bench.rows import EPOCH_KEY, Malformed, integer, parse_run
 
 COLUMNS: tuple[str, ...] = (*EPOCH_KEY, "misses")
 
+Key = tuple[str, str, str, str, int, int]
+"""The values of the columns `bench.rows.EPOCH_KEY`."""
+
 _MISSES = re.compile(r"([0-9]{1,9}:[0-9]>[0-9]( [0-9]{1,9}:[0-9]>[0-9])*)?")
 
 
 @dataclass(frozen=True, eq=False)
 class Missed:
-    """One run after an epoch: `images` (n, 3) has test image, label and prediction of each it misses, of `total`.
+    """One run after an epoch: `images` (n, 3) has test image, label and prediction of each it misses, of `total`."""
 
-    `key` has the values of the columns `bench.rows.EPOCH_KEY`.
-    """
-
-    key: tuple[str, str, str, str, int, int]
+    key: Key
     total: int
     images: NDArray[np.int64]
 
@@ -84,7 +84,7 @@ def read(record: Record) -> Misses:
     A row is left out if the record lacks its epoch or has another number of misses for it.
     """
     problems: list[Problem] = []
-    found: list[tuple[int, tuple[str, str, str, str, int, int], NDArray[np.int64]]] = []
+    found: list[tuple[int, Key, NDArray[np.int64]]] = []
     try:
         for line in ledger.read(path_beside(record.path), COLUMNS, problems):
             try:
@@ -97,8 +97,9 @@ def read(record: Record) -> Misses:
         return Misses()
     except OSError as error:
         problems.append(Problem(1, f"the file cannot be read ({cause(error)})"))
-    runs: dict[tuple[str, str, str, str, int, int], Missed] = {}
-    for (line_number, key, images), correct, total in zip(found, *_recorded(record, [key for _, key, _ in found]), strict=True):
+    runs: dict[Key, Missed] = {}
+    counts = _recorded(record, [key for _, key, _ in found])
+    for (line_number, key, images), (correct, total) in zip(found, counts, strict=True):
         problem = _problem(images, correct, total)
         if problem is None and key in runs and not np.array_equal(runs[key].images, images):
             problem = "other images than on an earlier line for the same run and epoch"
@@ -118,13 +119,13 @@ def _parse(text: str) -> NDArray[np.int64]:
     return np.array(numbers, dtype=np.int64).reshape(-1, 3)
 
 
-def _recorded(record: Record, keys: list[tuple[str, str, str, str, int, int]]) -> tuple[list[int], list[int]]:
-    """What the record has of each epoch: `correct` and `total`, or -1."""
+def _recorded(record: Record, keys: list[Key]) -> Iterator[tuple[int, int]]:
+    """What the record has of each epoch: `correct` and `total`, -1 where it has none."""
     wanted = pandas.DataFrame(keys, columns=list(EPOCH_KEY)).astype({"seed": "uint64", "epoch": "int64"})
     epochs = record.epochs[[*EPOCH_KEY, "correct", "total"]]
     joined = wanted.merge(epochs, on=list(EPOCH_KEY), how="left")
-    correct, total = (joined[name].astype("Int64").fillna(-1).tolist() for name in ("correct", "total"))
-    return correct, total
+    counts = joined[["correct", "total"]].astype("Int64").fillna(-1)
+    return zip(counts["correct"].tolist(), counts["total"].tolist(), strict=True)
 
 
 def _problem(images: NDArray[np.int64], correct: int, total: int) -> str | None:

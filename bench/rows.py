@@ -150,7 +150,7 @@ def digest(text: Mapping[str, str], column: str) -> str:
 
 
 def time(text: Mapping[str, str], column: str) -> str:
-    """A time as it is written: two of them are in order as text."""
+    """A time in UTC."""
     return _matching(text, column, _TIME, "a UTC time like 2026-01-31T12:00:00Z")
 
 

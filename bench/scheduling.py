@@ -29,7 +29,7 @@ from bench.files import cause
 from bench.plan import Run
 from bench.rows import DEVICES, Status
 from bench.training import Epoch
-from bench.worker import Task
+from bench.worker import Misses, Task
 
 EPOCH_LIMIT = 3600.0
 """Seconds without a finished epoch after which a run counts as hanging: a hundred times the usual."""
@@ -48,10 +48,11 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run has finished an epoch."""
+    """A run has finished an epoch; `misses` are those of its last one, where they are known."""
 
     run: Run
     epoch: Epoch
+    misses: Misses | None = None
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,12 @@ def _next_events(active: list[_Worker], stop: Stop, epoch_limit: float) -> Itera
             return
         worker.last_sign = time.monotonic()
         if message["kind"] == "epoch":
-            yield Finished(worker.run, Epoch(**message["epoch"]))
+            misses = message.get("misses")
+            yield Finished(
+                worker.run,
+                Epoch(**message["epoch"]),
+                None if misses is None else tuple((image, label, seen) for image, label, seen in misses),
+            )
         else:
             worker.last_message = message
     for worker in active:

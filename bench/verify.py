@@ -1,8 +1,12 @@
-"""Train recorded runs again and compare them with the record, bit for bit. The record is only read."""
+"""Train recorded runs again and compare them with the record, bit for bit. The record is only read.
+
+What came of it is kept beside the record for the report.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -10,17 +14,20 @@ from pathlib import Path
 
 import pandas
 
-from bench import data, environment, record, scheduling, structure_facts
+from bench import data, environment, record, scheduling, structure_facts, verifications
 from bench.environment import Environment
 from bench.errors import UnusableInput
-from bench.job import Places
+from bench.job import Places, utc_now, warn
 from bench.plan import Planned, Run, epoch_seconds, epoch_work, longest_first
 from bench.progress import Progress
 from bench.rows import RUN_KEY
 from bench.scheduling import Ended, Finished, Started, Waiting
 from bench.specification import Architecture
 from bench.training import Epoch
+from bench.verifications import Verified
 from bench.worker import Task
+
+_log = logging.getLogger(__name__)
 
 COMPARED = ("correct", "total", "test_loss", "train_loss")
 """The columns of an epoch that training it again must reproduce bit for bit."""
@@ -69,11 +76,13 @@ def verify(
     Raises:
         UnusableInput: nothing of what is asked for is recorded, or the data cannot be used.
     """
-    rows = _asked_for(record.read(places.runs, architectures).epochs, request)
+    found = record.read(places.runs, architectures)
+    warn(found)
+    rows = _asked_for(found.epochs, request)
     if rows.empty:
         raise UnusableInput(f"{places.runs}: nothing of what is asked for is recorded, so nothing can be compared")
     here = {device: environment.describe(device) for device in environment.available_devices()}
-    findings = _not_recorded(rows, request)
+    findings = [*_left_out(found), *_not_recorded(rows, request)]
     again: dict[Run, tuple[Run, pandas.DataFrame]] = {}
     for run, recorded in _runs(rows, request.epochs):
         obstacle = _obstacle(run, architectures[run.model], here)
@@ -84,14 +93,29 @@ def verify(
     trained, endings, interrupted_by = _train(
         [target for target, _ in again.values()], request, architectures, places, subset
     )
+    compared = []
     for run, (target, recorded) in again.items():
         difference = _difference(recorded, trained[target.key])
+        if len(trained[target.key]) >= run.epochs:
+            identical = not difference
+            compared.append(Verified(*run.key, run.epochs, identical, utc_now(), target.environment))
         if difference and target.key in endings:
             difference = f"training it again ended early: {endings[target.key]}"
         elif difference and run.environment != target.environment:
             difference += f"; {_environments_differ(run, recorded, here[run.device], places.report)}"
         findings.append(Finding(_name(run), run.epochs, difference))
+    _keep(compared, places.runs)
     return Verification(tuple(findings), interrupted_by)
+
+
+def _keep(compared: Sequence[Verified], runs: Path) -> None:
+    """Write it beside the record; a record that stands where nothing can be written is verified all the same."""
+    writer = verifications.Writer(runs)
+    try:
+        for one in compared:
+            writer.append(one)
+    except UnusableInput as error:
+        _log.warning("the report will not know of this verification: %s", error)
 
 
 def format_verification(verification: Verification) -> list[str]:
@@ -109,6 +133,15 @@ def _asked_for(rows: pandas.DataFrame, request: Request) -> pandas.DataFrame:
         if wanted is not None:
             rows = rows[rows[column].isin(wanted)]
     return rows
+
+
+def _left_out(found: record.Record) -> list[Finding]:
+    """A finding for every line that cannot be used: nobody knows whether it is about what is asked for."""
+    return [
+        Finding(f"{found.path}:{problem.line}", 0, f"not compared: {problem.reason}")
+        for problem in found.problems
+        if problem.left_out
+    ]
 
 
 def _not_recorded(rows: pandas.DataFrame, request: Request) -> list[Finding]:

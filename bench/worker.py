@@ -1,8 +1,8 @@
 """The process that trains one run: `python -m bench.worker`, a task on its standard input, messages on its output.
 
-A message is a line of JSON with a `kind`: an `epoch` for every finished one, then `done`, or `failed` with a status and
-a reason. Whatever a network prints goes to standard error. The process ends itself, and what it may have started, when
-its standard input is closed, because then nobody is left to listen.
+A message is a line of JSON with a `kind`: an `epoch` for every finished one, the last with its `misses`, then `done`,
+or `failed` with a status and a reason. Whatever a network prints goes to standard error. The process ends itself, and
+what it may have started, when its standard input is closed, because then nobody is left to listen.
 """
 
 from __future__ import annotations
@@ -17,11 +17,17 @@ import traceback
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from bench.errors import UnusableInput, one_line
 from bench.plan import Run
 from bench.specification import Architecture
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+Misses = tuple[tuple[int, int, int], ...]
+"""Test image, label and prediction of every image that is classified wrongly, by ascending image."""
 
 Fingerprint = tuple[int, int, float, float]
 """Correct and total images, test and train loss: what training an epoch again must give, bit for bit."""
@@ -65,9 +71,12 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
         dataset = dataset.head(*task.subset)
     start = next(checkpoint.load(task.checkpoints, run), None)
 
-    def emit(epoch: training.Epoch) -> None:
+    def emit(epoch: training.Epoch, state: training.State) -> None:
         if epoch.epoch > len(task.recorded):
-            send({"kind": "epoch", "epoch": asdict(epoch)})
+            # A state has the predictions of its own last epoch alone.
+            is_last = epoch.epoch == run.epochs == len(state.history)
+            misses = _misses(state.predictions, dataset.test_labels) if is_last else None
+            send({"kind": "epoch", "epoch": asdict(epoch), "misses": misses})
         elif (trained := (epoch.correct, epoch.total, epoch.test_loss, epoch.train_loss)) != task.recorded[
             epoch.epoch - 1
         ]:
@@ -76,12 +85,19 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
             )
             raise UnusableInput(f"{difference}: mend the record, or use another --runs file")
 
-    for epoch in start.history[: run.epochs] if start is not None else ():
-        emit(epoch)
+    if start is not None:
+        for epoch in start.history[: run.epochs]:
+            emit(epoch, start)
     for state in training.train(task.architecture, run.seed, run.device, dataset.to(run.device), run.epochs, start):
         checkpoint.save(task.checkpoints, run, state)
-        emit(state.history[-1])
+        emit(state.history[-1], state)
     checkpoint.discard_previous(task.checkpoints, run)
+
+
+def _misses(predictions: Tensor, labels: Tensor) -> Misses:
+    """What `predictions` (N,) get wrong of `labels` (N,), both on the CPU."""
+    wrong = (predictions != labels).nonzero().flatten()
+    return tuple(zip(wrong.tolist(), labels[wrong].tolist(), predictions[wrong].tolist(), strict=True))
 
 
 def main() -> None:

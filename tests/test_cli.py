@@ -343,7 +343,7 @@ def test_the_exit_code_says_how_the_job_went_and_all_writes_the_report_however_i
 ):
     written: list[Path] = []
     monkeypatch.setattr(job, "run", lambda selection, places: outcome)
-    monkeypatch.setattr(report, "write", lambda found, architectures, folder: written.append(folder))
+    monkeypatch.setattr(report, "write", lambda found, architectures, folder, data: written.append(folder))
     assert main([command, "--report", "here"]) == code
     captured = capsys.readouterr()
     assert written == ([Path("here")] if command == "all" else [])

@@ -7,10 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
+from bench.report import images
 from bench.report.head import restricted_mean
 from bench.report.markdown import NOTHING, code, count, image, number, probability, signed, span, table, text
 from bench.report.names import LAST, SECONDS, TIME
-from bench.summary import GroupSummary, Paired, Summary
+from bench.summary import GroupSummary, Paired, Repeats, Summary
 
 LEVEL = 0.05
 
@@ -31,6 +32,7 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
         "### Where does the variance come from?",
         "",
         *_between_devices(summary),
+        *images.lines(summary.images, alts),
         "## Speed",
         "",
         *_speed(summary),
@@ -85,10 +87,7 @@ def _between_networks(summary: Summary) -> list[str]:
 
 def _between_devices(summary: Summary) -> list[str]:
     found = [
-        (
-            "**Repeat**: the same seed in the same environment must give the same bits. `python -m bench verify` "
-            "trains recorded runs again and checks that; it is no part of this report."
-        ),
+        f"**Repeat**: the same seed in the same environment must give the same bits. {_repeated(summary.repeats)}",
         "",
         "**Seed**: the standard deviations and variances of the table above.",
         "",
@@ -109,6 +108,35 @@ def _between_devices(summary: Summary) -> list[str]:
     ]
     tests = summary.between_devices
     return [*found, _power(tests), "", *_paired_table(tests, ["on", "another"])]
+
+
+def _repeated(repeats: Repeats) -> str:
+    """What came of training recorded runs again."""
+    if not repeats.here + repeats.elsewhere:
+        return (
+            "No verification is recorded: `python -m bench verify` trains recorded runs again, compares every bit and "
+            "keeps what came of it for this report."
+        )
+    said = []
+    if repeats.here:
+        outcome = f"{repeats.identical_here} of {count(repeats.here, 'verified run')}"
+        said.append(
+            f"Of {count(repeats.recorded, 'recorded run')} {repeats.here} were trained again in their own environment, "
+            f"over {count(repeats.epochs, 'epoch')} in all: {outcome} identical, bit for bit."
+        )
+        if repeats.differing:
+            more = f" and {len(repeats.differing) - 5} more" if len(repeats.differing) > 5 else ""
+            said.append(f"**These are not: {text('; '.join(repeats.differing[:5]))}{more}.**")
+        else:
+            said.append("Repeat variance: 0.")
+    else:
+        said.append(f"Of {count(repeats.recorded, 'recorded run')} none was trained again in its own environment.")
+    if repeats.elsewhere:
+        said.append(
+            f"{repeats.identical_elsewhere} of {count(repeats.elsewhere, 'run')} trained again in another environment "
+            "came out identical, which is not to be expected."
+        )
+    return " ".join(said)
 
 
 def _paired_table(tests: Sequence[Paired], names: Sequence[str]) -> list[str]:

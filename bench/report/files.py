@@ -6,27 +6,41 @@ import re
 from collections.abc import Mapping
 from pathlib import Path
 
-from bench import figures, structure_facts
+import numpy as np
+from numpy.typing import NDArray
+
+from bench import digits, figures, misses, pixels, structure_facts, verifications
+from bench.canvas import Picture
 from bench.files import replace
+from bench.misses import Misses
 from bench.record import Record
 from bench.report import across, head, networks, numbers, reference
-from bench.report.names import FIGURE, LAST, OVERVIEW, SECONDS, TIME, figure_of
+from bench.report.names import FIGURE, LAST, MISSED, OVERVIEW, SECONDS, TIME, figure_of
 from bench.specification import Architecture
 from bench.structure_facts import Structure
 from bench.summary import Summary, summarise
+from bench.verifications import Verifications
 
 README, NUMBERS = "README.md", "summary.json"
 
 
-def write(record: Record, architectures: Mapping[str, Architecture], folder: Path) -> None:
+def write(record: Record, architectures: Mapping[str, Architecture], folder: Path, data: Path | None = None) -> None:
     """Write the report of a record into a folder, README.md last, so that it never names a picture that is not there.
 
+    The files beside the record are read too, and the pixels of the test images if they are in the folder `data`.
     Pictures of an earlier report that this one no longer has are removed; any other file stays.
 
     Raises:
         OSError: the folder cannot be written; every file in it is the old one or the new one, whole.
     """
-    files = render(record, architectures, structure_facts.load())
+    files = render(
+        record,
+        architectures,
+        structure_facts.load(),
+        misses.read(record),
+        verifications.read(record),
+        pixels.test_images(data) if data is not None else None,
+    )
     stale = _figures_named_in(folder / README) - files.keys()
     for name in sorted(files, key=lambda name: (name == README, name)):
         replace(folder / name, files[name])
@@ -35,11 +49,16 @@ def write(record: Record, architectures: Mapping[str, Architecture], folder: Pat
 
 
 def render(
-    record: Record, architectures: Mapping[str, Architecture], structures: Mapping[str, Structure]
+    record: Record,
+    architectures: Mapping[str, Architecture],
+    structures: Mapping[str, Structure],
+    missed: Misses | None = None,
+    verified: Verifications | None = None,
+    test_images: NDArray[np.uint8] | None = None,
 ) -> dict[str, bytes]:
     """The files of the report, name to content."""
-    summary = summarise(record, architectures, structures)
-    pictures = _pictures(summary)
+    summary = summarise(record, architectures, structures, missed, verified)
+    pictures = _pictures(summary, test_images)
     alts = {name: picture.alt for name, picture in pictures.items()}
     return {
         **{name: picture.svg for name, picture in pictures.items()},
@@ -58,13 +77,16 @@ def document(summary: Summary, alts: Mapping[str, str]) -> str:
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _pictures(summary: Summary) -> dict[str, figures.Picture]:
+def _pictures(summary: Summary, test_images: NDArray[np.uint8] | None) -> dict[str, Picture]:
+    most_missed = summary.images.most_missed
+    is_drawn = test_images is not None and most_missed and max(one.image for one in most_missed) < len(test_images)
     return {
         OVERVIEW: figures.accuracy_overview(summary.networks),
         TIME: figures.time_to_target(summary.networks),
         LAST: figures.last_accuracy(summary.networks),
         SECONDS: figures.seconds_per_epoch(summary.current),
         **{figure_of(network.name): figures.accuracy(network) for network in summary.networks},
+        **({MISSED: digits.missed(most_missed, test_images)} if test_images is not None and is_drawn else {}),
     }
 
 

@@ -6,8 +6,9 @@ import hashlib
 import re
 
 OVERVIEW, TIME, LAST, SECONDS = "accuracy.svg", "time-to-target.svg", "last-accuracy.svg", "seconds-per-epoch.svg"
+MISSED = "missed-digits.svg"
 
-FIGURE = re.compile(r"(accuracy(-[A-Za-z0-9_-]+)?|time-to-target|last-accuracy|seconds-per-epoch)\.svg")
+FIGURE = re.compile(r"(accuracy(-[A-Za-z0-9_-]+)?|time-to-target|last-accuracy|seconds-per-epoch|missed-digits)\.svg")
 """Every name that a picture of a report can have."""
 
 

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.statistics import first_hit
-from bench.summary import GroupSummary, NetworkSummary, Paired, SeedResult, Summary
+from bench.summary import GroupSummary, Images, NetworkSummary, Paired, SeedResult, Summary
 from bench.verdicts import Verdict
 
 
@@ -19,7 +19,11 @@ def as_json(summary: Summary) -> str:
         "other_recipes": [_group(group) for group in summary.other_recipes],
         "between_networks": [_paired(test) for test in summary.between_networks],
         "between_devices": [_paired(test) for test in summary.between_devices],
+        "images": _images(summary.images),
+        "repeats": asdict(summary.repeats),
         "problems": [asdict(problem) for problem in summary.problems],
+        "problems_of_misses": [asdict(problem) for problem in summary.problems_of_misses],
+        "problems_of_verifications": [asdict(problem) for problem in summary.problems_of_verifications],
         "epochs_done": sum(group.done for group in summary.current),
         "epochs_planned": sum(group.planned for group in summary.current),
     }
@@ -73,6 +77,13 @@ def _seed(seed: SeedResult, correct: tuple[int, ...], total: int) -> dict[str, A
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
     return {**asdict(verdict.claim), "outcome": verdict.outcome, "evidence": verdict.evidence}
+
+
+def _images(images: Images) -> dict[str, Any]:
+    listed = [
+        {**asdict(one), "seen_as": {str(digit): runs for digit, runs in one.seen_as}} for one in images.most_missed
+    ]
+    return {**asdict(images), "most_missed": listed}
 
 
 def _paired(test: Paired) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from bench import verdicts
+from bench.ledger import Problem
 from bench.report.markdown import count, table, text
 from bench.summary import STREAK, Summary
 from models.documents import COMMON
@@ -110,6 +111,14 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         ),
     ),
     ("smallest running variance", "the smallest of any channel of any batch norm after the epoch"),
+    (
+        "misses",
+        (
+            "the test images that a run classifies wrongly after its last epoch, kept beside the record. Two runs "
+            "differ on an image if they see different digits in it, be both wrong or not; the mean is over all pairs"
+        ),
+    ),
+    ("repeat variance", "between a recorded run and the same run trained again in the same environment"),
     ("seconds per epoch", "monotonic clock, the device synchronised; training and evaluation are timed apart"),
     (
         "sampling error of the test set",
@@ -178,18 +187,27 @@ def _context() -> list[str]:
 
 
 def _left_out(summary: Summary) -> list[str]:
-    problems = summary.problems
-    if not problems:
-        return ["## What was left out", "", "Nothing: every line of `runs.csv` was read and used.", ""]
+    found = ["## What was left out", ""]
+    if summary.problems:
+        found += _problems("runs.csv", summary.problems)
+    else:
+        found += ["Nothing: every line of `runs.csv` was read and used.", ""]
+    for name, problems in (
+        ("runs.misses.csv", summary.problems_of_misses),
+        ("runs.verified.csv", summary.problems_of_verifications),
+    ):
+        found += _problems(name, problems) if problems else []
+    return found
+
+
+def _problems(name: str, problems: Sequence[Problem]) -> list[str]:
     rows = [
         [str(problem.line), text(problem.reason), "left out" if problem.left_out else "read all the same"]
         for problem in problems[:_PROBLEMS_SHOWN]
     ]
     more = len(problems) - len(rows)
     return [
-        "## What was left out",
-        "",
-        f"{count(len(problems), 'problem')} in `runs.csv`:",
+        f"{count(len(problems), 'problem')} in `{name}`:",
         "",
         *table(["line", "what is wrong", "line was"], rows, "rll"),
         *([f"… and {more:,} more.", ""] if more else []),

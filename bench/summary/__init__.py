@@ -7,20 +7,28 @@ from dataclasses import dataclass
 
 from bench import verdicts
 from bench.ledger import Problem
+from bench.misses import Misses
 from bench.record import Record
 from bench.results import groups
 from bench.specification import Architecture
 from bench.statistics import first_hit
 from bench.structure_facts import Structure
+from bench.summary.images import Agreement, Images, MissedImage, images
 from bench.summary.pairs import Paired, between_devices, between_networks
 from bench.summary.pooled import STREAK, Collapse, GroupSummary, SeedResult, required, summarise_group
+from bench.summary.repeats import Repeats, repeats
+from bench.verifications import Verifications
 
 __all__ = [
     "STREAK",
+    "Agreement",
     "Collapse",
     "GroupSummary",
+    "Images",
+    "MissedImage",
     "NetworkSummary",
     "Paired",
+    "Repeats",
     "SeedResult",
     "Summary",
     "required",
@@ -60,14 +68,18 @@ class NetworkSummary:
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything a report says in numbers."""
+    """Everything a report says in numbers; the problems are those of the record and of the two files beside it."""
 
     networks: tuple[NetworkSummary, ...]
     labels: tuple[str, ...]
     other_recipes: tuple[GroupSummary, ...]
     between_networks: tuple[Paired, ...]
     between_devices: tuple[Paired, ...]
+    images: Images
+    repeats: Repeats
     problems: tuple[Problem, ...]
+    problems_of_misses: tuple[Problem, ...]
+    problems_of_verifications: tuple[Problem, ...]
 
     @property
     def current(self) -> tuple[GroupSummary, ...]:
@@ -76,9 +88,14 @@ class Summary:
 
 
 def summarise(
-    record: Record, architectures: Mapping[str, Architecture], structures: Mapping[str, Structure]
+    record: Record,
+    architectures: Mapping[str, Architecture],
+    structures: Mapping[str, Structure],
+    misses: Misses | None = None,
+    verifications: Verifications | None = None,
 ) -> Summary:
-    """The numbers of a record; a network without a structure is judged by nothing and says so."""
+    """The numbers of a record and of what is beside it; a network without a structure is judged by nothing."""
+    misses, verifications = misses or Misses(), verifications or Verifications()
     found = groups(record, architectures)
     places = list(dict.fromkeys((group.device, group.environment) for group in found if group.is_current))
     places += [place for group in found if (place := (group.device, group.environment)) not in places]
@@ -109,8 +126,16 @@ def summarise(
         other_recipes=tuple(others),
         between_networks=tuple(between_networks(current)),
         between_devices=tuple(between_devices(current)),
-        problems=tuple(sorted(record.problems, key=lambda problem: (problem.line, problem.reason))),
+        images=images(current, misses.runs),
+        repeats=repeats(current, verifications.found),
+        problems=_in_order(record.problems),
+        problems_of_misses=_in_order(misses.problems),
+        problems_of_verifications=_in_order(verifications.problems),
     )
+
+
+def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.reason)))
 
 
 def _labels(places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:

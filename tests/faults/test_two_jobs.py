@@ -16,7 +16,7 @@ from quickly import Job, Server
 from bench import record
 
 SEED = 20260131
-HELD = re.compile(r"bench: (.+): process (\d+) on \S+ is training into it: wait for it, or name another file with ")
+HELD = re.compile(r"bench: (.+): (?:process (\d+) on \S+|another process) is training into it: wait for it, or name ")
 
 
 def crowd(server: Server, undisturbed: Undisturbed, folder: Path, chance: random.Random, names: list[str]) -> None:

@@ -1,0 +1,72 @@
+"""On which test images runs disagree, and which of them most runs miss."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+from bench.report.markdown import NOTHING, code, count, image, number, table, text
+from bench.report.names import MISSED
+from bench.summary import Agreement, Images, MissedImage
+
+
+def lines(found: Images, alts: Mapping[str, str]) -> list[str]:
+    """Agreement of runs, a row for each network, and the images that most runs miss."""
+    title = ["### Which test images do runs miss?", ""]
+    if found.together is None:
+        return [*title, "No predictions are kept yet: `runs.misses.csv` has none of a run of this report.", ""]
+    return [
+        *title,
+        *_sentences(found.together, found.without),
+        *table(
+            ["network", "on", "after epoch", "runs", "images on which two runs differ", "two runs differ on, mean"]
+            + ["missed by any run", "missed by every run"],
+            [_row(one) for one in (*found.groups, found.together)],
+            "llr",
+        ),
+        *(_most_missed(found.most_missed, alts.get(MISSED)) if found.most_missed else []),
+    ]
+
+
+def _sentences(together: Agreement, without: int) -> Iterator[str]:
+    if together.runs == 1:
+        yield f"The predictions of one run are kept; it misses {together.missed_by_any:,} of {together.total:,} images."
+    else:
+        yield (
+            f"On {together.differ:,} of {together.total:,} test images at least two of {together.runs} runs see "
+            f"different digits; {together.missed_by_all:,} are missed by every run. Runs with as many correct images "
+            "need not miss the same."
+        )
+    yield ""
+    if without:
+        yield f"Of {count(without, 'complete run')} the predictions are not kept, so that they are not in this table."
+        yield ""
+
+
+def _row(one: Agreement) -> list[str]:
+    several = one.runs > 1
+    return [
+        code(one.model) if one.model else "**all**",
+        text(one.label) if one.label else NOTHING,
+        number(one.epoch),
+        str(one.runs),
+        f"{one.differ:,}" if several else NOTHING,
+        number(one.pairwise, 1),
+        f"{one.missed_by_any:,}",
+        f"{one.missed_by_all:,}" if several else NOTHING,
+    ]
+
+
+def _most_missed(images: Sequence[MissedImage], alt: str | None) -> list[str]:
+    runs = images[0].runs
+    found = [f"**The {count(len(images), 'image')} that most of {count(runs, 'run')} miss.**", ""]
+    if alt is None:
+        found += ["They are not drawn: the file of test images was not there when this report was written.", ""]
+    else:
+        found += image(alt, MISSED)
+    rows = [[str(one.image), str(one.label), f"{one.missed_by} of {runs}", _seen_as(one)] for one in images]
+    listed = table(["number, from 0", "label", "missed by", "seen as (runs)"], rows, "rrrl")
+    return [*found, "<details>", f"<summary>{count(len(images), 'image')}</summary>", "", *listed, "</details>", ""]
+
+
+def _seen_as(one: MissedImage) -> str:
+    return ", ".join(f"{digit} ({runs})" for digit, runs in one.seen_as)
