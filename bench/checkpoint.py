@@ -16,6 +16,7 @@ from pathlib import Path
 import torch
 
 from bench import files
+from bench.errors import one_line
 from bench.plan import Run
 from bench.training import Epoch, State
 
@@ -44,7 +45,7 @@ def save(folder: Path, run: Run, state: State) -> None:
 
 
 def load(folder: Path, run: Run) -> Iterator[State]:
-    """The saved states of just this run, the newest first; one that is damaged or of another run is passed over."""
+    """The saved states of just this run, the newest first; one that is damaged or another's is passed over."""
     for path in _paths(folder, run):
         try:
             content = path.read_bytes()
@@ -57,12 +58,17 @@ def load(folder: Path, run: Run) -> Iterator[State]:
         if hashlib.sha256(payload).digest() != checksum:
             _log.warning("%s: damaged, its checksum differs; an earlier state is used", path)
             continue
-        saved = torch.load(io.BytesIO(payload), weights_only=True)
-        if saved.get("run") != _identity(run):
+        try:
+            saved = torch.load(io.BytesIO(payload), weights_only=True)
+            history = tuple(Epoch(**epoch) for epoch in saved["history"])
+            identity, state = saved["run"], State(saved["network"], saved["optimizer"], history, saved["predictions"])
+        except Exception as error:  # it is whole: another version saved it, whose states may differ in any way
+            _log.warning("%s: not a state of this version (%s); an earlier state is used", path, one_line(error))
+            continue
+        if identity != _identity(run):
             _log.warning("%s: belongs to another run; an earlier state is used", path)
             continue
-        history = tuple(Epoch(**epoch) for epoch in saved["history"])
-        yield State(saved["network"], saved["optimizer"], history, saved["predictions"])
+        yield state
 
 
 def discard_previous(folder: Path, run: Run) -> None:

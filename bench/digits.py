@@ -34,12 +34,12 @@ def missed(images: Sequence[MissedImage], pixels: NDArray[np.uint8]) -> Picture:
             left, top = place % _COLUMNS * _INCHES[0] + 0.1, place // _COLUMNS * _INCHES[1] + 0.1
             _draw(axes, pixels[one.image], left, top)
             x = left + 29 * _PIXEL + 0.06
-            axes.text(x, top + 0.14, f"a {one.label}", fontsize=11, fontweight="bold")
-            axes.text(x, top + 0.32, f"no. {one.image}", fontsize=8, color="#555555")
+            axes.text(x, top + 0.14, f"label {one.label}", fontsize=10, fontweight="bold")
+            axes.text(x, top + 0.31, f"image {one.image}", fontsize=8, color="#555555")
             for line, words in enumerate(_seen(one)):
                 axes.text(x, top + 0.5 + 0.15 * line, words, fontsize=8)
-        said = "; ".join(f"number {one.image}, a {one.label}, {' and '.join(_seen(one))}" for one in images[:5])
-        alt = f"The {len(images)} test images that most of {images[0].runs} runs miss, the first being {said}."
+        said = "; ".join(f"image {one.image}, label {one.label}, {' and '.join(_seen(one))}" for one in images[:5])
+        alt = f"The test images that most of {images[0].runs} runs miss, drawn. The first ones: {said}."
         return Picture(canvas.svg(figure), alt)
 
 
@@ -72,5 +72,5 @@ def _rectangles(boxes: Sequence[tuple[float, float, float, float]]) -> Path:
 
 def _seen(one: MissedImage) -> list[str]:
     """What the runs that miss an image see, in two lines at most."""
-    shown = [f"{runs} of {one.runs}: {digit}" for digit, runs in one.seen_as[:2]]
-    return shown if len(one.seen_as) < 3 else [shown[0], f"{one.missed_by - one.seen_as[0][1]} others"]
+    shown = [f"{runs} run{' sees' if runs == 1 else 's see'} {digit}" for digit, runs in one.seen_as[:2]]
+    return shown if len(one.seen_as) < 3 else [shown[0], f"{one.missed_by - one.seen_as[0][1]} see others"]

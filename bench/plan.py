@@ -15,7 +15,7 @@ from bench.structure_facts import Structure
 
 # A first estimate for a machine with no record: what one core of a 2.6 GHz server processor with AVX-512 did, in
 # multiply-accumulates of training a second; a GPU is launch-bound, so its figure is one of steps.
-MULTIPLY_ACCUMULATES_PER_SECOND = {"cpu": 1.0e10, "cuda": 8.0e10, "mps": 2.0e10}
+MULTIPLY_ACCUMULATES_PER_SECOND = {"cpu": 3.0e10, "cuda": 1.0e11, "mps": 3.0e10}
 
 
 @dataclass(frozen=True)

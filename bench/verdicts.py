@@ -219,15 +219,15 @@ def _share(successes: int, decided: int, undecided: int, what: str) -> _Finding:
         return "holds", evidence
     if upper.upper < _HALF:
         return "does not hold", evidence
-    return "cannot be decided yet", f"{evidence}; {_what_could_decide(successes, decided)}"
+    return "cannot be decided yet", f"{evidence}; {_what_could_decide(successes, decided, undecided)}"
 
 
-def _what_could_decide(successes: int, decided: int) -> str:
-    further = seeds_to_decide(successes, decided, _HALF, 1 - LEVEL)
+def _what_could_decide(successes: int, decided: int, undecided: int) -> str:
+    further = seeds_to_decide(successes, decided, _HALF, 1 - LEVEL) if decided else _SEEDS_FOR_SHARES
+    if further is not None and further <= undecided:  # none is needed where only the unfinished ones stand in the way
+        return "finishing the unfinished runs could decide"
     if decided == 0:
         return f"{_SEEDS_FOR_SHARES} seeds that agree would decide"
-    if further == 0:
-        return "finishing the unfinished runs could decide"
     if further is not None:
         return f"{_counted(further, 'further seeds')} could decide if the share stays as seen"
     if 2 * successes == decided:

@@ -8,9 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from bench.misses import COLUMNS as COLUMNS_OF_MISSES
+from bench.misses import path_beside as path_of_misses
 from bench.record import Record, read
 from bench.rows import COLUMNS, Row, format_line, format_row
 from bench.specification import Architecture
+from bench.verifications import COLUMNS as COLUMNS_OF_VERIFICATIONS
+from bench.verifications import path_beside as path_of_verifications
 from models import ARCHITECTURES
 
 RECIPE = "0a1b2c3d"
@@ -126,3 +130,30 @@ def record(folder: Path, rows: Iterable[Row], extra: str = "") -> Record:
     path = folder / "runs.csv"
     path.write_text(text(rows) + extra, encoding="utf-8")
     return read(path)
+
+
+def misses(rows: Iterable[Row]) -> list[list[str]]:
+    """The rows beside a record: what each run misses after its last epoch; hard images are missed by most."""
+    last = {(row.model, row.recipe, row.device, row.environment, row.seed): row for row in rows if row.status == "ok"}
+    found = []
+    for key, row in last.items():
+        assert row.correct is not None
+        assert row.total is not None
+        draw = random.Random(str(key))
+        hard = range(0, row.total, 97)
+        images = draw.sample(hard, min(len(hard), (row.total - row.correct) * 2 // 3))
+        images += draw.sample(sorted(set(range(row.total)) - set(hard)), row.total - row.correct - len(images))
+        wrong = " ".join(f"{image}:{image % 10}>{(image + draw.choice((1, 1, 2))) % 10}" for image in sorted(images))
+        found.append([*map(str, key), str(row.epoch), wrong])
+    return found
+
+
+def write_beside(runs: Path, misses: Iterable[Sequence[str]] = (), verified: Iterable[Sequence[object]] = ()) -> None:
+    """Write the two files beside a record."""
+    for path, columns, lines in (
+        (path_of_misses(runs), COLUMNS_OF_MISSES, misses),
+        (path_of_verifications(runs), COLUMNS_OF_VERIFICATIONS, verified),
+    ):
+        path.write_text(
+            "".join(format_line([str(one) for one in line]) for line in (columns, *lines)), encoding="utf-8"
+        )

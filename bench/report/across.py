@@ -77,7 +77,7 @@ def _side_by_side(summary: Summary) -> list[str]:
 
 def _between_networks(summary: Summary) -> list[str]:
     if not summary.between_networks:
-        return ["No two networks have a seed in common yet.", ""]
+        return ["No two networks have a complete run of the same seed yet.", ""]
     found = []
     for label, tests in _by_label(summary.between_networks):
         found += [f"The same seeds of two networks on {text(label)}, paired: {_power(tests)}", ""]
@@ -128,7 +128,7 @@ def _repeated(repeats: Repeats) -> str:
             more = f" and {len(repeats.differing) - 5} more" if len(repeats.differing) > 5 else ""
             said.append(f"**These are not: {text('; '.join(repeats.differing[:5]))}{more}.**")
         else:
-            said.append("Repeat variance: 0.")
+            said.append("The repeat variance of these is 0.")
     else:
         said.append(f"Of {count(repeats.recorded, 'recorded run')} none was trained again in its own environment.")
     if repeats.elsewhere:

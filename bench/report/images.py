@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from bench.report.markdown import NOTHING, code, count, image, number, table, text
 from bench.report.names import MISSED
@@ -18,12 +18,12 @@ def lines(found: Images, alts: Mapping[str, str]) -> list[str]:
         *title,
         *_sentences(found.together, found.without),
         *table(
-            ["network", "on", "after epoch", "runs", "images on which two runs differ", "two runs differ on, mean"]
+            ["network", "on", "after epoch", "runs", "images that any two see differently", "mean over pairs"]
             + ["missed by any run", "missed by every run"],
             [_row(one) for one in (*found.groups, found.together)],
             "llr",
         ),
-        *(_most_missed(found.most_missed, alts.get(MISSED)) if found.most_missed else []),
+        *(_most_missed(found, alts.get(MISSED)) if found.most_missed else []),
     ]
 
 
@@ -56,16 +56,24 @@ def _row(one: Agreement) -> list[str]:
     ]
 
 
-def _most_missed(images: Sequence[MissedImage], alt: str | None) -> list[str]:
-    runs = images[0].runs
-    found = [f"**The {count(len(images), 'image')} that most of {count(runs, 'run')} miss.**", ""]
-    if alt is None:
-        found += ["They are not drawn: the file of test images was not there when this report was written.", ""]
-    else:
-        found += image(alt, MISSED)
-    rows = [[str(one.image), str(one.label), f"{one.missed_by} of {runs}", _seen_as(one)] for one in images]
-    listed = table(["number, from 0", "label", "missed by", "seen as (runs)"], rows, "rrrl")
-    return [*found, "<details>", f"<summary>{count(len(images), 'image')}</summary>", "", *listed, "</details>", ""]
+def _most_missed(images: Images, alt: str | None) -> list[str]:
+    several, runs = images.most_missed, images.most_missed[0].runs
+    found = [f"**The {count(len(several), 'test image')} that most of {count(runs, 'run')} miss.**"]
+    if images.as_often:
+        found[0] += f" Of images missed equally often the lowest numbers are shown, {images.as_often:,} more are not."
+    drawn = ["They are not drawn: the file of test images was not there when this report was written.", ""]
+    rows = [[str(one.image), str(one.label), f"{one.missed_by} of {runs}", _seen_as(one)] for one in several]
+    return [
+        *found,
+        "",
+        *(image(alt, MISSED) if alt is not None else drawn),
+        "<details>",
+        "<summary>The same as a table</summary>",
+        "",
+        *table(["number, from 0", "label", "missed by", "seen as (by so many runs)"], rows, "rrrl"),
+        "</details>",
+        "",
+    ]
 
 
 def _seen_as(one: MissedImage) -> str:

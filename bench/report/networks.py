@@ -141,7 +141,7 @@ def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
     ways = (group.first, group.sustained, group.latest)
     rows = [[name, *map(cell, ways)] for name, cell in _MEASURES]
     if any(way.undecided for way in ways):
-        rows.insert(1, ["unfinished without it", *(str(way.undecided) for way in ways)])
+        rows.insert(1, ["of these, unfinished without a hit", *(str(way.undecided) for way in ways)])
     rows.append(["the documented run", *("never" if epoch is None else str(epoch) for epoch in documented)])
     header = ["", "first at the target", f"first of {STREAK} in a row", "last at the target"]
     note = (
@@ -152,11 +152,17 @@ def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
     return [*table(header, rows, "lr"), note, ""]
 
 
+def _median(way: TimeToTarget) -> str:
+    if way.median is None and way.runs:
+        return "not determined yet" if way.undecided else "not reached"
+    return number(way.median)
+
+
 _MEASURES: tuple[tuple[str, Callable[[TimeToTarget], str]], ...] = (
     ("seeds, k of n", lambda way: f"{way.hits} of {way.runs}"),
     ("share of seeds, 95 % interval", lambda way: f"{way.share.lower:.3f} to {way.share.upper:.3f}"),
     ("share, one-sided 95 % bounds", lambda way: f"≥ {way.share_at_least:.3f}, ≤ {way.share_at_most:.3f}"),
-    ("Kaplan–Meier median", lambda way: "not reached" if way.median is None and way.runs else number(way.median)),
+    ("Kaplan–Meier median", _median),
     ("restricted mean ± standard error", lambda way: restricted_mean(way, 2)),
     ("average runtime to a hit (aRT)", lambda way: number(way.average_runtime, 2)),
     ("conditional mean", lambda way: f"{number(way.conditional_mean, 2)} (k = {way.hits})"),

@@ -222,7 +222,7 @@ def _commands(summary: Summary) -> list[str]:
         "## Make it again",
         "",
         "```sh",
-        "python -m bench report                       # this report, from runs.csv alone",
+        "python -m bench report                       # this report, from runs.csv and the files beside it",
         f"python -m bench all {selection}  # trains what is not recorded, then the report",
         f"python -m bench all {selection} --runs again.csv --report again  # everything anew",
         f"python -m bench verify {selection}  # recorded runs once more: the same bits?",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -54,12 +54,14 @@ class MissedImage:
 class Images:
     """The agreement of every group, that of all its runs together, and the images that most of these miss.
 
-    `without` counts the complete runs whose misses are not kept.
+    `as_often` further images are missed as often as the last of those. `without` counts the complete runs whose misses
+    are not kept.
     """
 
     groups: tuple[Agreement, ...] = ()
     together: Agreement | None = None
     most_missed: tuple[MissedImage, ...] = ()
+    as_often: int = 0
     without: int = 0
 
 
@@ -86,7 +88,7 @@ def images(groups: Sequence[GroupSummary], kept: Sequence[Missed]) -> Images:
         return Images(without=without)
     total = max(one.total for one in together)
     together = [one for one in together if one.total == total]
-    return Images(tuple(found), _agreement("", "", together), tuple(_most_missed(together)), without)
+    return Images(tuple(found), _agreement("", "", together), *_most_missed(together), without)
 
 
 def _after_the_same_epoch(runs: Sequence[Missed], budget: int) -> list[Missed]:
@@ -108,7 +110,7 @@ def _agreement(model: str, label: str, runs: Sequence[Missed]) -> Agreement:
         label=label,
         epoch=epochs.pop() if len(epochs) == 1 else None,
         runs=n,
-        total=runs[0].total,
+        total=max(one.total for one in runs),
         differ=int(np.count_nonzero(alike < n * (n - 1) // 2)),
         missed_by_any=len(missed),
         missed_by_all=int(np.count_nonzero(missed_by == n)),
@@ -116,17 +118,22 @@ def _agreement(model: str, label: str, runs: Sequence[Missed]) -> Agreement:
     )
 
 
-def _most_missed(runs: Sequence[Missed]) -> Iterator[MissedImage]:
+def _most_missed(runs: Sequence[Missed]) -> tuple[tuple[MissedImage, ...], int]:
+    """The images to list, and how many are missed as often as the last of them and are not listed."""
     (images, seen), counts = _seen_instead(runs)
     missed, which = np.unique(images, return_inverse=True)
     missed_by = _summed(counts, which)
     labelled = np.unique(np.concatenate([one.images[:, 0] * 10 + one.images[:, 1] for one in runs]))
     labels = labelled[np.unique(labelled // 10, return_index=True)[1]] % 10
-    for place in np.lexsort((missed, -missed_by))[:MOST_MISSED]:
+    order = np.lexsort((missed, -missed_by))
+    listed = []
+    for place in order[:MOST_MISSED]:
         image = int(missed[place])
         digits = zip(seen[images == image].tolist(), counts[images == image].tolist(), strict=True)
         ordered = tuple(sorted(digits, key=lambda one: (-one[1], one[0])))
-        yield MissedImage(image, int(labels[place]), int(missed_by[place]), len(runs), ordered)
+        listed.append(MissedImage(image, int(labels[place]), int(missed_by[place]), len(runs), ordered))
+    as_often = sum(int(missed_by[place]) == listed[-1].missed_by for place in order[MOST_MISSED:])
+    return tuple(listed), as_often
 
 
 def _seen_instead(runs: Sequence[Missed]) -> tuple[tuple[_Integers, _Integers], _Integers]:

@@ -1,0 +1,118 @@
+"""The bits of a run depend on what it is, and on nothing that goes on around it."""
+
+from __future__ import annotations
+
+import os
+import random
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from jobs import JOB, ONE, Undisturbed, deterministic
+from quickly import Server
+
+from bench import record
+
+SEED = 20260131
+MODELS = ["unpadded", "ten_twenty_thirty"]
+PROGRAM = Path(__file__).with_name("few_images.py")
+
+
+def in_pieces(server: Server, undisturbed: Undisturbed, folder: Path, chance: random.Random) -> None:
+    """The undisturbed job in random pieces: networks and seeds in random order, some epochs now and the rest later."""
+    folder.mkdir()
+    history = []
+    pieces = [(model, seed, epochs) for model in MODELS for seed in (1, 2) for epochs in (1, 2, 3)]
+    chance.shuffle(pieces)
+    while pieces:
+        several = [pieces.pop() for _ in range(min(len(pieces), chance.randrange(1, 4)))]
+        epochs = several[0][2]
+        words = [
+            *("--models", ",".join(dict.fromkeys(model for model, _, _ in several))),
+            *("--seeds", ",".join(dict.fromkeys(f"{seed}-{seed}" for _, seed, _ in several))),
+            *("--epochs", epochs, "--devices", "cpu", "--jobs", chance.choice([1, 2, 3])),
+        ]
+        history.append(words)
+        job = server.run("run", *words, folder=folder)
+        assert job.code == 0, job.errors
+    assert server.run("run", *JOB, folder=folder).code == 0
+    assert record.read(folder / "runs.csv").problems == (), (SEED, history)
+    assert deterministic(folder / "runs.csv") == undisturbed.rows, (SEED, history)
+
+
+@pytest.mark.parametrize("rounds", [1, pytest.param(15, marks=pytest.mark.faults)])
+def test_pieces_in_any_order_for_any_number_of_jobs_make_the_same_bits(
+    server: Server, undisturbed: Undisturbed, tmp_path: Path, rounds: int
+):
+    chance = random.Random(SEED)
+    for number in range(rounds):
+        in_pieces(server, undisturbed, tmp_path / str(number), chance)
+
+
+def test_jobs_side_by_side_make_the_same_bits(server: Server, undisturbed: Undisturbed, tmp_path: Path):
+    jobs = []
+    for number in range(3):
+        (tmp_path / str(number)).mkdir()
+        jobs.append(server.start("run", *JOB, "--jobs", number + 1, folder=tmp_path / str(number)))
+    for number, job in enumerate(jobs):
+        assert job.wait() == 0, job.errors
+        assert deterministic(tmp_path / str(number) / "runs.csv") == undisturbed.rows
+
+
+def few_images(folder: Path, *words: str, **variables: str) -> str:
+    """A command in an interpreter of its own; what it prints."""
+    environment = {name: text for name, text in {**os.environ, **variables}.items() if text}
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), *words],
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
+        stdin=subprocess.DEVNULL,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.faults
+def test_an_interpreter_of_its_own_makes_the_same_bits_whatever_its_variables_say(
+    undisturbed: Undisturbed, tmp_path: Path
+):
+    variables = {"OMP_NUM_THREADS": "7", "MKL_NUM_THREADS": "3", "NUMBA_NUM_THREADS": "2", "PYTHONHASHSEED": "7"}
+    few_images(tmp_path, "run", *ONE, **variables)
+    assert deterministic(tmp_path / "runs.csv") == undisturbed.rows_of_one
+
+
+@pytest.mark.faults
+def test_another_instruction_set_is_another_environment_and_pooled_with_no_other(
+    undisturbed: Undisturbed, tmp_path: Path
+):
+    import torch
+
+    if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
+        pytest.skip("this processor has only one")
+    words = ("--models", "unpadded", "--seeds", "2", "--epochs", "1", "--devices", "cpu")
+    path = undisturbed.copy(tmp_path)
+    before = path.read_bytes()
+    for _ in range(2):  # the second time it is recorded
+        few_images(tmp_path, "run", *words, ATEN_CPU_CAPABILITY="default")
+    assert path.read_bytes().startswith(before)
+    found = record.read(path)
+    assert found.problems == ()
+    here, there = found.epochs.drop_duplicates("environment")["environment"]
+    assert len(found.epochs) == 12 + 2
+    assert list(found.epochs["environment"])[-2:] == [there, there]
+    plan = few_images(tmp_path, "plan", *words[:-4], "--epochs", "3", *words[-2:])
+    assert re.findall(r"(\S+) +\d +(\d) of 3", plan) == [(here, "3"), (here, "3")]
+    plan = few_images(tmp_path, "plan", *words[:-4], "--epochs", "3", *words[-2:], ATEN_CPU_CAPABILITY="default")
+    assert re.findall(r"(\S+) +\d +(\d) of 3", plan) == [(there, "1"), (there, "1")]
+    few_images(tmp_path, "report")
+    page = (tmp_path / "report" / "README.md").read_text(encoding="utf-8")
+    assert f"### `unpadded` on cpu {here}" in page
+    assert f"### `unpadded` on cpu {there}" in page
+    for digest in (here, there):
+        assert f"`environments/{digest}.json`" in page
+        assert (tmp_path / "report" / "environments" / f"{digest}.json").exists()

@@ -1,0 +1,169 @@
+"""Clocks that go backwards, no home, nowhere to write but where asked, strange names, no locale, no terminal."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import pty
+import struct
+import subprocess
+import sys
+import termios
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from jobs import JOB, ONE, Undisturbed, deterministic
+from quickly import ROOT, TRACEBACK, Server
+
+from bench import record
+
+PROGRAM = Path(__file__).with_name("few_images.py")
+STRANGE = "Größe, 50 % „fertig“ 🚀's $HOME"
+NOWHERE = "/dev/null/home"  # which nobody can make
+PLAIN_LOCALE = {"LC_ALL": "C", "LANG": "", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
+NO_HOME = {"HOME": "", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": "", "MPLCONFIGDIR": ""}
+
+
+def everything(
+    folder: Path,
+    undisturbed: Undisturbed,
+    variables: Mapping[str, str],
+    before: Sequence[str] = (),
+    runs: str = "runs.csv",
+) -> None:
+    """Train a run, report it, plan it and verify it, in interpreters of their own; nothing may show."""
+    environment = {name: text for name, text in {**os.environ, **variables}.items() if text}
+    for words in (
+        ("all", *ONE, "--runs", runs),
+        ("plan", *ONE, "--runs", runs),
+        ("verify", "--models", "unpadded", "--epochs", "1", "--runs", runs),
+    ):
+        done = subprocess.run(
+            [*before, sys.executable, str(PROGRAM), *words],
+            cwd=folder,
+            env=environment,
+            capture_output=True,
+            check=False,
+            stdin=subprocess.DEVNULL,
+            start_new_session=True,  # which has no terminal
+        )
+        said = done.stderr.decode(errors="replace")
+        assert done.returncode == 0, (words, said)
+        assert TRACEBACK not in said, (words, said)
+        assert "\x1b" not in said, (words, said)
+    assert record.read(folder / runs).problems == ()
+    assert deterministic(folder / runs) == undisturbed.rows_of_one
+    assert (folder / "report" / "README.md").exists()
+
+
+def read_only(tmp_path: Path) -> list[str]:
+    """What to put before a command so that it sees the checkout, and all that is beside it, as read-only."""
+    mounts = f'mount --bind "{ROOT}" "{ROOT}" && mount -o remount,bind,ro "{ROOT}" && exec "$@"'
+    unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
+    before = [*unshare, "sh", "-c", mounts, "sh"]
+    try:
+        tried = subprocess.run([*before, "touch", str(ROOT / "nothing")], capture_output=True, text=True, check=False)
+    except OSError as error:
+        pytest.skip(f"nothing can be mounted here: {error}")
+    if "Read-only file system" not in tried.stderr:
+        pytest.skip(f"nothing can be mounted here: {tried.stderr.strip()}")
+    return before
+
+
+def test_a_hostile_place_changes_nothing(undisturbed: Undisturbed, tmp_path: Path):
+    """Everything below at once."""
+    folder = tmp_path / STRANGE
+    folder.mkdir()
+    variables = {**PLAIN_LOCALE, **NO_HOME, "HOME": NOWHERE}
+    everything(folder, undisturbed, variables, read_only(tmp_path), runs="läufe, alle.csv")
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("variables", [NO_HOME, {**NO_HOME, "HOME": NOWHERE}], ids=["unset", "nowhere"])
+def test_no_home_folder(undisturbed: Undisturbed, tmp_path: Path, variables: dict[str, str]):
+    everything(tmp_path, undisturbed, variables)
+
+
+@pytest.mark.faults
+def test_a_read_only_checkout(undisturbed: Undisturbed, tmp_path: Path):
+    everything(tmp_path, undisturbed, {}, read_only(tmp_path))
+
+
+@pytest.mark.faults
+def test_a_path_with_spaces_and_umlauts(undisturbed: Undisturbed, tmp_path: Path):
+    folder = tmp_path / STRANGE
+    folder.mkdir()
+    everything(folder, undisturbed, {}, runs="läufe, alle.csv")
+
+
+@pytest.mark.faults
+def test_a_plain_locale(undisturbed: Undisturbed, tmp_path: Path):
+    everything(tmp_path, undisturbed, PLAIN_LOCALE)
+
+
+def test_a_record_in_a_folder_without_a_name_in_ascii_is_named_in_any_locale(tmp_path: Path):
+    folder = tmp_path / STRANGE
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", "check", "--runs", "fehlt ß.csv"],
+        cwd=folder,
+        env={**os.environ, **PLAIN_LOCALE, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 2
+    assert TRACEBACK.encode() not in done.stderr
+    assert b"no such record" in done.stderr
+
+
+def test_a_clock_that_goes_backwards_changes_nothing_but_the_times_of_day(
+    server: Server, undisturbed: Undisturbed, tmp_path: Path
+):
+    assert server.run("all", *JOB, "--epochs", 2, folder=tmp_path, clock=True).code == 0
+    job = server.run("all", *JOB, folder=tmp_path, clock=True)
+    assert job.code == 0, job.errors
+    found = record.read(tmp_path / "runs.csv")
+    assert found.problems == ()
+    assert deterministic(tmp_path / "runs.csv") == undisturbed.rows
+    times = list(found.rows["recorded_at"])
+    assert times[:8] == sorted(times[:8], reverse=True)
+    assert len(set(times[:8])) == 8
+    assert (found.epochs["train_seconds"] > 0).all()
+    assert (found.epochs["train_seconds"] < 60).all()
+    assert server.run("verify", "--models", "unpadded", "--seeds", "1-1", folder=tmp_path, clock=True).code == 0
+
+
+@pytest.mark.parametrize("vanishes", [False, pytest.param(True, marks=pytest.mark.faults)])
+def test_a_terminal_shows_bars_and_may_vanish(undisturbed: Undisturbed, tmp_path: Path, vanishes: bool):
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 120, 0, 0))
+    job = subprocess.Popen(
+        [sys.executable, str(PROGRAM), "run", *ONE],
+        cwd=tmp_path,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=theirs,
+    )
+    os.close(theirs)
+    shown = bytearray()
+
+    def look() -> None:
+        while not (vanishes and b"runs done" in shown):
+            try:
+                block = os.read(ours, 4096)
+            except OSError:
+                break
+            if not block:
+                break
+            shown.extend(block)
+        os.close(ours)
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    assert job.wait(120) == 0
+    looking.join(20)
+    assert not looking.is_alive()
+    assert b"runs done" in shown
+    assert deterministic(tmp_path / "runs.csv") == undisturbed.rows_of_one

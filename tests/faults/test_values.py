@@ -1,0 +1,151 @@
+"""Every value that training can come to, from the record through the statistics into the report."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import synthetic
+import torch
+from torch import nn
+
+from bench import record, report, structure_facts
+from bench.record import Writer
+from bench.rows import Row
+from bench.specification import Recipe
+from bench.training import Diverged, evaluate, train
+from models import ARCHITECTURES
+
+BUDGET = 19
+BELOW, TARGET = 9939, 9940
+
+
+def at(*epochs: int, hit: int = TARGET, budget: int = BUDGET) -> list[int]:
+    """The counts of a run that is at the target in these epochs alone."""
+    return [hit if epoch in epochs else BELOW for epoch in range(1, budget + 1)]
+
+
+@dataclass(frozen=True)
+class Case:
+    """A run, and what the report must say of it: three times to target, its best and last epoch, the words shown."""
+
+    correct: Sequence[int]
+    first: int | None
+    sustained: int | None
+    last_hit: int | None
+    shown: str
+    ending: tuple[str, str] | None = None
+
+
+CASES = {
+    "never": Case(at(), None, None, None, "never"),
+    "at epoch 1": Case(at(1), 1, None, 1, "1"),
+    "at the last epoch within the budget": Case(at(19), 19, None, 19, "19"),
+    "one past the budget": Case([*at(), 9990], None, None, None, "never"),
+    "exactly at the target": Case(at(7, hit=9940), 7, None, 7, "7"),
+    "one image below it": Case(at(7, hit=9939), None, None, None, "never"),
+    "hit and lost again": Case(at(5, 6, 7), 5, 5, 7, "5"),
+    "hit, lost and hit again": Case(at(3, 17, 18, 19), 3, 17, 19, "3"),
+    "always": Case([TARGET] * 19, 1, 1, 19, "1"),
+    "all images": Case(at(2, hit=10_000), 2, None, 2, "2"),
+    "a constant output": Case([980] * 19, None, None, None, "never"),
+    "no image at all": Case([0] * 19, None, None, None, "never"),
+    "diverged": Case([9000, 9100], None, None, None, "diverged", ("diverged", "the training loss of epoch 3 is nan")),
+    "diverged in the first epoch": Case(
+        [], None, None, None, "diverged", ("diverged", "the test loss of epoch 1 is nan")
+    ),
+    "cut short": Case([9000, 9100], None, None, None, "> 2", ("interrupted", "by SIGTERM")),
+}
+
+
+def written(folder: Path, rows: Sequence[Row]) -> record.Record:
+    """A record of these rows, appended one by one."""
+    writer = Writer(folder / "runs.csv")
+    writer.prepare()
+    for row in rows:
+        writer.append(row)
+    return record.read(folder / "runs.csv")
+
+
+@pytest.mark.parametrize("case", CASES.values(), ids=CASES)
+def test_a_run_reaches_the_report_as_it_was(tmp_path: Path, case: Case):
+    rows = synthetic.run_rows("unpadded", 1, case.correct, ending=case.ending)
+    found = written(tmp_path, rows)
+    assert found.problems == ()
+    files = report.render(found, synthetic.architectures("unpadded"), structure_facts.load())
+    (group,) = json.loads(files["summary.json"])["networks"]["unpadded"]["groups"]
+    (seed,) = group["seeds"]
+    within = list(case.correct[:BUDGET])
+    is_whole = len(within) == BUDGET
+    assert seed["first"] == case.first
+    assert seed["best"] == max(within, default=None)
+    assert seed["last"] == (within[-1] if is_whole else None)
+    times = {name: group["time_to_target"][name] for name in ("first", "sustained", "last")}
+    for name, time in (("first", case.first), ("sustained", case.sustained), ("last", case.last_hit)):
+        assert times[name]["hits"] == (time is not None), name
+        assert times[name]["conditional_mean"] == time, name
+    has_diverged = case.ending is not None and case.ending[0] == "diverged"
+    assert times["first"]["undecided"] == (0 if is_whole or has_diverged else 1)
+    page = files["README.md"].decode()
+    row = next(line for line in page.splitlines() if line.startswith("| `unpadded`"))
+    assert f" {case.shown} |" in row
+    assert bool(re.search(r"\bnan\b", page)) == (case.ending is not None and "nan" in case.ending[1])
+    if case.ending is not None:
+        assert case.ending[1] in page.replace("\\", "")
+
+
+@pytest.mark.parametrize("text", ["nan", "inf", "-inf", "1e999", "NaN"])
+@pytest.mark.parametrize("column", ["test_loss", "train_loss"])
+def test_a_loss_that_is_no_finite_number_never_gets_past_the_reader(tmp_path: Path, column: str, text: str):
+    rows = synthetic.run_rows("unpadded", 1, [9000, 9100])
+    path = tmp_path / "runs.csv"
+    path.write_text(synthetic.text([rows[0], replace(rows[1], **{column: float(text)})]))
+    found = record.read(path)
+    assert list(found.epochs["epoch"]) == [1]
+    assert [(one.line, column in one.reason) for one in found.problems] == [(3, True)]
+
+
+class Constant(nn.Module):
+    """Says the same of every image, whatever it is taught."""
+
+    def __init__(self, scores: Sequence[float]) -> None:
+        super().__init__()
+        self.scores = nn.Parameter(torch.tensor(scores))
+        self.scale = 0.0
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.log_softmax(self.scores + self.scale * images.mean(), dim=0).expand(len(images), 10)
+
+
+def test_a_constant_output_counts_the_images_of_that_digit(dataset):
+    zero = [1.0] + [0.0] * 9
+    found = evaluate(Constant(zero), dataset.test_images, dataset.test_labels)
+    assert found.correct == 980  # the zeros among the test images
+    assert math.isfinite(found.loss)
+
+
+def test_an_output_that_is_everywhere_the_same_counts_the_first_digit(dataset):
+    found = evaluate(Constant([0.0] * 10), dataset.test_images, dataset.test_labels)
+    assert found.correct == 980
+    assert found.loss == pytest.approx(math.log(10), rel=1e-6)
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf])
+def test_a_test_loss_that_is_no_finite_number_is_a_divergence(small, monkeypatch: pytest.MonkeyPatch, value: float):
+    from bench import training
+
+    evaluation = training.evaluate
+    monkeypatch.setattr(training, "evaluate", lambda *arguments: replace(evaluation(*arguments), loss=value))
+    with pytest.raises(Diverged, match=f"the test loss of epoch 1 is {value}"):
+        next(train(ARCHITECTURES["unpadded"], 1, "cpu", small, 1))
+
+
+def test_a_rate_that_is_too_high_diverges_and_says_in_which_epoch(small):
+    wild = replace(ARCHITECTURES["unpadded"], recipe=Recipe(learning_rate=1e15, batch_size=128, epochs=2))
+    with pytest.raises(Diverged, match=r"the (training|test) loss of epoch [12] is (nan|inf)"):
+        list(train(wild, 1, "cpu", small, 2))

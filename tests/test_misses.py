@@ -1,0 +1,149 @@
+"""What runs miss, kept beside the record: written durably, and read only where the record agrees."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import synthetic
+
+from bench import misses, record
+from bench.errors import UnusableInput
+from bench.misses import COLUMNS, Misses, Writer, path_beside
+from bench.plan import Run
+from bench.rows import format_line
+
+RUN = Run("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, 7, 2)
+ROWS = synthetic.run_rows("unpadded", 7, [9990, 9997])
+THREE = ((8, 5, 6), (18, 3, 8), (9999, 0, 1))
+KEY = f"unpadded,{synthetic.RECIPE},cpu,{synthetic.CPU}"
+HEADER = format_line(COLUMNS)
+
+
+def found(folder: Path, *lines: str, rows: list | None = None) -> Misses:
+    """What is read of these lines beside a record."""
+    one = synthetic.record(folder, ROWS if rows is None else rows)
+    path_beside(one.path).write_text(HEADER + "".join(line + "\n" for line in lines))
+    return misses.read(one)
+
+
+def test_the_file_stands_beside_the_record_under_its_name() -> None:
+    assert path_beside(Path("a/runs.csv")) == Path("a/runs.misses.csv")
+    assert path_beside(Path("my.old.runs.csv")) == Path("my.old.runs.misses.csv")
+
+
+def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
+    one = synthetic.record(tmp_path, ROWS)
+    Writer(one.path).append(RUN, THREE)
+    path = path_beside(one.path)
+    assert path.read_text() == f"{HEADER}{KEY},7,2,8:5>6 18:3>8 9999:0>1\n"
+    (run,), problems = misses.read(one).runs, misses.read(one).problems
+    assert (run.key, run.total, problems) == ((*RUN.key, 2), 10_000, ())
+    assert run.images.tolist() == [list(image) for image in THREE]
+
+
+def test_a_row_is_on_the_disk_when_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    synced = []
+    monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
+    Writer(tmp_path / "runs.csv").append(RUN, THREE)
+    assert (tmp_path / "runs.misses.csv").stat().st_size in synced
+
+
+def test_a_torn_row_is_set_aside_by_the_next_and_left_out_by_reading(tmp_path: Path) -> None:
+    one = synthetic.record(tmp_path, ROWS)
+    Writer(one.path).append(RUN, THREE)
+    path = path_beside(one.path)
+    whole = path.read_text()
+    path.write_text(whole[:-4])
+    (problem,) = misses.read(one).problems
+    assert (problem.line, "no newline" in problem.reason) == (2, True)
+    Writer(one.path).append(RUN, THREE)
+    assert path.read_text() == whole
+    assert (tmp_path / "runs.misses.csv.torn").read_text() == whole.splitlines()[1][:-3] + "\n"
+
+
+def test_preparing_makes_no_file_and_refuses_one_of_another_kind(tmp_path: Path) -> None:
+    writer = Writer(tmp_path / "runs.csv")
+    writer.prepare()
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "runs.misses.csv").write_text("name,score\nann,1\n")
+    for act in (writer.prepare, lambda: writer.append(RUN, THREE)):
+        with pytest.raises(UnusableInput, match=r"runs\.misses\.csv:1: not the header of a record's misses"):
+            act()
+    assert (tmp_path / "runs.misses.csv").read_text() == "name,score\nann,1\n"
+
+
+def test_no_file_is_no_misses_and_no_problem(tmp_path: Path) -> None:
+    assert misses.read(synthetic.record(tmp_path, ROWS)) == Misses()
+    assert misses.read(record.read(tmp_path / "nowhere" / "runs.csv")) == Misses()
+
+
+def test_a_file_that_cannot_be_read_is_a_problem_and_no_end(tmp_path: Path) -> None:
+    one = synthetic.record(tmp_path, ROWS)
+    path_beside(one.path).mkdir()
+    (problem,) = misses.read(one).problems
+    assert "cannot be read" in problem.reason
+
+
+def test_a_run_that_misses_nothing_has_an_empty_field(tmp_path: Path) -> None:
+    rows = synthetic.run_rows("unpadded", 7, [10_000])
+    read = found(tmp_path, f"{KEY},7,1,", rows=rows)
+    assert read.runs[0].images.shape == (0, 3)
+    assert read.problems == ()
+
+
+def test_a_row_that_stands_twice_counts_once_and_is_no_problem(tmp_path: Path) -> None:
+    line = f"{KEY},7,2,8:5>6 18:3>8 9999:0>1"
+    read = found(tmp_path, line, line)
+    assert (len(read.runs), read.problems) == (1, ())
+
+
+def test_a_row_that_contradicts_an_earlier_one_is_left_out_and_named(tmp_path: Path) -> None:
+    read = found(tmp_path, f"{KEY},7,2,8:5>6 18:3>8 9999:0>1", f"{KEY},7,2,8:5>7 18:3>8 9999:0>1")
+    assert read.runs[0].images.tolist()[0] == [8, 5, 6]
+    (problem,) = read.problems
+    assert (problem.line, problem.reason) == (
+        3,
+        "epoch 2 of unpadded seed 7: other images than on an earlier line for the same run and epoch",
+    )
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (f"{KEY},7,2,8:5>6 18:3>8", "epoch 2 of unpadded seed 7: 2 misses, but the record has 9997 of 10000 correct"),
+        (f"{KEY},7,3,8:5>6", "epoch 3 of unpadded seed 7: not in the record"),
+        (f"{KEY},8,2,8:5>6 18:3>8 20:0>1", "epoch 2 of unpadded seed 8: not in the record"),
+        (f"{KEY},7,2,18:3>8 8:5>6 20:0>1", "the images do not ascend from 0 to 9999"),
+        (f"{KEY},7,2,8:5>6 8:5>7 20:0>1", "the images do not ascend from 0 to 9999"),
+        (f"{KEY},7,2,8:5>6 18:3>8 10000:0>1", "the images do not ascend from 0 to 9999"),
+        (f"{KEY},7,2,8:5>6 18:3>3 20:0>1", "an image is missed with its own label"),
+        (f"{KEY},7,2,8:5>6;18:3>8", "misses is '8:5>6;18:3>8', not a list like 8:5>6 18:3>8"),
+        (f"{KEY},7,2,8:5>12 18:3>8 20:0>1", "not a list like 8:5>6 18:3>8"),
+        (f"{KEY},7,2,none", "misses is 'none', not a list like 8:5>6 18:3>8"),
+        (f"{KEY},7,two,8:5>6", "epoch is 'two', not a whole number from 0"),
+        (f"{KEY},7,2", "6 fields where the header has 7"),
+        (HEADER.strip(), "the header stands here once more"),
+    ],
+)
+def test_a_bad_line_is_named_and_the_rest_is_read(tmp_path: Path, line: str, reason: str) -> None:
+    read = found(tmp_path, line, f"{KEY},7,2,8:5>6 18:3>8 9999:0>1")
+    assert len(read.runs) == 1
+    (problem,) = read.problems
+    assert (problem.line, problem.left_out) == (2, True)
+    assert reason in problem.reason
+
+
+def test_a_row_of_an_epoch_that_the_record_left_out_is_left_out_too(tmp_path: Path) -> None:
+    read = found(tmp_path, f"{KEY},7,2,8:5>6 18:3>8 9999:0>1", rows=[ROWS[1]])
+    assert (read.runs, len(read.problems)) == ((), 1)
+
+
+def test_ten_thousand_misses_fit_a_row(tmp_path: Path) -> None:
+    one = synthetic.record(tmp_path, synthetic.run_rows("unpadded", 7, [0, 0]))
+    Writer(one.path).append(RUN, tuple((image, image % 10, (image + 1) % 10) for image in range(10_000)))
+    read = misses.read(one)
+    assert read.problems == ()
+    assert np.array_equal(read.runs[0].images[:, 0], np.arange(10_000))

@@ -1,0 +1,112 @@
+"""What came of training recorded runs again, kept beside the record."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import synthetic
+
+from bench import structure_facts, verifications
+from bench.errors import UnusableInput
+from bench.rows import format_line
+from bench.summary import Repeats, summarise
+from bench.verifications import COLUMNS, Verifications, Verified, Writer, path_beside
+
+ROWS = synthetic.full({"unpadded": 9940}, seeds=(1, 2, 3))
+
+
+def verified(seed: int = 1, epochs: int = 19, identical: bool = True, verified_in: str = synthetic.CPU) -> Verified:
+    run = ("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, seed)
+    return Verified(*run, epochs, identical, "2026-02-01T12:00:00Z", verified_in)
+
+
+def line(*changes: tuple[str, str]) -> str:
+    fields = dict(
+        zip(
+            COLUMNS,
+            ["unpadded", "0a1b2c3d", "cpu", "11112222", "1", "19", "yes", "2026-02-01T12:00:00Z", "11112222"],
+            strict=True,
+        )
+    )
+    return format_line([(fields | dict(changes))[column] for column in COLUMNS])
+
+
+def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
+    record = synthetic.record(tmp_path, ROWS)
+    several = (verified(), verified(2, 3, False), verified(1, 19, True, synthetic.GPU))
+    for one in several:
+        Writer(record.path).append(one)
+    assert verifications.read(record) == Verifications(several)
+    assert path_beside(record.path).read_text().splitlines()[:2] == [",".join(COLUMNS), line().strip()]
+
+
+def test_no_file_is_no_verification(tmp_path: Path) -> None:
+    assert verifications.read(synthetic.record(tmp_path, ROWS)) == Verifications()
+
+
+def test_a_file_that_cannot_be_read_is_a_problem_and_no_end(tmp_path: Path) -> None:
+    record = synthetic.record(tmp_path, ROWS)
+    path_beside(record.path).mkdir()
+    assert "cannot be read" in verifications.read(record).problems[0].reason
+
+
+def test_a_file_of_another_kind_is_not_written(tmp_path: Path) -> None:
+    (tmp_path / "runs.verified.csv").write_text("name,score\n")
+    with pytest.raises(UnusableInput, match=r"runs\.verified\.csv:1: not the header of a record's verifications"):
+        Writer(tmp_path / "runs.csv").append(verified())
+
+
+@pytest.mark.parametrize(
+    ("bad", "reason"),
+    [
+        (line(("identical", "maybe")), "identical is 'maybe', not one of yes, no"),
+        (line(("epochs", "0")), "epochs is 0: nothing was compared"),
+        (line(("epochs", "all")), "epochs is 'all', not a whole number from 0"),
+        (line(("verified_in", "here")), "verified_in is 'here', not 8 hex digits"),
+        (line(("recorded_at", "today")), "recorded_at is 'today', not a UTC time"),
+        (line(("device", "tpu")), "device is 'tpu', not one of"),
+        (line(("seed", "9")), "unpadded seed 9 of this recipe and environment is not in the record"),
+        (line(("recipe", "ffffffff")), "unpadded seed 1 of this recipe and environment is not in the record"),
+        ("yes\n", "1 fields where the header has 9"),
+    ],
+)
+def test_a_bad_line_is_named_and_the_rest_is_read(tmp_path: Path, bad: str, reason: str) -> None:
+    record = synthetic.record(tmp_path, ROWS)
+    path_beside(record.path).write_text(format_line(COLUMNS) + bad + line())
+    read = verifications.read(record)
+    assert read.found == (verified(),)
+    (problem,) = read.problems
+    assert problem.line == 2
+    assert reason in problem.reason
+
+
+# What follows from them
+
+
+def repeats(folder: Path, *found: Verified) -> Repeats:
+    record = synthetic.record(folder, ROWS)
+    return summarise(record, synthetic.architectures(), structure_facts.load(), None, Verifications(found)).repeats
+
+
+def test_runs_verified_in_their_own_environment_are_counted_once(tmp_path: Path) -> None:
+    found = repeats(tmp_path, verified(1, 3), verified(1, 19), verified(2, 5))
+    assert found == Repeats(3, 2, 2, 24, 0, 0, ())
+
+
+def test_a_run_that_differed_once_is_not_identical_whatever_came_later(tmp_path: Path) -> None:
+    for order in ((False, True), (True, False)):
+        found = repeats(tmp_path, *(verified(1, 19, identical) for identical in order), verified(2))
+        assert found == Repeats(3, 2, 1, 38, 0, 0, ("unpadded on cpu, seed 1",))
+
+
+def test_another_environment_is_counted_apart(tmp_path: Path) -> None:
+    found = repeats(
+        tmp_path, verified(1, 19, False, synthetic.GPU), verified(2, 19, True, synthetic.GPU), verified(2, 4)
+    )
+    assert found == Repeats(3, 1, 1, 4, 2, 1, ())
+
+
+def test_runs_of_another_recipe_count_nowhere(tmp_path: Path) -> None:
+    other = Verified("unpadded", "ffff0000", "cpu", synthetic.CPU, 1, 5, True, "2026-02-01T12:00:00Z", synthetic.CPU)
+    assert repeats(tmp_path, other) == Repeats(3, 0, 0, 0, 0, 0, ())
