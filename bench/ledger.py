@@ -109,6 +109,13 @@ def _lines(text: str, required: Sequence[str], problems: list[Problem]) -> Itera
         yield Line(start, header, values)
 
 
+def _is_at(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
+
+
 def _header_fields(lines: Iterator[list[str]]) -> list[str] | None:
     """The first line of a CSV reader, None if there is none; a file of another kind may have no fields at all."""
     try:
@@ -153,6 +160,8 @@ class Appender:
                 if is_new:
                     sync_folder(self.path.parent)  # first: a row that is there is never said to have failed
                 fcntl.flock(descriptor, fcntl.LOCK_EX)  # until the descriptor is closed, or its process is killed
+                if not _is_at(descriptor, self.path):  # an editor has saved another file under its name since
+                    return self._append(fields)
                 self._append_to(descriptor, fields)
             finally:
                 os.close(descriptor)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import subprocess
@@ -349,6 +350,30 @@ def test_the_exit_code_says_how_the_job_went_and_all_writes_the_report_however_i
     assert written == ([Path("here")] if command == "all" else [])
     assert out in captured.out
     assert captured.err.startswith(error) if error else captured.err == ""
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"),
+    [
+        (Outcome(2), 2),
+        (Outcome(2, (Ended(RUN, "timeout", "too long"),)), 2),
+        (Outcome(2, (), 2), 130),
+        (Outcome(2, (), 15), 143),
+    ],
+)
+def test_a_report_that_cannot_be_written_in_the_end_hides_neither_a_failed_run_nor_an_interrupt(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], outcome: Outcome, code: int
+):
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "here/README.md")
+
+    monkeypatch.setattr(job, "run", lambda selection, places: outcome)
+    monkeypatch.setattr(report, "write", full)
+    assert main(["all", "--report", "here"]) == code
+    said = capsys.readouterr().err.splitlines()
+    assert said[0] == "bench: here/README.md: cannot be written (No space left on device): choose another --report"
+    assert ("bench: unpadded on cpu, seed 1: timeout: too long" in said) == bool(outcome.failed)
+    assert any("interrupted" in line for line in said) == (outcome.interrupted_by is not None)
 
 
 def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from bench import environment, job, record
+from bench import environment, job, misses, record
 from bench.errors import UnusableInput
 from bench.job import Places, Selection
 from bench.rows import DETERMINISTIC
@@ -50,6 +50,45 @@ def test_a_job_records_every_epoch_of_every_run(undisturbed):
     assert found.epochs.groupby(["model", "seed"])["epoch"].apply(list).tolist() == [[1, 2, 3]] * 2
     assert set(found.epochs["environment"]) == {environment.describe("cpu").digest}
     assert (found.epochs["total"] == 500).all()
+
+
+def test_what_every_run_misses_is_kept_and_as_many_as_its_last_row_has(undisturbed):
+    recorded = record.read(undisturbed.runs)
+    found = misses.read(recorded)
+    assert found.problems == ()
+    last = recorded.epochs[recorded.epochs["epoch"] == 3]
+    assert {(one.key[0], one.key[5]): len(one.images) for one in found.runs} == {
+        (row.model, 3): row.total - row.correct for row in last.itertuples()
+    }
+
+
+def test_misses_are_written_before_the_row_so_that_a_crash_between_costs_neither(tmp_path, root, monkeypatch):
+    where, one = places(tmp_path, root), selection(TWO[:1], (1,), 2)
+    append = record.Writer.append
+
+    def killed(writer, row):
+        if row.epoch == 2:
+            raise KeyboardInterrupt
+        append(writer, row)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(record.Writer, "append", killed)
+        with pytest.raises(KeyboardInterrupt):
+            job.run(one, where, SUBSET)
+    between = misses.read(record.read(where.runs))
+    assert (between.runs, ["not in the record" in problem.reason for problem in between.problems]) == ((), [True])
+    job.run(one, where, SUBSET)
+    after = misses.read(record.read(where.runs))
+    assert (len(after.runs), after.problems) == (1, ())
+    assert misses.path_beside(where.runs).read_text().count("\n") == 3  # the header, and the row twice
+
+
+def test_a_file_of_another_kind_in_the_place_of_the_misses_ends_a_job_before_it_trains(tmp_path, root):
+    where = places(tmp_path, root)
+    misses.path_beside(where.runs).write_text("name,score\n")
+    with pytest.raises(UnusableInput, match="not the header of a record's misses"):
+        job.run(selection(), where, SUBSET)
+    assert record.read(where.runs).rows.empty
 
 
 def test_the_environments_details_are_kept_beside_the_report(undisturbed):

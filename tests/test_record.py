@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import logging
 import os
 import random
@@ -682,3 +683,28 @@ def test_holding_a_record_leaves_nothing_but_its_state_folder(path: Path):
         pass
     assert list(path.parent.iterdir()) == [record.state_folder(path)]
     assert record.state_folder(path) == path.parent / ".runs.csv.state"
+
+
+@pytest.mark.parametrize("deleted", [False, True])
+def test_a_file_replaced_or_deleted_between_opening_and_locking_it_gets_the_row_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool
+):
+    path = tmp_path / "runs.csv"
+    writer = Writer(path)
+    writer.append(row())
+    lock, calls = fcntl.flock, []
+
+    def late(descriptor: int, operation: int) -> None:
+        if not calls:
+            content = path.read_bytes()
+            path.unlink()
+            if not deleted:
+                path.write_bytes(content)
+        calls.append(descriptor)
+        lock(descriptor, operation)
+
+    monkeypatch.setattr(fcntl, "flock", late)
+    writer.append(row(epoch=2))
+    assert len(calls) == 2
+    earlier = [] if deleted else [format_row(row())]
+    assert path.read_text() == "".join([format_line(COLUMNS), *earlier, format_row(row(epoch=2))])

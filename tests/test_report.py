@@ -1,6 +1,6 @@
 """The report: the same bytes for the same rows, and a place for everything that a record can hold.
 
-After a change that is meant, `UPDATE_GOLDEN=1 pytest tests/test_report.py` writes the golden files anew: read the
+After a change that is meant, `UPDATE_GOLDEN=1 pytest tests/test_report*.py` writes the golden files anew: read the
 difference before committing it.
 """
 
@@ -21,6 +21,7 @@ import pytest
 import synthetic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from pages import GOLDEN, check_golden, section, tables
 
 from bench import report, structure_facts
 from bench.record import read
@@ -32,7 +33,6 @@ from bench.specification import Architecture, Target
 from bench.summary import summarise
 from models import ARCHITECTURES
 
-GOLDEN = Path(__file__).parent / "golden"
 TWO = ("expand_squeeze", "unpadded")
 
 MIXED: list[Row] = [
@@ -66,28 +66,6 @@ def rendered(
     return report.render(record, architectures or synthetic.architectures(*names), structure_facts.load())
 
 
-def section(page: str, title: str) -> str:
-    """From a heading to the next one of its level or above."""
-    level = title.split()[0]
-    _, _, rest = page.partition(f"\n{title}\n")
-    assert rest, title
-    return re.split(rf"\n#{{1,{len(level)}}} ", rest)[0]
-
-
-def tables(page: str) -> list[list[list[str]]]:
-    """Every table of a report, as a browser of GitHub would split it into rows and cells."""
-    found: list[list[list[str]]] = []
-    previous = ""
-    for line in page.split("\n"):
-        if line.startswith("|"):
-            cells = re.split(r"(?<!\\)\|", line)[1:-1]
-            if not previous.startswith("|"):
-                found.append([])
-            found[-1].append([cell.strip() for cell in cells])
-        previous = line
-    return found
-
-
 # --- golden -----------------------------------------------------------------------------------------------------------
 
 
@@ -102,14 +80,11 @@ def tables(page: str) -> list[list[list[str]]]:
 def test_golden(tmp_path: Path, name: str, rows: list[Row], names: tuple[str, ...], extra: str) -> None:
     files = rendered(tmp_path, rows, *names, extra=extra)
     folder = GOLDEN / f"report_{name}"
-    if "UPDATE_GOLDEN" in os.environ:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "README.md").write_bytes(files["README.md"])
-        if name == "mixed":
-            (folder / "summary.json").write_bytes(files["summary.json"])
-    assert files["README.md"].decode() == (folder / "README.md").read_text(encoding="utf-8")
+    check_golden(folder / "README.md", files["README.md"].decode())
     if name != "mixed":
         return
+    if "UPDATE_GOLDEN" in os.environ:
+        (folder / "summary.json").write_bytes(files["summary.json"])
     stored = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
     # Quantiles may differ in the last bit between releases of scipy, which no reader would see.
     assert _rounded(json.loads(files["summary.json"])) == _rounded(stored)

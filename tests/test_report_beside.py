@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
-from test_report import GOLDEN, check_golden, section, tables
+from pages import GOLDEN, check_golden, section, tables
 
 from bench import misses, report, structure_facts, verifications
 from bench.record import Record
@@ -115,7 +115,7 @@ def test_verified_runs_are_counted_and_those_that_differ_are_named(tmp_path: Pat
     )
     again = (verified(1), verified(2, "no"), verified(3, "no", synthetic.GPU))
     page = section(written(record_with(tmp_path, [], *again))["README.md"], VARIANCE)
-    assert "1 of 2 verified runs identical, bit for bit. **These are not: unpadded on cpu, seed 2.**" in page
+    assert "1 of 2 verified runs identical, bit for bit. **Not identical: unpadded on cpu, seed 2; the repeat " in page
     assert "repeat variance of these is 0" not in page
     assert "0 of 1 run trained again in another environment came out identical" in page
 

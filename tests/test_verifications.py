@@ -22,14 +22,19 @@ def verified(seed: int = 1, epochs: int = 19, identical: bool = True, verified_i
 
 
 def line(*changes: tuple[str, str]) -> str:
-    fields = dict(
-        zip(
-            COLUMNS,
-            ["unpadded", "0a1b2c3d", "cpu", "11112222", "1", "19", "yes", "2026-02-01T12:00:00Z", "11112222"],
-            strict=True,
-        )
-    )
-    return format_line([(fields | dict(changes))[column] for column in COLUMNS])
+    values = [
+        "unpadded",
+        synthetic.RECIPE,
+        "cpu",
+        synthetic.CPU,
+        "1",
+        "19",
+        "yes",
+        "2026-02-01T12:00:00Z",
+        synthetic.CPU,
+    ]
+    fields = dict(zip(COLUMNS, values, strict=True)) | dict(changes)
+    return format_line([fields[column] for column in COLUMNS])
 
 
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-from bench import environment, job, record, verify
+from bench import environment, job, record, verifications, verify
 from bench.errors import UnusableInput
 from bench.job import Places, Selection
 from bench.verify import Request, format_verification
@@ -53,9 +53,24 @@ def test_what_training_again_reproduces_is_identical_and_the_record_is_only_read
     assert trained.runs.read_bytes() == before
 
 
+def kept(places):
+    """What is kept of verifications, as model, epochs, identical."""
+    found = verifications.read(record.read(places.runs))
+    assert found.problems == ()
+    assert {one.verified_in for one in found.found} <= {environment.describe("cpu").digest}
+    return sorted((one.model, one.epochs, one.identical) for one in found.found)
+
+
 def test_a_prefix_of_the_epochs_can_be_verified(places):
     found = verified(Request(("unpadded",), None, (1,), 1, 2), places)
     assert [(finding.epochs, finding.difference) for finding in found.findings] == [(1, "")]
+    assert kept(places) == [("unpadded", 1, True)]
+
+
+def test_where_nothing_can_be_written_a_record_is_verified_all_the_same(places, caplog):
+    (places.runs.parent / "runs.verified.csv").mkdir()
+    assert verified(Request(("unpadded",), None, (1,), 1, 2), places).is_identical
+    assert "runs.verified.csv: cannot be written" in caplog.text
 
 
 def test_the_first_difference_is_named_with_epoch_column_and_both_values(places):
@@ -83,6 +98,7 @@ def test_a_difference_in_one_run_does_not_hide_that_the_other_is_identical(place
         "unpadded": True,
         "gap_head": False,
     }
+    assert kept(places) == [("gap_head", 2, True), ("unpadded", 2, False)]
 
 
 def test_what_is_asked_for_by_name_and_not_recorded_is_a_failure(places):
@@ -108,6 +124,7 @@ def test_another_recipe_is_not_compared_and_is_a_failure(places):
     edit(places, ARCHITECTURES["unpadded"].digest, "ffffffff")
     found = verified(Request(("unpadded",), None, None, None, 2), places)
     assert "recorded with recipe ffffffff" in found.findings[0].difference
+    assert kept(places) == []
 
 
 def test_a_device_that_is_not_here_is_not_compared_and_is_a_failure(places):

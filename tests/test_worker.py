@@ -14,12 +14,12 @@ from typing import Any
 import pytest
 import torch
 
-from bench import data, environment, training
+from bench import checkpoint, data, environment, training
 from bench.data import Dataset
 from bench.errors import UnusableInput
 from bench.plan import Run
 from bench.specification import Architecture, Recipe
-from bench.worker import Fingerprint, Task, perform
+from bench.worker import Fingerprint, Misses, Task, perform
 from models import ARCHITECTURES
 
 TESTS = Path(__file__).parent
@@ -66,6 +66,32 @@ def test_every_epoch_is_sent_as_it_ends(make_task: MakeTask):
     assert [epoch["epoch"] for epoch in epochs] == [1, 2, 3]
     assert {epoch["total"] for epoch in epochs} == {200}
     assert epochs[2]["train_loss"] < epochs[0]["train_loss"]
+
+
+def misses(task: Task) -> list[Misses | None]:
+    """What is sent as missed with each epoch."""
+    messages: list[dict[str, Any]] = []
+    perform(task, messages.append)
+    return [message["misses"] for message in messages]
+
+
+def test_the_last_epoch_comes_with_its_misses_whether_trained_or_saved(make_task: MakeTask, dataset: Dataset):
+    task = make_task(3)
+    trained = misses(task)
+    assert trained[:2] == [None, None]
+    state = next(checkpoint.load(task.checkpoints, task.run))
+    assert len(trained[2]) == state.history[-1].total - state.history[-1].correct > 0
+    seen = {image: digit for image, _, digit in trained[2]}
+    labels = dataset.test_labels[:200].tolist()
+    assert [seen.get(image, label) for image, label in enumerate(labels)] == state.predictions.tolist()
+    assert all(label == labels[image] for image, label, _ in trained[2])
+    assert [image for image, *_ in trained[2]] == sorted(seen)
+    assert misses(task) == trained  # from the saved state
+
+
+def test_a_state_of_a_later_epoch_knows_no_misses_of_an_earlier_one(make_task: MakeTask):
+    misses(make_task(3))
+    assert misses(make_task(2)) == [None, None]
 
 
 def test_what_is_recorded_is_not_sent_again_and_the_rest_is_the_same(make_task: MakeTask):

@@ -125,8 +125,9 @@ def _repeated(repeats: Repeats) -> str:
             f"over {count(repeats.epochs, 'epoch')} in all: {outcome} identical, bit for bit."
         )
         if repeats.differing:
+            named = text("; ".join(repeats.differing[:5]))
             more = f" and {len(repeats.differing) - 5} more" if len(repeats.differing) > 5 else ""
-            said.append(f"**These are not: {text('; '.join(repeats.differing[:5]))}{more}.**")
+            said.append(f"**Not identical: {named}{more}; the repeat variance is not 0.**")
         else:
             said.append("The repeat variance of these is 0.")
     else:

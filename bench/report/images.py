@@ -33,8 +33,8 @@ def _sentences(together: Agreement, without: int) -> Iterator[str]:
     else:
         yield (
             f"On {together.differ:,} of {together.total:,} test images at least two of {together.runs} runs see "
-            f"different digits; {together.missed_by_all:,} are missed by every run. Runs with as many correct images "
-            "need not miss the same."
+            f"different digits; {together.missed_by_all:,} {'is' if together.missed_by_all == 1 else 'are'} missed by "
+            "every run. Runs with as many correct images need not miss the same."
         )
     yield ""
     if without:
@@ -68,7 +68,7 @@ def _most_missed(images: Images, alt: str | None) -> list[str]:
         "",
         *(image(alt, MISSED) if alt is not None else drawn),
         "<details>",
-        "<summary>The same as a table</summary>",
+        "<summary>These images as a table</summary>",
         "",
         *table(["number, from 0", "label", "missed by", "seen as (by so many runs)"], rows, "rrrl"),
         "</details>",

@@ -114,7 +114,8 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     (
         "misses",
         (
-            "the test images that a run classifies wrongly after its last epoch, kept beside the record. Two runs "
+            "the test images that a run classifies wrongly after the last epoch it was asked for, kept beside the "
+            "record. Two runs "
             "differ on an image if they see different digits in it, be both wrong or not; the mean is over all pairs"
         ),
     ),
