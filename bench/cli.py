@@ -279,7 +279,9 @@ def _all(arguments: argparse.Namespace) -> int:
 def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
     if outcome.trained == 0:
         _print(
-            [f"All of it is recorded in {arguments.runs} already. To train it again all the same: another --runs file."]
+            [
+                f"All of it is recorded in {arguments.runs} already. To train it again all the same: another --runs file, or `verify`, which compares."
+            ]
         )
     for ended in outcome.failed:
         print(f"bench: {ended.run}: {ended.status}: {ended.reason}", file=sys.stderr)

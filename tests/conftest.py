@@ -4,11 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
 
 from bench.data import Dataset, load
 
 ROOT = Path(__file__).resolve().parent.parent
+
+# A machine that is busy for a moment is no failure of what is tested.
+hypothesis.settings.register_profile("unhurried", deadline=None, print_blob=True)
+hypothesis.settings.load_profile("unhurried")
 
 
 @pytest.fixture(scope="session")

@@ -320,7 +320,8 @@ def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):
         (
             Outcome(trained=0),
             0,
-            "All of it is recorded in runs.csv already. To train it again all the same: another --runs file.\n",
+            "All of it is recorded in runs.csv already. To train it again all the same: another --runs file, "
+            "or `verify`, which compares.\n",
             "",
         ),
         (
