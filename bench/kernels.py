@@ -40,7 +40,10 @@ class Normalisation:
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:
-    compiled: Callable[..., None] = numba.njit(cache=True, error_model="numpy")(function)
+    try:
+        compiled: Callable[..., None] = numba.njit(cache=True, error_model="numpy")(function)
+    except RuntimeError:  # there is no folder to keep it in: it is compiled anew in every process that needs it
+        compiled = numba.njit(error_model="numpy")(function)
     return compiled
 
 

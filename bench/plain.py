@@ -22,13 +22,13 @@ def steps(architecture: Architecture, root: Path) -> Iterator[int]:
     torch.manual_seed(1)
     network = architecture.build()
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
-    with unpacked(root) as folder:
+    with unpacked(root) as folder:  # only while it is read: nobody tidies up after a process that is killed
         train_set = import_torchvision().datasets.MNIST(folder, train=True, transform=transform)
-        loader = torch.utils.data.DataLoader(train_set, batch_size=recipe.batch_size, shuffle=True, num_workers=1)
-        network.train()
-        for images, labels in itertools.chain.from_iterable(itertools.repeat(loader)):
-            optimizer.zero_grad()
-            loss = F.nll_loss(network(images), labels)
-            loss.backward()
-            optimizer.step()
-            yield len(labels)
+    loader = torch.utils.data.DataLoader(train_set, batch_size=recipe.batch_size, shuffle=True, num_workers=1)
+    network.train()
+    for images, labels in itertools.chain.from_iterable(itertools.repeat(loader)):
+        optimizer.zero_grad()
+        loss = F.nll_loss(network(images), labels)
+        loss.backward()
+        optimizer.step()
+        yield len(labels)

@@ -26,11 +26,12 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def undisturbed(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """A job that nothing disturbed."""
-    folder = tmp_path_factory.mktemp("undisturbed")
-    started = time.monotonic()
-    job = server.run("all", *JOB, folder=folder)
-    seconds = time.monotonic() - started
-    assert job.code == 0, job.errors
+    for _ in range(2):  # the first time, more may have to be loaded or compiled than afterwards
+        folder = tmp_path_factory.mktemp("undisturbed")
+        started = time.monotonic()
+        job = server.run("all", *JOB, folder=folder)
+        seconds = time.monotonic() - started
+        assert job.code == 0, job.errors
     assert record.read(folder / "runs.csv").problems == ()
     one = Undisturbed(folder, seconds)
     assert len(one.rows) == 4 * 3
