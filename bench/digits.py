@@ -39,7 +39,7 @@ def missed(images: Sequence[MissedImage], pixels: NDArray[np.uint8]) -> Picture:
             for line, words in enumerate(_seen(one)):
                 axes.text(x, top + 0.5 + 0.15 * line, words, fontsize=8)
         said = "; ".join(f"image {one.image}, label {one.label}, {' and '.join(_seen(one))}" for one in images[:5])
-        alt = f"The test images that most of {images[0].runs} runs miss, drawn. The first ones: {said}."
+        alt = f"The test images that most of {images[0].runs:,} runs miss, drawn. The first ones: {said}."
         return Picture(canvas.svg(figure), alt)
 
 

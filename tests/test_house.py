@@ -31,7 +31,7 @@ def test_the_import_rule_covers_every_module(root):
         if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.name != "__init__.py"
     }
     layers = declared[declared.index("layers = [") : declared.index("]", declared.index("layers = ["))]
-    assert {name for name in modules if not re.search(rf"\bbench\.{name}\b", layers)} == set()
+    assert {name for name in modules if not re.search(rf"\b{name}\b", layers)} == set()
 
 
 def test_ci_runs_the_very_commands_of_the_readme(root):

@@ -230,7 +230,8 @@ def test_a_diverged_run_never_reaches_the_target_any_more(tmp_path: Path) -> Non
     assert measures["seeds, k of n"] == ["0 of 1"] * 3
     assert measures["share, one-sided 95 % bounds"] == ["≥ 0.000, ≤ 0.950"] * 3
     assert "0 of 1 seed reached 9940 within 19 epochs; share at least 0.000, at most 0.950" in page
-    assert "unfinished without it" not in page
+    assert "unfinished without a hit" not in page
+    assert measures["Kaplan–Meier median"] == ["not reached"] * 3
 
 
 def test_an_unfinished_run_has_the_same_bounds_in_table_and_verdict(tmp_path: Path) -> None:
@@ -238,7 +239,8 @@ def test_an_unfinished_run_has_the_same_bounds_in_table_and_verdict(tmp_path: Pa
     page = section(readme(tmp_path, rows), "## `unpadded`")
     measures = {row[0]: row[1:] for row in tables(page)[2]}
     assert measures["seeds, k of n"] == ["0 of 3"] * 3
-    assert measures["unfinished without it"] == ["1"] * 3
+    assert measures["of these, unfinished without a hit"] == ["1"] * 3
+    assert measures["Kaplan–Meier median"] == ["not determined yet"] * 3
     assert measures["share, one-sided 95 % bounds"] == ["≥ 0.000, ≤ 0.776"] * 3
     assert "0 of 3 seeds reached 9940 within 19 epochs, 1 unfinished; share at least 0.000, at most 0.776" in page
 

@@ -216,6 +216,14 @@ def test_an_undecided_share_says_how_many_seeds_could_decide(hits: int, misses: 
     assert advice in found.evidence
 
 
+def test_where_enough_runs_are_unfinished_finishing_them_is_the_advice() -> None:
+    stopped = [run(seed, [9800]) for seed in range(5)]
+    for unfinished, advice in ((5, "finishing the unfinished runs could"), (4, "5 seeds that agree would")):
+        assert verdict("reaches_target", 9940, group([], stopped[:unfinished])).evidence.endswith(f"; {advice} decide")
+    found = verdict("reaches_target", 9940, group([hit_at(7)] * 4, stopped[:1]))
+    assert found.evidence.endswith("; finishing the unfinished runs could decide")
+
+
 def test_the_target_is_reached_at_9940_and_not_at_9939() -> None:
     assert outcome("reaches_target", 9940, group([hit_at(10, height=9940)] * 5)) == HOLDS
     assert outcome("reaches_target", 9940, group([hit_at(10, height=9939)] * 5)) == DOES_NOT

@@ -7,13 +7,11 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
-from bench.report import images
+from bench.report import images, paired, variance
 from bench.report.head import restricted_mean
-from bench.report.markdown import NOTHING, code, count, image, number, probability, signed, span, table, text
+from bench.report.markdown import NOTHING, code, image, number, span, table, text
 from bench.report.names import LAST, SECONDS, TIME
-from bench.summary import GroupSummary, Paired, Repeats, Summary
-
-LEVEL = 0.05
+from bench.summary import GroupSummary, Paired, Summary
 
 TRAINING_IMAGES = 60_000
 
@@ -31,7 +29,7 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
         *_between_networks(summary),
         "### Where does the variance come from?",
         "",
-        *_between_devices(summary),
+        *variance.lines(summary),
         *images.lines(summary.images, alts),
         "## Speed",
         "",
@@ -80,115 +78,9 @@ def _between_networks(summary: Summary) -> list[str]:
         return ["No two networks have a complete run of the same seed yet.", ""]
     found = []
     for label, tests in _by_label(summary.between_networks):
-        found += [f"The same seeds of two networks on {text(label)}, paired: {_power(tests)}", ""]
-        found += _paired_table(tests, ["network", "another"])
+        found += [f"The same seeds of two networks on {text(label)}, paired: {paired.power(tests)}", ""]
+        found += paired.as_table(tests, ["network", "another"])
     return found
-
-
-def _between_devices(summary: Summary) -> list[str]:
-    found = [
-        f"**Repeat**: the same seed in the same environment must give the same bits. {_repeated(summary.repeats)}",
-        "",
-        "**Seed**: the standard deviations and variances of the table above.",
-        "",
-    ]
-    if not summary.between_devices:
-        reason = "there is one device" if len(summary.labels) == 1 else "no seed is complete on two devices"
-        return [
-            *found,
-            f"**Device**: {reason}, so that nothing can be said. The same seeds on another one would show it.",
-            "",
-        ]
-    found += [
-        (
-            "**Device**: the same seeds on two devices, paired. Weights, order of the images and dropout are the same "
-            "there."
-        ),
-        "",
-    ]
-    tests = summary.between_devices
-    return [*found, _power(tests), "", *_paired_table(tests, ["on", "another"])]
-
-
-def _repeated(repeats: Repeats) -> str:
-    """What came of training recorded runs again."""
-    if not repeats.here + repeats.elsewhere:
-        return (
-            "No verification is recorded: `python -m bench verify` trains recorded runs again, compares every bit and "
-            "keeps what came of it for this report."
-        )
-    said = []
-    if repeats.here:
-        outcome = f"{repeats.identical_here} of {count(repeats.here, 'verified run')}"
-        said.append(
-            f"Of {count(repeats.recorded, 'recorded run')} {repeats.here} were trained again in their own environment, "
-            f"over {count(repeats.epochs, 'epoch')} in all: {outcome} identical, bit for bit."
-        )
-        if repeats.differing:
-            named = text("; ".join(repeats.differing[:5]))
-            more = f" and {len(repeats.differing) - 5} more" if len(repeats.differing) > 5 else ""
-            said.append(f"**Not identical: {named}{more}; the repeat variance is not 0.**")
-        else:
-            said.append("The repeat variance of these is 0.")
-    else:
-        said.append(f"Of {count(repeats.recorded, 'recorded run')} none was trained again in its own environment.")
-    if repeats.elsewhere:
-        said.append(
-            f"{repeats.identical_elsewhere} of {count(repeats.elsewhere, 'run')} trained again in another environment "
-            "came out identical, which is not to be expected."
-        )
-    return " ".join(said)
-
-
-def _paired_table(tests: Sequence[Paired], names: Sequence[str]) -> list[str]:
-    measures = {"last": "last accuracy, images", "first": "first at the target, epochs"}
-    header = [
-        *names,
-        "measure",
-        "seeds",
-        "mean difference",
-        "standard deviation",
-        "p",
-        "smallest p possible",
-        "p after Holm",
-    ]
-    rows = [
-        [
-            text(test.first) if test.model else code(test.first),
-            text(test.second) if test.model else code(test.second),
-            measures[test.measure],
-            str(len(test.seeds)),
-            signed(test.test.difference),
-            number(test.deviation, 1),
-            probability(test.test.p_value),
-            probability(test.test.smallest_p),
-            f"**{probability(test.adjusted)}**" if test.adjusted <= LEVEL else probability(test.adjusted),
-        ]
-        for test in tests
-    ]
-    if any(test.model for test in tests):
-        header.insert(0, "network")
-        rows = [[code(test.model), *row] for test, row in zip(tests, rows, strict=True)]
-    shown = table(header, rows, "l" * (len(header) - 6) + "r")
-    return ["<details>", f"<summary>{count(len(tests), 'paired test')}</summary>", "", *shown, "</details>", ""]
-
-
-def _power(tests: Sequence[Paired]) -> str:
-    """What the tests could have shown at all."""
-    family = f"{count(len(tests), 'test')}, corrected together"
-    enough = next(n for n in itertools.count(1) if len(tests) * 2 / 2**n <= LEVEL)
-    if all(test.smallest > LEVEL for test in tests):
-        return (
-            "**nothing can be significant at 5 %, whatever the truth:** with these seeds the least "
-            f"that a p-value could become after Holm's correction ({family}) is "
-            f"{probability(min(test.smallest for test in tests))}. From {enough} seeds in common on it can be."
-        )
-    found = [test for test in tests if test.adjusted <= LEVEL]
-    outcome = f"{len(found)} of them significant at 5 %" if found else "none of them significant at 5 %"
-    unable = sum(test.smallest > LEVEL for test in tests)
-    return f"{family}: {outcome}." + (
-        f" {unable} could not have been, with so few seeds or so many ties." if unable else ""
-    )
 
 
 def _by_label(tests: Sequence[Paired]) -> list[tuple[str, list[Paired]]]:

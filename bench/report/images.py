@@ -32,13 +32,13 @@ def _sentences(together: Agreement, without: int) -> Iterator[str]:
         yield f"The predictions of one run are kept; it misses {together.missed_by_any:,} of {together.total:,} images."
     else:
         yield (
-            f"On {together.differ:,} of {together.total:,} test images at least two of {together.runs} runs see "
+            f"On {together.differ:,} of {together.total:,} test images at least two of {together.runs:,} runs see "
             f"different digits; {together.missed_by_all:,} {'is' if together.missed_by_all == 1 else 'are'} missed by "
             "every run. Runs with as many correct images need not miss the same."
         )
     yield ""
     if without:
-        yield f"Of {count(without, 'complete run')} the predictions are not kept, so that they are not in this table."
+        yield f"Not in this table: {count(without, 'complete run')} whose predictions in the last epoch are not kept."
         yield ""
 
 
@@ -48,7 +48,7 @@ def _row(one: Agreement) -> list[str]:
         code(one.model) if one.model else "**all**",
         text(one.label) if one.label else NOTHING,
         number(one.epoch),
-        str(one.runs),
+        f"{one.runs:,}",
         f"{one.differ:,}" if several else NOTHING,
         number(one.pairwise, 1),
         f"{one.missed_by_any:,}",
@@ -60,7 +60,7 @@ def _most_missed(images: Images, alt: str | None) -> list[str]:
     several, runs = images.most_missed, images.most_missed[0].runs
     found = [f"**The {count(len(several), 'test image')} that most of {count(runs, 'run')} miss.**"]
     if images.as_often:
-        found[0] += f" Of images missed equally often the lowest numbers are shown, {images.as_often:,} more are not."
+        found[0] += f" Another {images.as_often:,} are missed as often as the last of these; lower numbers come first."
     drawn = ["They are not drawn: the file of test images was not there when this report was written.", ""]
     rows = [[str(one.image), str(one.label), f"{one.missed_by} of {runs}", _seen_as(one)] for one in several]
     return [

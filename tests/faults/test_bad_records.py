@@ -13,8 +13,9 @@ import pytest
 import synthetic
 from jobs import JOB, Undisturbed, deterministic, finish
 from quickly import TRACEBACK, Server
+from torch import nn
 
-from bench import cli, figures
+from bench import cli, figures, structure, structure_facts
 from bench.rows import COLUMNS, Row, format_line, format_row
 from models import ARCHITECTURES
 
@@ -138,6 +139,25 @@ def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("bench.report.files.figures", Blank())
 
 
+@pytest.fixture(scope="module")
+def examined() -> dict[type, structure_facts.Structure]:
+    """What is known of the networks already."""
+    return {}
+
+
+@pytest.fixture
+def quick_structures(monkeypatch: pytest.MonkeyPatch, examined: dict[type, structure_facts.Structure]) -> None:
+    """A check without the time that it takes to look at the networks, which are the same every time."""
+    examine = structure.examine
+
+    def once(network: nn.Module) -> structure_facts.Structure:
+        if type(network) not in examined:
+            examined[type(network)] = examine(network)
+        return examined[type(network)]
+
+    monkeypatch.setattr(structure, "examine", once)
+
+
 @pytest.fixture(params=BAD)
 def found(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bad:
     """A bad record, in the current folder."""
@@ -159,6 +179,7 @@ def untouched(one: Bad) -> bool:
     return Path("runs.csv").read_bytes() == one.content and not Path("runs.csv.torn").exists()
 
 
+@pytest.mark.usefixtures("quick_structures")
 def test_check_names_the_line_and_the_reason_and_fails(found: Bad, capsys: pytest.CaptureFixture[str]):
     lines = printed(capsys, 1, "check").splitlines()
     failed = [line for line in lines if re.search(rf"FAILED +runs\.csv:{found.line} ", line)]

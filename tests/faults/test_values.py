@@ -17,7 +17,6 @@ from torch import nn
 from bench import record, report, structure_facts
 from bench.record import Writer
 from bench.rows import Row
-from bench.specification import Recipe
 from bench.training import Diverged, evaluate, train
 from models import ARCHITECTURES
 
@@ -135,17 +134,10 @@ def test_an_output_that_is_everywhere_the_same_counts_the_first_digit(dataset):
     assert found.loss == pytest.approx(math.log(10), rel=1e-6)
 
 
-@pytest.mark.parametrize("value", [math.nan, math.inf])
-def test_a_test_loss_that_is_no_finite_number_is_a_divergence(small, monkeypatch: pytest.MonkeyPatch, value: float):
+def test_a_test_loss_that_is_no_finite_number_is_a_divergence(dataset, monkeypatch: pytest.MonkeyPatch):
     from bench import training
 
     evaluation = training.evaluate
-    monkeypatch.setattr(training, "evaluate", lambda *arguments: replace(evaluation(*arguments), loss=value))
-    with pytest.raises(Diverged, match=f"the test loss of epoch 1 is {value}"):
-        next(train(ARCHITECTURES["unpadded"], 1, "cpu", small, 1))
-
-
-def test_a_rate_that_is_too_high_diverges_and_says_in_which_epoch(small):
-    wild = replace(ARCHITECTURES["unpadded"], recipe=Recipe(learning_rate=1e15, batch_size=128, epochs=2))
-    with pytest.raises(Diverged, match=r"the (training|test) loss of epoch [12] is (nan|inf)"):
-        list(train(wild, 1, "cpu", small, 2))
+    monkeypatch.setattr(training, "evaluate", lambda *arguments: replace(evaluation(*arguments), loss=math.inf))
+    with pytest.raises(Diverged, match="the test loss of epoch 1 is inf"):
+        next(train(ARCHITECTURES["unpadded"], 1, "cpu", dataset.head(128, 100), 1))

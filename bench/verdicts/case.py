@@ -1,0 +1,74 @@
+"""What a claim is judged by, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.results import Group, Series
+from bench.specification import Architecture, Claim
+from bench.structure_facts import Structure
+
+Outcome = Literal["holds", "does not hold", "cannot be decided yet"]
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """What becomes of one claim, and the evidence, in words and numbers that fit a table's cell."""
+
+    claim: Claim
+    outcome: Outcome
+    evidence: str
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that a claim is judged by."""
+
+    architecture: Architecture
+    structure: Structure
+    group: Group | None
+
+    @property
+    def target(self) -> int:
+        return self.architecture.target.correct
+
+    @property
+    def budget(self) -> int:
+        return self.group.budget if self.group else self.architecture.recipe.epochs
+
+    @property
+    def runs(self) -> tuple[Series, ...]:
+        return self.group.runs if self.group else ()
+
+    @property
+    def complete(self) -> list[tuple[int, ...]]:
+        """The counts of every complete run, within the documented epochs."""
+        return [run.correct[: self.budget] for run in self.group.complete] if self.group else []
+
+    @property
+    def diverged(self) -> int:
+        return sum(run.has_diverged for run in self.runs)
+
+    @property
+    def other_totals(self) -> tuple[int, ...]:
+        """The sizes of the test sets that runs were tested on, other than the one that claims are about."""
+        return tuple(sorted({run.total for run in self.runs if run.total} - {self.architecture.target.total}))
+
+    @property
+    def log(self) -> tuple[int, ...]:
+        return tuple(logged.correct for logged in self.architecture.document.log)
+
+
+Finding = tuple[Outcome, str]
+
+
+def counted(number: int, plural: str) -> str:
+    """ "1 seed", "2 seeds"."""
+    return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"
+
+
+def listed(numbers: Sequence[int]) -> str:
+    """ "1", "1 and 2", "1, 2 and 3"."""
+    return " and ".join(filter(None, [", ".join(str(number) for number in numbers[:-1]), str(numbers[-1])]))

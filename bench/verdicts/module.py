@@ -1,0 +1,39 @@
+"""Claims that the module and its shapes decide."""
+
+from __future__ import annotations
+
+from bench.specification import Claim
+from bench.structure_facts import Followed
+from bench.verdicts.case import Case, Finding, Outcome, counted, listed
+
+
+def count(claim: Claim, case: Case) -> Finding:
+    measured: int = getattr(case.structure, claim.kind)
+    return _exactly(measured == claim.value), counted(measured, claim.kind.replace("_", " "))
+
+
+def parameters_below(claim: Claim, case: Case) -> Finding:
+    return _exactly(case.structure.parameters < claim.value), counted(case.structure.parameters, "parameters")
+
+
+def after_every_convolution(claim: Claim, case: Case) -> Finding:
+    followed: Followed = getattr(case.structure, claim.kind)
+    evidence = (
+        f"after {followed.convolutions - len(followed.without)} of {counted(followed.convolutions, 'convolutions')}"
+    )
+    if followed.without:
+        evidence += f", not after number {listed(followed.without)}"
+    classifier = (
+        ", the classifier, is not counted" if followed.excludes_classifier else " counts: a linear layer classifies"
+    )
+    return _exactly(followed.always == bool(claim.value)), f"{evidence}; the last convolution{classifier}"
+
+
+def global_average_pooling(claim: Claim, case: Case) -> Finding:
+    pool = case.structure.global_average_pooling
+    evidence = f"the average pool sees {pool}" if pool else "no average pool"
+    return _exactly((pool is not None and pool.is_global) == bool(claim.value)), evidence
+
+
+def _exactly(is_so: bool) -> Outcome:
+    return "holds" if is_so else "does not hold"

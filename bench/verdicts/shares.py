@@ -1,0 +1,60 @@
+"""Claims that a share of seeds decides."""
+
+from __future__ import annotations
+
+from bench.specification import Claim
+from bench.statistics import first_hit, seeds_to_decide, share_of_seeds
+from bench.verdicts.case import Case, Finding, counted
+from bench.verdicts.rules import HALF, LEVEL, SEEDS_FOR_SHARES
+
+
+def reaches_target(claim: Claim, case: Case) -> Finding:
+    return _reached(claim.value, case.budget, case)
+
+
+def epochs_below(claim: Claim, case: Case) -> Finding:
+    return _reached(case.target, min(case.budget, claim.value - 1), case)
+
+
+def _reached(target: int, epochs: int, case: Case) -> Finding:
+    hits = [not run.has_diverged and first_hit(run.correct[:epochs], target) is not None for run in case.runs]
+    decided = [hit or run.has_diverged or len(run.correct) >= epochs for hit, run in zip(hits, case.runs, strict=True)]
+    return _share(sum(hits), sum(decided), len(decided) - sum(decided), f"reached {target} within {epochs} epochs")
+
+
+def sustained(claim: Claim, case: Case) -> Finding:
+    successes = sum(min(counts[-claim.value :]) > case.target for counts in case.complete)
+    decided = len(case.complete) + case.diverged
+    what = f"above {case.target} in each of the last {claim.value} of {case.budget} epochs"
+    return _share(successes, decided, len(case.runs) - decided, what)
+
+
+def _share(successes: int, decided: int, undecided: int, what: str) -> Finding:
+    """Whether more than half of all seeds succeed.
+
+    Neither a failed run nor an unfinished one can move the outcome towards "holds": the first lowers both bounds, the
+    second the lower one.
+    """
+    lower, upper = (share_of_seeds(successes, decided, undecided, 1 - LEVEL, side) for side in ("lower", "upper"))
+    evidence = f"{successes} of {counted(decided + undecided, 'seeds')} {what}"
+    if undecided:
+        evidence += f", {undecided} unfinished"
+    evidence += f"; share at least {lower.lower:.3f}, at most {upper.upper:.3f}"
+    if lower.lower > HALF:
+        return "holds", evidence
+    if upper.upper < HALF:
+        return "does not hold", evidence
+    return "cannot be decided yet", f"{evidence}; {_what_could_decide(successes, decided, undecided)}"
+
+
+def _what_could_decide(successes: int, decided: int, undecided: int) -> str:
+    further = seeds_to_decide(successes, decided, HALF, 1 - LEVEL) if decided else SEEDS_FOR_SHARES
+    if further is not None and further <= undecided:  # none is needed where only the unfinished ones stand in the way
+        return "finishing the unfinished runs could decide"
+    if decided == 0:
+        return f"{SEEDS_FOR_SHARES} seeds that agree would decide"
+    if further is not None:
+        return f"{counted(further, 'further seeds')} could decide if the share stays as seen"
+    if 2 * successes == decided:
+        return "no number of seeds decides while exactly half succeed"
+    return "more than 1,000 further seeds are needed if the share stays as seen"
