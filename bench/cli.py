@@ -278,11 +278,8 @@ def _all(arguments: argparse.Namespace) -> int:
 
 def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
     if outcome.trained == 0:
-        _print(
-            [
-                f"All of it is recorded in {arguments.runs} already. To train it again all the same: another --runs file, or `verify`, which compares."
-            ]
-        )
+        advice = "`verify` trains it again, as does another --runs file"
+        _print([f"All of it is recorded in {arguments.runs} already; {advice}."])
     for ended in outcome.failed:
         print(f"bench: {ended.run}: {ended.status}: {ended.reason}", file=sys.stderr)
     if outcome.interrupted_by is not None:

@@ -320,8 +320,7 @@ def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):
         (
             Outcome(trained=0),
             0,
-            "All of it is recorded in runs.csv already. To train it again all the same: another --runs file, "
-            "or `verify`, which compares.\n",
+            "All of it is recorded in runs.csv already; `verify` trains it again, as does another --runs file.\n",
             "",
         ),
         (

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from quickly import TRACEBACK, Job, Server
 
-from bench import record
-from bench.rows import DETERMINISTIC, EPOCH_KEY
+from bench import misses, record
+from bench.rows import DETERMINISTIC, EPOCH_KEY, RUN_KEY
 
 JOB = ("--models", "unpadded,ten_twenty_thirty", "--seeds", "2", "--epochs", "3", "--devices", "cpu", "--jobs", "2")
 """Four runs of three epochs."""
@@ -51,10 +51,15 @@ class Undisturbed:
 
 
 def finish(server: Server, folder: Path, said: str, *words: str) -> Job:
-    """Start a job again after a fault; it must end well and leave a sound record."""
+    """Start a job again after a fault; it must end well and leave a sound record, and what each run misses."""
     assert TRACEBACK not in said, said
     job = server.run(*words, folder=folder)
     assert job.code == 0, job.errors
     assert TRACEBACK not in job.errors, job.errors
-    assert record.read(folder / "runs.csv").problems == ()
+    found = record.read(folder / "runs.csv")
+    assert found.problems == ()
+    beside = misses.read(found)
+    assert beside.problems == ()
+    last = found.epochs.groupby(list(RUN_KEY))["epoch"].max()
+    assert {(*key, epoch) for key, epoch in last.items()} <= {one.key for one in beside.runs}
     return job
