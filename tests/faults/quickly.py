@@ -27,6 +27,7 @@ import injection
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = (192, 100)
 TRACEBACK = "Traceback"
+MEMORY = 8 << 30  # bytes, more than any job needs: one that reads for ever ends there
 
 
 @dataclass
@@ -322,6 +323,7 @@ def _run(request: dict[str, Any], main: Callable[[Sequence[str]], int]) -> int:
             setattr(sys, {1: "stdout", 2: "stderr"}[number], None)
     os.chdir(folder)
     ForkedWorker.scratch = scratch
+    resource.setrlimit(resource.RLIMIT_AS, (MEMORY, resource.RLIM_INFINITY))
     if request["limit"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"], resource.RLIM_INFINITY))
     if request["clock"]:
