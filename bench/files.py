@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from bench.errors import one_line
@@ -18,27 +20,36 @@ def replace(path: Path, content: bytes, previous: Path | None = None) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    with naming(path):
         try:
-            write_all(descriptor, content)
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-        kept = previous if path.exists() else None
-        if kept is not None:
-            os.replace(path, kept)
-        try:
-            os.replace(temporary, path)
-        except BaseException:
+            descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+            try:
+                write_all(descriptor, content)
+                os.fsync(descriptor)
+            finally:
+                os.close(descriptor)
+            kept = previous if path.exists() else None
             if kept is not None:
-                os.replace(kept, path)
+                os.replace(path, kept)
+            try:
+                os.replace(temporary, path)
+            except BaseException:
+                if kept is not None:
+                    os.replace(kept, path)
+                raise
+            sync_folder(path.parent)
+        except BaseException:
+            temporary.unlink(missing_ok=True)
             raise
-        sync_folder(path.parent)
-    except BaseException as error:
-        temporary.unlink(missing_ok=True)
-        if isinstance(error, OSError):
-            error.filename = str(path)  # a write that fails names no file, and the temporary one is nobody's business
+
+
+@contextmanager
+def naming(path: Path) -> Iterator[None]:
+    """Let a system error name this file: one of writing names none, and a temporary file is nobody's business."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(path)
         raise
 
 

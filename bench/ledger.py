@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import UnusableInput
-from bench.files import cause, sync_folder, write_all
+from bench.files import cause, naming, sync_folder, write_all
 from bench.rows import Malformed, format_line
 
 _log = logging.getLogger(__name__)
@@ -157,8 +157,9 @@ class Appender:
             is_new = not self.path.exists()
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                if is_new:
-                    sync_folder(self.path.parent)  # first: a row that is there is never said to have failed
+                if is_new:  # the name first: a row that is there is never said to have failed
+                    with naming(self.path):
+                        sync_folder(self.path.parent)
                 fcntl.flock(descriptor, fcntl.LOCK_EX)  # until the descriptor is closed, or its process is killed
                 if not _is_at(descriptor, self.path):  # an editor has saved another file under its name since
                     return self._append(fields)
@@ -205,11 +206,9 @@ class Appender:
         beside = self.path.with_name(self.path.name + ".torn")
         saved = os.open(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
-            _extend(saved, os.fstat(saved).st_size, torn + b"\n")
-            sync_folder(beside.parent)
-        except OSError as error:
-            error.filename = str(beside)
-            raise
+            with naming(beside):
+                _extend(saved, os.fstat(saved).st_size, torn + b"\n")
+                sync_folder(beside.parent)
         finally:
             os.close(saved)
         os.ftruncate(descriptor, size - len(torn))

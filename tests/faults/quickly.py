@@ -185,6 +185,7 @@ class ForkedWorker:
 
     scratch: ClassVar[Path]
     fault: ClassVar[injection.Injector | None] = None
+    fault_of_job: ClassVar[injection.Injector | None] = None
     returncode: int | None = None
 
     def __init__(self, command: list[str], *, env: dict[str, str], start_new_session: bool, **pipes: int) -> None:
@@ -218,6 +219,8 @@ class ForkedWorker:
         os.environ.clear()
         os.environ.update(variables)
         _take_over(descriptors)
+        if self.fault_of_job is not None:
+            self.fault_of_job.remove()
         if self.fault is not None:
             self.fault.install()
         worker.main()
@@ -333,6 +336,7 @@ def _run(request: dict[str, Any], main: Callable[[Sequence[str]], int]) -> int:
     if request["fault"]:
         injector = injection.Injector(folder, *request["fault"], log=scratch / "fired")
         if request["where"] == "job":
+            ForkedWorker.fault_of_job = injector
             injector.install()
         else:
             ForkedWorker.fault = injector

@@ -10,10 +10,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from jobs import JOB, ONE, Undisturbed, deterministic, finish
+from jobs import JOB, ONE, Undisturbed, deterministic, finish, is_sound
 from quickly import TRACEBACK, Job, Server
 
-from bench import record
 from bench.errors import UnusableInput
 from bench.record import Writer
 
@@ -89,7 +88,7 @@ def limited(server: Server, undisturbed: Undisturbed, folder: Path, limit: int) 
     if job.code != 0:
         failed_for(job, TOO_LARGE, limit)
     assert not path.exists() or path.stat().st_size <= limit
-    assert record.read(path).problems == () or path.stat().st_size == 0, limit
+    assert is_sound(path), limit
     finish(server, folder, job.errors, "all", *JOB)
     assert deterministic(path) == undisturbed.rows, limit
     return job.code != 0
@@ -150,7 +149,7 @@ def fill_up(server: Server, undisturbed: Undisturbed, disk: Callable[[str], Path
     path = folder / "runs.csv"
     if job.code != 0:
         failed_for(job, NO_SPACE, size)
-    assert record.read(path).problems == () or path.stat().st_size == 0, size
+    assert is_sound(path), size
     disk("64m")
     finish(server, folder, job.errors, "all", *JOB)
     assert deterministic(path) == undisturbed.rows, size
