@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 
+import numpy
 import torch
 
 from bench.errors import UnusableInput
@@ -25,7 +26,7 @@ THREADS = 1
 """Threads of a run on the CPU. One, so that neither `--jobs` nor the number of cores changes a bit."""
 
 _OPERATORS = "float32, channels last, PyTorch's operators"
-_FUSED = "float32, channels last, PyTorch's convolutions, fused normalisation of numba"
+_FUSED = "float32, channels last, Winograd's convolutions and fused normalisation of numba"
 """How a step is computed; another way that rounds differently is another environment."""
 
 # Settings of the numerical libraries that choose other kernels.
@@ -37,6 +38,7 @@ _LIBRARY_VARIABLES = (
     "MKL_CBWR",
     "MKL_ENABLE_INSTRUCTIONS",
     "NVIDIA_TF32_OVERRIDE",
+    "OPENBLAS_CORETYPE",
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "ONEDNN_MAX_CPU_ISA",
 )
@@ -106,7 +108,7 @@ def describe(device: str) -> Environment:
     if device not in available_devices():
         raise UnusableInput(f"--devices {device}: not on this machine, which has {', '.join(available_devices())}")
     details = {
-        "arithmetic": f"{_FUSED} {version('numba')}" if device == "cpu" else _OPERATORS,
+        "arithmetic": f"{_FUSED} {version('numba')}, products of {_blas()}" if device == "cpu" else _OPERATORS,
         "determinism": "deterministic algorithms, no autotuning, no TF32" if device != "cpu" else "one thread",
         "device": device,
         "platform": f"{platform.system()} {platform.machine()}",
@@ -125,6 +127,12 @@ def describe(device: str) -> Environment:
         if value is not None:
             details[name] = value
     return Environment(tuple(sorted(details.items())))
+
+
+def _blas() -> str:
+    """The library with which numpy multiplies matrices, and its version."""
+    library = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{library['name']} {library['version']} in numpy {numpy.__version__}"
 
 
 def _processor() -> str:

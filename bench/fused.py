@@ -1,8 +1,9 @@
 """A network's forward and backward pass with fewer trips to memory, for one core of a CPU.
 
 The network is traced; batch normalisation is merged with the ReLU before or after it and with the dropout and the
-2 x 2 max-pool behind it; see `bench.merged`. Everything else stays the operator it was. What is computed is the same
-function, rounded elsewhere; `bench.training` without this module is the reference it is tested against.
+2 x 2 max-pool behind it, see `bench.merged`; convolutions of 3 x 3 go Winograd's way where it is shorter, see
+`bench.convolution`. Everything else stays the operator it was. What is computed is the same function, rounded
+elsewhere; `bench.training` without this module is the reference it is tested against.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from bench.convolution import Convolution
 from bench.dropout import SeededDropout
 from bench.merged import MaxPool, Normalise
 
@@ -29,6 +31,14 @@ def fuse(network: nn.Module) -> nn.Module:
     except Exception:  # tracing runs any code with stand-ins for tensors, and that code may fail in any way
         return network
     graph, modules = traced.graph, dict(traced.named_modules())
+    for number, node in enumerate(list(graph.nodes)):
+        module = modules.get(node.target) if node.op == "call_module" else None
+        if isinstance(module, nn.Conv2d) and _is_bare(module, nn.Conv2d):
+            following = _only_user(node)
+            follower = modules.get(str(following.target)) if following and following.op == "call_module" else None
+            absorbed = isinstance(follower, nn.BatchNorm2d) and _is_plain(follower)
+            _replace(traced, node, node.args[0], node, Convolution(module, absorbed), f"convolution_{number}")
+    graph.eliminate_dead_code()
     for number, node in enumerate(list(graph.nodes)):
         module = modules.get(node.target) if node.op == "call_module" else None
         if isinstance(module, nn.BatchNorm2d) and _is_plain(module):
@@ -89,7 +99,12 @@ def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:
 
 
 def _is_plain(norm: nn.BatchNorm2d) -> bool:
-    return norm.affine and norm.track_running_stats and norm.momentum is not None
+    return norm.affine and norm.track_running_stats and norm.momentum is not None and _is_bare(norm, nn.BatchNorm2d)
+
+
+def _is_bare(module: nn.Module, kind: type[nn.Module]) -> bool:
+    """Whether a module does what its class does and no more: a reparametrised weight is another class or a hook."""
+    return type(module) is kind and not module._forward_hooks and not module._forward_pre_hooks
 
 
 def _is_two_by_two(pool: nn.Module | None) -> bool:
