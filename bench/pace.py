@@ -22,7 +22,13 @@ from models import ARCHITECTURES
 
 WARM_UP = 4  # steps
 PEAK_SIDE = 2048
-_CONVOLUTIONS = ("aten::mkldnn_convolution", "aten::convolution_backward", "aten::_slow_conv2d_forward")
+_CONVOLUTIONS = (
+    "_Winograd",
+    "_WinogradBackward",
+    "aten::mkldnn_convolution",
+    "aten::convolution_backward",
+    "aten::_slow_conv2d_forward",
+)
 
 
 def ours(architecture: Architecture, root: Path) -> Iterator[int]:

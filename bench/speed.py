@@ -138,8 +138,8 @@ def format_speed(speed: Speed) -> list[str]:
         "",
         f"An epoch of each, all in all: {speed.ratio:.2f} times as fast as the plain loop.",
         f"Training images per second on {speed.cores} cores; medians of {ROUNDS} rounds, measured in turns.",
-        "Convolution: its part of our step. The peak is that of large matrix products on the same cores,",
-        f"{2e-9 * speed.peak:.0f} GFLOP/s.",
+        "Convolution: its part of our step. GFLOP/s counts what convolutions take by definition, not Winograd's way.",
+        f"The peak is that of large matrix products on the same cores, {2e-9 * speed.peak:.0f} GFLOP/s.",
     ]
     noisy = [one.model for one in speed.networks if one.spread > NOISY]
     if noisy:

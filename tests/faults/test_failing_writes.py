@@ -226,7 +226,8 @@ def try_a_job(
         assert set(deterministic(path) if path.exists() else []) <= set(expected), label
         assert cause_of(kind) in job.errors, (label, job.errors)
         named = [line for line in job.errors.splitlines() if cause_of(kind) in line]
-        assert any("runs.csv" in line or "environments" in line for line in named), (label, job.errors)
+        names = ("runs.csv", "runs.misses.csv", "environments")
+        assert any(name in line for line in named for name in names), (label, job.errors)
     finish(server, folder, job.errors, "run", *words)
     assert deterministic(path) == expected, label
     return job.fired
