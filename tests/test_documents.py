@@ -11,7 +11,7 @@ import pytest
 from bench.specification import ClaimKind, Document, Recipe
 from models import ARCHITECTURES
 from models.documents import COMMON
-from models.survey import SURVEY
+from models.documents.survey import SURVEY
 
 NAMES = tuple(ARCHITECTURES)
 

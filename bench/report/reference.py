@@ -9,7 +9,7 @@ from bench.ledger import Problem
 from bench.report.markdown import count, table, text
 from bench.summary import STREAK, Summary
 from models.documents import COMMON
-from models.survey import SURVEY
+from models.documents.survey import SURVEY
 
 _PROBLEMS_SHOWN = 20
 
