@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Sequence
+from types import ModuleType
 from typing import Any
 
 import torch
@@ -24,10 +26,7 @@ class Augmentation:
     """
 
     def __init__(self, texts: Sequence[str]) -> None:
-        import_torchvision()
-        from torchvision.transforms import v2
-
-        self._transforms = [_made(v2, text) for text in texts]
+        self._transforms = [_made(text) for text in texts]
 
     def __call__(self, images: Tensor) -> Tensor:
         """Normalised images (N, 1, 28, 28), transformed; the shape stays."""
@@ -42,9 +41,15 @@ class Augmentation:
         return images
 
 
-def _made(v2: Any, text: str) -> Any:
+def transforms() -> ModuleType:
+    """The module `torchvision.transforms.v2`."""
+    import_torchvision()
+    return importlib.import_module("torchvision.transforms.v2")
+
+
+def _made(text: str) -> Any:
     call = calls.parse(text)
-    made = getattr(v2, call.name, None)
+    made = getattr(transforms(), call.name, None)
     if not (isinstance(made, type) and issubclass(made, torch.nn.Module)):
         raise UnusableInput(f"augmentation {text}: torchvision.transforms.v2 has no transform {call.name}")
     try:

@@ -20,6 +20,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import environment, randomness, structure, training
+from bench.augmentation import transforms
 from bench.dropout import SeededDropout
 from bench.errors import UnusableInput, one_line
 from bench.schedule import learning_rates
@@ -149,7 +150,7 @@ def _rehearse(architecture: Architecture) -> None:
     """Prepare training, and take a step of it with all that the recipe has."""
     recipe = architecture.recipe
     learning_rates(recipe, recipe.epochs)
-    trainee = training.prepare(architecture, 1, "cpu")
+    trainee = training.prepare(architecture, 1, "cpu", fused=False)
     if recipe.dropout is not None and not any(isinstance(one, SeededDropout) for one in trainee.network.modules()):
         raise UnusableInput(f"its recipe has dropout {recipe.dropout:g}, but it has no nn.Dropout or nn.Dropout2d")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(2))
@@ -209,6 +210,8 @@ def main() -> None:
     """Look at every network that is asked for."""
     architectures: list[Architecture] = pickle.load(sys.stdin.buffer)
     environment.configure("cpu")
+    if any(one.recipe.augmentation for one in architectures):
+        transforms()  # once, not in every process below
     json.dump([_answer(architecture) for architecture in architectures], sys.stdout)
 
 

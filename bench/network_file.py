@@ -197,8 +197,14 @@ def _whole(low: int, high: int) -> Callable[[Any], int]:
     return convert
 
 
-def _texts(content: Any) -> tuple[str, ...]:
-    return tuple(calls.normal(one) for one in ([content] if isinstance(content, str) else content))
+def _call(content: Any) -> str:
+    if not isinstance(content, str):
+        raise TypeError
+    return calls.normal(content)
+
+
+def _calls(content: Any) -> tuple[str, ...]:
+    return tuple(_call(one) for one in ([content] if isinstance(content, str) else content))
 
 
 _FIELDS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
@@ -207,8 +213,8 @@ _FIELDS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "batch_size": (_whole(1, TRAINING_IMAGES), f"a whole number from 1 to {TRAINING_IMAGES}"),
     "epochs": (_whole(1, 10_000), "a whole number from 1 to 10000"),
     "dropout": (_number(0, 1, includes_low=True), "a number from 0 and below 1"),
-    "augmentation": (_texts, "text like 'RandomRotation(degrees=7)', or a list of such"),
-    "schedule": (calls.normal, "text like 'StepLR(step_size=6, gamma=0.1)'"),
+    "augmentation": (_calls, "text like 'RandomRotation(degrees=7)', or a list of such"),
+    "schedule": (_call, "text like 'StepLR(step_size=6, gamma=0.1)'"),
 }
 """What a recipe may have: how each is read, and what it must be."""
 
