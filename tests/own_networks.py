@@ -8,7 +8,7 @@ HEAD = "import torch\nimport torch.nn.functional as F\nfrom torch import nn\n\n"
 
 PLAIN = (
     HEAD
-    + '''
+    + """
 class Net(nn.Module):
     def __init__(self):
         super().__init__()
@@ -16,12 +16,12 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.scores(x.flatten(1))
-'''
+"""
 )
 
 DRAWS = (
     HEAD
-    + '''
+    + """
 RECIPE = {
     "learning_rate": 0.05,
     "batch_size": 64,
@@ -45,7 +45,7 @@ class Net(nn.Module):
         if self.training:
             x = x + 0.1 * torch.randn_like(x)
         return self.scores(F.dropout(x.flatten(1), 0.2, self.training))
-'''
+"""
 )
 
 

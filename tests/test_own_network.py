@@ -92,8 +92,14 @@ def test_a_value_that_cannot_be_used_is_named_with_its_line(tmp_path, values, sa
         ("", "defines no network: it needs one class derived from torch.nn.Module"),
         (HEAD + "class Net:\n    pass\n", "defines no network"),
         (HEAD + "class Error(ValueError):\n    pass\n", "defines no network"),
-        (PLAIN + "\n\nclass Other(Net):\n    pass\n\n\nclass Third(nn.Linear):\n    pass\n", "2 networks, Other and Third"),
-        (changed("class Net", "class A(nn.Linear):\n    pass\n\n\nclass Net"), "2 networks, A and Net: leave one in it"),
+        (
+            PLAIN + "\n\nclass Other(Net):\n    pass\n\n\nclass Third(nn.Linear):\n    pass\n",
+            "2 networks, Other and Third",
+        ),
+        (
+            changed("class Net", "class A(nn.Linear):\n    pass\n\n\nclass Net"),
+            "2 networks, A and Net: leave one in it",
+        ),
         ("class Net(:\n", ":1: not Python (invalid syntax): mend it"),
         ("\0", "not Python ("),
     ],
@@ -140,8 +146,24 @@ def test_a_file_whose_name_is_no_name_is_refused(tmp_path, name):
 
 def test_a_call_is_read_and_never_evaluated():
     call = calls.parse(" RandomAffine(7, translate=(0.1, -0.1), fill=None) ")
-    assert (call.name, call.positional, call.keywords) == ("RandomAffine", (7,), {"translate": (0.1, -0.1), "fill": None})
-    for text in ("", "f", "f(x)", "f(g())", "a.f()", "_f()", "f(**{'a': 1})", "f(); g()", "f() + 1", "f(*[1])", "lambda: 1"):
+    assert (call.name, call.positional, call.keywords) == (
+        "RandomAffine",
+        (7,),
+        {"translate": (0.1, -0.1), "fill": None},
+    )
+    for text in (
+        "",
+        "f",
+        "f(x)",
+        "f(g())",
+        "a.f()",
+        "_f()",
+        "f(**{'a': 1})",
+        "f(); g()",
+        "f() + 1",
+        "f(*[1])",
+        "lambda: 1",
+    ):
         with pytest.raises(ValueError, match="is not a call with plain arguments"):
             calls.parse(text)
 

@@ -48,8 +48,10 @@ def _origin(network: NetworkSummary) -> list[str]:
     }
     if recipe.dropout is not None:
         values["dropout"] = f"dropout {recipe.dropout:g}"
-    values |= {f"augmentation {call}": call for call in recipe.augmentation}
-    values |= {"schedule": recipe.schedule} if recipe.schedule else {}
+    if recipe.augmentation:
+        values["augmentation"] = f"augmentation {' then '.join(recipe.augmentation)}"
+    if recipe.schedule:
+        values["schedule"] = f"schedule {recipe.schedule}"
     shown = [text(f"{words} ({where[name]})" if name in where else words) for name, words in values.items()]
     measured = f"{network.structure.parameters:,} measured" if network.structure else "not measured"
     if document is None:
