@@ -30,7 +30,7 @@ class Catalogue:
 
 def path_beside(runs: Path) -> Path:
     """The file that belongs to a record."""
-    return runs.with_name(f"{runs.stem}.networks.json")
+    return runs.parent / f"{runs.stem}.networks.json"  # a folder has no name to change, and is refused when read
 
 
 def read(runs: Path) -> Catalogue:

@@ -10,13 +10,13 @@ from importlib.metadata import EntryPoint
 from pathlib import Path
 
 import pytest
+from own_networks import DRAWS, HEAD, PLAIN, changed, write
 
 from bench import calls, networks
 from bench.errors import UnusableInput
 from bench.network_file import DEFAULT_RECIPE, read
 from bench.specification import Recipe, Target
 from models import ARCHITECTURES
-from own_networks import DRAWS, HEAD, PLAIN, changed, write
 
 
 def of(folder: Path, source: str):
