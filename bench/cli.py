@@ -8,7 +8,7 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -16,6 +16,7 @@ from bench.errors import UnusableInput, one_line
 
 if TYPE_CHECKING:
     from bench.job import Outcome, Places, Selection
+    from bench.specification import Architecture
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 
@@ -127,7 +128,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_selection(verifying, "whatever is recorded")
     _add_files(verifying, "runs", "report", "data")
     measuring = command("speed", _speed, "training images per second of each network beside the plain loop")
-    measuring.add_argument("--models", metavar="NAME[,NAME…]", help="networks (default: all of `bench list`)")
+    measuring.add_argument("--models", metavar="NAME[,NAME…]", help="documented networks (default: all of them)")
     measuring.add_argument("--json", action="store_true", help="one line of JSON for scripts")
     _add_files(measuring, "data")
     comparing = command("compare", _compare, "did convergence change between two records?")
@@ -138,7 +139,8 @@ def _parser() -> argparse.ArgumentParser:
     _add_files(checking, "runs", "data")
     _add_files(command("report", _report, "write the report from the record alone"), "runs", "report", "data")
     command("list", _list, "the networks: document, parameters, recipe, what is claimed")
-    command("show", _show, "a network's layers beside the documented ones").add_argument("name", metavar="NAME")
+    showing = command("show", _show, "a network's layers, beside the documented ones if there are any")
+    showing.add_argument("name", metavar="NAME", help="a network, its file, or a folder of such files")
     return parser
 
 
@@ -146,7 +148,7 @@ def _add_selection(parser: argparse.ArgumentParser, default: str = "") -> None:
     """The words that select runs. Where `default` says what they mean if left out, they are None then."""
     seeds, devices = (None, None) if default else ("5", "auto")
     texts = (
-        f"networks (default: {default or 'all of `bench list`'})",
+        f"networks by name, file or folder (default: {default or 'all of `bench list`'})",
         f"N for 1…N, A-B, or a list 3,8 (default: {default or seeds})",
         f"cpu, cuda, mps, or auto: all that are here (default: {default or devices})",
         f"how many, from the first (default: {default or 'each documented number'})",
@@ -205,7 +207,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def _names(text: str | None) -> tuple[str, ...]:
-    """The networks meant by `--models`; all of them by none."""
+    """The documented networks meant by `--models`; all of them by none."""
     from models import ARCHITECTURES
 
     names = text.split(",") if text is not None else list(ARCHITECTURES)
@@ -213,6 +215,16 @@ def _names(text: str | None) -> tuple[str, ...]:
         if name not in ARCHITECTURES:
             raise UnusableInput(f"--models {name}: no such network; there are {', '.join(ARCHITECTURES)}")
     return tuple(dict.fromkeys(names))
+
+
+def _networks(text: str | None, others: Mapping[str, Architecture] | None = None) -> list[Architecture]:
+    """The networks meant by `--models`, `others` among them by name; by none all that have a name here."""
+    from bench import networks
+
+    here = networks.known()
+    if text is None:
+        return list(here.values())
+    return networks.find(text.split(","), {**(others or {}), **here}, "--models ")
 
 
 def _devices(text: str) -> tuple[str, ...]:
@@ -237,14 +249,16 @@ def _jobs(arguments: argparse.Namespace) -> int:
 
 
 def _selection(arguments: argparse.Namespace) -> Selection:
-    from models import ARCHITECTURES
+    chosen, seeds = _networks(arguments.models), parse_seeds(arguments.seeds)
+    devices = _devices(arguments.devices)
 
-    names, seeds, devices = _names(arguments.models), parse_seeds(arguments.seeds), _devices(arguments.devices)
-
+    from bench import networks
     from bench.job import Selection
 
-    chosen = tuple(ARCHITECTURES[name] for name in names)
-    return Selection(chosen, devices, seeds, arguments.epochs, _jobs(arguments))
+    own = {one.architecture.name: one for one in networks.inspect([one for one in chosen if one.document is None])}
+    architectures = tuple(own[one.name].architecture if one.name in own else one for one in chosen)
+    structures = {name: one.structure for name, one in own.items()}
+    return Selection(architectures, devices, seeds, arguments.epochs, _jobs(arguments), structures)
 
 
 def _places(arguments: argparse.Namespace) -> Places:
@@ -302,13 +316,12 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from bench import record, report
+    from bench import catalogue, record, report
     from bench.files import cause
-    from models import ARCHITECTURES
 
-    recorded = record.read(arguments.runs, ARCHITECTURES)
+    recorded = record.read(arguments.runs)
     try:
-        report.write(recorded, ARCHITECTURES, arguments.report, arguments.data)
+        report.write(recorded, catalogue.of_record(recorded).architectures, arguments.report, arguments.data)
     except OSError as error:
         place = error.filename or arguments.report
         raise UnusableInput(f"{place}: cannot be written ({cause(error)}): choose another --report") from error
@@ -317,16 +330,19 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
+    from bench import catalogue, record
     from models import ARCHITECTURES
 
-    names = None if arguments.models is None else _names(arguments.models)
+    recorded = catalogue.of_record(record.read(arguments.runs)).architectures
+    chosen = None if arguments.models is None else _networks(arguments.models, recorded)
+    names = None if chosen is None else tuple(one.name for one in chosen)
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
     devices = None if arguments.devices is None else _devices(arguments.devices)
 
     from bench import verify
 
     request = verify.Request(names, devices, seeds, arguments.epochs, _jobs(arguments))
-    found = verify.verify(request, ARCHITECTURES, _places(arguments))
+    found = verify.verify(request, {**ARCHITECTURES, **recorded}, _places(arguments))
     _print(verify.format_verification(found))
     if found.interrupted_by is not None:
         return 128 + found.interrupted_by
@@ -346,14 +362,16 @@ def _speed(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from bench import compare, record
+    from bench import catalogue, compare, record
     from models import ARCHITECTURES
 
     for path in (arguments.old, arguments.new):
         if not path.exists():
             raise UnusableInput(f"{path}: no such file; name two records, the older one first")
-    old, new = (record.read(path, ARCHITECTURES) for path in (arguments.old, arguments.new))
-    found = compare.compare(old, new, ARCHITECTURES)
+    own = [catalogue.read(path).architectures for path in (arguments.old, arguments.new)]
+    architectures = {**ARCHITECTURES, **own[0], **own[1]}
+    old, new = (record.read(path, architectures) for path in (arguments.old, arguments.new))
+    found = compare.compare(old, new, architectures)
     _print(compare.format_comparison(found))
     return found.exit_code
 
@@ -371,21 +389,18 @@ def _check(arguments: argparse.Namespace) -> int:
 
 
 def _list(arguments: argparse.Namespace) -> int:
-    from bench import show, structure_facts
-    from models import ARCHITECTURES
+    from bench import networks, show, structure_facts
 
-    _print(show.format_list(ARCHITECTURES, structure_facts.load()))
+    _print(show.format_list(networks.known(), structure_facts.load()))
     return DONE
 
 
 def _show(arguments: argparse.Namespace) -> int:
-    from bench import show, structure
-    from models import ARCHITECTURES
+    from bench import networks, show
 
-    if arguments.name not in ARCHITECTURES:
-        raise UnusableInput(f"{arguments.name}: no such network; there are {', '.join(ARCHITECTURES)}")
-    architecture = ARCHITECTURES[arguments.name]
-    _print(show.format_show(architecture, structure.examine(architecture.build())))
+    chosen = networks.find([arguments.name], networks.known())
+    for number, one in enumerate(networks.inspect(chosen)):
+        _print([*([""] if number else []), *show.format_show(one.architecture, one.structure, one.unused)])
     return DONE
 
 

@@ -47,11 +47,15 @@ class SeededDropout(nn.Module):
         return randomness.dropout_mask(self.seed, self.clock.step, self.layer, shape, self.probability)
 
 
-def seed_dropout(network: nn.Module, seed: int, clock: Clock) -> None:
-    """Replace each Dropout and Dropout2d, numbered in the order they were registered, by one with a seed."""
+def seed_dropout(network: nn.Module, seed: int, clock: Clock, probability: float | None = None) -> None:
+    """Replace each Dropout and Dropout2d, numbered in the order they were registered, by one with a seed.
+
+    `probability` stands in place of every layer's own, if it is given.
+    """
     layer = 0
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             if isinstance(child, nn.Dropout | nn.Dropout2d):
-                setattr(parent, name, SeededDropout(child.p, isinstance(child, nn.Dropout2d), seed, layer, clock))
+                p = child.p if probability is None else probability
+                setattr(parent, name, SeededDropout(p, isinstance(child, nn.Dropout2d), seed, layer, clock))
                 layer += 1

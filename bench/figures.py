@@ -59,6 +59,7 @@ def accuracy(network: NetworkSummary) -> Picture:
         first, last = network.documented_first, network.documented[-1] if network.documented else None
         log = f"The documented run {'never reaches it' if first is None else f'reaches it in epoch {first}'}"
         log += f" and ends at {last}." if last is not None else "."
+        log = log if network.is_documented else "No run of it is documented."
         return Picture(
             canvas.svg(figure),
             f"Test accuracy of {network.name} by epoch. Seeds at the target: {_reached(network)}. {log}",
@@ -249,7 +250,7 @@ def _draw_time(axes: Axes, network: NetworkSummary, longest: int) -> None:
         )
     if network.documented_first is not None:
         axes.axvline(network.documented_first, color=_DOCUMENTED, linewidth=1.4, linestyle="--")
-    else:
+    elif network.is_documented:
         axes.text(0.4, 0.93, "documented run: never", color=_DOCUMENTED, fontsize=8)
     axes.set_xlim(0, longest + 0.5)
     axes.set_ylim(-0.03, 1.05)

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import fx, nn
 
+from bench import randomness
 from bench.convolution import Convolution
 from bench.dropout import SeededDropout
 from bench.merged import MaxPool, Normalise
@@ -26,9 +27,8 @@ def fuse(network: nn.Module) -> nn.Module:
 
     Its dropouts must have been replaced by seeded ones.
     """
-    try:
-        traced = fx.GraphModule(network, _Tracer().trace(network))
-    except Exception:  # tracing runs any code with stand-ins for tensors, and that code may fail in any way
+    traced = _traced(network)
+    if traced is None:
         return network
     graph, modules = traced.graph, dict(traced.named_modules())
     for number, node in enumerate(list(graph.nodes)):
@@ -68,6 +68,25 @@ def fuse(network: nn.Module) -> nn.Module:
     return traced
 
 
+def _traced(network: nn.Module) -> fx.GraphModule | None:
+    """The network as a graph; None if there is none that stands for every one of its passes.
+
+    A trace keeps what it saw: one branch of what asks whether the network is training, one draw of a generator.
+    """
+    was_training, graphs = network.training, []
+    with randomness.generators_restored():
+        before = randomness.generator_states()
+        try:
+            for mode in (True, False):
+                graphs.append(fx.GraphModule(network, _Tracer().trace(network.train(mode))))
+        except Exception:  # tracing runs any code with stand-ins for tensors, and that code may fail in any way
+            return None
+        finally:
+            network.train(was_training)
+        drew = randomness.generator_states() != before
+    return None if drew or graphs[0].code != graphs[1].code else graphs[0]
+
+
 class _Tracer(fx.Tracer):
     """A tracer that looks into no dropout: its masks are drawn while it runs."""
 
@@ -89,7 +108,16 @@ def _only_user(node: fx.Node) -> fx.Node | None:
 
 
 def _single_user_relu(node: Any, modules: dict[str, nn.Module]) -> fx.Node | None:
-    return node if isinstance(node, fx.Node) and _is_relu(node, modules) and len(node.users) == 1 else None
+    if not isinstance(node, fx.Node) or not _is_relu(node, modules) or len(node.users) != 1:
+        return None
+    # One that works in place changes what its input is to everybody else.
+    return node if len(node.all_input_nodes[0].users) == 1 or not _is_in_place(node, modules) else None
+
+
+def _is_in_place(relu: fx.Node, modules: dict[str, nn.Module]) -> bool:
+    if relu.op == "call_module":
+        return bool(getattr(modules.get(str(relu.target)), "inplace", False))
+    return len(relu.args) > 1 or bool(relu.kwargs.get("inplace", False))
 
 
 def _is_relu(node: fx.Node, modules: dict[str, nn.Module]) -> bool:

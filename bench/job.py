@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
-from bench import data, environment, files, misses, plan, record, scheduling, structure_facts
+from bench import catalogue, data, environment, files, misses, plan, record, scheduling, structure_facts
 from bench.environment import Environment
 from bench.errors import UnusableInput
 from bench.plan import Planned, Run, duration
@@ -17,6 +17,7 @@ from bench.progress import Progress
 from bench.rows import EPOCH_KEY, Row
 from bench.scheduling import Ended, Finished, Started, Waiting
 from bench.specification import Architecture
+from bench.structure_facts import Structure
 from bench.training import Epoch
 from bench.worker import Fingerprint, Task
 
@@ -27,13 +28,17 @@ LONG_JOB = 600.0  # seconds from which it is worth saying how to try the job sma
 
 @dataclass(frozen=True)
 class Selection:
-    """What is asked for: networks, devices, seeds, epochs (None: each document's own number), runs at a time."""
+    """What is asked for: networks, devices, seeds, epochs (None: each recipe's own number), runs at a time.
+
+    `structures` has those of the networks that are not documented.
+    """
 
     architectures: tuple[Architecture, ...]
     devices: tuple[str, ...]
     seeds: tuple[int, ...]
     epochs: int | None
     jobs: int
+    structures: Mapping[str, Structure] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -67,9 +72,9 @@ def make_plan(selection: Selection, here: Mapping[str, Environment], recorded: r
     """A selection's plan on this machine, given what is recorded."""
     digests = {device: found.digest for device, found in here.items()}
     runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs)
-    return plan.make(
-        runs, recorded.epochs, plan.epoch_work(structure_facts.load([one.name for one in selection.architectures]))
-    )
+    documented = [one.name for one in selection.architectures if one.name not in selection.structures]
+    structures = {**(structure_facts.load(documented) if documented else {}), **selection.structures}
+    return plan.make(runs, recorded.epochs, plan.epoch_work(structures))
 
 
 def run(selection: Selection, places: Places, subset: tuple[int, int] | None = None) -> Outcome:
@@ -84,6 +89,8 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
     with record.exclusive(places.runs):
         recorded = record.read(places.runs)
         warn(recorded)
+        own = {one.name: one for one in selection.architectures if one.name in selection.structures}
+        catalogue.add(places.runs, own, selection.structures)
         planned = make_plan(selection, here, recorded)
         missing = plan.longest_first(planned)
         if not missing:

@@ -8,6 +8,9 @@ drawn before, and numpy's distributions, whose streams may change between versio
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 
 import numpy
@@ -24,6 +27,9 @@ class Purpose(IntEnum):
     WEIGHTS = 1
     ORDER = 2
     DROPOUT = 3
+    AUGMENTATION = 4
+    NETWORK = 5
+    """What a network draws by itself in a step, from whatever generator."""
 
 
 def words(seed: int, purpose: Purpose, step: int, layer: int, count: int) -> NDArray[numpy.uint64]:
@@ -73,9 +79,36 @@ def dropout_mask(
 def build(architecture: Architecture, seed: int) -> nn.Module:
     """A new network on the CPU, with PyTorch's default initialisation under a seed derived from the run's.
 
-    The global generator, which that initialisation draws from, is left as it was.
+    The global generators, which that initialisation may draw from, are left as they were.
     """
-    derived = int(words(seed, Purpose.WEIGHTS, 0, 0, 1)[0])
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(derived)
+    with generators_restored():
+        seed_generators(seed, Purpose.WEIGHTS, 0)
         return architecture.build()
+
+
+def seed_generators(seed: int, purpose: Purpose, step: int) -> None:
+    """Seed the global generators of PyTorch, on every device, of Python and of numpy from a run's own stream.
+
+    What draws from them next, code of a user's own say, draws the same whatever was drawn before.
+    """
+    derived = int(words(seed, purpose, step, 0, 1)[0])
+    torch.manual_seed(derived)
+    random.seed(derived)
+    numpy.random.seed(derived % 2**32)
+
+
+@contextmanager
+def generators_restored() -> Iterator[None]:
+    """Leave the global generators of PyTorch on the CPU, of Python and of numpy as they were."""
+    state, numpy_state = random.getstate(), numpy.random.get_state()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        random.setstate(state)
+        numpy.random.set_state(numpy_state)
+
+
+def generator_states() -> tuple[object, ...]:
+    """The states of those generators: equal ones mean that nothing was drawn in between."""
+    return torch.get_rng_state().numpy().tobytes(), random.getstate(), str(numpy.random.get_state(legacy=False))

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tabulate import tabulate
 
-from bench import files, record, speed, structure, structure_facts
+from bench import catalogue, files, record, speed, structure, structure_facts
 from bench.errors import UnusableInput
 from bench.specification import Architecture
 from bench.structure_facts import Structure
@@ -137,6 +137,7 @@ def _change(before: float | None, now: float) -> str:
 
 def _structure(architecture: Architecture, found: Structure, stored: Structure) -> list[Finding]:
     name, document = architecture.name, architecture.document
+    assert document is not None  # the gate is for the documented networks
     advice = "if that is meant, python -m bench check --update"
     equal = sum(one == other for one, other in zip(found.layers, document.layers, strict=False))
     rows = max(len(found.layers), len(document.layers))
@@ -173,7 +174,7 @@ def _vanished(where: str, stored: Iterable[str], architectures: Mapping[str, Arc
 def _record(runs: Path, architectures: Mapping[str, Architecture]) -> list[Finding]:
     if not runs.exists():
         raise UnusableInput(f"{runs}: no such record to check: train one, or name it with --runs")
-    found = record.read(runs, architectures)
+    found = record.read(runs, {*architectures, *catalogue.read(runs).architectures})
     problems = [
         Finding(f"{runs}:{problem.line}", False, problem.reason + (" (left out)" if problem.left_out else ""))
         for problem in found.problems[:PROBLEMS_SHOWN]

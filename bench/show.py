@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tabulate import tabulate
 
-from bench.specification import Architecture, Claim, Layer, Recipe
+from bench.specification import Architecture, Claim, Document, Layer, Recipe
 from bench.structure_facts import FunctionCall, Structure
 
 _TABLE_SOURCES = {
@@ -20,19 +20,25 @@ _LIMITS: Mapping[str, Callable[[Architecture, Structure], int]] = {
 }
 """The claims that set a limit, and what must be below it."""
 
+ASSIGNMENT = (
+    Claim("parameters_below", 20_000, "fewer than 20,000 parameters", "document"),
+    Claim("epochs_below", 20, "fewer than 20 epochs", "document"),
+)
+"""The limits of the assignment that the documents answer."""
+
 _LIST_WIDTHS = [None, 16, None, None, 48]
 """Where the cells of each column of the list are wrapped, in characters."""
 
 
 def format_list(architectures: Mapping[str, Architecture], structures: Mapping[str, Structure]) -> list[str]:
-    """The lines of the list: a row a network, with what its document claims."""
+    """The lines of the list: a row a network, with what is claimed of it."""
     rows = [
         (
             name,
-            architecture.document.title,
-            f"{structures[name].parameters:,}",
+            architecture.document.title if architecture.document else "",
+            f"{structures[name].parameters:,}" if name in structures else "",
             _recipe_in_brief(architecture.recipe),
-            "; ".join(claim.text for claim in architecture.document.claims if claim.kind != "parameters"),
+            "; ".join(claim.text for claim in architecture.claims if claim.kind != "parameters"),
         )
         for name, architecture in architectures.items()
     ]
@@ -40,15 +46,21 @@ def format_list(architectures: Mapping[str, Architecture], structures: Mapping[s
     return _table(rows, headers, ("left", "left", "right", "left", "left"), _LIST_WIDTHS)
 
 
-def format_show(architecture: Architecture, structure: Structure) -> list[str]:
-    """The lines on one network: its layers beside the documented ones, its size, its recipe, and the limits it met."""
+def format_show(architecture: Architecture, structure: Structure, unused: Sequence[str] = ()) -> list[str]:
+    """The lines on one network: its layers, its size, its recipe, and the limits it met.
+
+    What it has of these stands beside what its document says, if it has one. No gradient reaches the parameters
+    `unused`.
+    """
     document = architecture.document
+    if document is None:
+        return _show_own(architecture, structure, unused)
     rows = list(itertools.zip_longest(structure.layers, document.layers))
     facts = [
         ("layers", f"{sum(measured == printed for measured, printed in rows)} of {len(rows)} rows equal"),
         ("parameters", _beside(structure.parameters, document.parameters)),
-        ("work", f"{structure.multiply_accumulates:,} multiply-accumulates for one image, forward"),
-        ("recipe", _recipe(architecture)),
+        ("work", _work(structure)),
+        ("recipe", _recipe(architecture.recipe, document)),
         *(("limit", _limit(claim, architecture, structure)) for claim in document.claims if claim.kind in _LIMITS),
         *(("remark", remark) for remark in document.remarks),
     ]
@@ -62,6 +74,39 @@ def format_show(architecture: Architecture, structure: Structure) -> list[str]:
         "",
         *_table(facts, (), ("left", "left")),
     ]
+
+
+def _show_own(architecture: Architecture, structure: Structure, unused: Sequence[str]) -> list[str]:
+    calls = structure.functions or ()
+    rows: list[tuple[object, ...]] = [("", f"({call.name})", "", "") for call in calls if call.after == 0]
+    for number, layer in enumerate(structure.layers, start=1):
+        rows.append((number, *_cells(layer)))
+        rows += [("", f"({call.name})", "", "") for call in calls if call.after == number]
+    scores = "logits: their log-softmax is taken" if architecture.gives_logits else "log-probabilities"
+    facts = [
+        ("parameters", f"{structure.parameters:,}"),
+        *([("unused", f"no gradient reaches {', '.join(unused)}")] if unused else []),
+        ("work", _work(structure)),
+        ("scores", scores),
+        ("recipe", _recipe(architecture.recipe)),
+        ("target", f"{architecture.target.correct:,} of {architecture.target.total:,} test images"),
+        *(("claim", claim.text) for claim in architecture.claims),
+        *(("limit", _limit(claim, architecture, structure)) for claim in ASSIGNMENT),
+    ]
+    return [
+        f"{architecture.name}: {architecture.class_name} in {architecture.path}",
+        "",
+        *_table(rows, ("", "layer", "output", "parameters"), ("right", "left", "left", "right")),
+        "",
+        "Shapes are channels x height x width.",
+        *_on_functions(structure.functions),
+        "",
+        *_table(facts, (), ("left", "left")),
+    ]
+
+
+def _work(structure: Structure) -> str:
+    return f"{structure.multiply_accumulates:,} multiply-accumulates for one image, forward"
 
 
 def _layers(rows: Sequence[tuple[Layer | None, Layer | None]], functions: Sequence[FunctionCall]) -> list[str]:
@@ -97,14 +142,21 @@ def _beside(measured: int, documented: int) -> str:
     return f"{measured:,} measured, {documented:,} documented: {mark}"
 
 
-def _recipe(architecture: Architecture) -> str:
-    """Every field of the recipe with its source."""
-    recipe = architecture.recipe
+def _recipe(recipe: Recipe, document: Document | None = None) -> str:
+    """Every field of the recipe, with its source where a document says it."""
+    where = dict(document.recipe_sources) if document else {}
+    names = where or recipe.facts
     parts = (
-        f"{field.replace('_', ' ')} {getattr(recipe, field):g} ({source})"
-        for field, source in architecture.document.recipe_sources
+        f"{name.replace('_', ' ')} {_shown(getattr(recipe, name))}" + (f" ({where[name]})" if where else "")
+        for name in names
     )
     return "SGD, " + ", ".join(parts)
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, tuple):
+        return " then ".join(map(str, value))
+    return value if isinstance(value, str) else f"{value:g}"
 
 
 def _recipe_in_brief(recipe: Recipe) -> str:

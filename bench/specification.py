@@ -5,19 +5,20 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
-import importlib.util
 import json
+import linecache
+import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from pathlib import Path
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal
 
 if TYPE_CHECKING:
     from torch import nn
 
-Source = Literal["document", "notebook"]
-"""Where a fact was read: printed in the public document, or in its author's public notebook."""
+Source = Literal["document", "notebook", "file"]
+"""Where a fact was read: printed in the public document, in its author's public notebook, or in the network's file."""
 
 ClaimKind = Literal[
     "parameters",
@@ -52,12 +53,26 @@ class Target:
 
 @dataclass(frozen=True)
 class Recipe:
-    """How a network is trained: plain SGD on the mean negative log-likelihood of a batch."""
+    """How a network is trained: SGD with momentum on the mean negative log-likelihood of a batch.
+
+    `dropout` is the probability of every dropout layer in place of its own. `augmentation` has calls of
+    `torchvision.transforms.v2`, applied in this order to each batch; `schedule` is a call of
+    `torch.optim.lr_scheduler` without its optimizer, one step an epoch. Both are text, as `bench.calls` reads it.
+    """
 
     learning_rate: float
     batch_size: int
     epochs: int
     momentum: float = 0.9
+    dropout: float | None = None
+    augmentation: tuple[str, ...] = ()
+    schedule: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The fields by name, less those of the last three that are not used: a recipe without them has no such."""
+        unused = {name for name in ("dropout", "augmentation", "schedule") if getattr(self, name) in (None, (), "")}
+        return {name: value for name, value in asdict(self).items() if name not in unused}
 
 
 @dataclass(frozen=True)
@@ -118,42 +133,84 @@ class Document:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One network: its name, the module that builds it, how it is trained and what its document says.
+    """One network: its name, the source text of its file, the class in it, how it is trained and what is claimed of it.
 
-    `factory` is ``"package.module:Class"``. The module is imported when the network is built, not before.
+    `document` is what a public document says, for the networks that have one; the claims of any other are in
+    `own_claims`. `gives_logits` says that its scores are no log-probabilities yet. `path` is where the file was,
+    for messages; the text alone is enough to build the network on any machine. A network of which a record is all that
+    is left has `recorded_digest` instead of a text, and nothing of its recipe is known but the epochs.
     """
 
     name: str
-    factory: str
+    source: str
+    class_name: str
     recipe: Recipe
-    document: Document
+    document: Document | None = None
     target: Target = field(default_factory=Target)
+    own_claims: tuple[Claim, ...] = ()
+    gives_logits: bool = False
+    path: str = ""
+    recorded_digest: str = ""
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What is claimed of it."""
+        return self.own_claims if self.document is None else self.document.claims
+
+    @property
+    def log(self) -> tuple[LoggedEpoch, ...]:
+        """The documented log, if any."""
+        return () if self.document is None else self.document.log
 
     def build(self) -> nn.Module:
         """A new network: float32 images (N, 1, 28, 28) to log-probabilities (N, 10)."""
-        module_name, class_name = self.factory.split(":")
-        network: nn.Module = getattr(importlib.import_module(module_name), class_name)()
+        network = self.build_as_written()
+        if not self.gives_logits:
+            return network
+        torch_nn = importlib.import_module("torch.nn")
+        wrapped: nn.Module = torch_nn.Sequential(network, torch_nn.LogSoftmax(dim=1))
+        return wrapped
+
+    def build_as_written(self) -> nn.Module:
+        """A new network with its scores as they are; its file is executed anew."""
+        file = self.path or f"<{self.name}>"
+        module = ModuleType(f"network_{self.digest}")
+        module.__file__ = file
+        sys.modules[module.__name__] = module  # where classes and decorators look for the module they stand in
+        linecache.cache[file] = (len(self.source), None, self.source.splitlines(keepends=True), file)
+        exec(compile(self.source, file, "exec", dont_inherit=True), module.__dict__)
+        network: nn.Module = getattr(module, self.class_name)()
         return network
 
     @cached_property
     def digest(self) -> str:
         """Eight hex digits over the network's code and its recipe.
 
-        Comments, docstrings and layout do not count: the code is read as a syntax tree, without importing it.
+        Comments, docstrings and layout do not count: the code is read as a syntax tree, without importing it. Nor do
+        the values that a file may have beside its network: a recipe counts as what it says, and a claim changes no run.
         """
-        recipe = json.dumps(asdict(self.recipe), sort_keys=True)
-        content = "\n".join([self.factory.split(":")[1], _canonical_source(self._source_file()), recipe])
+        if self.recorded_digest:
+            return self.recorded_digest
+        recipe = json.dumps(self.recipe.facts, sort_keys=True)
+        content = "\n".join([self.class_name, "".join(_canonical(_without_values(self.source))), recipe])
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
-    def _source_file(self) -> Path:
-        found = importlib.util.find_spec(self.factory.split(":")[0])
-        if found is None or found.origin is None:
-            raise ModuleNotFoundError(self.factory)
-        return Path(found.origin)
+
+VALUES = ("RECIPE", "TARGET", "CLAIM")
+"""The names of the values that a network's file may have beside its network."""
 
 
-def _canonical_source(path: Path) -> str:
-    return "".join(_canonical(ast.parse(path.read_text(encoding="utf-8"))))
+def _without_values(source: str) -> ast.Module:
+    tree = ast.parse(source)
+    tree.body = [node for node in tree.body if value_name(node) is None]
+    return tree
+
+
+def value_name(node: ast.stmt) -> str | None:
+    """Which of `VALUES` a statement gives, if any."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    return names[0] if len(names) == len(targets) == 1 and names[0] in VALUES else None
 
 
 def _canonical(node: Any) -> Iterator[str]:

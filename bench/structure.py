@@ -51,8 +51,8 @@ def examine(network: nn.Module) -> Structure:
 def _calls(network: nn.Module) -> list[_Call]:
     calls: list[_Call] = []
 
-    def note(module: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> None:
-        calls.append(_Call(module, tuple(inputs[0].shape), tuple(output.shape)))
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        calls.append(_Call(module, _shape(inputs), _shape(output)))
 
     leaves = [module for module in network.modules() if not list(module.children())]
     handles = [module.register_forward_hook(note) for module in leaves]
@@ -60,6 +60,13 @@ def _calls(network: nn.Module) -> list[_Call]:
     for handle in handles:
         handle.remove()
     return calls
+
+
+def _shape(values: Any) -> tuple[int, ...]:
+    """The shape of a tensor, or of the first one of several."""
+    if isinstance(values, Tensor):
+        return tuple(values.shape)
+    return _shape(values[0]) if isinstance(values, tuple | list) and values else ()
 
 
 def _layer(call: _Call) -> Layer:
@@ -86,7 +93,8 @@ def _followed(modules: Sequence[nn.Module], wanted: Sequence[bool]) -> Followed:
 
 
 def _last_average_pool(calls: Sequence[_Call]) -> AveragePool | None:
-    pools = [call for call in calls if isinstance(call.module, nn.AvgPool2d | nn.AdaptiveAvgPool2d)]
+    kinds = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+    pools = [call for call in calls if isinstance(call.module, kinds) and len(call.input_shape) == 4]
     if not pools:
         return None
     side, output_side = pools[-1].input_shape[-2:], pools[-1].output_shape[-2:]

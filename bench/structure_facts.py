@@ -91,7 +91,7 @@ def load(names: Collection[str] = (), path: Path = STORED) -> dict[str, Structur
     """
     advice = "write it anew with python -m bench.structure"
     try:
-        stored = {name: _structure(content) for name, content in json.loads(path.read_text(encoding="utf-8")).items()}
+        stored = {name: from_json(content) for name, content in json.loads(path.read_text(encoding="utf-8")).items()}
     except OSError as error:
         raise UnusableInput(f"{path}: cannot be read ({cause(error)}): {advice}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
@@ -114,7 +114,12 @@ def store(structures: Mapping[str, Structure], path: Path = STORED) -> None:
     replace(path, (text + "\n").encode())
 
 
-def _structure(content: dict[str, Any]) -> Structure:
+def from_json(content: dict[str, Any]) -> Structure:
+    """The structure that was written as JSON.
+
+    Raises:
+        KeyError, TypeError or AttributeError: it is none.
+    """
     values = dict(content)
     for kind in ("batch_norm_after_every_convolution", "dropout_after_every_convolution"):
         values[kind] = Followed(**{**content[kind], "without": tuple(content[kind]["without"])})

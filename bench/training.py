@@ -2,7 +2,8 @@
 
 What a run computes depends on its architecture, seed, device and environment alone. The step is the documents': plain
 SGD with momentum on the mean negative log-likelihood of a batch, every image once an epoch, the short last batch kept.
-The test set is evaluated after every epoch.
+A recipe may have a schedule, which gives every epoch its learning rate, and an augmentation of each batch. The test set
+is evaluated after every epoch.
 """
 
 from __future__ import annotations
@@ -18,9 +19,12 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import randomness
+from bench.augmentation import Augmentation
 from bench.data import Dataset
 from bench.dropout import Clock, seed_dropout
 from bench.fused import fuse
+from bench.randomness import Purpose
+from bench.schedule import learning_rates
 from bench.specification import Architecture
 
 EVALUATION_BATCH = 250
@@ -91,8 +95,11 @@ def train(
         history = start.history
     batch_size = architecture.recipe.batch_size
     steps_per_epoch = -(-len(dataset.train_labels) // batch_size)
+    rates = learning_rates(architecture.recipe, epochs)
     for number in range(len(history) + 1, epochs + 1):
         trainee.clock.step = (number - 1) * steps_per_epoch
+        for group in trainee.optimizer.param_groups:
+            group["lr"] = rates[number - 1]
         order = randomness.order(seed, number, len(dataset.train_labels)).to(device)
         started = _now(device)
         train_loss = train_on(trainee, dataset, order.split(batch_size))
@@ -127,33 +134,43 @@ def train(
 
 @dataclass(frozen=True)
 class Trainee:
-    """A network in training: its module, what computes its forward pass, its optimizer and its count of steps."""
+    """A network in training: its module, what computes its forward pass, its optimizer and its count of steps.
+
+    `seed` is the run's, from which everything is drawn that the network or the augmentation draws.
+    """
 
     network: nn.Module
     forward: nn.Module
     optimizer: torch.optim.Optimizer
     clock: Clock
+    seed: int
+    augmentation: Augmentation | None
 
 
 def prepare(architecture: Architecture, seed: int, device: str, fused: bool = True) -> Trainee:
     """A network with its initial weights, ready for its first step on a device."""
     network = randomness.build(architecture, seed).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
-    clock = Clock()
-    seed_dropout(network, seed, clock)
+    clock, recipe = Clock(), architecture.recipe
+    seed_dropout(network, seed, clock, recipe.dropout)
     forward = fuse(network) if fused and device == "cpu" else network
-    recipe = architecture.recipe
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
-    return Trainee(network, forward, optimizer, clock)
+    augmentation = Augmentation(recipe.augmentation) if recipe.augmentation else None
+    return Trainee(network, forward, optimizer, clock, seed, augmentation)
 
 
 def train_on(trainee: Trainee, dataset: Dataset, batches: Sequence[Tensor]) -> float:
     """One step for each batch of indices (N,); the mean loss over the images as they were seen."""
     trainee.forward.train()
     losses = []
-    for indices in batches:
-        images, labels = dataset.train_images[indices], dataset.train_labels[indices]
-        losses.append(step(trainee.forward, trainee.optimizer, images, labels))
-        trainee.clock.step += 1
+    with randomness.generators_restored():
+        for indices in batches:
+            images, labels = dataset.train_images[indices], dataset.train_labels[indices]
+            if trainee.augmentation is not None:
+                randomness.seed_generators(trainee.seed, Purpose.AUGMENTATION, trainee.clock.step)
+                images = trainee.augmentation(images)
+            randomness.seed_generators(trainee.seed, Purpose.NETWORK, trainee.clock.step)
+            losses.append(step(trainee.forward, trainee.optimizer, images, labels))
+            trainee.clock.step += 1
     sizes = torch.tensor([len(indices) for indices in batches], dtype=torch.float64)
     return float((torch.stack(losses).cpu().double() * sizes).sum() / sizes.sum())
 

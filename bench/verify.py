@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas
 
-from bench import data, environment, record, scheduling, structure_facts, verifications
+from bench import catalogue, data, environment, record, scheduling, structure_facts, verifications
 from bench.environment import Environment
 from bench.errors import UnusableInput
 from bench.job import Places, utc_now, warn
@@ -171,6 +171,8 @@ def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.
 
 
 def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment]) -> str:
+    if not architecture.source:
+        return "not compared: nothing is known of this network but its runs; train it with --models FILE once more"
     if run.recipe != architecture.digest:
         return f"recorded with recipe {run.recipe}; network or recipe changed since, and is {architecture.digest} now"
     return "" if run.device in here else f"not compared: there is no {run.device} on this machine"
@@ -192,7 +194,8 @@ def _train(
     if not longest:
         return trained, endings, None
     data.ensure(places.data)
-    work = epoch_work(structure_facts.load(sorted({run.model for run in longest.values()})))
+    structures = {**structure_facts.load(), **catalogue.read(places.runs).structures}
+    work = {one.model: 0 for one in longest.values()} | epoch_work(structures)
     seconds = epoch_seconds(longest.values(), record.read(places.runs).epochs, work)
     plan = longest_first(Planned(run, 0, seconds[run] * run.epochs) for run in longest.values())
     stop = scheduling.Stop()

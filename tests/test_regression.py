@@ -85,7 +85,8 @@ class WithoutOneDropout(nn.Module):
 
 
 def changed(class_name: str) -> dict[str, Architecture]:
-    return {**ARCHITECTURES, "unpadded": replace(ARCHITECTURES["unpadded"], factory=f"{__name__}:{class_name}")}
+    source = f"from {__name__} import {class_name}"
+    return {**ARCHITECTURES, "unpadded": replace(ARCHITECTURES["unpadded"], source=source, class_name=class_name)}
 
 
 def test_the_committed_networks_and_a_sound_record_pass(runs):

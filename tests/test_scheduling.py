@@ -41,7 +41,8 @@ def execute(*arguments, **keywords):
 
 def task(folder: Path, network: type[misbehaving.Behaves], seed: int = 1, epochs: int = 1) -> Task:
     name = network.__name__
-    architecture = Architecture(name, f"misbehaving:{name}", RECIPE, ARCHITECTURES["unpadded"].document)
+    source = Path(misbehaving.__file__).read_text()
+    architecture = Architecture(name, source, name, RECIPE, ARCHITECTURES["unpadded"].document)
     digest = environment.describe("cpu").digest
     run = Run(name, architecture.digest, "cpu", digest, seed, epochs)
     return Task(architecture, run, TESTS.parent / "data", folder / "checkpoints", subset=SUBSET)

@@ -24,7 +24,8 @@ from models import ARCHITECTURES
 
 TESTS = Path(__file__).parent
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=3)
-ARCHITECTURE = Architecture("Behaves", "misbehaving:Behaves", RECIPE, ARCHITECTURES["unpadded"].document)
+SOURCE = (TESTS / "misbehaving.py").read_text()
+ARCHITECTURE = Architecture("Behaves", SOURCE, "Behaves", RECIPE, ARCHITECTURES["unpadded"].document)
 
 MakeTask = Callable[..., Task]
 

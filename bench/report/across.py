@@ -103,7 +103,8 @@ def _speed(summary: Summary) -> list[str]:
     rows = []
     for group in summary.current:
         architecture = documents[group.group.model]
-        batches = math.ceil(TRAINING_IMAGES / architecture.recipe.batch_size)
+        batch = architecture.recipe.batch_size
+        batches = math.ceil(TRAINING_IMAGES / batch) if batch else None
         train = group.train_seconds or None  # a clock too coarse to see an epoch gives no rate
         rows.append(
             [
@@ -114,8 +115,8 @@ def _speed(summary: Summary) -> list[str]:
                 number(group.train_seconds, 2),
                 number(group.seconds, 2),
                 number(TRAINING_IMAGES / train if train else None),
-                number(batches / train if train else None, 1),
-                str(architecture.document.batches_per_second),
+                number(batches / train if batches and train else None, 1),
+                str(architecture.document.batches_per_second) if architecture.document else NOTHING,
             ]
         )
     if not rows:

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import digits, figures, misses, pixels, structure_facts, verifications
+from bench import catalogue, digits, figures, misses, pixels, structure_facts, verifications
 from bench.canvas import Picture
 from bench.files import replace
 from bench.misses import Misses
@@ -36,7 +36,7 @@ def write(record: Record, architectures: Mapping[str, Architecture], folder: Pat
     files = render(
         record,
         architectures,
-        structure_facts.load(),
+        {**catalogue.read(record.path).structures, **structure_facts.load()},
         misses.read(record),
         verifications.read(record),
         pixels.test_images(data) if data is not None else None,

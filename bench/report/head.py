@@ -20,10 +20,12 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 
 def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
     """Title, finding, tables and the small multiples."""
+    many = _in_words(len(summary.networks)).capitalize()
+    documented, again = ("documented ", "again") if _all_documented(summary) else ("", "over seeds")
     return [
         (
-            f"# 99.4 % on MNIST in under 20 epochs? {_in_words(len(summary.networks)).capitalize()} documented "
-            f"network{'' if len(summary.networks) == 1 else 's'}, trained again"
+            f"# 99.4 % on MNIST in under 20 epochs? {many} {documented}"
+            f"network{'' if len(summary.networks) == 1 else 's'}, trained {again}"
         ),
         "",
         *_finding(summary),
@@ -39,11 +41,16 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
     ]
 
 
+def _all_documented(summary: Summary) -> bool:
+    return all(network.is_documented for network in summary.networks)
+
+
 def _finding(summary: Summary) -> list[str]:
-    documents = f"{_in_words(len(summary.networks))} document{'' if len(summary.networks) == 1 else 's'}"
+    thing = "in {} document" if _all_documented(summary) else "on {} network"
+    documents = thing.format(_in_words(len(summary.networks))) + ("" if len(summary.networks) == 1 else "s")
     if not summary.labels:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_without_runs]
-        return [f"**No run is recorded yet. Of the {len(verdicts)} claims in {documents}, {_tally(verdicts)}.**", ""]
+        return [f"**No run is recorded yet. Of the {len(verdicts)} claims {documents}, {_tally(verdicts)}.**", ""]
     sentences = []
     for label in summary.labels:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_on(label)]
@@ -51,7 +58,7 @@ def _finding(summary: Summary) -> list[str]:
         reached, runs = sum(group.first.hits for group in groups), sum(group.first.runs for group in groups)
         where = f"On {text(label)}, of" if len(summary.labels) > 1 else "Of"
         sentences.append(
-            f"**{where} the {len(verdicts)} claims in {documents}, {_tally(verdicts)}.** {reached} of "
+            f"**{where} the {len(verdicts)} claims {documents}, {_tally(verdicts)}.** {reached} of "
             f"{count(runs, 'run')} reached the target, {_target(summary)}, within the documented number of epochs."
         )
     return [sentence for one in sentences for sentence in (one, "")]
@@ -81,7 +88,8 @@ def _networks(summary: Summary) -> list[str]:
     for network in summary.networks:
         for group in network.groups or (None,):
             cells = [code(network.name), *([text(group.label) if group else NOTHING] if names_places else [])]
-            cells += [number(network.architecture.document.parameters)]
+            document = network.architecture.document
+            cells += [number(document.parameters if document else None)]
             cells += [number(network.structure.parameters) if network.structure else NOTHING]
             cells += [documented_first(network), *_measured(group)]
             cells += [f"{group.done} of {group.planned}" if group else "no run"] if is_partial else []
@@ -140,8 +148,10 @@ def restricted_mean(time: TimeToTarget, digits: int) -> str:
 def documented_first(network: NetworkSummary) -> str:
     """The first epoch of the documented log at the target, and the one claimed where that is another."""
     first = network.documented_first
+    if not network.is_documented:
+        return NOTHING
     shown = "never" if first is None else str(first)
-    claimed = [claim.value for claim in network.architecture.document.claims if claim.kind == "first_epoch"]
+    claimed = [claim.value for claim in network.architecture.claims if claim.kind == "first_epoch"]
     return f"{shown} ({claimed[0]} claimed)" if claimed and claimed[0] != first else shown
 
 
@@ -155,7 +165,8 @@ def _claims(summary: Summary) -> list[str]:
         ]
         for label, verdicts in judged:
             wrong = [text(verdict.claim.text) for verdict in verdicts if verdict.outcome == "does not hold"]
-            cells = [code(network.name), text(network.architecture.document.title)]
+            document = network.architecture.document
+            cells = [code(network.name), text(document.title) if document else NOTHING]
             cells += [text(label)] if names_places else []
             rows.append([*cells, *map(str, _counts(verdicts)), "; ".join(wrong) or NOTHING])
     rules = (

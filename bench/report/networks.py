@@ -36,15 +36,27 @@ def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:
 
 def _origin(network: NetworkSummary) -> list[str]:
     document, recipe = network.architecture.document, network.architecture.recipe
-    where = dict(document.recipe_sources)
+    if not network.architecture.source:
+        known = "Nothing is known of this network but its runs: the file beside the record does not have it."
+        return [f"{known} Its documented number of epochs is taken to be the {recipe.epochs} recorded.", ""]
+    where = dict(document.recipe_sources) if document else {}
     values = {
         "learning_rate": f"learning rate {recipe.learning_rate:g}",
         "momentum": f"momentum {recipe.momentum:g}",
         "batch_size": f"batches of {recipe.batch_size}",
         "epochs": count(recipe.epochs, "epoch"),
     }
+    if recipe.dropout is not None:
+        values["dropout"] = f"dropout {recipe.dropout:g}"
+    if recipe.augmentation:
+        values["augmentation"] = f"augmentation {' then '.join(recipe.augmentation)}"
+    if recipe.schedule:
+        values["schedule"] = f"schedule {recipe.schedule}"
     shown = [text(f"{words} ({where[name]})" if name in where else words) for name, words in values.items()]
     measured = f"{network.structure.parameters:,} measured" if network.structure else "not measured"
+    if document is None:
+        own = f"A network of a user's own: its documented number of epochs is that of its file, {recipe.epochs}."
+        return [f"{own} SGD, {listed(shown)}. Parameters: {measured}.", ""]
     repository = text(f"{document.repository} at {document.commit}")
     return [
         (
@@ -91,7 +103,7 @@ def _by_epoch(network: NetworkSummary, group: GroupSummary) -> list[str]:
     header = [f"seed {run.seed}" for run in runs]
     if len(runs) > MANY_SEEDS:
         header, columns = ["lowest", "median", "highest", "seeds at the target"], _condensed(runs, target)
-    log = {logged.epoch: logged for logged in network.architecture.document.log}
+    log = {logged.epoch: logged for logged in network.architecture.log}
     last = max([group.group.budget, *log, *(len(run.correct) for run in runs)])
     rows = []
     for epoch in range(1, last + 1):
@@ -142,7 +154,8 @@ def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
     rows = [[name, *map(cell, ways)] for name, cell in _MEASURES]
     if any(way.undecided for way in ways):
         rows.insert(1, ["of these, unfinished without a hit", *(str(way.undecided) for way in ways)])
-    rows.append(["the documented run", *("never" if epoch is None else str(epoch) for epoch in documented)])
+    if network.is_documented:
+        rows.append(["the documented run", *("never" if epoch is None else str(epoch) for epoch in documented)])
     header = ["", "first at the target", f"first of {STREAK} in a row", "last at the target"]
     note = (
         "Conditional values leave out the seeds that never reach it, and flatter. For the last epoch at the target, "

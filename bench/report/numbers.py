@@ -33,12 +33,12 @@ def as_json(summary: Summary) -> str:
 def _network(network: NetworkSummary) -> dict[str, Any]:
     document, recipe = network.architecture.document, network.architecture.recipe
     return {
-        "document": document.title,
-        "documented_log": {str(logged.epoch): logged.correct for logged in document.log},
+        "document": document.title if document else None,
+        "documented_log": {str(logged.epoch): logged.correct for logged in network.architecture.log},
         "documented_first_epoch": first_hit(network.documented, network.architecture.target.correct),
-        "parameters_documented": document.parameters,
+        "parameters_documented": document.parameters if document else None,
         "parameters_measured": network.structure.parameters if network.structure else None,
-        "recipe": asdict(recipe),
+        "recipe": recipe.facts,
         "target": asdict(network.architecture.target),
         "groups": [_group(group) for group in network.groups],
         "claims_without_a_run": [_verdict(verdict) for verdict in network.verdicts_without_runs],

@@ -9,7 +9,7 @@ from bench.ledger import Problem
 from bench.report.markdown import count, table, text
 from bench.summary import STREAK, Summary
 from models.documents import COMMON
-from models.survey import SURVEY
+from models.documents.survey import SURVEY
 
 _PROBLEMS_SHOWN = 20
 
@@ -137,10 +137,7 @@ def lines(summary: Summary) -> list[str]:
         "## How each number is defined",
         "",
         *table(["term", "meaning"], [[text(term), text(meaning)] for term, meaning in DEFINITIONS], "l"),
-        "What all five documents have in common:",
-        "",
-        *(f"- {text(fact)}" for fact in COMMON),
-        "",
+        *(_in_common() if any(network.is_documented for network in summary.networks) else []),
         "## How a verdict is reached",
         "",
         *(f"- {text(rule)}" for rule in verdicts.RULES),
@@ -149,6 +146,10 @@ def lines(summary: Summary) -> list[str]:
         *_left_out(summary),
         *_commands(summary),
     ]
+
+
+def _in_common() -> list[str]:
+    return ["What all five documents have in common:", "", *(f"- {text(fact)}" for fact in COMMON), ""]
 
 
 def _context() -> list[str]:
@@ -219,13 +220,14 @@ def _commands(summary: Summary) -> list[str]:
     seeds = sorted({run.seed for group in summary.current for run in group.group.runs})
     devices = dict.fromkeys(group.group.device for group in summary.current)
     selection = f"--seeds {_seeds(seeds)}" + (f" --devices {','.join(devices)}" if devices else "")
+    files = "" if all(network.is_documented for network in summary.networks) else " --models FILES"
     return [
         "## Make it again",
         "",
         "```sh",
         "python -m bench report                       # this report, from runs.csv and the files beside it",
-        f"python -m bench all {selection}  # trains what is not recorded, then the report",
-        f"python -m bench all {selection} --runs again.csv --report again  # everything anew",
+        f"python -m bench all{files} {selection}  # trains what is not recorded, then the report",
+        f"python -m bench all{files} {selection} --runs again.csv --report again  # everything anew",
         f"python -m bench verify {selection}  # recorded runs once more: the same bits?",
         "```",
         "",

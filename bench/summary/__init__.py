@@ -51,9 +51,14 @@ class NetworkSummary:
         return self.architecture.name
 
     @property
+    def is_documented(self) -> bool:
+        """Whether a public document says something of it; else it is a user's own."""
+        return self.architecture.document is not None
+
+    @property
     def documented(self) -> tuple[int, ...]:
         """The documented log, by epoch."""
-        return tuple(logged.correct for logged in self.architecture.document.log)
+        return tuple(logged.correct for logged in self.architecture.log)
 
     @property
     def documented_first(self) -> int | None:

@@ -16,9 +16,9 @@ __all__ = ["LEVEL", "RULES", "Outcome", "Verdict", "judge"]
 
 
 def judge(architecture: Architecture, structure: Structure, group: Group | None) -> tuple[Verdict, ...]:
-    """Every claim of a network's document, in its order; `group` None is a network without a run."""
+    """Every claim on a network, in its order; `group` None is a network without a run."""
     case = Case(architecture, structure, group)
-    return tuple(_verdict(claim, case) for claim in architecture.document.claims)
+    return tuple(_verdict(claim, case) for claim in architecture.claims)
 
 
 def _verdict(claim: Claim, case: Case) -> Verdict:

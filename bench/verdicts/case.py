@@ -58,7 +58,7 @@ class Case:
 
     @property
     def log(self) -> tuple[int, ...]:
-        return tuple(logged.correct for logged in self.architecture.document.log)
+        return tuple(logged.correct for logged in self.architecture.log)
 
 
 Finding = tuple[Outcome, str]

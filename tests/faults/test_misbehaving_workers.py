@@ -41,7 +41,8 @@ document = models.ARCHITECTURES["unpadded"].document
 recipe = Recipe(learning_rate=0.01, batch_size=64, epochs=1)
 names, limit, data = sys.argv[1].split(","), float(sys.argv[2]), sys.argv[3]
 models.ARCHITECTURES.clear()
-models.ARCHITECTURES.update({name: Architecture(name, f"misbehaving:{name}", recipe, document) for name in names})
+source = open(misbehaving.__file__).read()
+models.ARCHITECTURES.update({name: Architecture(name, source, name, recipe, document) for name in names})
 job.run = functools.partial(job.run, subset=(192, 100))
 scheduling.execute = functools.partial(scheduling.execute, epoch_limit=limit)
 structure_facts.load = lambda names: {}

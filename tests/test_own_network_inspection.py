@@ -1,0 +1,172 @@
+"""What running a network of a user's own file finds: one line for each that cannot be trained, facts on the others."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from own_networks import PLAIN, changed, write
+
+from bench import cli, inspection, networks, structure_facts
+from bench.network_file import read
+from bench.show import format_show
+from models import ARCHITECTURES
+
+FORWARD = "        return self.scores(x.flatten(1))"
+INIT = "        self.scores = nn.Linear(784, 10)"
+
+
+def forward(body: str, source: str = PLAIN) -> str:
+    return changed(FORWARD, f"        {body}", source)
+
+
+def init(body: str, source: str = PLAIN) -> str:
+    return changed(INIT, f"{INIT}\n        {body}", source)
+
+
+def recipe(text: str) -> str:
+    return f"RECIPE = {text}\n{PLAIN}"
+
+
+REFUSED = {
+    "import_fails": ("import no_such_module\n" + PLAIN, "fails when it is built (ModuleNotFoundError: No module named"),
+    "import_ends": ("raise SystemExit(3)\n" + PLAIN, "fails when it is built (SystemExit: 3)"),
+    "import_crashes": ("import os\nos.abort()\n" + PLAIN, "ends the process that builds it, by signal 6"),
+    "import_exits": ("import os\nos._exit(0)\n" + PLAIN, "ends the process that builds it, with code 0"),
+    "needs_arguments": (changed("__init__(self)", "__init__(self, width)"), "fails when it is built (TypeError: "),
+    "no_scores": (forward("return x"), "gives (1, 1, 28, 28) for images (1, 1, 28, 28), not (1, 10)"),
+    "nine_scores": (changed("784, 10", "784, 9"), "gives (1, 9) for images (1, 1, 28, 28), not (1, 10)"),
+    "two_results": (forward("return self.scores(x.flatten(1)), x"), "gives a tuple, not a tensor of scores (N, 10)"),
+    "no_batch": (forward("return self.scores(x.flatten(1)).squeeze()"), "gives (10,) for images (1, 1, 28, 28)"),
+    "infinite": (forward("return self.scores(x.flatten(1)) / 0"), "gives scores that are not finite, before any"),
+    "raises": (forward("raise ValueError('one\\ntwo')"), "fails with a single image (ValueError: one two)"),
+    "raises_in_training": (
+        forward("assert not self.training; " + FORWARD.strip()),
+        "fails in training (AssertionError",
+    ),
+    "plain_list": (
+        init("self.more = [nn.Linear(10, 10)]", forward("return self.more[0](self.scores(x.flatten(1)))")),
+        "hides 2 tensors of parameters (",
+    ),
+    "plain_tensor": (
+        init(
+            "self.bias = torch.zeros(10, requires_grad=True)", forward("return self.scores(x.flatten(1)) + self.bias")
+        ),
+        "hides 1 tensors of parameters ((10,)) from the optimizer: use nn.ModuleList or nn.Parameter",
+    ),
+    "no_parameters": (changed("nn.Linear(784, 10)", "nn.Identity()"), "it has no parameters to train"),
+    "no_gradient": (forward("return self.scores(x.flatten(1)).detach()"), "no gradient reaches its parameters"),
+    "counts": (
+        init("self.calls = 0", forward("self.calls += 1; " + FORWARD.strip())),
+        "its forward pass changes calls, which no saved state holds: use register_buffer",
+    ),
+    "seeds": ("import torch\ntorch.manual_seed(1)\n" + PLAIN, "its first weights are the same for every seed"),
+    "threads": ("import torch\ntorch.set_num_threads(2)\n" + PLAIN, "its file changes settings of PyTorch"),
+    "drops_in_evaluation": (
+        forward("return F.dropout(self.scores(x.flatten(1)))"),
+        "it gives other scores for the same images in evaluation: a dropout that asks not whether it is training?",
+    ),
+    "dropout_of_nothing": (recipe('{"dropout": 0.1}'), "its recipe has dropout 0.1, but it has no nn.Dropout or"),
+    "no_transform": (recipe('{"augmentation": "Turn(7)"}'), "torchvision.transforms.v2 has no transform Turn"),
+    "wrong_transform": (recipe('{"augmentation": "RandomRotation(turn=7)"}'), "augmentation RandomRotation(turn=7): "),
+    "other_shape": (
+        recipe('{"augmentation": "Resize(14)"}'),
+        "the augmentation makes (8, 1, 14, 14) of (8, 1, 28, 28)",
+    ),
+    "no_schedule": (recipe('{"schedule": "Slower(7)"}'), "torch.optim.lr_scheduler has no scheduler Slower"),
+    "wrong_schedule": (recipe('{"schedule": "StepLR(gamma=0.1)"}'), "schedule StepLR(gamma=0.1): "),
+    "plateau": (recipe('{"schedule": "ReduceLROnPlateau()"}'), "schedule ReduceLROnPlateau(): "),
+    "short": (
+        recipe('{"schedule": "OneCycleLR(max_lr=1, total_steps=4, cycle_momentum=False)"}'),
+        "schedule OneCycleLR(",
+    ),
+    "momentum": (recipe('{"schedule": "OneCycleLR(max_lr=1, total_steps=19)"}'), "it changes the momentum too"),
+}
+
+
+@pytest.fixture(scope="module")
+def said(tmp_path_factory) -> dict[str, str]:
+    """What `plan` says of a folder of networks that are all to be refused: file to line."""
+    folder = tmp_path_factory.mktemp("refused")
+    write(folder, **{name: source for name, (source, _) in REFUSED.items()})
+    command = [sys.executable, "-m", "bench", "plan", "--models", str(folder), "--devices", "cpu"]
+    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    lines = done.stderr.splitlines()
+    assert all(line.startswith(f"bench: {folder}/") for line in lines), done.stderr
+    return {line.removeprefix(f"bench: {folder}/").partition(".py")[0]: line for line in lines}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_network_that_cannot_be_trained_is_refused_with_one_line(said, name):
+    assert REFUSED[name][1] in said[name]
+
+
+def test_nothing_else_is_refused(said):
+    assert set(said) == set(REFUSED)
+
+
+def test_a_network_that_never_ends_is_refused_when_its_time_is_over(tmp_path):
+    (path,) = write(tmp_path, net="while True:\n    pass\n" + PLAIN)
+    code = "from bench import inspection; inspection.LIMIT = 1; inspection.main()"
+    done = subprocess.run(
+        [sys.executable, "-c", code], input=pickle.dumps([read(path)]), capture_output=True, check=True
+    )
+    assert b"is not done after 1 seconds" in done.stdout
+
+
+def test_what_a_network_prints_harms_nothing(tmp_path):
+    (path,) = write(tmp_path, net="print('{' * 100_000)\n" + PLAIN)
+    (found,) = networks.inspect([read(path)])
+    assert found.architecture.gives_logits
+    assert found.unused == ()
+
+
+@pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
+def test_the_documented_networks_pass_with_the_structure_that_is_stored(architecture):
+    found = inspection.inspect(architecture)
+    assert structure_facts.from_json(found["structure"]) == structure_facts.load()[architecture.name]
+    assert (found["gives_logits"], found["unused"]) == (False, [])
+
+
+def test_scores_are_log_probabilities_only_if_they_are_in_training_and_in_evaluation(tmp_path):
+    both = forward("return self.scores(x.flatten(1)).log_softmax(1)")
+    probabilities = forward("return self.scores(x.flatten(1)).softmax(1)")
+    one = forward("x = self.scores(x.flatten(1))\n        return x if self.training else x.log_softmax(1)")
+    paths = write(tmp_path, a=both, b=probabilities, c=one, d=PLAIN)
+    assert [inspection.inspect(read(path))["gives_logits"] for path in paths] == [False, True, True, True]
+
+
+def test_a_network_that_gives_logits_is_built_with_their_log_softmax(tmp_path):
+    one = replace(read(write(tmp_path, net=PLAIN)[0]), gives_logits=True)
+    scores = one.build()(torch.rand(3, 1, 28, 28))
+    assert torch.allclose(scores.exp().sum(1), torch.ones(3))
+
+
+def test_parameters_that_no_gradient_reaches_are_named(tmp_path):
+    (path,) = write(tmp_path, net=init("self.spare = nn.Linear(3, 3)"))
+    found = inspection.inspect(read(path))
+    assert found["unused"] == ["spare.weight", "spare.bias"]
+    lines = format_show(read(path), structure_facts.from_json(found["structure"]), found["unused"])
+    assert "unused      no gradient reaches spare.weight, spare.bias" in lines
+
+
+def test_show_has_layers_shapes_parameters_scores_and_limits(tmp_path, capsys):
+    (path,) = write(tmp_path, net='RECIPE = {"epochs": 20}\n' + changed("784, 10", "784, 10, False"))
+    assert cli.main(["show", str(path)]) == 0
+    lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
+    assert lines[0] == f"net: Net in {path}"
+    for line in (
+        "(flatten)",
+        "1 Linear 10 7,840",
+        "parameters 7,840",
+        "scores logits: their log-softmax is taken",
+        "claim 9940 of 10,000 within 20 epochs",
+        "limit fewer than 20,000 parameters: met, 7,840",
+        "limit fewer than 20 epochs: not met, 20",
+    ):
+        assert line in lines, line
