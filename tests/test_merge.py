@@ -295,12 +295,12 @@ def test_the_record_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_misses_and_verifications_come_along_once_and_in_order(tmp_path: Path) -> None:
     other = synthetic.run_rows("unpadded", 1, [9990])
     ours, theirs = synthetic.misses(ROWS), synthetic.misses(other)
-    first, second, third = verified(1, epochs="1"), verified(7), verified(7, identical="no")
-    one = write(tmp_path / "one.csv", [*ROWS, *other], misses=[*ours, *theirs], verified=[third, second])
-    two = write(tmp_path / "two.csv", [*other, *ROWS], misses=ours, verified=[second, first])
+    checks = [verified(1, epochs="1"), *(verified(7, recorded_at=f"2026-03-{day}T12:00:00Z") for day in range(10, 20))]
+    one = write(tmp_path / "one.csv", [*ROWS, *other], misses=[*ours, *theirs], verified=checks[:0:-1])
+    two = write(tmp_path / "two.csv", [*other, *ROWS], misses=ours, verified=checks[:2])
     merge.merge([one, two], tmp_path / "all.csv")
     expected = tmp_path / "expected.csv"
-    synthetic.write_beside(expected, misses=[*theirs, *ours], verified=[first, third, second])
+    synthetic.write_beside(expected, misses=[*theirs, *ours], verified=checks)
     for path in (misses.path_beside, verifications.path_beside):
         assert path(tmp_path / "all.csv").read_text() == path(expected).read_text()
 
@@ -336,6 +336,15 @@ def test_a_line_beside_a_record_that_reading_leaves_out_is_noted(tmp_path: Path)
     assert not path_beside(tmp_path / "all.csv").exists()
 
 
+def test_of_many_such_lines_the_first_are_noted(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.csv", ROWS, misses=[["bad"]] * 9)
+    notes = merge.merge([one], tmp_path / "all.csv").notes
+    assert (notes[4].startswith(f"{path_beside(one)}:6: 1 fields"), notes[5]) == (
+        True,
+        f"{path_beside(one)}: and 4 more",
+    )
+
+
 def test_misses_count_where_any_of_the_records_has_their_epoch(tmp_path: Path) -> None:
     (line,) = synthetic.misses(ROWS)
     one = write(tmp_path / "one.csv", ROWS[:2], misses=[line])
@@ -351,6 +360,12 @@ def test_the_details_of_every_environment_come_along(tmp_path: Path) -> None:
     assert (tmp_path / "report" / "environments" / details.name).read_text() == DETAILS
     missing = f"report/environments/{synthetic.CPU}.json is beside none of the records: ask for it"
     assert (found.environments, found.notes) == (2, (missing,))
+
+
+def test_details_that_are_beside_the_new_record_already_are_not_missed(tmp_path: Path) -> None:
+    one = write(tmp_path / "ann" / "runs.csv", again(ROWS, environment=DESCRIBED))
+    files.replace(tmp_path / "report" / "environments" / f"{DESCRIBED}.json", DETAILS.encode())
+    assert merge.merge([one], tmp_path / "all.csv").notes == ()
 
 
 def test_details_that_were_changed_are_refused(tmp_path: Path) -> None:
