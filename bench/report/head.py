@@ -31,13 +31,16 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
         *_networks(summary),
         *_places(summary),
         *_claims(summary),
-        *image(alts[OVERVIEW], OVERVIEW),
-        (
-            "Above each panel: the seeds that reach the target. Every thin line is one seed; nothing is smoothed. "
-            "The documented run is one seed too."
-        ),
-        "",
+        *_overview(alts),
     ]
+
+
+def _overview(alts: Mapping[str, str]) -> list[str]:
+    note = (
+        "Above each panel: the seeds that reach the target. Every thin line is one seed; nothing is smoothed. "
+        "The documented run is one seed too."
+    )
+    return [*image(alts, OVERVIEW), note, ""] if OVERVIEW in alts else []
 
 
 def _finding(summary: Summary) -> list[str]:
