@@ -134,6 +134,9 @@ def _parser() -> argparse.ArgumentParser:
     comparing = command("compare", _compare, "did convergence change between two records?")
     for name in ("old", "new"):
         comparing.add_argument(name, type=Path, metavar=f"{name.upper()}.csv")
+    merging = command("merge", _merge, "join records of several people or machines; refuse contradictions")
+    merging.add_argument("records", type=Path, nargs="+", metavar="RUNS.csv")
+    merging.add_argument("-o", "--output", type=Path, required=True, metavar="ALL.csv", help="the record to write")
     checking = command("check", _check, "the gate for CI: structure, parameters, multiply-accumulates, record, speed")
     checking.add_argument("--update", action="store_true", help="store structures and speed as they are now instead")
     _add_files(checking, "runs", "data")
@@ -374,6 +377,13 @@ def _compare(arguments: argparse.Namespace) -> int:
     found = compare.compare(old, new, architectures)
     _print(compare.format_comparison(found))
     return found.exit_code
+
+
+def _merge(arguments: argparse.Namespace) -> int:
+    from bench import merge
+
+    _print(merge.format_merged(merge.merge(arguments.records, arguments.output)))
+    return DONE
 
 
 def _check(arguments: argparse.Namespace) -> int:

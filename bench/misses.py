@@ -21,7 +21,7 @@ from bench.files import cause
 from bench.ledger import Problem
 from bench.plan import Run
 from bench.record import Record
-from bench.rows import EPOCH_KEY, Malformed, integer, parse_run
+from bench.rows import EPOCH_KEY, Malformed, format_line, integer, parse_run
 
 COLUMNS: tuple[str, ...] = (*EPOCH_KEY, "misses")
 
@@ -33,11 +33,15 @@ _MISSES = re.compile(r"([0-9]{1,9}:[0-9]>[0-9]( [0-9]{1,9}:[0-9]>[0-9])*)?")
 
 @dataclass(frozen=True, eq=False)
 class Missed:
-    """One run after an epoch: `images` (n, 3) has test image, label and prediction of each it misses, of `total`."""
+    """One run after an epoch: `images` (n, 3) has test image, label and prediction of each it misses, of `total`.
+
+    `line` is the line of the file it stands on.
+    """
 
     key: Key
     total: int
     images: NDArray[np.int64]
+    line: int
 
 
 @dataclass(frozen=True)
@@ -74,8 +78,17 @@ class Writer:
         Raises:
             UnusableInput: the file cannot be written, or its header is another; nothing is left half-written.
         """
-        values = (*run.key, run.epochs, " ".join(f"{image}:{label}>{seen}" for image, label, seen in misses))
-        self._file.append({column: str(value) for column, value in zip(COLUMNS, values, strict=True)})
+        self._file.append(dict(zip(COLUMNS, _texts((*run.key, run.epochs), misses), strict=True)))
+
+
+def format_misses(runs: Iterable[Missed]) -> str:
+    """A whole file of these runs."""
+    lines = [COLUMNS, *(_texts(run.key, run.images.tolist()) for run in runs)]
+    return "".join(map(format_line, lines))
+
+
+def _texts(key: Key, images: Iterable[Iterable[int]]) -> list[str]:
+    return [*map(str, key), " ".join(f"{image}:{label}>{seen}" for image, label, seen in images)]
 
 
 def read(record: Record) -> Misses:
@@ -104,7 +117,7 @@ def read(record: Record) -> Misses:
         if problem is None and key in runs and not np.array_equal(runs[key].images, images):
             problem = "other images than on an earlier line for the same run and epoch"
         if problem is None:
-            runs.setdefault(key, Missed(key, total, images))
+            runs.setdefault(key, Missed(key, total, images, line_number))
         else:
             where = f"epoch {key[5]} of {key[0]} seed {key[4]}"
             problems.append(Problem(line_number, one_line(f"{where}: {problem}")))

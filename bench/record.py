@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import os
 import socket
 from collections.abc import Collection, Iterable, Iterator
@@ -16,7 +17,18 @@ from bench import ledger
 from bench.errors import UnusableInput, one_line
 from bench.files import cause
 from bench.ledger import Line, Problem
-from bench.rows import COLUMNS, EPOCH_KEY, REQUIRED, RUN_KEY, Malformed, Row, as_text, parse_row
+from bench.rows import (
+    COLUMNS,
+    EPOCH_KEY,
+    REQUIRED,
+    RUN_KEY,
+    Malformed,
+    Row,
+    as_text,
+    format_line,
+    format_row,
+    parse_row,
+)
 
 _CHUNK = 50_000  # rows turned into columns at a time, so that a million rows fit in little memory
 _INTEGERS = ("correct", "total", "correct_batch_statistics")
@@ -95,16 +107,40 @@ def read(path: Path, models: Collection[str] | None = None) -> Record:
         UnusableInput: the file cannot be read at all, being a folder, say.
     """
     problems: list[Problem] = []
-    try:
-        lines = ledger.read(path, REQUIRED, problems)
-    except FileNotFoundError:
-        return Record(path, _frame([], []), ())
-    except OSError as error:
-        raise UnusableInput(f"{path}: cannot be read ({cause(error)}): name a CSV file with --runs") from error
-    rows = _parse(lines, models, problems)
+    rows = read_rows(path, problems, models)
     rows = _without_duplicates(rows, problems)
     rows = _without_gaps(rows, problems)
     return Record(path, rows.reset_index(drop=True), tuple(sorted(problems, key=lambda problem: problem.line)))
+
+
+def read_rows(path: Path, problems: list[Problem], models: Collection[str] | None = None) -> pandas.DataFrame:
+    """The rows that are sound each by itself, as `Record.rows` has them: epochs may stand twice or be missing.
+
+    `problems` gets what is wrong; a missing file has no rows.
+
+    Raises:
+        UnusableInput: as `read`.
+    """
+    try:
+        lines = ledger.read(path, REQUIRED, problems)
+    except FileNotFoundError:
+        return _frame([], [])
+    except OSError as error:
+        raise UnusableInput(f"{path}: cannot be read ({cause(error)}): name a CSV file with --runs") from error
+    return _parse(lines, models, problems)
+
+
+def unknown_columns(path: Path) -> list[str]:
+    """The columns of a record that have no place in `bench.rows.Row`: reading passes over them."""
+    with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
+        return [column for column in next(csv.reader([file.readline()]), []) if column not in COLUMNS]
+
+
+def format_rows(rows: pandas.DataFrame) -> str:
+    """A whole record: the header, and a line for each row of a table that has the columns of `Record.rows`."""
+    values = rows[list(COLUMNS)].astype(object)
+    lines = values.where(values.notna(), None).itertuples(index=False, name=None)
+    return "".join([format_line(COLUMNS), *(format_row(Row(*line)) for line in lines)])
 
 
 def _parse(lines: Iterable[Line], models: Collection[str] | None, problems: list[Problem]) -> pandas.DataFrame:
@@ -149,15 +185,18 @@ def _without_duplicates(rows: pandas.DataFrame, problems: list[Problem]) -> pand
 
 def _without_gaps(rows: pandas.DataFrame, problems: list[Problem]) -> pandas.DataFrame:
     """Without the epochs that come after a missing one: nobody can say what happened in between."""
+    beyond = beyond_gaps(rows)
+    for row in beyond.drop_duplicates(list(RUN_KEY)).itertuples():
+        reason = f"epoch {row.epoch} of {row.model} seed {row.seed}, but its epoch {row.missing} is missing"
+        problems.append(Problem(int(row.line), reason))
+    return rows.drop(beyond.index)
+
+
+def beyond_gaps(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """The finished epochs after a missing one, by ascending epoch; `missing` says which, for the first of each run."""
     finished = rows[rows["status"] == "ok"].sort_values("epoch", kind="stable")
     expected = finished.groupby(list(RUN_KEY), sort=False).cumcount() + 1
-    beyond = finished[finished["epoch"] != expected]
-    for index, row in beyond.drop_duplicates(list(RUN_KEY)).iterrows():
-        reason = (
-            f"epoch {row['epoch']} of {row['model']} seed {row['seed']}, but its epoch {expected[index]} is missing"
-        )
-        problems.append(Problem(int(row["line"]), reason))
-    return rows.drop(beyond.index)
+    return finished.assign(missing=expected)[finished["epoch"] != expected]
 
 
 class Writer:

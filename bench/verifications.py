@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from bench.errors import one_line
 from bench.files import cause
 from bench.ledger import Problem
 from bench.record import Record
-from bench.rows import RUN_KEY, Malformed, digest, integer, one_of, parse_run, time
+from bench.rows import RUN_KEY, Malformed, digest, format_line, integer, one_of, parse_run, time
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,17 @@ class Writer:
         Raises:
             UnusableInput: the file cannot be written, or its header is another; nothing is left half-written.
         """
-        values = asdict(verified) | {"identical": "yes" if verified.identical else "no"}
-        self._file.append({column: one_line(str(value)) for column, value in values.items()})
+        self._file.append(_texts(verified))
+
+
+def format_verifications(found: Iterable[Verified]) -> str:
+    """A whole file of these rows."""
+    return "".join(map(format_line, [COLUMNS, *(list(_texts(one).values()) for one in found)]))
+
+
+def _texts(verified: Verified) -> dict[str, str]:
+    values = asdict(verified) | {"identical": "yes" if verified.identical else "no"}
+    return {column: one_line(str(value)) for column, value in values.items()}
 
 
 def read(record: Record) -> Verifications:

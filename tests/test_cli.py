@@ -28,7 +28,7 @@ from bench.scheduling import Ended
 from models import ARCHITECTURES
 
 RUN = Run("unpadded", "0123abcd", "cpu", "89ef4567", 1, 3)
-COMMANDS = ("all", "run", "plan", "report", "list", "show", "verify", "check", "compare")
+COMMANDS = ("all", "run", "plan", "report", "list", "show", "verify", "check", "compare", "merge")
 
 Refused = Callable[..., str]
 
@@ -139,6 +139,9 @@ def test_whatever_is_given_for_seeds_means_different_seeds_or_is_refused(text: s
         (["show", "resnet"], "resnet: no such network; there are squeeze_fc, expand_squeeze, unpadded, ten_twenty_"),
         (["compare", "old.csv"], "the following arguments are required: NEW.csv"),
         (["compare", "old.csv", "new.csv"], "old.csv: no such file"),
+        (["merge", "a.csv", "b.csv"], "the following arguments are required: -o/--output; see `bench merge --help`"),
+        (["merge", "-o", "all.csv"], "the following arguments are required: RUNS.csv"),
+        (["merge", "a.csv", "b.csv", "-o", "all.csv"], "a.csv: no such file; name the records to join"),
         (["report", "--seeds", "5"], "unrecognized arguments: --seeds 5"),
         (["run", "--seeds"], "argument --seeds: expected one argument; see `bench run --help`"),
         (["run", "--models", "two\nlines"], "--models two lines: no such network"),
@@ -457,6 +460,7 @@ def test_help_answers_at_once(root: Path):
         (["run", "--help"], {"torch", "pandas", "numpy"}),
         (["list"], {"torch", "torchvision", "pandas"}),
         (["report", "--runs", "none.csv"], {"torch", "torchvision"}),
+        (["merge", "none.csv", "-o", "all.csv"], {"torch", "torchvision", "matplotlib"}),
         (["run", "--models", "resnet"], {"torch"}),
         (["plan", "--seeds", "0"], {"torch"}),
     ],

@@ -54,3 +54,15 @@ def test_every_pin_satisfies_the_ranges(root):
     assert len(requirements) > 15
     for requirement in requirements:
         assert pins[requirement.name] in requirement.specifier
+
+
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+def test_every_documented_command_line_is_one(page, root):
+    from bench.cli import _parser
+
+    said = re.findall(r"^(?:\.venv/bin/)?python -m bench ([^#\n]+)", (root / page).read_text(), flags=re.MULTILINE)
+    said += re.findall(r"`(?:\.venv/bin/)?python -m bench ([^`\n]+)`", (root / page).read_text())
+    lines = [line.split() for line in said if line.strip() != "COMMAND"]
+    assert lines
+    for words in lines:
+        _parser().parse_args(words)

@@ -23,7 +23,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from pages import GOLDEN, check_golden, section, tables
 
-from bench import report, structure_facts
+from bench import figures, report, structure_facts
+from bench.canvas import Picture
 from bench.record import read
 from bench.report.files import document
 from bench.report.markdown import code, number, signed, text
@@ -243,6 +244,35 @@ def test_an_unfinished_run_has_the_same_bounds_in_table_and_verdict(tmp_path: Pa
     assert measures["Kaplan–Meier median"] == ["not determined yet"] * 3
     assert measures["share, one-sided 95 % bounds"] == ["≥ 0.000, ≤ 0.776"] * 3
     assert "0 of 3 seeds reached 9940 within 19 epochs, 1 unfinished; share at least 0.000, at most 0.776" in page
+
+
+@pytest.mark.parametrize(("networks", "is_drawn"), [(20, True), (21, False)])
+def test_more_than_twenty_networks_are_neither_drawn_nor_tested_two_by_two(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, networks: int, is_drawn: bool
+) -> None:
+    """Five hundred would take hours, and nobody reads so many panels."""
+    drawn: list[str] = []
+    monkeypatch.setattr(figures, "accuracy", lambda network: drawn.append(network.name) or Picture(b"", ""))
+    for name in ("accuracy_overview", "time_to_target", "last_accuracy", "seconds_per_epoch"):
+        monkeypatch.setattr(figures, name, lambda groups: Picture(b"", ""))
+    names = [f"network_{number}" for number in range(networks)]
+    several = {name: synthetic.with_recipe(ARCHITECTURES["unpadded"], name=name) for name in names}
+    rows = [row for name in names for row in synthetic.run_rows(name, 1, [9950] * 19)]
+    files = report.render(synthetic.record(tmp_path, rows), several, {})
+    page = files["README.md"].decode()
+    assert drawn == (names if is_drawn else [])
+    assert ("](accuracy.svg)" in page) == ("accuracy.svg" in files) == is_drawn
+    assert ("The same seeds of two networks" in page) == is_drawn
+    assert ("More than 20 networks: too many to test every two of them" in page) != is_drawn
+    assert all(f"## `{name}`" in page for name in names)
+
+
+def test_several_places_are_explained_below_the_first_table(tmp_path: Path) -> None:
+    other = {"environment": "55556666", "machine": "Another processor; PyTorch 9.9.9"}
+    rows = [*synthetic.full({"unpadded": 9940}, seeds=(1,)), *synthetic.full({"unpadded": 9940}, seeds=(1,), **other)]
+    page = readme(tmp_path, rows, "unpadded")
+    assert f"\n- cpu {synthetic.CPU}: {synthetic.MACHINES[synthetic.CPU]}\n- cpu 55556666: Another processor; " in page
+    assert "never pooled ([details](#environments))" not in readme(tmp_path, rows[:19], "unpadded")
 
 
 def test_an_unfinished_seed_is_left_out_of_paired_tests_and_a_diverged_one_has_none_correct(tmp_path: Path) -> None:

@@ -24,7 +24,7 @@ LABELS = [image % 3 for image in range(8)]
 def missed(predictions: list[int], seed: int = 1) -> Missed:
     """One run by what it sees in the eight images."""
     wrong = [(image, LABELS[image], seen) for image, seen in enumerate(predictions) if seen != LABELS[image]]
-    return Missed(("a", "00000000", "cpu", "00000000", seed, 3), 8, np.array(wrong, dtype=np.int64).reshape(-1, 3))
+    return Missed(("a", "00000000", "cpu", "00000000", seed, 3), 8, np.array(wrong, dtype=np.int64).reshape(-1, 3), 2)
 
 
 runs_of_predictions = st.lists(st.lists(st.integers(0, 3), min_size=8, max_size=8), min_size=1, max_size=6)
@@ -58,8 +58,8 @@ def test_the_most_missed_are_listed_with_what_is_seen_instead(runs: list[list[in
 
 def test_images_missed_as_often_as_the_last_one_listed_are_counted() -> None:
     images = np.array([(image, 0, 1) for image in range(MOST_MISSED + 5)], dtype=np.int64)
-    one = Missed(("a", "00000000", "cpu", "00000000", 1, 3), 100, images)
-    another = Missed(("a", "00000000", "cpu", "00000000", 2, 3), 100, images[-3:])
+    one = Missed(("a", "00000000", "cpu", "00000000", 1, 3), 100, images, 2)
+    another = Missed(("a", "00000000", "cpu", "00000000", 2, 3), 100, images[-3:], 3)
     listed, as_often = _most_missed([one, another])
     assert [image.image for image in listed][:4] == [22, 23, 24, 0]
     assert (len(listed), as_often) == (MOST_MISSED, 5)

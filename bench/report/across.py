@@ -11,7 +11,7 @@ from bench.report import images, paired, variance
 from bench.report.head import restricted_mean
 from bench.report.markdown import NOTHING, code, image, number, span, table, text
 from bench.report.names import LAST, SECONDS, TIME
-from bench.summary import GroupSummary, Paired, Summary
+from bench.summary import MANY_NETWORKS, GroupSummary, Paired, Summary
 
 TRAINING_IMAGES = 60_000
 
@@ -21,8 +21,8 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
     return [
         "## Across networks",
         "",
-        *image(alts[TIME], TIME),
-        *image(alts[LAST], LAST),
+        *image(alts, TIME),
+        *image(alts, LAST),
         "### Which network is better?",
         "",
         *_side_by_side(summary),
@@ -34,7 +34,7 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
         "## Speed",
         "",
         *_speed(summary),
-        *image(alts[SECONDS], SECONDS),
+        *image(alts, SECONDS),
         "## Environments",
         "",
         *_environments(summary),
@@ -74,6 +74,8 @@ def _side_by_side(summary: Summary) -> list[str]:
 
 
 def _between_networks(summary: Summary) -> list[str]:
+    if summary.has_many_networks:
+        return [f"More than {MANY_NETWORKS} networks: too many to test every two of them, or to draw them.", ""]
     if not summary.between_networks:
         return ["No two networks have a complete run of the same seed yet.", ""]
     found = []

@@ -68,7 +68,7 @@ def render(
 
 
 def document(summary: Summary, alts: Mapping[str, str]) -> str:
-    """The Markdown; `alts` has the words that stand for each picture."""
+    """The Markdown; `alts` has the words that stand for each picture there is."""
     lines = head.lines(summary, alts)
     for network in summary.networks:
         lines += networks.lines(network, alts)
@@ -80,13 +80,16 @@ def document(summary: Summary, alts: Mapping[str, str]) -> str:
 def _pictures(summary: Summary, test_images: NDArray[np.uint8] | None) -> dict[str, Picture]:
     most_missed = summary.images.most_missed
     is_drawn = test_images is not None and most_missed and max(one.image for one in most_missed) < len(test_images)
+    missed = {MISSED: digits.missed(most_missed, test_images)} if test_images is not None and is_drawn else {}
+    if summary.has_many_networks:
+        return missed
     return {
         OVERVIEW: figures.accuracy_overview(summary.networks),
         TIME: figures.time_to_target(summary.networks),
         LAST: figures.last_accuracy(summary.networks),
         SECONDS: figures.seconds_per_epoch(summary.current),
         **{figure_of(network.name): figures.accuracy(network) for network in summary.networks},
-        **({MISSED: digits.missed(most_missed, test_images)} if test_images is not None and is_drawn else {}),
+        **missed,
     }
 
 

@@ -31,18 +31,22 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
         *_finding(summary),
         *_progress(summary),
         *_networks(summary),
+        *_places(summary),
         *_claims(summary),
-        *image(alts[OVERVIEW], OVERVIEW),
-        (
-            "Above each panel: the seeds that reach the target. Every thin line is one seed; nothing is smoothed. "
-            "The documented run is one seed too."
-        ),
-        "",
+        *_overview(alts),
     ]
 
 
 def _all_documented(summary: Summary) -> bool:
     return all(network.is_documented for network in summary.networks)
+
+
+def _overview(alts: Mapping[str, str]) -> list[str]:
+    note = (
+        "Above each panel: the seeds that reach the target. Every thin line is one seed; nothing is smoothed. "
+        "The documented run is one seed too."
+    )
+    return [*image(alts, OVERVIEW), note, ""] if OVERVIEW in alts else []
 
 
 def _finding(summary: Summary) -> list[str]:
@@ -111,6 +115,20 @@ def _networks(summary: Summary) -> list[str]:
         ),
     ]
     return [*table(header, rows, "llr" if names_places else "lr"), "".join(notes), ""]
+
+
+def _places(summary: Summary) -> list[str]:
+    """What the names of several places stand for, so that the tables above and below can be read."""
+    if len(summary.labels) < 2:
+        return []
+    machines = {
+        label: sorted({group.group.machine for group in summary.current if group.label == label} - {""})
+        for label in summary.labels
+    }
+    lines = [
+        f"- {text(label)}: {text(' or '.join(found)) or 'machine not recorded'}" for label, found in machines.items()
+    ]
+    return ["Where, never pooled ([details](#environments)):", "", *lines, ""]
 
 
 def _measured(group: GroupSummary | None) -> list[str]:

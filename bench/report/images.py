@@ -23,7 +23,7 @@ def lines(found: Images, alts: Mapping[str, str]) -> list[str]:
             [_row(one) for one in (*found.groups, found.together)],
             "llr",
         ),
-        *(_most_missed(found, alts.get(MISSED)) if found.most_missed else []),
+        *(_most_missed(found, alts) if found.most_missed else []),
     ]
 
 
@@ -56,7 +56,7 @@ def _row(one: Agreement) -> list[str]:
     ]
 
 
-def _most_missed(images: Images, alt: str | None) -> list[str]:
+def _most_missed(images: Images, alts: Mapping[str, str]) -> list[str]:
     several, runs = images.most_missed, images.most_missed[0].runs
     found = [f"**The {count(len(several), 'test image')} that most of {count(runs, 'run')} miss.**"]
     if images.as_often:
@@ -66,7 +66,7 @@ def _most_missed(images: Images, alt: str | None) -> list[str]:
     return [
         *found,
         "",
-        *(image(alt, MISSED) if alt is not None else drawn),
+        *(image(alts, MISSED) or drawn),
         "<details>",
         "<summary>These images as a table</summary>",
         "",

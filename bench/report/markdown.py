@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from bench.errors import one_line
 
@@ -34,9 +34,9 @@ def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> l
     return ["| " + " | ".join(cells) + " |" for cells in (header, rules, *rows)] + [""]
 
 
-def image(alt: str, name: str) -> list[str]:
-    """A picture that stands beside the report."""
-    return [f"![{text(alt)}]({name})", ""]
+def image(alts: Mapping[str, str], name: str) -> list[str]:
+    """A picture that stands beside the report, if `alts` has the words that stand for it."""
+    return [f"![{text(alts[name])}]({name})", ""] if name in alts else []
 
 
 def number(value: float | None, digits: int = 0) -> str:

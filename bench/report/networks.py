@@ -24,7 +24,7 @@ def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:
     for group in network.groups:
         found += [f"### {code(network.name)} on {text(group.label)}", ""] if len(network.groups) > 1 else []
         found += [*_progress(group), *_claims(group.verdicts)]
-    found += image(alts[figure_of(network.name)], figure_of(network.name))
+    found += image(alts, figure_of(network.name))
     for group in network.groups:
         where = f" on {text(group.label)}" if len(network.groups) > 1 else ""
         found += [f"**Correct test images by epoch{where}.**", "", *_by_epoch(network, group)]

@@ -14,12 +14,13 @@ from bench.specification import Architecture
 from bench.statistics import first_hit
 from bench.structure_facts import Structure
 from bench.summary.images import Agreement, Images, MissedImage, images
-from bench.summary.pairs import Paired, between_devices, between_networks
+from bench.summary.pairs import MANY_NETWORKS, Paired, between_devices, between_networks
 from bench.summary.pooled import STREAK, Collapse, GroupSummary, SeedResult, required, summarise_group
 from bench.summary.repeats import Repeats, repeats
 from bench.verifications import Verifications
 
 __all__ = [
+    "MANY_NETWORKS",
     "STREAK",
     "Agreement",
     "Collapse",
@@ -85,6 +86,11 @@ class Summary:
     problems: tuple[Problem, ...]
     problems_of_misses: tuple[Problem, ...]
     problems_of_verifications: tuple[Problem, ...]
+
+    @property
+    def has_many_networks(self) -> bool:
+        """Whether there are too many networks with runs to compare every two of them, or to draw them."""
+        return sum(bool(network.groups) for network in self.networks) > MANY_NETWORKS
 
     @property
     def current(self) -> tuple[GroupSummary, ...]:

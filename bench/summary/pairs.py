@@ -13,6 +13,11 @@ _PAIRS = 17
 """Seeds that a paired test looks at, the lowest ones: up to here all arrangements are enumerated."""
 
 
+MANY_NETWORKS = 20
+"""With more networks than this, no two of them are compared, nor any drawn. Pairs grow with the square: of 500 networks
+they take hours, and Holm's correction for so many tests leaves none that could find anything."""
+
+
 @dataclass(frozen=True)
 class Paired:
     """Two sets of runs over the seeds they share, in one measure: "last" or "first".
@@ -35,7 +40,12 @@ class Paired:
 
 
 def between_networks(groups: Sequence[GroupSummary]) -> Iterator[Paired]:
-    """Every pair of networks on the same device and environment, both measures corrected together."""
+    """Every pair of networks on the same device and environment, both measures corrected together.
+
+    There are none with more than `MANY_NETWORKS` networks.
+    """
+    if len({group.group.model for group in groups}) > MANY_NETWORKS:
+        return
     for label in dict.fromkeys(group.label for group in groups):
         here = [group for group in groups if group.label == label]
         yield from _paired(

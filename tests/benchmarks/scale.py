@@ -1,0 +1,162 @@
+"""What a record of a million rows takes to plan, report, check and join, and what a row takes to write.
+
+    python tests/benchmarks/scale.py [ROWS]
+
+prints the tables of docs/scale.md as measured here; for a million rows, the default, it takes a quarter of an hour and
+a gigabyte of the folder for temporary files. The rows are made up, and stand for no training.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from tabulate import tabulate
+
+import models
+from bench import cli, environment, misses, record, scheduling, structure_facts
+from bench.plan import Run
+from bench.rows import COLUMNS, Row, format_line, format_row
+from bench.specification import Architecture
+from bench.worker import Task
+
+DATA = Path(__file__).parents[2] / "data"
+APPENDED = 1_000
+
+
+def main(rows: int) -> None:
+    """Measure everything and print it."""
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        few_seeds = rows // sum(one.recipe.epochs for one in models.ARCHITECTURES.values())
+        for networks, seeds in ((5, few_seeds), (rows // 2_000, 100)):
+            print(f"\n{networks} networks, {seeds} seeds each")
+            print(measure_record(folder / f"{networks}" / "runs.csv", networks, seeds), flush=True)
+        print(f"\nAppending a row, on the disk when it is acknowledged: {appends(folder):,.0f} a second")
+        print(f"Starting a worker: {worker_seconds(folder):.2f} s until the first step could begin")
+
+
+def measure_record(runs: Path, networks: int, seeds: int) -> str:
+    """Write a record and run the commands on it; a table of what they took."""
+    many(networks)
+    runs.parent.mkdir()
+    total = write(runs, models.ARCHITECTURES.values(), seeds)
+    sizes = [path.stat().st_size for path in (runs, misses.path_beside(runs))]
+    print(f"{total:,} rows, {sizes[0] / total:.0f} bytes a row, {sizes[1] / total:.0f} more beside it")
+    part = runs.with_name("part.csv")
+    with runs.open() as whole, part.open("w") as some:
+        some.writelines(line for number, line in enumerate(whole) if number <= total // 2)
+    # With a line that cannot be right, `check` looks at everything but the speed, which has nothing to do with rows.
+    bad = runs.with_name("bad.csv")
+    bad.write_bytes(runs.read_bytes() + b"not a row\n")
+    report = ["--report", str(runs.parent / "report"), "--data", str(DATA)]
+    commands = {
+        "plan": ["plan", "--devices", "cpu", "--seeds", str(seeds), "--runs", str(runs), *report],
+        "report": ["report", "--runs", str(runs), *report],
+        "check": ["check", "--runs", str(bad), "--data", str(DATA)],
+        "merge": ["merge", str(runs), str(part), "-o", str(runs.with_name("all.csv"))],
+    }
+    measured = [(name, *measure([str(networks), *words])) for name, words in commands.items()]
+    return tabulate(measured, headers=("command", "exit code", "wall, s", "CPU, s", "peak memory, MB"), floatfmt=".0f")
+
+
+def measure(words: Sequence[str]) -> tuple[int, float, float, float]:
+    """Run a command in a process of its own: its exit code, seconds by the clock and of CPU, peak megabytes."""
+    started = time.monotonic()
+    process = subprocess.Popen([sys.executable, __file__, "command", *words], stdout=subprocess.DEVNULL)
+    _, status, used = os.wait4(process.pid, 0)
+    peak = used.ru_maxrss / (1e6 if sys.platform == "darwin" else 1e3)
+    return os.waitstatus_to_exitcode(status), time.monotonic() - started, used.ru_utime + used.ru_stime, peak
+
+
+def many(networks: int) -> None:
+    """Let there be so many networks: the five, and copies of them under other names."""
+    names, structures = list(models.ARCHITECTURES), structure_facts.load()
+    for number in range(len(names), networks):
+        like = names[number % len(names)]
+        copy = replace(models.ARCHITECTURES[like], name=f"{like}_{number}")
+        models.ARCHITECTURES[copy.name] = copy
+        structures[copy.name] = structures[like]
+    structure_facts.load = lambda names=(): structures
+
+
+def write(runs: Path, architectures: Iterable[Architecture], seeds: int) -> int:
+    """Write a record with what stands beside it, and return its number of rows."""
+    here = environment.describe("cpu")
+    total = 0
+    with runs.open("w") as lines, misses.path_beside(runs).open("w") as beside:
+        lines.write(format_line(COLUMNS))
+        beside.write(format_line(misses.COLUMNS))
+        for architecture in architectures:
+            for seed in range(1, seeds + 1):
+                run = Run(architecture.name, architecture.digest, "cpu", here.digest, seed, architecture.recipe.epochs)
+                correct = 0
+                for row in made_up(run, here.machine):
+                    correct, total = row.correct or 0, total + 1
+                    lines.write(format_row(row))
+                images = sorted(random.sample(range(1_000), 10_000 - correct))
+                missed = " ".join(f"{image}:{image % 10}>{(image + 1) % 10}" for image in images)
+                beside.write(format_line([*map(str, run.key), str(run.epochs), missed]))
+    return total
+
+
+def made_up(run: Run, machine: str) -> Iterator[Row]:
+    """The rows of a run that rises to a plateau about the target and jitters there."""
+    draw = random.Random(str(run))
+    plateau = draw.gauss(9938, 4)
+    for epoch in range(1, run.epochs + 1):
+        correct = min(9_999, round(plateau - 190 / epoch**1.3 + draw.gauss(0, 5)))
+        floats = (draw.uniform(0.02, 0.03), draw.uniform(0.02, 0.03), draw.uniform(9, 11), draw.uniform(0.5, 0.6))
+        end = ("ok", "", "2026-01-31T12:00:00Z", machine, draw.uniform(0.01, 0.02))
+        yield Row(*run.key, epoch, correct, 10_000, *floats, *end)
+
+
+def appends(folder: Path) -> float:
+    """Rows that one process appends a second."""
+    run = Run("unpadded", "00000000", "cpu", "00000000", 1, APPENDED)
+    writer = record.Writer(folder / "appended.csv")
+    writer.prepare()
+    rows = list(made_up(run, "a machine in words; PyTorch 2.9.0; Linux x86_64"))
+    started = time.monotonic()
+    for row in rows:
+        writer.append(row)
+    return len(rows) / (time.monotonic() - started)
+
+
+def worker_seconds(folder: Path, repeats: int = 5) -> float:
+    """Seconds from handing out a run to its end, if it trains on one batch alone: what every run costs on top."""
+    here = environment.describe("cpu").digest
+    architecture = models.ARCHITECTURES["ten_twenty_thirty"]
+    tasks = [
+        Task(
+            architecture,
+            Run(architecture.name, architecture.digest, "cpu", here, seed, 1),
+            DATA,
+            folder,
+            (),
+            (128, 100),
+        )
+        for seed in range(repeats)
+    ]
+    started = time.monotonic()
+    for event in scheduling.execute(tasks, {"cpu": 1}, scheduling.Stop()):
+        assert not isinstance(event, scheduling.Ended) or event.status == "ok", event
+    return (time.monotonic() - started) / repeats
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] == ["command"]:
+        many(int(sys.argv[2]))
+        if sys.argv[3] == "check":  # the copies have no stored speed
+            from bench import regression
+
+            regression.load_baseline = lambda names=(): dict.fromkeys(names, 1.0)
+        sys.exit(cli.main(sys.argv[3:]))
+    main(int(sys.argv[1]) if sys.argv[1:] else 1_000_000)

@@ -1,0 +1,425 @@
+"""Joining records: each epoch once, nothing lost, contradictions refused with the place of both lines."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import synthetic
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from bench import cli, files, merge, misses, record, report, verifications
+from bench.errors import UnusableInput
+from bench.misses import path_beside
+from bench.rows import Row
+from models import ARCHITECTURES
+
+ROWS = synthetic.run_rows("unpadded", 7, [9900, 9939, 9941])
+LATER = "2026-02-28T12:00:00Z"
+DETAILS = '{\n  "device": "cpu"\n}\n'
+DESCRIBED = hashlib.sha256(DETAILS.encode()).hexdigest()[:8]
+
+Refused = Callable[..., str]
+
+
+def write(path: Path, rows: Iterable[Row], **beside: Any) -> Path:
+    """A record of these rows."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(synthetic.text(rows), encoding="utf-8")
+    if beside:
+        synthetic.write_beside(path, **beside)
+    return path
+
+
+def again(rows: Iterable[Row], **changes: Any) -> list[Row]:
+    """The same epochs, recorded later and trained slower."""
+    return [dataclasses.replace(row, **{"recorded_at": LATER, "train_seconds": 99.0, **changes}) for row in rows]
+
+
+def verified(seed: int, **changes: str) -> list[str]:
+    values = ["unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, str(seed), "3", "yes", LATER, synthetic.CPU]
+    fields = dict(zip(verifications.COLUMNS, values, strict=True)) | changes
+    return list(fields.values())
+
+
+@pytest.fixture
+def joined(tmp_path: Path) -> Callable[..., str]:
+    """The text of what these records, each given by its rows, are joined into."""
+
+    def text(*records: Iterable[Row]) -> str:
+        sources = [write(tmp_path / f"{place}.csv", rows) for place, rows in enumerate(records)]
+        target = tmp_path / "all.csv"
+        target.unlink(missing_ok=True)
+        merge.merge(sources, target)
+        return target.read_text(encoding="utf-8")
+
+    return text
+
+
+@pytest.fixture
+def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
+    """The message that joining `a.csv` and `b.csv` is refused with; nothing is written, the sources stay."""
+    monkeypatch.chdir(tmp_path)
+
+    def said(*records: Iterable[Row] | str) -> str:
+        sources = [Path(name) for name in ("a.csv", "b.csv")]
+        for source, rows in zip(sources, records, strict=True):
+            source.write_text(rows if isinstance(rows, str) else synthetic.text(rows), encoding="utf-8")
+        before = {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()}
+        with pytest.raises(UnusableInput) as error:
+            merge.merge(sources, Path("all.csv"))
+        assert {path: path.read_bytes() for path in Path().rglob("*") if path.is_file()} == before
+        return str(error.value)
+
+    return said
+
+
+# --- what comes out ---------------------------------------------------------------------------------------------------
+
+RUNS = [
+    *synthetic.run_rows("gap_head", 1, [9900, 9941, 9950]),
+    *synthetic.run_rows("unpadded", 1, [9900, 9939], ending=("interrupted", "by Ctrl-C, in epoch 3")),
+    *synthetic.run_rows("unpadded", 1, [9910], device="cuda", environment=synthetic.GPU),
+    *synthetic.run_rows("unpadded", 2**64 - 1, [9900, 0], batch_statistics={2: 9899}),
+    *synthetic.run_rows("somebody's", 3, [], ending=("diverged", "the loss is nan, at step 3")),
+]
+WHOLE = sorted(RUNS, key=lambda row: (row.model, row.device, row.seed, row.epoch))
+
+
+@given(st.lists(st.sets(st.sampled_from(range(len(WHOLE)))), min_size=1, max_size=4), st.randoms(use_true_random=False))
+@settings(max_examples=60)
+def test_a_record_split_into_overlapping_parts_comes_back(
+    tmp_path_factory: pytest.TempPathFactory, chosen: list[set[int]], draw: Any
+) -> None:
+    parts = [[WHOLE[place] for place in part] for part in chosen]
+    parts.append([row for place, row in enumerate(WHOLE) if not any(place in part for part in chosen)])
+    for part in parts:
+        draw.shuffle(part)
+    folder = tmp_path_factory.mktemp("parts")
+    merge.merge([write(folder / f"{n}.csv", part) for n, part in enumerate(parts)], folder / "all.csv")
+    assert (folder / "all.csv").read_text(encoding="utf-8") == synthetic.text(WHOLE)
+
+
+@given(st.lists(st.lists(st.sampled_from(range(3)), unique=True), min_size=2, max_size=3), st.permutations(range(3)))
+@settings(max_examples=30)
+def test_the_order_of_the_records_does_not_matter(
+    tmp_path_factory: pytest.TempPathFactory, chosen: list[list[int]], order: Sequence[int]
+) -> None:
+    """Even where everybody has trained the same epochs, at the same second or another."""
+    people = [
+        [*ROWS, *(again(ROWS, recorded_at=f"2026-02-0{n}T12:00:00Z", train_seconds=float(n))[place] for place in part)]
+        for n, part in enumerate([*chosen, [0]][:3], start=1)
+    ]
+    folder = tmp_path_factory.mktemp("orders")
+    sources = [write(folder / f"{n}.csv", rows) for n, rows in enumerate(people)]
+    merge.merge(sources, folder / "one.csv")
+    merge.merge([sources[n] for n in order], folder / "another.csv")
+    assert (folder / "one.csv").read_bytes() == (folder / "another.csv").read_bytes()
+
+
+def test_an_epoch_trained_twice_is_kept_as_it_was_recorded_first(joined: Callable[..., str]) -> None:
+    assert joined(again(ROWS), ROWS) == synthetic.text(ROWS)
+
+
+def test_of_equal_epochs_the_one_with_more_in_it_is_kept(joined: Callable[..., str]) -> None:
+    """A record of an earlier version lacks the columns that are not required."""
+    older = [dataclasses.replace(row, machine="", smallest_variance=None) for row in ROWS]
+    newer = again(ROWS)
+    assert joined(older, newer) == synthetic.text(newer)
+
+
+def test_a_run_partial_in_one_record_and_complete_in_another_is_complete(joined: Callable[..., str]) -> None:
+    stopped = synthetic.run_rows("unpadded", 7, [9900], ending=("interrupted", "by SIGTERM"))
+    later = again(ROWS)
+    assert joined(stopped, later) == synthetic.text([*stopped, *later[1:]])
+
+
+def test_a_closing_row_that_stands_in_both_records_is_kept_once(joined: Callable[..., str]) -> None:
+    stopped = synthetic.run_rows("unpadded", 7, [9900], ending=("timeout", "no epoch for 600 s"))
+    assert joined(stopped, stopped) == synthetic.text(stopped)
+    twice = again(stopped[1:], train_seconds=None)
+    assert joined(stopped, [stopped[0], *twice]) == synthetic.text([*stopped, *twice])
+
+
+def test_floats_are_written_as_they_were(joined: Callable[..., str]) -> None:
+    odd = again(ROWS[:1], test_loss=0.1 + 0.2, train_loss=5e-324, smallest_variance=1e22, eval_seconds=2.0)
+    assert joined(odd, odd) == synthetic.text(odd)
+
+
+# --- what is refused --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("change", "what"),
+    [
+        ({"correct": 9940}, "correct is 9940, there 9939"),
+        ({"total": 9999}, "total is 9999, there 10000"),
+        ({"test_loss": 0.02 + 2**-58}, "test_loss is 0.020000000000000004, there 0.02"),
+        ({"train_loss": 0.5}, "train_loss is 0.5, there 0.03"),
+        ({"smallest_variance": 0.5}, "smallest_variance is 0.5, there 0.01"),
+    ],
+)
+def test_a_contradiction_is_refused_with_the_place_of_both_lines(
+    refused: Refused, change: dict[str, Any], what: str
+) -> None:
+    message = refused(ROWS, [ROWS[0], *again(ROWS[1:2], **change)])
+    assert message.startswith(f"b.csv:3: contradicts a.csv:3: epoch 2 of unpadded on cpu, seed 7: {what}: ")
+
+
+def test_contradictions_are_counted(refused: Refused) -> None:
+    message = refused(ROWS, again(ROWS, train_loss=0.5))
+    assert message.startswith("b.csv:2: contradicts a.csv:2: epoch 1 of unpadded")
+    assert "train_loss is 0.5, there 0.03 (3 epochs contradict): " in message
+
+
+def test_a_contradiction_within_one_record_is_refused_too(refused: Refused) -> None:
+    message = refused([*ROWS, dataclasses.replace(ROWS[1], correct=9000)], [])
+    assert message.startswith(
+        "a.csv:5: contradicts a.csv:3: epoch 2 of unpadded on cpu, seed 7: correct is 9000, there"
+    )
+
+
+def test_a_value_that_a_third_record_lacks_hides_no_contradiction(tmp_path: Path) -> None:
+    values = (0.01, None, 0.5)
+    sources = [
+        write(tmp_path / f"{n}.csv", [dataclasses.replace(ROWS[0], smallest_variance=value)])
+        for n, value in enumerate(values)
+    ]
+    with pytest.raises(
+        UnusableInput, match=r"2\.csv:2: contradicts .*0\.csv:2: .* smallest_variance is 0\.5, there 0\."
+    ):
+        merge.merge(sources, tmp_path / "all.csv")
+
+
+def test_an_epoch_of_a_run_that_diverged_elsewhere_is_a_contradiction(refused: Refused) -> None:
+    diverged = synthetic.run_rows("unpadded", 7, [9900], ending=("diverged", "the loss is nan"))
+    message = refused(diverged, ROWS)
+    assert message.startswith(
+        "b.csv:3: contradicts a.csv:3: epoch 2 of unpadded on cpu, seed 7: finished, there the run "
+    )
+    assert "diverged in epoch 2 (2 epochs contradict): " in message
+
+
+def test_an_epoch_of_another_environment_or_recipe_is_no_contradiction(joined: Callable[..., str]) -> None:
+    for change in ({"environment": synthetic.GPU}, {"recipe": "ffff0000"}, {"device": "mps"}, {"seed": 8}):
+        assert joined(ROWS, again(ROWS, correct=9000, **change)).count("\n") == 7
+
+
+def test_a_gap_that_no_record_fills_is_refused(refused: Refused) -> None:
+    message = refused(ROWS[:1], ROWS[2:])
+    assert message.startswith(
+        "b.csv:2: epoch 3 of unpadded on cpu, seed 7, but its epoch 2 is in none of the records: "
+    )
+
+
+def test_a_record_with_a_line_that_cannot_be_right_is_refused_with_that_line(refused: Refused) -> None:
+    bad = synthetic.text(ROWS).replace(",9939,", ",many,")
+    assert refused(ROWS, bad).startswith("b.csv:3: correct is 'many', not a whole number from 0: ")
+    assert refused(synthetic.text(ROWS)[:-5], ROWS).startswith("a.csv:4: the last line has no newline at its end")
+    assert refused(ROWS, "name,score\nann,1\n").startswith("b.csv:1: the header lacks model")
+
+
+def test_a_record_saved_by_a_spreadsheet_is_read_as_it_is(tmp_path: Path) -> None:
+    path = write(tmp_path / "a.csv", ROWS)
+    path.write_bytes(b"\xef\xbb\xbf" + path.read_bytes().replace(b"\n", b"\r\n"))
+    merge.merge([path], tmp_path / "all.csv")
+    assert (tmp_path / "all.csv").read_text(encoding="utf-8") == synthetic.text(ROWS)
+
+
+def test_a_column_that_would_be_lost_is_refused(refused: Refused) -> None:
+    header, *lines = synthetic.text(ROWS).splitlines()
+    more = "\n".join([f"{header},watts", *(f"{line},15" for line in lines)]) + "\n"
+    assert refused(ROWS, more).startswith("b.csv:1: the column 'watts' is not known here and would be lost: ")
+
+
+def test_a_record_that_is_not_there_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UnusableInput, match=r"b\.csv: no such file; name the records to join"):
+        merge.merge([write(tmp_path / "a.csv", ROWS), tmp_path / "b.csv"], tmp_path / "all.csv")
+
+
+@pytest.mark.parametrize("name", ["a.csv", "./a.csv", "link.csv"])
+def test_a_record_is_never_joined_into_itself(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    monkeypatch.chdir(tmp_path)
+    source = write(Path("a.csv"), ROWS)
+    Path("link.csv").symlink_to("a.csv")
+    with pytest.raises(UnusableInput, match=r"a\.csv: is one of the records to join|link\.csv: is one of the records"):
+        merge.merge([source], Path(name))
+    assert source.read_text() == synthetic.text(ROWS)
+
+
+def test_a_file_that_holds_something_else_is_not_overwritten(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "a.csv", ROWS), tmp_path / "all.csv"
+    target.write_text("something else")
+    with pytest.raises(UnusableInput, match=r"all\.csv: exists and holds something else: name another file with -o"):
+        merge.merge([source], target)
+    assert target.read_text() == "something else"
+    target.write_text("")
+    merge.merge([source], target)
+    merge.merge([source], target)
+    assert target.read_text() == synthetic.text(ROWS)
+
+
+def test_a_file_beside_the_target_that_would_pass_for_its_own_is_refused(tmp_path: Path) -> None:
+    source, target = write(tmp_path / "a.csv", ROWS), tmp_path / "all.csv"
+    path_beside(target).write_text("left by another record\n")
+    with pytest.raises(UnusableInput, match=r"all\.misses\.csv: exists and holds something else"):
+        merge.merge([source], target)
+    assert not target.exists()
+
+
+def test_a_target_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
+    source = write(tmp_path / "a.csv", ROWS)
+    for target in (source / "all.csv", tmp_path):
+        with pytest.raises(UnusableInput, match=r"cannot be (written|read) \(.*\): choose another -o"):
+            merge.merge([source], target)
+
+
+def test_the_record_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that whoever finds it finds what belongs to it too."""
+    written: list[str] = []
+    replace = files.replace
+    monkeypatch.setattr(files, "replace", lambda path, content: written.append(path.name) or replace(path, content))
+    source = write(tmp_path / "a.csv", ROWS, misses=synthetic.misses(ROWS), verified=[verified(7)])
+    merge.merge([source], tmp_path / "all.csv")
+    assert written == ["all.misses.csv", "all.verified.csv", "all.csv"]
+
+
+# --- what is beside a record ------------------------------------------------------------------------------------------
+
+
+def test_misses_and_verifications_come_along_once_and_in_order(tmp_path: Path) -> None:
+    other = synthetic.run_rows("unpadded", 1, [9990])
+    ours, theirs = synthetic.misses(ROWS), synthetic.misses(other)
+    checks = [verified(1, epochs="1"), *(verified(7, recorded_at=f"2026-03-{day}T12:00:00Z") for day in range(10, 20))]
+    one = write(tmp_path / "one.csv", [*ROWS, *other], misses=[*ours, *theirs], verified=checks[:0:-1])
+    two = write(tmp_path / "two.csv", [*other, *ROWS], misses=ours, verified=checks[:2])
+    merge.merge([one, two], tmp_path / "all.csv")
+    expected = tmp_path / "expected.csv"
+    synthetic.write_beside(expected, misses=[*theirs, *ours], verified=checks)
+    for path in (misses.path_beside, verifications.path_beside):
+        assert path(tmp_path / "all.csv").read_text() == path(expected).read_text()
+
+
+def test_records_with_nothing_beside_them_leave_nothing_beside_the_target(tmp_path: Path) -> None:
+    merge.merge([write(tmp_path / "a.csv", ROWS)], tmp_path / "all.csv")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "all.csv"]
+
+
+def test_misses_that_contradict_each_other_are_refused_with_the_place_of_both(tmp_path: Path) -> None:
+    (key_and_images,) = synthetic.misses(ROWS)
+    *key, images = key_and_images
+    first = images.split(" ")[0]
+    other = first[:-1] + str((int(first[-1]) + 3) % 10)
+    one = write(tmp_path / "one.csv", ROWS, misses=[[*key, images]])
+    two = write(tmp_path / "two.csv", ROWS, misses=[[*key, images.replace(first, other, 1)]])
+    with pytest.raises(UnusableInput) as error:
+        merge.merge([one, two], tmp_path / "all.csv")
+    places = f"{path_beside(two)}:2: contradicts {path_beside(one)}:2: other images missed by epoch 3 of unpadded"
+    assert str(error.value).startswith(places)
+    assert not (tmp_path / "all.csv").exists()
+
+
+def test_a_line_beside_a_record_that_reading_leaves_out_is_noted(tmp_path: Path) -> None:
+    """A crash can leave misses without their row: that is no reason to refuse a record."""
+    (line,) = synthetic.misses(ROWS)
+    one = write(tmp_path / "one.csv", ROWS[:2], misses=[line], verified=[verified(8)])
+    notes = merge.merge([one], tmp_path / "all.csv").notes
+    assert notes[0] == f"{path_beside(one)}:2: epoch 3 of unpadded seed 7: not in the record (left out)"
+    assert notes[1].startswith(
+        f"{verifications.path_beside(one)}:2: unpadded seed 8 of this recipe and environment is not"
+    )
+    assert not path_beside(tmp_path / "all.csv").exists()
+
+
+def test_of_many_such_lines_the_first_are_noted(tmp_path: Path) -> None:
+    one = write(tmp_path / "one.csv", ROWS, misses=[["bad"]] * 9)
+    notes = merge.merge([one], tmp_path / "all.csv").notes
+    assert (notes[4].startswith(f"{path_beside(one)}:6: 1 fields"), notes[5]) == (
+        True,
+        f"{path_beside(one)}: and 4 more",
+    )
+
+
+def test_misses_count_where_any_of_the_records_has_their_epoch(tmp_path: Path) -> None:
+    (line,) = synthetic.misses(ROWS)
+    one = write(tmp_path / "one.csv", ROWS[:2], misses=[line])
+    merge.merge([one, write(tmp_path / "two.csv", ROWS)], tmp_path / "all.csv")
+    assert len(misses.read(record.read(tmp_path / "all.csv")).runs) == 1
+
+
+def test_the_details_of_every_environment_come_along(tmp_path: Path) -> None:
+    one = write(tmp_path / "ann" / "runs.csv", again(ROWS, environment=DESCRIBED))
+    details = tmp_path / "ann" / "report" / "environments" / f"{DESCRIBED}.json"
+    files.replace(details, DETAILS.encode())
+    found = merge.merge([one, write(tmp_path / "bob" / "runs.csv", ROWS)], tmp_path / "all.csv")
+    assert (tmp_path / "report" / "environments" / details.name).read_text() == DETAILS
+    missing = f"report/environments/{synthetic.CPU}.json is beside none of the records: ask for it"
+    assert (found.environments, found.notes) == (2, (missing,))
+
+
+def test_details_that_are_beside_the_new_record_already_are_not_missed(tmp_path: Path) -> None:
+    one = write(tmp_path / "ann" / "runs.csv", again(ROWS, environment=DESCRIBED))
+    files.replace(tmp_path / "report" / "environments" / f"{DESCRIBED}.json", DETAILS.encode())
+    assert merge.merge([one], tmp_path / "all.csv").notes == ()
+
+
+def test_details_that_were_changed_are_refused(tmp_path: Path) -> None:
+    one = write(tmp_path / "runs.csv", again(ROWS, environment=DESCRIBED))
+    details = tmp_path / "report" / "environments" / f"{DESCRIBED}.json"
+    files.replace(details, DETAILS.replace("cpu", "cuda").encode())
+    with pytest.raises(UnusableInput, match=rf"{DESCRIBED}\.json: was changed, its name is not its digest"):
+        merge.merge([one], tmp_path / "all.csv")
+
+
+def test_the_digest_of_an_environment_is_that_of_its_details() -> None:
+    from bench.environment import Environment
+
+    found = Environment((("device", "cpu"),))
+    assert (found.to_json(), found.digest) == (DETAILS, DESCRIBED)
+
+
+# --- the command ------------------------------------------------------------------------------------------------------
+
+
+def test_the_command_says_what_it_joined(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("a.csv"), ROWS)
+    write(Path("b.csv"), [*ROWS, *again(ROWS, environment=synthetic.GPU, device="cuda")])
+    assert cli.main(["merge", "a.csv", "b.csv", "-o", "all.csv"]) == 0
+    said = capsys.readouterr()
+    first, *notes = said.out.splitlines()
+    assert first == "all.csv: 6 rows of 2 runs in 2 environments, from 2 records; 3 rows stood there once more."
+    assert (len(notes), said.err) == (2, "")
+
+
+def test_the_command_refuses_a_contradiction_in_one_line(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    write(Path("a.csv"), ROWS)
+    write(Path("b.csv"), again(ROWS, correct=9000))
+    assert cli.main(["merge", "a.csv", "b.csv", "-o", "all.csv"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert said.err.startswith("bench: b.csv:2: contradicts a.csv:2: ")
+
+
+def test_the_report_of_a_joined_record_has_every_environment(tmp_path: Path) -> None:
+    architectures = synthetic.architectures("unpadded")
+    one = write(tmp_path / "one.csv", synthetic.full({"unpadded": 9941}, seeds=(1, 2)))
+    two = write(
+        tmp_path / "two.csv",
+        synthetic.full({"unpadded": 9941}, seeds=(1, 2), environment="55556666", machine="Another processor"),
+    )
+    merge.merge([one, two], tmp_path / "all.csv")
+    report.write(record.read(tmp_path / "all.csv", ARCHITECTURES), architectures, tmp_path / "report")
+    page = (tmp_path / "report" / "README.md").read_text(encoding="utf-8")
+    assert f"### `unpadded` on cpu {synthetic.CPU}" in page
+    assert "### `unpadded` on cpu 55556666" in page
