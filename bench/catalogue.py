@@ -61,15 +61,19 @@ def add(runs: Path, architectures: Mapping[str, Architecture], structures: Mappi
         UnusableInput: the file is there and cannot be read, or cannot be written.
     """
     before = read(runs)
-    everything = {**before.architectures, **architectures}
-    facts = {**before.structures, **structures}
-    content = {name: _content(one, facts[name]) for name, one in sorted(everything.items())}
-    path, text = path_beside(runs), json.dumps(content, indent=1) + "\n"
+    after = Catalogue({**before.architectures, **architectures}, {**before.structures, **structures})
+    path, text = path_beside(runs), format_catalogue(after)
     try:
-        if content and not (path.exists() and path.read_text(encoding="utf-8") == text):
+        if after.architectures and not (path.exists() and path.read_text(encoding="utf-8") == text):
             files.replace(path, text.encode())
     except OSError as error:
         raise UnusableInput(f"{path}: cannot be written ({files.cause(error)}): name another --runs file") from error
+
+
+def format_catalogue(catalogue: Catalogue) -> str:
+    """The text of the file, by ascending name."""
+    content = {name: _content(one, catalogue.structures[name]) for name, one in sorted(catalogue.architectures.items())}
+    return json.dumps(content, indent=1) + "\n"
 
 
 def of_record(record: Record) -> Catalogue:

@@ -2,7 +2,8 @@
 
 An epoch that stands in several records is kept as it was recorded first, seconds included. Everything is sorted, by the
 columns `EPOCH_KEY` and then by time, so that the order of the sources does not matter. A closing row is what happened
-to somebody, and stays. What is beside a record comes with it: misses, verifications, and `report/environments/`.
+to somebody, and stays. What is beside a record comes with it: misses, verifications, users' networks, and
+`report/environments/`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import NoReturn
 import numpy as np
 import pandas
 
-from bench import files, misses, record, verifications
+from bench import catalogue, files, misses, record, verifications
+from bench.catalogue import Catalogue
 from bench.errors import UnusableInput
 from bench.ledger import Problem
 from bench.misses import Missed
@@ -66,11 +68,13 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
     rows = _join(read)
     missed, missed_notes = _misses(sources, rows)
     verified, verified_notes = _verifications(sources, rows)
+    networks = _networks(sources, rows)
     environments = sorted({*rows["environment"], *(one.verified_in for one in verified)})
     described = _descriptions(environments, [*sources, target])
     contents = {
         misses.path_beside(target): misses.format_misses(missed) if missed else "",
         verifications.path_beside(target): verifications.format_verifications(verified) if verified else "",
+        catalogue.path_beside(target): catalogue.format_catalogue(networks) if networks.architectures else "",
         **{_description(target, digest): text for digest, text in described.items()},
         target: record.format_rows(rows),
     }
@@ -204,6 +208,24 @@ def _verifications(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[lis
         notes += _notes(verifications.path_beside(source), found.problems)
         joined.update(found.found)
     return sorted(joined, key=astuple), notes
+
+
+def _networks(sources: Sequence[Path], rows: pandas.DataFrame) -> Catalogue:
+    """The users' networks of the record; of two with one name that differ, the one that was trained last."""
+    recorded = rows.groupby(["model", "recipe"])["recorded_at"].max().to_dict()
+    found: dict[str, tuple[tuple[str, str, str], Catalogue]] = {}
+    for one in (catalogue.read(source) for source in sources):
+        for name, architecture in one.architectures.items():
+            single = Catalogue({name: architecture}, {name: one.structures[name]})
+            trained = str(recorded.get((name, architecture.digest), ""))
+            rank = (trained, architecture.digest, catalogue.format_catalogue(single))
+            if trained and (name not in found or found[name][0] < rank):
+                found[name] = (rank, single)
+    singles = [single for _, single in found.values()]
+    return Catalogue(
+        {name: one for single in singles for name, one in single.architectures.items()},
+        {name: one for single in singles for name, one in single.structures.items()},
+    )
 
 
 def _notes(path: Path, problems: Sequence[Problem]) -> list[str]:

@@ -13,10 +13,11 @@ import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import cli, files, merge, misses, record, report, verifications
+from bench import catalogue, cli, files, merge, misses, record, report, structure_facts, verifications
 from bench.errors import UnusableInput
 from bench.misses import path_beside
 from bench.rows import Row
+from bench.specification import Architecture, Recipe
 from models import ARCHITECTURES
 
 ROWS = synthetic.run_rows("unpadded", 7, [9900, 9939, 9941])
@@ -303,6 +304,28 @@ def test_misses_and_verifications_come_along_once_and_in_order(tmp_path: Path) -
     synthetic.write_beside(expected, misses=[*theirs, *ours], verified=checks)
     for path in (misses.path_beside, verifications.path_beside):
         assert path(tmp_path / "all.csv").read_text() == path(expected).read_text()
+
+
+def test_networks_of_users_own_files_come_along_as_they_were_trained_last(tmp_path: Path) -> None:
+    def network(name: str, learning_rate: float) -> tuple[Architecture, list[Row]]:
+        recipe = Recipe(learning_rate=learning_rate, batch_size=128, epochs=19)
+        one = Architecture(name, "class Net: pass\n", "Net", recipe)
+        return one, again(synthetic.run_rows("unpadded", 1, [9900]), model=name, recipe=one.digest)
+
+    def described(path: Path, *networks: Architecture) -> None:
+        structure = structure_facts.load(["unpadded"])["unpadded"]
+        catalogue.add(path, {one.name: one for one in networks}, {one.name: structure for one in networks})
+
+    (old, old_rows), (new, new_rows), (other, other_rows) = network("net", 0.1), network("net", 0.2), network("b", 0.1)
+    unused, _ = network("unused", 0.1)
+    new_rows = again(new_rows, recorded_at="2031-01-01T00:00:00Z")
+    one, two = write(tmp_path / "one.csv", [*old_rows, *other_rows]), write(tmp_path / "two.csv", new_rows)
+    described(one, old, other, unused)
+    described(two, new)
+    for number, sources in enumerate(([one, two], [two, one])):
+        merge.merge(sources, tmp_path / f"{number}.csv")
+        found = catalogue.read(tmp_path / f"{number}.csv").architectures
+        assert {name: network.digest for name, network in found.items()} == {"b": other.digest, "net": new.digest}
 
 
 def test_records_with_nothing_beside_them_leave_nothing_beside_the_target(tmp_path: Path) -> None:
