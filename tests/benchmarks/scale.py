@@ -2,8 +2,8 @@
 
     python tests/benchmarks/scale.py [ROWS]
 
-prints the tables of docs/scale.md as measured here; for a million rows, the default, it takes a quarter of an hour and
-a gigabyte of the folder for temporary files. The rows are made up, and stand for no training.
+prints the figures of docs/scale.md as measured here; a million rows, the default, take a gigabyte of the folder for
+temporary files. The rows are made up, and stand for no training.
 """
 
 from __future__ import annotations
