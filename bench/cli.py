@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from bench.errors import UnusableInput, one_line
 
 if TYPE_CHECKING:
+    from bench.cluster import Cluster
     from bench.job import Outcome, Places, Selection
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
@@ -123,6 +124,9 @@ def _parser() -> argparse.ArgumentParser:
         training = command(name, function, text)
         _add_selection(training)
         _add_files(training, "runs", "report", "data")
+        training.add_argument(
+            "--cluster", metavar="ADDRESS", help="a Dask scheduler, like tcp://127.0.0.1:8786, whose workers train"
+        )
     verifying = command("verify", _verify, "train recorded runs again and compare them with the record, bit for bit")
     _add_selection(verifying, "whatever is recorded")
     _add_files(verifying, "runs", "report", "data")
@@ -215,8 +219,8 @@ def _names(text: str | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(names))
 
 
-def _devices(text: str) -> tuple[str, ...]:
-    """The devices meant by `--devices`."""
+def _devices(text: str, available: Iterable[str] | None = None) -> tuple[str, ...]:
+    """The devices meant by `--devices`; `available` are those of this machine by default."""
     from bench.rows import DEVICES
 
     wanted = text.split(",")
@@ -224,9 +228,11 @@ def _devices(text: str) -> tuple[str, ...]:
         if device not in ("auto", *DEVICES):
             raise UnusableInput(f"--devices {device}: no such device; choose from auto, {', '.join(DEVICES)}")
 
-    from bench import environment
+    if available is None:
+        from bench import environment
 
-    found = [every for one in wanted for every in (environment.available_devices() if one == "auto" else (one,))]
+        available = environment.available_devices()
+    found = [every for one in wanted for every in (available if one == "auto" else (one,))]
     return tuple(dict.fromkeys(found))
 
 
@@ -236,10 +242,11 @@ def _jobs(arguments: argparse.Namespace) -> int:
     return arguments.jobs or scheduling.physical_cores()
 
 
-def _selection(arguments: argparse.Namespace) -> Selection:
+def _selection(arguments: argparse.Namespace, cluster: Cluster | None = None) -> Selection:
     from models import ARCHITECTURES
 
-    names, seeds, devices = _names(arguments.models), parse_seeds(arguments.seeds), _devices(arguments.devices)
+    names, seeds = _names(arguments.models), parse_seeds(arguments.seeds)
+    devices = _devices(arguments.devices, None if cluster is None else cluster.slots)
 
     from bench.job import Selection
 
@@ -247,26 +254,47 @@ def _selection(arguments: argparse.Namespace) -> Selection:
     return Selection(chosen, devices, seeds, arguments.epochs, _jobs(arguments))
 
 
-def _places(arguments: argparse.Namespace) -> Places:
+def _places(arguments: argparse.Namespace, cluster: Cluster | None = None) -> Places:
     from bench.job import Places
 
-    return Places(arguments.runs, arguments.report, arguments.data)
+    return Places(arguments.runs, arguments.report, arguments.data, cluster)
+
+
+@contextlib.contextmanager
+def _cluster(arguments: argparse.Namespace) -> Iterator[Cluster | None]:
+    """The cluster of `--cluster`, connected to while this lasts; None without it."""
+    if arguments.cluster is None:
+        yield None
+        return
+    if arguments.jobs is not None:
+        raise UnusableInput(
+            "--jobs: not with --cluster, where a worker trains as many runs at a time as it has threads"
+        )
+    parse_seeds(arguments.seeds)  # whatever is wrong with the words is said before anybody is asked
+    _devices(arguments.devices, ())
+
+    from bench import cluster
+    from models import ARCHITECTURES
+
+    with cluster.connect(arguments.cluster, [ARCHITECTURES[name] for name in _names(arguments.models)]) as connected:
+        yield connected
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    selection = _selection(arguments)
+    return _exit_code(_train(arguments), arguments)
 
-    from bench import job
 
-    return _exit_code(job.run(selection, _places(arguments)), arguments)
+def _train(arguments: argparse.Namespace) -> Outcome:
+    with _cluster(arguments) as cluster:
+        selection = _selection(arguments, cluster)
+
+        from bench import job
+
+        return job.run(selection, _places(arguments, cluster))
 
 
 def _all(arguments: argparse.Namespace) -> int:
-    selection = _selection(arguments)
-
-    from bench import job
-
-    outcome = job.run(selection, _places(arguments))
+    outcome = _train(arguments)
     try:
         reported = _report(arguments)
     except UnusableInput as error:  # how the runs ended is still to be said
@@ -289,15 +317,21 @@ def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    selection = _selection(arguments)
+    with _cluster(arguments) as cluster:
+        selection = _selection(arguments, cluster)
 
-    from bench import job, record
-    from bench.plan import format_plan
+        from bench import job, record
+        from bench.plan import format_plan
 
-    recorded = record.read(arguments.runs)
-    job.warn(recorded)
-    planned = job.make_plan(selection, job.environments(selection.devices), recorded)
-    _print(format_plan(planned, selection.jobs))
+        recorded = record.read(arguments.runs)
+        job.warn(recorded)
+        planned = job.make_plan(selection, cluster or job.environments(selection.devices), recorded)
+    if cluster is None:
+        _print(format_plan(planned, selection.jobs))
+    else:
+        from bench.cluster import format_workers
+
+        _print([*format_plan(planned, selection.jobs, cluster.slots), "", *format_workers(cluster.workers)])
     return DONE
 
 
