@@ -34,6 +34,9 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 UNPADDED = ARCHITECTURES["unpadded"]
 TWO = (UNPADDED, ARCHITECTURES["ten_twenty_thirty"])
 SUBSET = (2048, 500)
+ENDS_WITH_ITS_INPUT = (
+    "import threading; threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()"
+)
 
 
 # Workers whose training processes do what the name of a network says
@@ -45,7 +48,7 @@ class Stage(Processes):
     def __init__(self, folder: Path) -> None:
         self.mark = f"{os.getpid()}-cluster-{time.monotonic_ns()}"
         actor = folder / "actor"
-        actor.write_text(ACTOR.format(python=sys.executable))
+        actor.write_text(ACTOR.format(python=sys.executable).replace("for word", f"{ENDS_WITH_ITS_INPUT}\nfor word"))
         actor.chmod(0o755)
         (folder / "preload.py").write_text(f"import sys\nsys.executable = {str(actor)!r}\n")
         super().__init__(folder)
@@ -222,21 +225,23 @@ def test_nothing_listens_beyond_the_loopback_address(stage: Stage) -> None:
 def test_a_worker_without_the_same_bench994_is_left_out_with_a_line(stage: Stage, caplog) -> None:
     stage.only()
     (stage.folder / "other" / "bench").mkdir(parents=True)
-    (stage.folder / "other" / "bench" / "__init__.py").write_text('__version__ = "0.0.1"\n')
+    there = f'__version__ = "0.0.1"\n__path__ = [{str(Path(cluster.__file__).parent)!r}]\n'
+    (stage.folder / "other" / "bench" / "__init__.py").write_text(there)
     stage.workers("odd", PYTHONPATH=str(stage.folder / "other"))
     with pytest.raises(UnusableInput, match="no worker that can be used: start one with `dask worker"):
         list(execute(stage, "done"))
-    (message,) = (one.getMessage() for one in caplog.records if one.name == "bench.cluster")
-    assert message.startswith("worker odd left out: it cannot say what it is (ModuleNotFoundError: ")
-    assert message.endswith("install the same bench994 there as here")
-    assert "\n" not in message
+    here = cluster.__version__
+    expected = (
+        f"worker odd left out: it has bench994 0.0.1, and this is {here}: install the same bench994 there as here"
+    )
+    assert expected in caplog.messages
 
 
-def test_another_version_or_recipe_is_said_with_both() -> None:
+def test_another_recipe_or_no_bench994_at_all_is_said_in_a_line() -> None:
     same = Description(cluster.__version__, (UNPADDED.digest,), "cpu", environment.describe("cpu"))
     assert cluster._obstacle(same, [UNPADDED]) == ""
-    older = cluster._obstacle(dataclasses.replace(same, version="0.0.9"), [UNPADDED])
-    assert older.startswith(f"it has bench994 0.0.9, and this is {cluster.__version__}: ")
+    missing = cluster._obstacle(ModuleNotFoundError("No module\nnamed 'bench'"), [UNPADDED])
+    assert missing.startswith("it cannot say what it is (ModuleNotFoundError: No module named 'bench'): install ")
     other = cluster._obstacle(dataclasses.replace(same, recipes=("0123abcd",)), [UNPADDED])
     assert other.startswith(f"its unpadded has the recipe 0123abcd, and here it is {UNPADDED.digest}: ")
 
