@@ -270,13 +270,14 @@ def _cluster(arguments: argparse.Namespace) -> Iterator[Cluster | None]:
         raise UnusableInput(
             "--jobs: not with --cluster, where a worker trains as many runs at a time as it has threads"
         )
+    names = _names(arguments.models)
     parse_seeds(arguments.seeds)  # whatever is wrong with the words is said before anybody is asked
     _devices(arguments.devices, ())
 
     from bench import cluster
     from models import ARCHITECTURES
 
-    with cluster.connect(arguments.cluster, [ARCHITECTURES[name] for name in _names(arguments.models)]) as connected:
+    with cluster.connect(arguments.cluster, [ARCHITECTURES[name] for name in names]) as connected:
         yield connected
 
 

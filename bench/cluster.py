@@ -36,7 +36,7 @@ TRIES = 3
 PATIENCE = 600.0
 """Seconds that a run waits for a worker of its environment when there is none."""
 
-_CONNECT = 10.0  # seconds for a scheduler to answer
+_CONNECT = 30.0  # seconds for a scheduler to answer
 _POLL = 0.5  # seconds between two looks at the clock
 _LOOK = 2.0  # seconds between two looks at which workers there are
 
@@ -210,7 +210,7 @@ def execute(
             if not job.active and not any(job.waiting.values()):
                 return
             yield from job.next_events()
-            if job.client.status != "running":
+            if job.is_cut_off or job.client.status != "running":
                 yield from job.interrupt(f"the scheduler {cluster.address} is lost")
                 advice = "every finished epoch is kept; start it again, and the same command goes on from there"
                 raise UnusableInput(f"--cluster {cluster.address}: the scheduler is lost: {advice}")
@@ -232,6 +232,7 @@ class _Job:
         self._busy: Counter[str] = Counter()  # by address
         self._lost: Counter[Run] = Counter()
         self._last_seen: dict[str, float] = {}  # by environment
+        self.is_cut_off = False  # whether the scheduler was lost, be it for a moment: it wants nothing any more then
         self._stop = stop
         self._patience = patience
 
@@ -297,6 +298,9 @@ class _Job:
     def _given_up(self, key: str) -> Iterator[Event]:
         """Dask has ended a task that never said how its run ended."""
         future = self.active[key].future
+        if future.status == "cancelled":
+            self.is_cut_off = True
+            return
         error = future.exception() if future.status == "error" else None
         if error is None or type(error).__name__ == "KilledWorker":
             yield from self._is_lost(key)

@@ -14,6 +14,11 @@ from pathlib import Path
 from typing import TypeVar
 
 TESTS = Path(__file__).parent
+ENDS_WITH_US = (
+    "import os, runpy, sys, threading; "
+    "threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start(); "
+    "runpy.run_module(sys.argv.pop(1), run_name='__main__')"
+)
 LOCAL = ("--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0")  # else that one is everywhere
 
 
@@ -42,19 +47,25 @@ class Processes:
         scratch = () if name == "scheduler" else ("--local-directory", str(self.folder / f"scratch-{name}"))
         with (self.folder / f"{name}.log").open("wb") as log:
             self.running[name] = subprocess.Popen(
-                [sys.executable, "-m", f"distributed.cli.{kind}", *LOCAL, *mine, *scratch, *words],
+                [sys.executable, "-c", ENDS_WITH_US, f"distributed.cli.{kind}", *LOCAL, *mine, *scratch, *words],
                 cwd=self.folder,
                 env={**os.environ, "PYTHONPATH": str(TESTS), **variables},
+                stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
             )
 
     def workers(self, *names: str, **variables: str) -> None:
         """Start some workers, and wait until the scheduler knows them."""
+        before = {name: self.known(name) for name in names}
         for name in names:
             self.start(name, **variables)
         for name in names:
-            until(lambda name=name: f"name: {name}\n" in self.log("scheduler"), f"worker {name}")
+            until(lambda name=name: self.known(name) > before[name], f"worker {name}")
+
+    def known(self, name: str) -> int:
+        """How often a worker of this name has come to the scheduler."""
+        return self.log("scheduler").count(f"name: {name}\n")
 
     def only(self, *names: str) -> None:
         """Let there be just these workers; those that are there already stay."""
@@ -72,10 +83,8 @@ class Processes:
         process.kill()
         process.wait()
         if name != "scheduler":
-            known = self.log("scheduler").count(f"name: {name}\n")
-            until(
-                lambda: len(re.findall(rf"Remove worker .*name: {name}\b", self.log("scheduler"))) == known, "its end"
-            )
+            pattern = rf"Remove worker .*name: {name}\b"
+            until(lambda: len(re.findall(pattern, self.log("scheduler"))) == self.known(name), f"the end of {name}")
 
     def close(self) -> None:
         """End all of them."""
