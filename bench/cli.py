@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from bench.errors import UnusableInput, one_line
 
 if TYPE_CHECKING:
+    from bench.cluster import Cluster
     from bench.job import Outcome, Places, Selection
     from bench.specification import Architecture
 
@@ -124,6 +125,9 @@ def _parser() -> argparse.ArgumentParser:
         training = command(name, function, text)
         _add_selection(training)
         _add_files(training, "runs", "report", "data")
+        training.add_argument(
+            "--cluster", metavar="ADDRESS", help="a Dask scheduler, like tcp://127.0.0.1:8786, whose workers train"
+        )
     verifying = command("verify", _verify, "train recorded runs again and compare them with the record, bit for bit")
     _add_selection(verifying, "whatever is recorded")
     _add_files(verifying, "runs", "report", "data")
@@ -230,8 +234,8 @@ def _networks(text: str | None, others: Mapping[str, Architecture] | None = None
     return networks.find(text.split(","), {**(others or {}), **here}, "--models ")
 
 
-def _devices(text: str) -> tuple[str, ...]:
-    """The devices meant by `--devices`."""
+def _devices(text: str, available: Iterable[str] | None = None) -> tuple[str, ...]:
+    """The devices meant by `--devices`; `available` are those of this machine by default."""
     from bench.rows import DEVICES
 
     wanted = text.split(",")
@@ -239,9 +243,11 @@ def _devices(text: str) -> tuple[str, ...]:
         if device not in ("auto", *DEVICES):
             raise UnusableInput(f"--devices {device}: no such device; choose from auto, {', '.join(DEVICES)}")
 
-    from bench import environment
+    if available is None:
+        from bench import environment
 
-    found = [every for one in wanted for every in (environment.available_devices() if one == "auto" else (one,))]
+        available = environment.available_devices()
+    found = [every for one in wanted for every in (available if one == "auto" else (one,))]
     return tuple(dict.fromkeys(found))
 
 
@@ -251,9 +257,21 @@ def _jobs(arguments: argparse.Namespace) -> int:
     return arguments.jobs or scheduling.physical_cores()
 
 
-def _selection(arguments: argparse.Namespace) -> Selection:
+def _places(arguments: argparse.Namespace, cluster: Cluster | None = None) -> Places:
+    from bench.job import Places
+
+    return Places(arguments.runs, arguments.report, arguments.data, cluster)
+
+
+@contextlib.contextmanager
+def _selected(arguments: argparse.Namespace) -> Iterator[tuple[Selection, Cluster | None]]:
+    """The runs that are selected, and the cluster of `--cluster`, connected to while this lasts."""
     chosen, seeds = _networks(arguments.models), parse_seeds(arguments.seeds)
-    devices = _devices(arguments.devices)
+    _devices(arguments.devices, ())  # whatever is wrong with the words is said before anybody is asked
+    if arguments.cluster is not None and arguments.jobs is not None:
+        raise UnusableInput(
+            "--jobs: not with --cluster, where a worker trains as many runs at a time as it has threads"
+        )
 
     from bench import networks
     from bench.job import Selection
@@ -261,29 +279,35 @@ def _selection(arguments: argparse.Namespace) -> Selection:
     own = {one.architecture.name: one for one in networks.inspect([one for one in chosen if one.document is None])}
     architectures = tuple(own[one.name].architecture if one.name in own else one for one in chosen)
     structures = {name: one.structure for name, one in own.items()}
-    return Selection(architectures, devices, seeds, arguments.epochs, _jobs(arguments), structures)
+    with _cluster(arguments.cluster, architectures) as cluster:
+        devices = _devices(arguments.devices, None if cluster is None else cluster.slots)
+        yield Selection(architectures, devices, seeds, arguments.epochs, _jobs(arguments), structures), cluster
 
 
-def _places(arguments: argparse.Namespace) -> Places:
-    from bench.job import Places
+def _cluster(
+    address: str | None, architectures: Sequence[Architecture]
+) -> contextlib.AbstractContextManager[Cluster | None]:
+    if address is None:
+        return contextlib.nullcontext()
 
-    return Places(arguments.runs, arguments.report, arguments.data)
+    from bench import cluster
+
+    return cluster.connect(address, architectures)
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    selection = _selection(arguments)
+    return _exit_code(_train(arguments), arguments)
 
-    from bench import job
 
-    return _exit_code(job.run(selection, _places(arguments)), arguments)
+def _train(arguments: argparse.Namespace) -> Outcome:
+    with _selected(arguments) as (selection, cluster):
+        from bench import job
+
+        return job.run(selection, _places(arguments, cluster))
 
 
 def _all(arguments: argparse.Namespace) -> int:
-    selection = _selection(arguments)
-
-    from bench import job
-
-    outcome = job.run(selection, _places(arguments))
+    outcome = _train(arguments)
     try:
         reported = _report(arguments)
     except UnusableInput as error:  # how the runs ended is still to be said
@@ -306,15 +330,19 @@ def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
 
 
 def _plan(arguments: argparse.Namespace) -> int:
-    selection = _selection(arguments)
+    with _selected(arguments) as (selection, cluster):
+        from bench import job, record
+        from bench.plan import format_plan
 
-    from bench import job, record
-    from bench.plan import format_plan
+        recorded = record.read(arguments.runs)
+        job.warn(recorded)
+        planned = job.make_plan(selection, cluster or job.environments(selection.devices), recorded)
+    if cluster is None:
+        _print(format_plan(planned, selection.jobs))
+    else:
+        from bench.cluster import format_workers
 
-    recorded = record.read(arguments.runs)
-    job.warn(recorded)
-    planned = job.make_plan(selection, job.environments(selection.devices), recorded)
-    _print(format_plan(planned, selection.jobs))
+        _print([*format_plan(planned, selection.jobs, cluster.slots), "", *format_workers(cluster.workers)])
     return DONE
 
 

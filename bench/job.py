@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from uuid import uuid4
 
-from bench import catalogue, data, environment, files, misses, plan, record, scheduling, structure_facts
+from bench import catalogue, cluster, data, environment, files, misses, plan, record, scheduling, structure_facts
+from bench.cluster import Cluster
 from bench.environment import Environment
 from bench.errors import UnusableInput
 from bench.plan import Planned, Run, duration
 from bench.progress import Progress
 from bench.rows import EPOCH_KEY, Row
-from bench.scheduling import Ended, Finished, Started, Waiting
+from bench.scheduling import Ended, Event, Finished, Lost, Started, Waiting
 from bench.specification import Architecture
 from bench.structure_facts import Structure
 from bench.training import Epoch
@@ -43,11 +46,15 @@ class Selection:
 
 @dataclass(frozen=True)
 class Places:
-    """The record, the report's folder and the data's folder."""
+    """The record, the report's folder, the data's folder, and the cluster that trains if it is not this machine.
+
+    A cluster's workers have the data in a folder of their own, of that name.
+    """
 
     runs: Path
     report: Path
     data: Path
+    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -68,10 +75,22 @@ def environments(devices: Sequence[str]) -> dict[str, Environment]:
     return {device: environment.describe(device) for device in devices}
 
 
-def make_plan(selection: Selection, here: Mapping[str, Environment], recorded: record.Record) -> list[Planned]:
-    """A selection's plan on this machine, given what is recorded."""
-    digests = {device: found.digest for device, found in here.items()}
-    runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs)
+def make_plan(
+    selection: Selection, here: Mapping[str, Environment] | Cluster, recorded: record.Record
+) -> list[Planned]:
+    """A selection's plan on this machine, given the environment of each device, or on a cluster, and what is recorded.
+
+    Raises:
+        UnusableInput: no worker of the cluster has such a device.
+    """
+    if isinstance(here, Cluster):
+        here.require(selection.devices)
+        anywhere = dict.fromkeys(selection.devices, "")
+        runs = plan.expand(selection.architectures, anywhere, selection.seeds, selection.epochs)
+        runs = plan.spread(runs, here.slots, recorded.epochs)
+    else:
+        digests = {device: found.digest for device, found in here.items()}
+        runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs)
     documented = [one.name for one in selection.architectures if one.name not in selection.structures]
     structures = {**(structure_facts.load(documented) if documented else {}), **selection.structures}
     return plan.make(runs, recorded.epochs, plan.epoch_work(structures))
@@ -83,9 +102,10 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
     SIGINT and SIGTERM end the runs in progress, closed as interrupted; a second one ends this process at once.
 
     Raises:
-        UnusableInput: a device is absent, the data or the record cannot be used, or somebody else holds the record.
+        UnusableInput: a device is absent, the data or the record cannot be used, somebody else holds the record, or the
+            scheduler of a cluster is lost.
     """
-    here = environments(selection.devices)
+    here = places.cluster or environments(selection.devices)
     with record.exclusive(places.runs):
         recorded = record.read(places.runs)
         warn(recorded)
@@ -95,16 +115,23 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         missing = plan.longest_first(planned)
         if not missing:
             return Outcome(trained=0)
-        data.ensure(places.data)
+        if places.cluster is None:
+            data.ensure(places.data)
         writers = record.Writer(places.runs), misses.Writer(places.runs)
         for writer in writers:
             writer.prepare()
-        for found in here.values():
-            _describe(places.report, found)
-        _announce(missing, selection)
+        used = {one.run.environment for one in missing}
+        found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
+        for digest in used:
+            _describe(places.report, found[digest])
+        _announce(missing, selection, places.cluster)
         tasks = _tasks(missing, selection, places, recorded, subset)
-        machines = {found.digest: found.machine for found in here.values()}
-        return _train(tasks, missing, scheduling.slots(selection.jobs), writers, machines)
+        stop = scheduling.Stop()
+        if places.cluster is None:
+            events = scheduling.execute(tasks, scheduling.slots(selection.jobs), stop)
+        else:
+            events = cluster.execute(tasks, places.cluster, stop)
+        return _train(events, stop, missing, writers, {digest: found[digest].machine for digest in used})
 
 
 def warn(recorded: record.Record) -> None:
@@ -116,24 +143,25 @@ def warn(recorded: record.Record) -> None:
 
 
 def _train(
-    tasks: Sequence[Task],
+    events: Generator[Event, None, None],
+    stop: scheduling.Stop,
     missing: Sequence[Planned],
-    slots: Mapping[str, int],
     writers: tuple[record.Writer, misses.Writer],
     machines: Mapping[str, str],
 ) -> Outcome:
     writer, misses_writer = writers
     failed: list[Ended] = []
     done = {one.run.key: one.recorded for one in missing}
-    stop = scheduling.Stop()
-    with scheduling.stopped_by_signals(stop) as received, Progress(missing) as progress:
-        for event in scheduling.execute(tasks, slots, stop):
+    with scheduling.stopped_by_signals(stop) as received, Progress(missing) as progress, closing(events):
+        for event in events:
             if isinstance(event, Waiting):
                 progress.tick()
                 continue
             run = event.run
             if isinstance(event, Started):
-                progress.started(run, done[run.key])
+                progress.started(run, done[run.key], event.worker)
+            elif isinstance(event, Lost):
+                progress.lost(run, event.reason)
             elif isinstance(event, Finished):
                 if event.misses is not None:  # before the row: no run is complete without them
                     misses_writer.append(run, event.misses)
@@ -145,7 +173,7 @@ def _train(
                     writer.append(_closing_row(event, done[run.key] + 1, machines[run.environment]))
                     failed.append(event)
                 progress.ended(run, event.status, event.reason)
-    return Outcome(len(tasks), tuple(failed), received[0] if received else None)
+    return Outcome(len(missing), tuple(failed), received[0] if received else None)
 
 
 def _tasks(
@@ -156,7 +184,8 @@ def _tasks(
     subset: tuple[int, int] | None,
 ) -> list[Task]:
     architectures = {one.name: one for one in selection.architectures}
-    checkpoints = record.state_folder(places.runs) / "checkpoints"
+    folder = record.state_folder(places.runs)
+    checkpoints = folder / "checkpoints" if places.cluster is None else Path(_name(folder))
     fingerprints: dict[tuple[object, ...], list[Fingerprint]] = {}
     for row in recorded.epochs.sort_values("epoch").itertuples():
         key = tuple(getattr(row, name) for name in EPOCH_KEY[:-1])
@@ -174,8 +203,16 @@ def _tasks(
     ]
 
 
-def _announce(missing: Sequence[Planned], selection: Selection) -> None:
-    seconds = plan.wall_seconds(missing, selection.jobs)
+def _name(folder: Path) -> str:
+    """What a record's states go by on workers, who may have those of other records too."""
+    path = folder / "name"
+    if not path.exists():
+        files.replace(path, uuid4().hex.encode())
+    return path.read_text(encoding="utf-8")
+
+
+def _announce(missing: Sequence[Planned], selection: Selection, workers: Cluster | None = None) -> None:
+    seconds = plan.wall_seconds(missing, selection.jobs, None if workers is None else workers.slots)
     epochs = sum(one.run.epochs - one.recorded for one in missing)
     print(f"{len(missing)} runs, {epochs} epochs to train: about {duration(seconds)}.", file=sys.stderr)
     if seconds > LONG_JOB:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 import pandas
@@ -55,6 +55,10 @@ class Planned:
         return self.recorded >= self.run.epochs
 
 
+Slots = Mapping[str, Mapping[str, int]]
+"""How many runs a cluster trains at a time, by device and by environment."""
+
+
 def expand(
     architectures: Sequence[Architecture], environments: Mapping[str, str], seeds: Sequence[int], epochs: int | None
 ) -> list[Run]:
@@ -65,6 +69,30 @@ def expand(
         for device, environment in environments.items()
         for seed in seeds
     ]
+
+
+def spread(runs: Sequence[Run], cluster: Slots, recorded_epochs: pandas.DataFrame) -> list[Run]:
+    """The runs, each in one of the environments that a cluster has for its device.
+
+    A run stays in the environment where most of it is recorded. The others are dealt out in their order, to each
+    environment as large a part of them as it has slots, so that as few networks as can be are in more than one: the
+    report pools no two.
+    """
+    counts = recorded_epochs.groupby(list(RUN_KEY), sort=False)["epoch"].max().to_dict()
+    placed: dict[Run, str] = {}
+    for device, available in cluster.items():
+        there = sorted(available, key=lambda digest: (-available[digest], digest))
+        fresh = []
+        for run in (run for run in runs if run.device == device):
+            recorded = {digest: counts.get(replace(run, environment=digest).key, 0) for digest in there}
+            if any(recorded.values()):
+                placed[run] = max(there, key=lambda digest: recorded[digest])
+            else:
+                fresh.append(run)
+        turns = [digest for digest in there for _ in range(available[digest])]
+        for place, run in enumerate(fresh):
+            placed[run] = turns[place * len(turns) // len(fresh)]
+    return [replace(run, environment=placed[run]) for run in runs]
 
 
 def make(runs: Sequence[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> list[Planned]:
@@ -115,16 +143,21 @@ def longest_first(plan: Iterable[Planned]) -> list[Planned]:
     return sorted((one for one in plan if not one.is_done), key=lambda one: -one.seconds)
 
 
-def wall_seconds(plan: Iterable[Planned], jobs: int) -> float:
-    """About how long the plan takes: `jobs` runs at a time on the CPU, one at a time on every other device, at once."""
-    busy: dict[str, list[float]] = {}
+def wall_seconds(plan: Iterable[Planned], jobs: int, cluster: Slots | None = None) -> float:
+    """About how long the plan takes: `jobs` runs at a time on the CPU, one at a time on every other device, at once.
+
+    On a cluster it is as many at a time as each environment has slots.
+    """
+    busy: dict[tuple[str, str], list[float]] = {}
     for one in longest_first(plan):
-        slots = busy.setdefault(one.run.device, [0.0] * (jobs if one.run.device == "cpu" else 1))
+        run = one.run
+        there = (jobs if run.device == "cpu" else 1) if cluster is None else cluster[run.device][run.environment]
+        slots = busy.setdefault((run.device, run.environment), [0.0] * there)
         slots[slots.index(min(slots))] += one.seconds
     return max((max(slots) for slots in busy.values()), default=0.0)
 
 
-def format_plan(plan: Sequence[Planned], jobs: int) -> list[str]:
+def format_plan(plan: Sequence[Planned], jobs: int, cluster: Slots | None = None) -> list[str]:
     """The plan for a reader: a line a run, then what it comes to."""
     rows = [
         (
@@ -143,8 +176,10 @@ def format_plan(plan: Sequence[Planned], jobs: int) -> list[str]:
     epochs = sum(one.run.epochs - one.recorded for one in missing)
     if not missing:
         return [*table.splitlines(), "", "Nothing is left to train."]
-    total = f"{len(missing)} of {len(plan)} runs to train, {epochs} epochs: about {duration(wall_seconds(plan, jobs))}"
-    return [*table.splitlines(), "", f"{total} with {jobs} at a time on the CPU."]
+    seconds = wall_seconds(plan, jobs, cluster)
+    total = f"{len(missing)} of {len(plan)} runs to train, {epochs} epochs: about {duration(seconds)}"
+    where = f"with {jobs} at a time on the CPU" if cluster is None else "on the workers there are"
+    return [*table.splitlines(), "", f"{total} {where}."]
 
 
 def duration(seconds: float) -> str:

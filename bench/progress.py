@@ -28,6 +28,7 @@ class Progress:
         self._worked = 0.0
         self._started = self._last_line = time.monotonic()
         self._accuracy: dict[Run, str] = {}
+        self._names: dict[Run, str] = {}
         self._bars: dict[Run, tqdm[Any]] = {}
         self._overall: tqdm[Any] | None = None
         if self._stream.isatty():
@@ -45,9 +46,10 @@ class Progress:
         for bar in [*self._bars.values(), *filter(None, [self._overall])]:
             bar.close()
 
-    def started(self, run: Run, recorded: int) -> None:
-        """A run has begun, or goes on after `recorded` epochs."""
+    def started(self, run: Run, recorded: int, worker: str = "") -> None:
+        """A run has begun, or goes on after `recorded` epochs, on a worker of a cluster if one is named."""
         self._accuracy[run] = "starting"
+        self._names[run] = f"{run} on {worker}" if worker else str(run)
         if self._overall is not None:
             taken = {-bar.pos for bar in self._bars.values()}
             position = next(number for number in range(1, len(taken) + 2) if number not in taken)
@@ -55,7 +57,7 @@ class Progress:
             self._bars[run] = tqdm(
                 total=run.epochs,
                 initial=recorded,
-                desc=str(run),
+                desc=self._names[run],
                 bar_format=form,
                 file=self._stream,
                 position=position,
@@ -73,22 +75,30 @@ class Progress:
             self._overall.update(min(self._seconds[run.key], self._total - self._overall.n))
         self.tick()
 
+    def lost(self, run: Run, reason: str) -> None:
+        """A run waits for another worker."""
+        self._forget(run)
+        self.say(f"{run}: {reason}")
+
     def ended(self, run: Run, status: str, reason: str) -> None:
         """A run is over."""
         self._ended += 1
-        self._accuracy.pop(run, None)
-        if run in self._bars:
-            self._bars.pop(run).close()
+        self._forget(run)
         if self._overall is not None:
             self._overall.set_description_str(self._headline())
         if status != "ok":
             self.say(f"{run}: {status}: {reason}")
 
+    def _forget(self, run: Run) -> None:
+        self._accuracy.pop(run, None)
+        if run in self._bars:
+            self._bars.pop(run).close()
+
     def tick(self) -> None:
         """Time has passed: print the plain line if one is due."""
         if self._overall is None and time.monotonic() - self._last_line >= PLAIN_INTERVAL:
             self._last_line = time.monotonic()
-            running = "; ".join(f"{run}: {text}" for run, text in self._accuracy.items())
+            running = "; ".join(f"{self._names[run]}: {text}" for run, text in self._accuracy.items())
             self.say(f"{self._headline()}, {self._remaining()}; {running}")
 
     def say(self, line: str) -> None:

@@ -16,7 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -41,9 +41,10 @@ _POLL = 0.5  # seconds between two looks at the clock
 
 @dataclass(frozen=True)
 class Started:
-    """A run has got a slot."""
+    """A run has got a slot; `worker` names the one of a cluster that trains it."""
 
     run: Run
+    worker: str = ""
 
 
 @dataclass(frozen=True)
@@ -65,11 +66,19 @@ class Ended:
 
 
 @dataclass(frozen=True)
+class Lost:
+    """A run has lost its worker, and waits for another one."""
+
+    run: Run
+    reason: str
+
+
+@dataclass(frozen=True)
 class Waiting:
     """Nothing has happened for a moment."""
 
 
-Event = Started | Finished | Ended | Waiting
+Event = Started | Finished | Ended | Lost | Waiting
 
 
 class Stop:
@@ -77,7 +86,7 @@ class Stop:
 
     def __init__(self) -> None:
         self.reason = ""
-        self.events: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None] | None] = queue.SimpleQueue()
+        self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # what happens to the runs, None for this request
 
     def request(self, reason: str) -> None:
         """End all runs as interrupted, for this reason."""
@@ -107,7 +116,7 @@ def stopped_by_signals(stop: Stop) -> Iterator[list[int]]:
 
 def execute(
     tasks: Sequence[Task], slots: Mapping[str, int], stop: Stop, epoch_limit: float = EPOCH_LIMIT
-) -> Iterator[Event]:
+) -> Generator[Event, None, None]:
     """Train every task's run, in this order for each device, with `slots[device]` of them going on at a time.
 
     However the iteration ends, no worker is left running.
@@ -192,7 +201,7 @@ class _Worker:
     """A process that trains one run, with the threads that listen to it."""
 
     task: Task
-    events: queue.SimpleQueue[tuple[_Worker, dict[str, Any] | None] | None]
+    events: queue.SimpleQueue[Any]
     last_message: dict[str, Any] | None = None
     timed_out: bool = False
     limit: float = 0.0

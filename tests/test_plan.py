@@ -243,3 +243,49 @@ def test_a_run_is_named_by_network_device_and_seed():
 def test_planning_needs_no_torch():
     code = "import sys, bench.plan, bench.record; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+# On a cluster
+
+CLUSTER = {"cpu": {"aaaaaaaa": 2, "bbbbbbbb": 1}, "cuda": {"cccccccc": 1}}
+
+
+def anywhere(*architectures: object, seeds: int = 3, devices: Sequence[str] = ("cpu",)) -> list[Run]:
+    return plan.expand(architectures, dict.fromkeys(devices, ""), range(1, seeds + 1), 3)
+
+
+def test_runs_are_dealt_out_in_their_order_in_proportion_to_the_slots(recorded):
+    found = plan.spread(anywhere(UNPADDED, GAP_HEAD), CLUSTER, recorded())
+    assert [(one.model, one.seed) for one in found] == [(one.model, one.seed) for one in anywhere(UNPADDED, GAP_HEAD)]
+    assert [one.environment for one in found] == ["aaaaaaaa"] * 4 + ["bbbbbbbb"] * 2
+
+
+def test_every_run_is_in_one_environment_of_its_device(recorded):
+    found = plan.spread(anywhere(UNPADDED, devices=("cpu", "cuda")), CLUSTER, recorded())
+    assert len(found) == len({(one.device, one.seed) for one in found}) == 6
+    assert {one.environment for one in found if one.device == "cuda"} == {"cccccccc"}
+
+
+def test_a_run_stays_where_most_of_it_is_recorded_and_the_others_are_dealt_out(recorded):
+    epochs = recorded(
+        (run(seed=1, environment="aaaaaaaa"), 1, 5.0),
+        (run(seed=1, environment="bbbbbbbb"), 2, 5.0),
+        (run(seed=3, environment="dddddddd"), 3, 5.0),  # an environment that is not there
+    )
+    found = plan.spread(anywhere(UNPADDED, seeds=4), CLUSTER, epochs)
+    assert [one.environment for one in found] == ["bbbbbbbb", "aaaaaaaa", "aaaaaaaa", "bbbbbbbb"]
+
+
+def test_the_same_workers_give_the_same_plan_in_whatever_order_they_come(recorded):
+    other = {"cpu": {"bbbbbbbb": 1, "aaaaaaaa": 2}}
+    assert plan.spread(anywhere(UNPADDED), other, recorded()) == plan.spread(anywhere(UNPADDED), CLUSTER, recorded())
+
+
+def test_each_environment_of_a_cluster_trains_as_many_at_a_time_as_it_has_slots():
+    whole = [planned(4.0, seed=seed, environment="aaaaaaaa") for seed in range(4)]
+    whole += [planned(5.0, seed=9, environment="bbbbbbbb")]
+    assert plan.wall_seconds(whole, 1, CLUSTER) == 8.0
+    assert (
+        plan.format_plan(whole, 1, CLUSTER)[-1]
+        == "5 of 5 runs to train, 15 epochs: about 8 s on the workers there are."
+    )

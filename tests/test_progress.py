@@ -206,3 +206,30 @@ def test_nothing_to_do_is_shown_without_a_division_by_zero(stream: type[io.Strin
         clock.now += 60
         shown.tick()
         shown.ended(SHORT, "ok", "")
+
+
+# On a cluster
+
+
+def test_a_line_says_on_which_worker_each_run_is(clock: Clock):
+    stream = io.StringIO()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0, "node7")
+        clock.now += 30
+        shown.tick()
+    assert "unpadded on cpu, seed 1 on node7: starting" in stream.getvalue()
+
+
+def test_a_bar_moves_with_its_run_to_another_worker():
+    stream = Terminal()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0, "node7")
+        shown.lost(SHORT, "the worker node7 is lost; it is trained again elsewhere")
+        shown.started(SHORT, 1, "node8")
+        assert len(shown._bars) == 1
+        shown.ended(SHORT, "ok", "")
+    seen = screen(stream)
+    assert "unpadded on cpu, seed 1: the worker node7 is lost; it is trained again elsewhere\n" in seen
+    assert "unpadded on cpu, seed 1 on node7" in seen
+    assert re.search("unpadded on cpu, seed 1 on node8 +epoch 1/2", seen)
+    assert "1 of 2 runs done" in seen

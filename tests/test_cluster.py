@@ -1,0 +1,419 @@
+"""Runs on a cluster: a real scheduler and real workers on the loopback address, killed, late, other or lost."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
+
+from clusters import TESTS, Processes, listening, processes, until
+from test_scheduling import ACTOR, MARK, acts, endings, none_left
+from test_scheduling import processes as marked
+
+from bench import cli, cluster, environment, job, misses, record
+from bench.cluster_worker import Description
+from bench.errors import UnusableInput
+from bench.job import Places, Selection
+from bench.rows import DETERMINISTIC, EPOCH_KEY
+from bench.scheduling import Ended, Event, Finished, Lost, Started, Stop, Waiting
+from bench.worker import Task
+from models import ARCHITECTURES
+
+pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
+
+UNPADDED = ARCHITECTURES["unpadded"]
+TWO = (UNPADDED, ARCHITECTURES["ten_twenty_thirty"])
+SUBSET = (1024, 300)
+ENDS_WITH_ITS_INPUT = (
+    "import threading; threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()"
+)
+
+
+# Workers whose training processes do what the name of a network says
+
+
+PRELOAD = """
+import sys, types
+sys.executable = {actor!r}
+
+class Environment:
+    __module__ = "bench.environment"
+    __qualname__ = "Environment"
+
+def describe(device):
+    found = Environment()
+    found.details = (("platform", "a stage"), ("pytorch", "none"))
+    return found
+
+for name, values in dict(
+    environment=dict(
+        Environment=Environment, describe=describe, available_devices=lambda: ("cpu",), worker_variables=dict
+    ),
+    training=dict(Epoch=types.SimpleNamespace),
+).items():
+    sys.modules["bench." + name] = module = types.ModuleType("bench." + name)
+    vars(module).update(values)
+"""
+"""What a worker of a stage is started with: a small program trains, and PyTorch, slow to import, is not needed."""
+
+
+class Stage(Processes):
+    """A cluster whose workers have a small program in place of the Python that trains."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mark = f"{os.getpid()}-cluster-{time.monotonic_ns()}"
+        actor = folder / "actor"
+        actor.write_text(ACTOR.format(python=sys.executable).replace("for word", f"{ENDS_WITH_ITS_INPUT}\nfor word"))
+        actor.chmod(0o755)
+        (folder / "preload.py").write_text(PRELOAD.format(actor=str(actor)))
+        super().__init__(folder)
+
+    def start(self, name: str, *words: str, **variables: str) -> None:
+        acting = () if name == "scheduler" else ("--preload", str(self.folder / "preload.py"))
+        super().start(name, *acting, *words, **{MARK: self.mark, **variables})
+
+    def is_idle(self) -> bool:
+        """Whether nothing trains."""
+        return not any("actor" in line for line in marked(self.mark))
+
+
+@pytest.fixture(scope="module")
+def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
+    """A scheduler whose workers act."""
+    with processes(tmp_path_factory.mktemp("stage"), Stage) as one:
+        yield one
+    assert none_left(one.mark, 30)
+
+
+@pytest.fixture(autouse=True)
+def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The clock of the client ticks fast."""
+    monkeypatch.setattr(cluster, "_LOOK", 0.2)
+    monkeypatch.setattr(cluster, "_POLL", 0.1)
+
+
+def execute(stage: Stage, *scripts: str, stop: Stop | None = None, **options: float) -> Iterator[Event]:
+    """The events of runs that act, but for those that only say that time passes."""
+    with cluster.connect(stage.address, [UNPADDED]) as connected:
+        tasks = here(acts(*scripts), connected.workers[0].environment.digest)
+        for event in cluster.execute(tasks, connected, stop or Stop(), **options):
+            if not isinstance(event, Waiting):
+                yield event
+
+
+def here(tasks: list[Task], digest: str) -> list[Task]:
+    return [
+        dataclasses.replace(one, run=dataclasses.replace(one.run, environment=digest), checkpoints=Path("states"))
+        for one in tasks
+    ]
+
+
+def of(events: list[Event], kind: type) -> list[Event]:
+    return [event for event in events if isinstance(event, kind)]
+
+
+def test_the_events_of_a_run_come_in_order_and_name_its_worker(stage: Stage) -> None:
+    stage.only("one")
+    events = list(execute(stage, "epoch 1; epoch 2; epoch 3; done", "epoch 1; exit 1"))
+    assert [type(event) for event in events] == [
+        *(Started, Finished, Finished, Finished, Ended),
+        *(Started, Finished, Ended),
+    ]
+    assert [event.epoch.epoch for event in of(events, Finished)] == [1, 2, 3, 1]
+    assert {event.worker for event in of(events, Started)} == {"one"}
+    reason = "the process exited with code 1 before its last epoch (on one)"
+    assert endings(events) == [(0, "ok", ""), (1, "error", reason)]
+
+
+def test_every_worker_trains_one_run_at_a_time_and_one_that_joins_late_takes_its_part(stage: Stage) -> None:
+    stage.only("one")
+    going, most, used, stop = 0, 0, set(), Stop()
+    for event in execute(stage, *["sleep 0.5; done"] * 200, stop=stop):
+        going += isinstance(event, Started) - isinstance(event, Ended)
+        most = max(most, going)
+        if isinstance(event, Started):
+            if not used:
+                stage.start("late")
+            used.add(event.worker)
+        if most == 2:
+            stop.request("all seen")
+    assert (most, used) == (2, {"one", "late"})
+
+
+def test_a_run_whose_workers_keep_dying_is_given_up_with_the_name_of_the_last(stage: Stage) -> None:
+    stage.only("one", "two", "three")
+    events = []
+    for event in execute(stage, "epoch 1; sleep 600"):
+        events.append(event)
+        if isinstance(event, Finished):
+            stage.kill(of(events, Started)[-1].worker)
+    names = [event.worker for event in of(events, Started)]
+    assert sorted(names) == ["one", "three", "two"]
+    assert [event.reason for event in of(events, Lost)] == [
+        f"the worker {name} is lost; it is trained again elsewhere" for name in names[:2]
+    ]
+    assert endings(events) == [(0, "error", f"its worker was lost 3 times, the last time {names[2]}")]
+
+
+def test_a_worker_that_is_back_under_its_address_begins_the_run_anew_with_what_is_recorded(stage: Stage) -> None:
+    """Dask itself would begin the old task again, which knows nothing of the epochs that came since."""
+    stage.only("back")
+    with cluster.connect(stage.address, [UNPADDED]) as connected:
+        port = ("--worker-port", connected.workers[0].address.rsplit(":", 1)[1])
+    events = []
+    for event in execute(stage, "epoch 1; sleep 3; done"):
+        events.append(event)
+        if len(of(events, Finished)) == 1 and isinstance(event, Finished):
+            stage.kill("back")
+            stage.start("back", *port)
+    assert [type(event) for event in events] == [Started, Finished, Lost, Started, Finished, Ended]
+    assert endings(events) == [(0, "ok", "")]
+
+
+def test_runs_without_a_worker_of_their_environment_wait_for_one_and_are_then_closed(stage: Stage) -> None:
+    stage.only("one")
+    events = []
+    for event in execute(stage, "epoch 1; sleep 600", "done", patience=1.5):
+        events.append(event)
+        if isinstance(event, Finished):
+            stage.kill("one")
+    reason = f"no worker of environment {events[0].run.environment} for 1.5 seconds"
+    assert endings(events) == [(0, "error", reason), (1, "error", reason)]
+
+
+def test_a_stop_ends_what_is_in_progress_and_cancels_what_is_queued(stage: Stage) -> None:
+    stage.only("one", "two")
+    stop, events = Stop(), []
+    for event in execute(stage, *["epoch 1; sleep 600"] * 5, stop=stop):
+        events.append(event)
+        if len(of(events, Finished)) == 2:
+            stop.request("by SIGINT")
+    assert len(of(events, Started)) == 2
+    assert endings(events) == [(0, "interrupted", "by SIGINT"), (1, "interrupted", "by SIGINT")]
+    until(stage.is_idle, "the end of what trains", 10)
+
+
+def test_a_scheduler_that_is_lost_ends_the_job_and_what_trains(tmp_path: Path) -> None:
+    with processes(tmp_path, Stage) as stage:
+        stage.only("one")
+        job = execute(stage, "epoch 1; sleep 600", "done")
+        events = [next(job), next(job)]
+        stage.kill("scheduler")
+        events.append(next(job))
+        assert endings(events) == [(0, "interrupted", f"the scheduler {stage.address} is lost")]
+        with pytest.raises(UnusableInput, match="the scheduler is lost: every finished epoch is kept"):
+            next(job)
+        until(stage.is_idle, "the end of what trains", 30)
+
+
+def test_what_trains_ends_with_a_client_that_is_killed(stage: Stage) -> None:
+    stage.only("one")
+    code = (
+        "import sys, test_cluster as tests, types\n"
+        "for event in tests.execute(types.SimpleNamespace(address=sys.argv[1]), 'epoch 1; sleep 600'):\n"
+        "    print(type(event).__name__, flush=True)"
+    )
+    paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    command = [sys.executable, "-c", code, stage.address]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
+    ) as client:
+        assert [client.stdout.readline() for _ in range(2)] == ["Started\n", "Finished\n"]
+        assert not stage.is_idle()
+        client.kill()
+    until(stage.is_idle, "the end of what trains", 10)
+
+
+def test_nothing_listens_beyond_the_loopback_address(stage: Stage) -> None:
+    stage.only("one")
+    before = listening(os.getpid())
+    for event in execute(stage, "sleep 1; done"):
+        if isinstance(event, Started):
+            assert listening(os.getpid()) == before  # the client connects, and that is all
+            assert [listening(one.pid) for one in stage.running.values()] == [{"0100007F"}] * 2
+
+
+# Who may train, and who may not
+
+
+def test_a_worker_without_the_same_bench994_is_left_out_with_a_line(stage: Stage, caplog) -> None:
+    stage.only()
+    (stage.folder / "other" / "bench").mkdir(parents=True)
+    there = f'__version__ = "0.0.1"\n__path__ = [{str(Path(cluster.__file__).parent)!r}]\n'
+    (stage.folder / "other" / "bench" / "__init__.py").write_text(there)
+    stage.workers("odd", PYTHONPATH=str(stage.folder / "other"))
+    with pytest.raises(UnusableInput, match="no worker that can be used: start one with `dask worker"):
+        list(execute(stage, "done"))
+    here = cluster.__version__
+    expected = (
+        f"worker odd left out: it has bench994 0.0.1, and this is {here}: install the same bench994 there as here"
+    )
+    assert expected in caplog.messages
+
+
+def test_another_recipe_or_no_bench994_at_all_is_said_in_a_line() -> None:
+    same = Description(cluster.__version__, (UNPADDED.digest,), "cpu", environment.describe("cpu"))
+    assert cluster._obstacle(same, [UNPADDED]) == ""
+    missing = cluster._obstacle(ModuleNotFoundError("No module\nnamed 'bench'"), [UNPADDED])
+    assert missing.startswith("it cannot say what it is (ModuleNotFoundError: No module named 'bench'): install ")
+    other = cluster._obstacle(dataclasses.replace(same, recipes=("0123abcd",)), [UNPADDED])
+    assert other.startswith(f"its unpadded has the recipe 0123abcd, and here it is {UNPADDED.digest}: ")
+
+
+def test_a_worker_that_announces_a_gpu_it_has_not_is_left_out(stage: Stage, caplog) -> None:
+    if len(environment.available_devices()) > 1:
+        pytest.skip("there is a GPU")
+    stage.only("one")
+    stage.start("gpu", "--resources", "GPU=1")
+    until(lambda: stage.known("gpu"), "worker gpu")
+    with cluster.connect(stage.address, [UNPADDED]) as connected:
+        assert [one.name for one in connected.workers] == ["one"]
+        with pytest.raises(UnusableInput, match=r"--devices cuda: no worker of tcp://.* has it, only cpu: start one"):
+            connected.require(("cpu", "cuda"))
+    assert "worker gpu left out: it announces the resource GPU, but PyTorch sees none there" in caplog.messages
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        ("run --cluster tcp://127.0.0.1:9 --jobs 2", "--jobs: not with --cluster, where"),
+        ("all --cluster tcp://127.0.0.1:9 --seeds x", "--seeds x: give N"),
+        ("plan --cluster tcp://127.0.0.1:9 --devices tpu", "--devices tpu: no such device"),
+        ("run --cluster tcp://127.0.0.1:9", "--cluster tcp://127.0.0.1:9: no scheduler answers ("),
+        ("plan --cluster carrier://pigeon", "--cluster carrier://pigeon: no scheduler answers ("),
+        ("run --cluster 127.0.0.1", "--cluster 127.0.0.1: no scheduler answers ("),
+    ],
+)
+def test_what_cannot_be_used_is_one_line(words: str, message: str, capsys, monkeypatch, tmp_path: Path) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cluster, "_CONNECT", 1)
+    assert cli.main(words.split()) == 2
+    error = capsys.readouterr().err
+    assert error.startswith(f"bench: {message}")
+    assert error.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_missing_dask_is_one_line_with_the_name_of_the_extra(capsys, monkeypatch) -> None:
+    monkeypatch.setitem(sys.modules, "distributed", None)
+    assert cli.main(["plan", "--cluster", "tcp://127.0.0.1:9"]) == 2
+    error = capsys.readouterr().err
+    assert error.startswith("bench: --cluster: Dask is not installed here")
+    assert "pip install 'bench994[cluster]'" in error
+    assert error.count("\n") == 1
+
+
+# Real training
+
+
+def places(folder: Path, root: Path, connected: cluster.Cluster | None = None) -> Places:
+    return Places(folder / "runs.csv", folder / "report", root / "data", connected)
+
+
+def lines(path: Path) -> list[str]:
+    """The deterministic columns of all finished epochs as they stand in a record, sorted; none is there twice."""
+    header, *rows = (line.split(",") for line in path.read_text().splitlines())
+    finished = [dict(zip(header, row, strict=False)) for row in rows if "ok" in row]
+    assert len({tuple(row[name] for name in EPOCH_KEY) for row in finished}) == len(finished)
+    return sorted(",".join(row[name] for name in DETERMINISTIC) for row in finished)
+
+
+def test_a_worker_killed_in_mid_run_and_one_that_joins_late_leave_the_record_of_a_local_job(
+    tmp_path: Path, root: Path, capsys
+) -> None:
+    selection = Selection(TWO, ("cpu",), (1, 2, 3), 3, 2)
+    local, remote = tmp_path / "local", tmp_path / "remote"
+    job.run(selection, places(local, root), SUBSET)
+
+    with processes(tmp_path) as running:
+        running.workers("one", "two")
+
+        def states(name: str) -> list[Path]:
+            return list((tmp_path / f"scratch-{name}").rglob("bench994/*/*.pt"))
+
+        def disturb() -> None:
+            until(lambda: states("one"), "an epoch on worker one")
+            running.kill("one")
+            running.start("three")
+
+        disturbance = threading.Thread(target=disturb)
+        with cluster.connect(running.address, TWO) as connected:
+            disturbance.start()
+            outcome = job.run(selection, places(remote, root, connected), SUBSET)
+        disturbance.join()
+        assert outcome == job.Outcome(trained=6)
+        assert states("three"), "the late one was not used"
+
+    assert "the worker one is lost; it is trained again elsewhere" in capsys.readouterr().err
+    assert lines(remote / "runs.csv") == lines(local / "runs.csv")
+    recorded = record.read(remote / "runs.csv")
+    assert (recorded.problems, len(recorded.epochs), len(recorded.rows)) == ((), 18, 18)
+    assert len(misses.read(recorded).runs) == 6
+
+
+def test_rows_carry_the_environment_of_their_worker_and_an_interrupted_job_goes_on_there(
+    tmp_path: Path, root: Path, capsys, monkeypatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    words = ["--models", "unpadded", "--seeds", "2", "--data", str(root / "data")]
+    with processes(tmp_path) as running:
+        running.workers("here")
+        running.workers("there", ATEN_CPU_CAPABILITY="default")
+        monkeypatch.setattr(job, "run", lambda *given, run=job.run: run(*given, SUBSET))
+        chosen = [*words, "--cluster", running.address]
+        assert cli.main(["run", *chosen, "--epochs", "1"]) == 0
+        first = record.read(tmp_path / "runs.csv").epochs
+        running.kill("there")
+        running.workers("again", ATEN_CPU_CAPABILITY="default")
+        assert cli.main(["run", *chosen, "--epochs", "2"]) == 0
+        capsys.readouterr()
+        assert cli.main(["plan", *chosen, "--epochs", "3"]) == 0
+    here = environment.describe("cpu").digest
+    (there,) = set(first["environment"]) - {here}
+    expected = {(seed, environment) for seed, environment in zip(first["seed"], first["environment"], strict=True)}
+    assert {environment for _, environment in expected} == {here, there}
+    rows = record.read(tmp_path / "runs.csv").epochs
+    assert set(zip(rows["seed"], rows["environment"], strict=True)) == expected
+    assert len(rows) == 4
+    kept = {path.stem for path in (tmp_path / "report" / "environments").iterdir()}
+    assert kept == {here, there}
+    planned = capsys.readouterr().out
+    assert f"environment {here}, cpu: 1 worker (here); " in planned
+    assert f"environment {there}, cpu: 1 worker (again); " in planned
+    assert planned.count("2 of 3") == 2
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_job_closes_its_runs_and_says_so_as_a_local_one_does(
+    tmp_path: Path, root: Path, number: signal.Signals
+) -> None:
+    value = f"{os.getpid()}-{number.name}-{time.monotonic_ns()}"
+    with processes(tmp_path) as running:
+        running.workers("one", **{MARK: value})
+        command = [sys.executable, "-m", "bench", "run", "--models", "unpadded", "--seeds", "2", "--data"]
+        with subprocess.Popen(
+            [*command, str(root / "data"), "--cluster", running.address],
+            cwd=tmp_path,
+            env={**os.environ, "PYTHONPATH": str(root)},
+            stderr=subprocess.PIPE,
+            text=True,
+        ) as client:
+            until(lambda: any("bench.worker" in line for line in marked(value)), "a run in progress")
+            client.send_signal(number)
+            error = client.communicate(timeout=30)[1]
+        until(lambda: not any("bench.worker" in line for line in marked(value)), "the end of what trains", 10)
+        assert client.returncode == 128 + number, error
+    assert error.splitlines()[-1].startswith("bench: interrupted; every finished epoch is kept")
+    assert "Traceback" not in error
+    closing = record.read(tmp_path / "runs.csv").rows
+    assert [(row.status, row.note) for row in closing.itertuples()] == [("interrupted", f"by {number.name}")]
