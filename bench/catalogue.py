@@ -1,7 +1,7 @@
 """<runs>.networks.json, the networks of users' own files that a record has runs of: written and read here alone.
 
-It has all that a worker and a report need, so that both do without the file. Where it is gone, a report shows what the
-record itself says.
+It has all that a worker and a report need, so that both do without the networks' files. Runs of a network that is not
+in it are named as a problem and left out.
 """
 
 from __future__ import annotations
@@ -76,26 +76,22 @@ def format_catalogue(catalogue: Catalogue) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
+def names(runs: Path) -> set[str]:
+    """The networks that a record may have runs of: the documented ones, and those beside it."""
+    return {*ARCHITECTURES, *read(runs).architectures}
+
+
 def of_record(record: Record) -> Catalogue:
     """The networks that a report of a record is about.
 
-    Those that the record has runs of and whose files were users' own; and all the documented ones, unless there are
-    runs of others only. A network that nothing is known of is what its latest row says.
+    Those of users' own files that the record has runs of; and all the documented ones, unless there are runs of others
+    only. A run of a network that is neither is no part of the record as it is read with `names`.
     """
-    recorded = list(dict.fromkeys(record.rows["model"]))
+    recorded = set(record.rows["model"])
     beside = read(record.path)
-    own = {name: beside.architectures.get(name) or _as_recorded(record, name) for name in recorded}
-    own = {name: one for name, one in own.items() if name not in ARCHITECTURES}
+    own = {name: one for name, one in beside.architectures.items() if name in recorded and name not in ARCHITECTURES}
     documented = ARCHITECTURES if len(own) < len(recorded) or not own else {}
-    return Catalogue({**documented, **own}, {name: one for name, one in beside.structures.items() if name in own})
-
-
-def _as_recorded(record: Record, name: str) -> Architecture:
-    rows = record.rows[record.rows["model"] == name]
-    last = rows.iloc[-1]["recipe"]
-    epochs = int(rows.loc[rows["recipe"] == last, "epoch"].max())
-    recipe = Recipe(learning_rate=0.0, batch_size=0, epochs=epochs)
-    return Architecture(name, "", "", recipe, recorded_digest=last)
+    return Catalogue({**documented, **own}, {name: beside.structures[name] for name in own})
 
 
 def _content(architecture: Architecture, structure: Structure) -> dict[str, Any]:

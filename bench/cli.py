@@ -350,7 +350,7 @@ def _report(arguments: argparse.Namespace) -> int:
     from bench import catalogue, record, report
     from bench.files import cause
 
-    recorded = record.read(arguments.runs)
+    recorded = record.read(arguments.runs, catalogue.names(arguments.runs))
     try:
         report.write(recorded, catalogue.of_record(recorded).architectures, arguments.report, arguments.data)
     except OSError as error:
@@ -364,7 +364,7 @@ def _verify(arguments: argparse.Namespace) -> int:
     from bench import catalogue, record
     from models import ARCHITECTURES
 
-    recorded = catalogue.of_record(record.read(arguments.runs)).architectures
+    recorded = catalogue.of_record(record.read(arguments.runs, catalogue.names(arguments.runs))).architectures
     chosen = None if arguments.models is None else _networks(arguments.models, recorded)
     names = None if chosen is None else tuple(one.name for one in chosen)
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)

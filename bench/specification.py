@@ -137,8 +137,7 @@ class Architecture:
 
     `document` is what a public document says, for the networks that have one; the claims of any other are in
     `own_claims`. `gives_logits` says that its scores are no log-probabilities yet. `path` is where the file was,
-    for messages; the text alone is enough to build the network on any machine. A network of which a record is all that
-    is left has `recorded_digest` instead of a text, and nothing of its recipe is known but the epochs.
+    for messages; the text alone is enough to build the network on any machine.
     """
 
     name: str
@@ -150,7 +149,6 @@ class Architecture:
     own_claims: tuple[Claim, ...] = ()
     gives_logits: bool = False
     path: str = ""
-    recorded_digest: str = ""
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -189,8 +187,6 @@ class Architecture:
         Comments, docstrings and layout do not count: the code is read as a syntax tree, without importing it. Nor do
         the values that a file may have beside its network: a recipe counts as what it says, and a claim changes no run.
         """
-        if self.recorded_digest:
-            return self.recorded_digest
         recipe = json.dumps(self.recipe.facts, sort_keys=True)
         content = "\n".join([self.class_name, "".join(_canonical(_without_values(self.source))), recipe])
         return hashlib.sha256(content.encode()).hexdigest()[:8]

@@ -171,8 +171,6 @@ def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.
 
 
 def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment]) -> str:
-    if not architecture.source:
-        return "not compared: nothing is known of this network but its runs; train it with --models FILE once more"
     if run.recipe != architecture.digest:
         return f"recorded with recipe {run.recipe}; network or recipe changed since, and is {architecture.digest} now"
     return "" if run.device in here else f"not compared: there is no {run.device} on this machine"

@@ -197,13 +197,16 @@ def copied(ours, tmp_path):
     return tmp_path
 
 
-def test_a_report_needs_neither_the_files_of_networks_nor_what_is_beside_the_record(ours, copied):
+def test_a_report_does_without_the_files_of_networks(ours, copied):
     assert report(copied) == (ours / "report" / "README.md").read_text()
+
+
+def test_runs_of_a_network_that_is_not_beside_the_record_are_named_and_left_out(copied):
     catalogue.path_beside(copied / "runs.csv").unlink()
     without = report(copied)
-    assert "Nothing is known of this network but its runs" in without
-    for row in record.read(copied / "runs.csv").epochs.itertuples():
-        assert f"| {row.epoch} | – | {row.correct} |" in without
+    assert "the network 'net' is not known here" in without
+    assert "## `unpadded`" in without
+    assert "## `net`" not in without
 
 
 def test_a_report_with_documented_runs_too_is_about_both(copied):

@@ -36,9 +36,6 @@ def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:
 
 def _origin(network: NetworkSummary) -> list[str]:
     document, recipe = network.architecture.document, network.architecture.recipe
-    if not network.architecture.source:
-        known = "Nothing is known of this network but its runs: the file beside the record does not have it."
-        return [f"{known} Its documented number of epochs is taken to be the {recipe.epochs} recorded.", ""]
     where = dict(document.recipe_sources) if document else {}
     values = {
         "learning_rate": f"learning rate {recipe.learning_rate:g}",
