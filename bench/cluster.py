@@ -106,7 +106,7 @@ def connect(address: str, architectures: Sequence[Architecture]) -> Iterator[Clu
         advice = "name the address that `dask scheduler` prints, like tcp://127.0.0.1:8786"
         raise UnusableInput(f"--cluster {address}: no scheduler answers ({one_line(error)}): {advice}") from None
     try:
-        asked = frozenset(client.scheduler_info(n_workers=-1)["workers"])
+        asked = frozenset(_registered(client))
         workers = _survey(client, architectures, asked) if asked else []
         if not workers:
             advice = f"start one with `dask worker {address} --nthreads 1`"
@@ -117,12 +117,21 @@ def connect(address: str, architectures: Sequence[Architecture]) -> Iterator[Clu
             client.close(timeout=2)
 
 
+def _registered(client: Any) -> dict[str, dict[str, Any]]:
+    """The workers that the scheduler knows, by address, of any kind.
+
+    `Client.scheduler_info` would not do: an update that the client makes of its own leaves it without workers at times.
+    """
+    found: dict[str, dict[str, Any]] = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
+    return found
+
+
 def _survey(client: Any, architectures: Sequence[Architecture], addresses: Collection[str]) -> list[Worker]:
     """Ask workers what they are; those that can train these architectures as we would."""
     usable, reasons = [], dict[str, list[str]]()
     wanted = pickle.dumps(tuple(architectures))
     answers = client.run(cluster_worker.describe, wanted, workers=list(addresses), on_error="return")
-    known = client.scheduler_info(n_workers=-1)["workers"]
+    known = _registered(client)
     for address, answer in answers.items():
         if address not in known:
             continue
@@ -136,7 +145,7 @@ def _survey(client: Any, architectures: Sequence[Architecture], addresses: Colle
     for reason, names in reasons.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         _log.warning("worker %s%s left out: %s", ", ".join(names[:3]), more, reason)
-    return usable
+    return sorted(usable, key=lambda one: (one.environment.digest, one.name))
 
 
 def _obstacle(answer: Description | Exception, architectures: Sequence[Architecture]) -> str:
@@ -366,7 +375,7 @@ def _watch(cluster: Cluster, stop: Stop, over: threading.Event) -> None:
 
     while not over.wait(_LOOK):
         try:
-            present = set(cluster.client.scheduler_info(n_workers=-1)["workers"])
+            present = set(_registered(cluster.client))
         except Exception:  # as above
             return
         joined = present - asked
