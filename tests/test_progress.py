@@ -107,6 +107,7 @@ def test_a_run_without_a_finished_epoch_is_said_to_be_starting(clock: Clock):
 def test_the_time_left_counts_work_and_not_runs(clock: Clock):
     stream = io.StringIO()
     with Progress(PLAN, stream) as shown:
+        shown.started(LONG, 1)
         for run, number in ((LONG, 2), (LONG, 3), (LONG, 4)):
             shown.finished(run, epoch(number))
         clock.now += 300
