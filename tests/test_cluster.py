@@ -332,6 +332,7 @@ def test_a_missing_dask_is_one_line_with_the_name_of_the_extra(capsys, monkeypat
 # The command line
 
 
+@pytest.mark.slow
 def test_rows_carry_the_environment_of_their_worker_and_a_run_stays_there(
     stage: Stage, root: Path, tmp_path: Path, capsys, monkeypatch
 ) -> None:
@@ -401,6 +402,7 @@ def lines(path: Path) -> list[str]:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 def test_a_worker_killed_in_mid_run_and_one_that_joins_late_leave_the_record_of_a_local_job(
     tmp_path: Path, root: Path, capsys
 ) -> None:

@@ -103,6 +103,7 @@ def test_the_same_job_again_trains_nothing_and_writes_nothing(undisturbed):
     assert undisturbed.runs.read_bytes() == before
 
 
+@pytest.mark.slow
 def test_neither_jobs_nor_order_nor_company_changes_a_bit(undisturbed, tmp_path, root):
     where = places(tmp_path, root)
     job.run(selection(reversed(TWO), (2, 1), 3, jobs=1), where, SUBSET)
@@ -118,6 +119,7 @@ def test_more_epochs_continue_a_run_instead_of_starting_it_again(undisturbed, tm
     assert deterministic(where.runs) == deterministic(undisturbed.runs)
 
 
+@pytest.mark.slow
 def test_rows_lost_from_the_record_come_back_from_the_saved_states(undisturbed, tmp_path, root):
     where = places(tmp_path, root)
     job.run(selection(), where, SUBSET)
@@ -127,6 +129,7 @@ def test_rows_lost_from_the_record_come_back_from_the_saved_states(undisturbed, 
     assert deterministic(where.runs) == deterministic(undisturbed.runs)
 
 
+@pytest.mark.slow
 def test_without_its_saved_states_a_run_is_trained_again_and_agrees_with_the_record(undisturbed, tmp_path, root):
     where = places(tmp_path, root)
     job.run(selection(epochs=2), where, SUBSET)
@@ -186,6 +189,7 @@ def workers() -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_job_killed_half_way_and_started_again_ends_with_the_same_bits(undisturbed, tmp_path, root):
     before = set(workers()) if Path("/proc").exists() else set()
     first = start(tmp_path, root)
@@ -204,6 +208,7 @@ def test_a_job_killed_half_way_and_started_again_ends_with_the_same_bits(undistu
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.slow
 def test_an_interrupted_job_closes_its_runs_stops_within_seconds_and_goes_on(undisturbed, tmp_path, root, number):
     first = start(tmp_path, root)
     wait_for_rows(tmp_path / "runs.csv", 1)

@@ -189,6 +189,7 @@ def test_an_update_stores_what_is_and_says_what_changed(tmp_path, measured, monk
     assert not any("structure" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_step_made_twice_as_slow_fails_and_the_unchanged_one_passes_twenty_times_of_twenty(small):
     before = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -228,6 +228,7 @@ def test_whatever_state_is_dropped_changes_the_run(small):
         assert deterministic(changed) != deterministic(straight), name
 
 
+@pytest.mark.slow
 def test_one_whole_epoch_of_real_training_reaches_97_percent(dataset):
     epoch = last(train(ARCHITECTURES["ten_twenty_thirty"], 1, "cpu", dataset, 1)).history[0]
     assert epoch.total == 10_000

@@ -85,6 +85,7 @@ def test_the_first_difference_is_named_with_epoch_column_and_both_values(places)
     assert summary == "0 of 1 runs identical, bit for bit."
 
 
+@pytest.mark.slow
 def test_a_difference_in_one_run_does_not_hide_that_the_other_is_identical(places):
     row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 1").iloc[0]
     edit(
@@ -101,6 +102,7 @@ def test_a_difference_in_one_run_does_not_hide_that_the_other_is_identical(place
     assert kept(places) == [("gap_head", 2, True), ("unpadded", 2, False)]
 
 
+@pytest.mark.slow
 def test_what_is_asked_for_by_name_and_not_recorded_is_a_failure(places):
     found = verified(Request(("unpadded",), ("cpu",), (1, 2), 1, 2), places)
     assert not found.is_identical
@@ -134,6 +136,7 @@ def test_a_device_that_is_not_here_is_not_compared_and_is_a_failure(places):
     assert found.findings[0].difference == f"not compared: there is no {absent} on this machine"
 
 
+@pytest.mark.slow
 def test_another_environment_is_compared_and_named_when_the_numbers_differ(places):
     edit(places, environment.describe("cpu").digest, "ffffffff")
     request = Request(("unpadded",), None, None, 1, 2)
