@@ -1,0 +1,56 @@
+"""Networks of users' own files and the documented ones have the same bits trained here and by workers of a cluster."""
+
+from __future__ import annotations
+
+import csv
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from clusters import processes
+from own_networks import generated, write
+
+from bench import cluster, job, networks
+from bench.job import Places, Selection
+
+SUBSET = (256, 100)
+NOT_REPRODUCIBLE = ("train_seconds", "eval_seconds", "recorded_at")
+
+
+def deterministic(runs: Path) -> list[tuple[str, ...]]:
+    with runs.open(encoding="utf-8", newline="") as file:
+        rows = [tuple(row[name] for name in row if name not in NOT_REPRODUCIBLE) for row in csv.DictReader(file)]
+    return sorted(rows)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_example_a_folder_of_ten_and_all_of_models_have_equal_bits_here_and_on_a_cluster(
+    tmp_path: Path, root: Path
+) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    example = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+    write(own, example=example, **{f"net{number}": generated(number) for number in range(10)})
+    found = networks.find([str(own), str(root / "models")], networks.known())
+    inspected = networks.inspect([one for one in found if one.document is None])
+    assert len(inspected) == 11
+    # A worker has the source in the task and no file to look at.
+    theirs = [replace(one.architecture, path="") for one in inspected]
+    chosen = (*theirs, *(one for one in found if one.document is not None))
+    assert len(chosen) == 16
+    structures = {one.architecture.name: one.structure for one in inspected}
+    selection = Selection(chosen, ("cpu",), (1,), 2, 2, structures)
+
+    def places(name: str, connected: cluster.Cluster | None = None) -> Places:
+        return Places(tmp_path / name / "runs.csv", tmp_path / name / "report", root / "data", connected)
+
+    assert job.run(selection, places("local"), SUBSET) == job.Outcome(trained=16)
+    with processes(tmp_path) as running:
+        running.workers("one", "two")
+        with cluster.connect(running.address, chosen) as connected:
+            assert job.run(selection, places("remote", connected), SUBSET) == job.Outcome(trained=16)
+    here, there = (deterministic(tmp_path / name / "runs.csv") for name in ("local", "remote"))
+    assert len(here) == 32
+    assert there == here
