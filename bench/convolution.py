@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from bench import winograd
+from bench.kernels import channels_last
 
 # What it costs to take a value into a tile or out of it, in multiply-accumulates of a product of matrices: chosen so
 # that of the layers of the five networks those are taken that gained on a server processor with AVX-512. The rule
@@ -72,7 +73,7 @@ class _Winograd(torch.autograd.Function):
     def forward(ctx: Any, images: Tensor, weight: Tensor, bias: Tensor | None, padding: int) -> Tensor:
         ctx.save_for_backward(images, weight)
         ctx.padding = padding
-        x, filters = _last(images), winograd.filter_to_tiles(weight.detach().numpy())
+        x, filters = channels_last(images), winograd.filter_to_tiles(weight.detach().numpy())
         count, height, width, _ = x.shape
         y = torch.empty(count, height + 2 * padding - 2, width + 2 * padding - 2, len(weight))
         addend = numpy.zeros(len(weight), numpy.float32) if bias is None else bias.detach().numpy()
@@ -86,7 +87,7 @@ class _Winograd(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor, Tensor | None, None]:
         images, weight = ctx.saved_tensors
-        x, dy = _last(images), _last(gradients[0])
+        x, dy = channels_last(images), channels_last(gradients[0])
         filters = winograd.filter_to_tiles(weight.detach().numpy())
         transposed = numpy.ascontiguousarray(filters.transpose(0, 2, 1))
         dx = torch.empty(x.shape) if ctx.needs_input_grad[0] else None
@@ -116,8 +117,3 @@ def _blocks(count: int, tiles: int, ins: int, outs: int) -> Iterator[tuple[slice
         if held < size:
             inputs, results = (torch.empty(36, held * tiles, channels).numpy() for channels in (ins, outs))
         yield slice(start, start + held), inputs, results
-
-
-def _last(values: Tensor) -> Any:
-    """(N, C, H, W) as a numpy array (N, H, W, C) over the same memory where the order allows."""
-    return values.detach().permute(0, 2, 3, 1).contiguous().numpy()

@@ -19,6 +19,8 @@ from typing import Any, Literal
 
 import numba
 import numpy
+from numpy.typing import NDArray
+from torch import Tensor
 
 Dropping = Literal["nothing", "channels", "values"]
 _ZERO = numpy.float32(0)
@@ -37,6 +39,12 @@ class Normalisation:
     apply: Callable[..., None]
     gradient_sums: Callable[..., None]
     gradient: Callable[..., None]
+
+
+def channels_last(values: Tensor) -> NDArray[Any]:
+    """(N, C, H, W) as an array (N, H, W, C), over the same memory where the order allows."""
+    array: NDArray[Any] = values.detach().permute(0, 2, 3, 1).contiguous().numpy()
+    return array
 
 
 def compiled(function: Callable[..., None]) -> Callable[..., None]:

@@ -126,7 +126,7 @@ class _NormaliseAndPool(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, Tensor, Tensor, None]:
         values, chosen, choice = ctx.saved_tensors
-        x, dy = _last(values), _last(gradients[0])
+        x, dy = kernels.channels_last(values), kernels.channels_last(gradients[0])
         sums = numpy.zeros((2, x.shape[3]))
         ctx.passes.gradient_sums(chosen.numpy(), dy, *ctx.channels, ctx.mask, sums[0], sums[1])
         more, parameters = _slopes(sums, ctx.moment, x.size)
@@ -172,7 +172,7 @@ def _pooled(values: Tensor, module: Normalise, scale: Any, shift: Any, mask: Any
     y = torch.empty(images, height // 2, width // 2, channels)
     chosen, choice = torch.empty_like(y), torch.empty(y.shape, dtype=torch.uint8)
     passes = pooling.pooled_normalisation(module.relu_before, module.relu_after)
-    passes.apply(_last(values), scale, shift, mask, y.numpy(), chosen.numpy(), choice.numpy())
+    passes.apply(kernels.channels_last(values), scale, shift, mask, y.numpy(), chosen.numpy(), choice.numpy())
     return y.permute(0, 3, 1, 2), chosen, choice
 
 
@@ -197,7 +197,7 @@ class _MaxPool(torch.autograd.Function):
         images, channels, height, width = values.shape
         y = values.new_empty((images, height // 2, width // 2, channels))
         choice = torch.empty_like(y, dtype=torch.uint8)
-        pooling.max_pool(_last(values), y.numpy(), choice.numpy())
+        pooling.max_pool(kernels.channels_last(values), y.numpy(), choice.numpy())
         ctx.save_for_backward(choice)
         ctx.size = height, width
         return y.permute(0, 3, 1, 2)
@@ -207,13 +207,8 @@ class _MaxPool(torch.autograd.Function):
         (choice,) = ctx.saved_tensors
         images, _, _, channels = choice.shape
         dx = gradients[0].new_empty((images, *ctx.size, channels))
-        pooling.max_pool_gradient(_last(gradients[0]), choice.numpy(), dx.numpy())
+        pooling.max_pool_gradient(kernels.channels_last(gradients[0]), choice.numpy(), dx.numpy())
         return dx.permute(0, 3, 1, 2)
-
-
-def _last(values: Tensor) -> Any:
-    """(N, C, H, W) as a numpy array (N, H, W, C) over the same memory where the order allows."""
-    return values.detach().permute(0, 2, 3, 1).contiguous().numpy()
 
 
 def _rows(values: Tensor) -> tuple[Any, int]:
