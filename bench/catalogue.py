@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench import files
+from bench import files, record
 from bench.errors import UnusableInput
 from bench.record import Record
 from bench.specification import Architecture, Claim, Recipe, Target
@@ -76,22 +76,21 @@ def format_catalogue(catalogue: Catalogue) -> str:
     return json.dumps(content, indent=1) + "\n"
 
 
-def names(runs: Path) -> set[str]:
-    """The networks that a record may have runs of: the documented ones, and those beside it."""
-    return {*ARCHITECTURES, *read(runs).architectures}
-
-
-def of_record(record: Record) -> Catalogue:
-    """The networks that a report of a record is about.
+def read_record(runs: Path) -> tuple[Record, Catalogue]:
+    """A record, and the networks that a report of it is about.
 
     Those of users' own files that the record has runs of; and all the documented ones, unless there are runs of others
-    only. A run of a network that is neither is no part of the record as it is read with `names`.
+    only. A run of a network that is neither is a problem of the record, and left out.
+
+    Raises:
+        UnusableInput: as `read` and `bench.record.read`.
     """
-    recorded = set(record.rows["model"])
-    beside = read(record.path)
+    beside = read(runs)
+    found = record.read(runs, {*ARCHITECTURES, *beside.architectures})
+    recorded = set(found.rows["model"])
     own = {name: one for name, one in beside.architectures.items() if name in recorded and name not in ARCHITECTURES}
     documented = ARCHITECTURES if len(own) < len(recorded) or not own else {}
-    return Catalogue({**documented, **own}, {name: beside.structures[name] for name in own})
+    return found, Catalogue({**documented, **own}, {name: beside.structures[name] for name in own})
 
 
 def _content(architecture: Architecture, structure: Structure) -> dict[str, Any]:

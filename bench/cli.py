@@ -347,12 +347,12 @@ def _plan(arguments: argparse.Namespace) -> int:
 
 
 def _report(arguments: argparse.Namespace) -> int:
-    from bench import catalogue, record, report
+    from bench import catalogue, report
     from bench.files import cause
 
-    recorded = record.read(arguments.runs, catalogue.names(arguments.runs))
+    recorded, networks = catalogue.read_record(arguments.runs)
     try:
-        report.write(recorded, catalogue.of_record(recorded).architectures, arguments.report, arguments.data)
+        report.write(recorded, networks.architectures, arguments.report, arguments.data)
     except OSError as error:
         place = error.filename or arguments.report
         raise UnusableInput(f"{place}: cannot be written ({cause(error)}): choose another --report") from error
@@ -361,10 +361,10 @@ def _report(arguments: argparse.Namespace) -> int:
 
 
 def _verify(arguments: argparse.Namespace) -> int:
-    from bench import catalogue, record
+    from bench import catalogue
     from models import ARCHITECTURES
 
-    recorded = catalogue.of_record(record.read(arguments.runs, catalogue.names(arguments.runs))).architectures
+    recorded = catalogue.read_record(arguments.runs)[1].architectures
     chosen = None if arguments.models is None else _networks(arguments.models, recorded)
     names = None if chosen is None else tuple(one.name for one in chosen)
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
