@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import torch
 import torch.nn.functional as F
 
-from bench.data import MEAN, STANDARD_DEVIATION, unpacked
+from bench.data import MD5, MEAN, STANDARD_DEVIATION, raw_folder
 from bench.specification import Architecture
 from bench.vision import import_torchvision
 
@@ -22,8 +23,13 @@ def steps(architecture: Architecture, root: Path) -> Iterator[int]:
     torch.manual_seed(1)
     network = architecture.build()
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
-    with unpacked(root) as folder:  # only while it is read: nobody tidies up after a process that is killed
-        train_set = import_torchvision().datasets.MNIST(folder, train=True, transform=transform)
+    # torchvision unpacks beside the archives, and believes what is unpacked there already: so in a folder of our own.
+    with tempfile.TemporaryDirectory(prefix="bench-mnist-") as folder:
+        links = raw_folder(Path(folder))
+        links.mkdir(parents=True)
+        for name in MD5:
+            (links / name).symlink_to((raw_folder(root) / name).resolve())
+        train_set = import_torchvision().datasets.MNIST(folder, train=True, transform=transform, download=True)
     loader = torch.utils.data.DataLoader(train_set, batch_size=recipe.batch_size, shuffle=True, num_workers=1)
     network.train()
     for images, labels in itertools.chain.from_iterable(itertools.repeat(loader)):

@@ -119,6 +119,28 @@ def test_the_bits_are_those_of_the_transforms_of_the_documents(dataset: Dataset,
     assert torch.equal(normalise(to_tensor(test.numpy().transpose(1, 2, 0))).unsqueeze(1), dataset.test_images)
 
 
+def test_the_values_are_those_that_torchvision_reads(dataset: Dataset, copy: Path):
+    for train, images, labels in (
+        (True, dataset.train_images, dataset.train_labels),
+        (False, dataset.test_images, dataset.test_labels),
+    ):
+        read = import_torchvision().datasets.MNIST(copy, train=train, download=True)
+        pixels = (images * data.STANDARD_DEVIATION + data.MEAN) * 255
+        assert torch.equal(pixels.round().to(torch.uint8).squeeze(1), read.data)
+        assert torch.equal(labels, read.targets)
+
+
+def test_the_checksums_are_those_of_torchvision():
+    assert list(data.MD5.items()) == import_torchvision().datasets.MNIST.resources
+
+
+def test_torchvision_is_not_imported_where_the_files_are(root: Path):
+    load = "import sys; from pathlib import Path; from bench import data; data.load(Path('data'))"
+    code = f"{load}; print('torchvision' in sys.modules)"
+    result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
+    assert result.stdout == "False\n"
+
+
 def test_the_first_labels_are_those_of_the_files(dataset: Dataset):
     assert dataset.train_labels[:10].tolist() == [5, 0, 4, 1, 9, 2, 1, 3, 1, 4]
     assert dataset.test_labels[:10].tolist() == [7, 2, 1, 0, 4, 1, 4, 9, 5, 9]
@@ -319,13 +341,14 @@ def test_a_folder_in_place_of_a_file_is_one_line(copy: Path, mirror: dict[str, b
     assert sorted(one.name for one in raw(copy).iterdir()) == sorted(NAMES)
 
 
-def test_a_full_disk_while_unpacking_is_one_line(copy: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_full_disk_while_downloading_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def full(*_: Any, **__: Any) -> None:
         raise OSError(28, "No space left on device", "/tmp/somewhere")
 
     monkeypatch.setattr(import_torchvision().datasets.MNIST, "download", full)
     with pytest.raises(UnusableInput, match=r"^/tmp/somewhere: No space left on device: free or mend it"):
-        data.load(copy)
+        data.load(tmp_path / "folder")
+    assert list(tmp_path.iterdir()) == []
 
 
 # torchvision beside any build of torch
