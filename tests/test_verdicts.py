@@ -167,7 +167,6 @@ def test_pooling_is_global_if_one_output_averages_every_cell(
 @pytest.mark.parametrize(
     ("hits", "seeds", "expected"),
     [
-        (0, 0, UNDECIDED),
         (0, 1, UNDECIDED),
         (1, 1, UNDECIDED),
         (2, 2, UNDECIDED),
@@ -187,12 +186,16 @@ def test_a_share_is_decided_by_its_one_sided_bounds(kind: ClaimKind, hits: int, 
     runs = group([[9941] * BUDGET] * hits + [[9939] * BUDGET] * (seeds - hits))
     found = verdict(kind, value, runs)
     assert found.outcome == expected
-    lower, upper = 0.0, 1.0
-    if seeds:
-        lower = scipy.stats.binomtest(hits, seeds, alternative="greater").proportion_ci(0.95).low
-        upper = scipy.stats.binomtest(hits, seeds, alternative="less").proportion_ci(0.95).high
+    lower = scipy.stats.binomtest(hits, seeds, alternative="greater").proportion_ci(0.95).low
+    upper = scipy.stats.binomtest(hits, seeds, alternative="less").proportion_ci(0.95).high
     assert f"{hits} of {seeds} seed" in found.evidence
     assert f"share at least {lower:.3f}, at most {upper:.3f}" in found.evidence
+
+
+@pytest.mark.parametrize("kind", ["reaches_target", "epochs_below", "sustained"])
+def test_without_a_run_nothing_is_said_of_a_share(kind: ClaimKind) -> None:
+    found = verdict(kind, 4, group([]))
+    assert (found.outcome, found.evidence) == (UNDECIDED, "no seed has run; 5 seeds that agree would decide")
 
 
 def test_five_of_five_is_no_certainty() -> None:
@@ -486,6 +489,9 @@ def test_the_evidence_has_the_counts_and_bounds_of_the_table(data: st.DataObject
     table = summarise_group(runs, "cpu", 0, network(claim), STRUCTURES["unpadded"])
     (found,) = table.verdicts
     first = table.first
+    if not runs.runs:
+        assert found.evidence.startswith("no seed has run; ")
+        return
     unfinished = f", {first.undecided} unfinished" if first.undecided else ""
     assert f"{first.hits} of {first.runs} seed" in found.evidence
     assert f"within 19 epochs{unfinished}; " in found.evidence

@@ -35,6 +35,8 @@ def _share(successes: int, decided: int, undecided: int, what: str) -> Finding:
     Neither a failed run nor an unfinished one can move the outcome towards "holds": the first lowers both bounds, the
     second the lower one.
     """
+    if not decided + undecided:
+        return "cannot be decided yet", f"no seed has run; {_what_could_decide(0, 0, 0)}"
     lower, upper = (share_of_seeds(successes, decided, undecided, 1 - LEVEL, side) for side in ("lower", "upper"))
     evidence = f"{successes} of {counted(decided + undecided, 'seeds')} {what}"
     if undecided:
