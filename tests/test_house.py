@@ -56,7 +56,7 @@ def test_every_pin_satisfies_the_ranges(root):
         assert pins[requirement.name] in requirement.specifier
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md"])
+@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/own-networks.md", "docs/more-machines.md"])
 def test_every_documented_command_line_is_one(page, root):
     from bench.cli import _parser
 

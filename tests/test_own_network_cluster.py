@@ -31,7 +31,9 @@ def test_the_example_a_folder_of_ten_and_all_of_models_have_equal_bits_here_and_
 ) -> None:
     own = tmp_path / "own"
     own.mkdir()
-    example = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(encoding="utf-8"), re.DOTALL)[0]
+    example = re.findall(
+        r"```python\n(.*?)```", (root / "docs" / "own-networks.md").read_text(encoding="utf-8"), re.DOTALL
+    )[0]
     write(own, example=example, **{f"net{number}": generated(number) for number in range(10)})
     found = networks.find([str(own), str(root / "models")], networks.known())
     inspected = networks.inspect([one for one in found if one.document is None])

@@ -147,9 +147,9 @@ def test_an_augmentation_sees_images_from_black_0_to_1_and_keeps_them_normalised
 
 @pytest.fixture(scope="module")
 def ours(tmp_path_factory, root):
-    """What `all` leaves of two networks of own files, the example of the README and one that draws, on few images."""
+    """What `all` leaves of two networks of own files, the documented example and one that draws, on few images."""
     folder = tmp_path_factory.mktemp("own")
-    example, *_ = re.findall(r"```python\n(.*?)```", (root / "README.md").read_text(), re.DOTALL)
+    example, *_ = re.findall(r"```python\n(.*?)```", (root / "docs" / "own-networks.md").read_text(), re.DOTALL)
     write(folder, net=example, draws=DRAWS)
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
