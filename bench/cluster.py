@@ -1,4 +1,4 @@
-"""Runs onto the workers of a Dask cluster, one task a run; what comes out are the events of `bench.scheduling`.
+"""Runs onto the workers of a Dask cluster, one task a run; what comes out are the events of `bench.events`.
 
 A run is handed to a worker of its environment when one is free, with what is recorded of it by then: when a worker is
 lost, the next one trains the run again, compares it with that, and sends what comes after; no epoch arrives twice.
@@ -23,8 +23,8 @@ from bench import __version__, cluster_worker
 from bench.cluster_worker import GPU, Description
 from bench.environment import Environment
 from bench.errors import UnusableInput, one_line
+from bench.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
 from bench.plan import Run
-from bench.scheduling import Ended, Event, Finished, Lost, Started, Stop, Waiting
 from bench.specification import Architecture
 from bench.worker import Task
 

@@ -59,7 +59,8 @@ def train(pickled: bytes, topic: str) -> None:
     """
     from distributed import get_worker
 
-    from bench.scheduling import Stop, Waiting, execute
+    from bench.events import Stop, Waiting
+    from bench.scheduling import execute
 
     worker = get_worker()
     key = worker.get_current_task()

@@ -15,10 +15,10 @@ from bench import catalogue, cluster, data, environment, files, misses, plan, re
 from bench.cluster import Cluster
 from bench.environment import Environment
 from bench.errors import UnusableInput
+from bench.events import Ended, Event, Finished, Lost, Started, Stop, Waiting, stopped_by_signals
 from bench.plan import Planned, Run, duration
 from bench.progress import Progress
 from bench.rows import EPOCH_KEY, Row
-from bench.scheduling import Ended, Event, Finished, Lost, Started, Waiting
 from bench.specification import Architecture
 from bench.structure_facts import Structure
 from bench.training import Epoch
@@ -126,7 +126,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             _describe(places.report, found[digest])
         _announce(missing, selection, places.cluster)
         tasks = _tasks(missing, selection, places, recorded, subset)
-        stop = scheduling.Stop()
+        stop = Stop()
         if places.cluster is None:
             events = scheduling.execute(tasks, scheduling.slots(selection.jobs), stop)
         else:
@@ -144,7 +144,7 @@ def warn(recorded: record.Record) -> None:
 
 def _train(
     events: Generator[Event, None, None],
-    stop: scheduling.Stop,
+    stop: Stop,
     missing: Sequence[Planned],
     writers: tuple[record.Writer, misses.Writer],
     machines: Mapping[str, str],
@@ -152,7 +152,7 @@ def _train(
     writer, misses_writer = writers
     failed: list[Ended] = []
     done = {one.run.key: one.recorded for one in missing}
-    with scheduling.stopped_by_signals(stop) as received, Progress(missing) as progress, closing(events):
+    with stopped_by_signals(stop) as received, Progress(missing) as progress, closing(events):
         for event in events:
             if isinstance(event, Waiting):
                 progress.tick()

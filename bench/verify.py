@@ -17,11 +17,11 @@ import pandas
 from bench import catalogue, data, environment, record, scheduling, structure_facts, verifications
 from bench.environment import Environment
 from bench.errors import UnusableInput
+from bench.events import Ended, Finished, Started, Stop, Waiting, stopped_by_signals
 from bench.job import Places, utc_now, warn
 from bench.plan import Planned, Run, epoch_seconds, epoch_work, longest_first
 from bench.progress import Progress
 from bench.rows import RUN_KEY
-from bench.scheduling import Ended, Finished, Started, Waiting
 from bench.specification import Architecture
 from bench.training import Epoch
 from bench.verifications import Verified
@@ -196,10 +196,10 @@ def _train(
     work = {one.model: 0 for one in longest.values()} | epoch_work(structures)
     seconds = epoch_seconds(longest.values(), record.read(places.runs).epochs, work)
     plan = longest_first(Planned(run, 0, seconds[run] * run.epochs) for run in longest.values())
-    stop = scheduling.Stop()
+    stop = Stop()
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as folder:
         tasks = [Task(architectures[one.run.model], one.run, places.data, Path(folder), (), subset) for one in plan]
-        with scheduling.stopped_by_signals(stop) as received, Progress(plan) as progress:
+        with stopped_by_signals(stop) as received, Progress(plan) as progress:
             for event in scheduling.execute(tasks, scheduling.slots(request.jobs), stop):
                 match event:
                     case Waiting():

@@ -20,11 +20,11 @@ from hypothesis import strategies as st
 from bench import cli, environment, job, record, report, scheduling
 from bench.cli import main, parse_seeds
 from bench.errors import UnusableInput
+from bench.events import Ended
 from bench.job import Outcome, Places, Selection
 from bench.plan import Run
 from bench.record import Writer
 from bench.rows import DEVICES
-from bench.scheduling import Ended
 from models import ARCHITECTURES
 
 RUN = Run("unpadded", "0123abcd", "cpu", "89ef4567", 1, 3)

@@ -26,9 +26,9 @@ from test_scheduling import processes as marked
 from bench import cli, cluster, environment, job, misses, record
 from bench.cluster_worker import Description
 from bench.errors import UnusableInput
+from bench.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
 from bench.job import Places, Selection
 from bench.rows import DETERMINISTIC, EPOCH_KEY
-from bench.scheduling import Ended, Event, Finished, Lost, Started, Stop, Waiting
 from bench.worker import Task
 from models import ARCHITECTURES
 

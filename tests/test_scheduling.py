@@ -18,8 +18,8 @@ import misbehaving
 import pytest
 
 from bench import environment, scheduling
+from bench.events import Ended, Event, Finished, Started, Stop, Waiting, stopped_by_signals
 from bench.plan import Run
-from bench.scheduling import Ended, Event, Finished, Started, Stop, Waiting
 from bench.specification import Architecture, Recipe
 from bench.worker import Task
 from models import ARCHITECTURES
@@ -412,7 +412,7 @@ class TestListening:
 def test_a_signal_requests_a_stop_and_names_itself(number: signal.Signals):
     before = signal.getsignal(number)
     stop = Stop()
-    with scheduling.stopped_by_signals(stop) as received:
+    with stopped_by_signals(stop) as received:
         assert received == []
         os.kill(os.getpid(), number)
         time.sleep(0.05)
@@ -424,7 +424,7 @@ def test_a_signal_requests_a_stop_and_names_itself(number: signal.Signals):
 def test_a_second_signal_ends_the_process_at_once(number: signal.Signals, monkeypatch: pytest.MonkeyPatch):
     codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)
-    with scheduling.stopped_by_signals(Stop()):
+    with stopped_by_signals(Stop()):
         for expected in ([], [128 + number]):
             os.kill(os.getpid(), number)
             time.sleep(0.05)

@@ -22,6 +22,7 @@ from tabulate import tabulate
 
 import models
 from bench import cli, environment, misses, record, scheduling, structure_facts
+from bench.events import Ended, Stop
 from bench.plan import Run
 from bench.rows import COLUMNS, Row, format_line, format_row
 from bench.specification import Architecture
@@ -146,8 +147,8 @@ def worker_seconds(folder: Path, repeats: int = 5) -> float:
         for seed in range(repeats)
     ]
     started = time.monotonic()
-    for event in scheduling.execute(tasks, {"cpu": 1}, scheduling.Stop()):
-        assert not isinstance(event, scheduling.Ended) or event.status == "ok", event
+    for event in scheduling.execute(tasks, {"cpu": 1}, Stop()):
+        assert not isinstance(event, Ended) or event.status == "ok", event
     return (time.monotonic() - started) / repeats
 
 
