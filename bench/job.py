@@ -11,7 +11,18 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from bench import catalogue, cluster, data, environment, files, misses, plan, record, scheduling, structure_facts
+from bench import (
+    catalogue,
+    cluster_scheduling,
+    data,
+    environment,
+    files,
+    misses,
+    plan,
+    record,
+    scheduling,
+    structure_facts,
+)
 from bench.cluster import Cluster
 from bench.environment import Environment
 from bench.errors import UnusableInput
@@ -130,7 +141,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         if places.cluster is None:
             events = scheduling.execute(tasks, scheduling.slots(selection.jobs), stop)
         else:
-            events = cluster.execute(tasks, places.cluster, stop)
+            events = cluster_scheduling.execute(tasks, places.cluster, stop)
         return _train(events, stop, missing, writers, {digest: found[digest].machine for digest in used})
 
 

@@ -23,7 +23,7 @@ from clusters import TESTS, Processes, listening, processes, until
 from test_scheduling import ACTOR, MARK, acts, endings, none_left
 from test_scheduling import processes as marked
 
-from bench import cli, cluster, environment, job, misses, record
+from bench import cli, cluster, cluster_scheduling, environment, job, misses, record
 from bench.cluster_worker import Description
 from bench.errors import UnusableInput
 from bench.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
@@ -104,15 +104,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of the client ticks fast."""
-    monkeypatch.setattr(cluster, "_LOOK", 0.2)
-    monkeypatch.setattr(cluster, "_POLL", 0.1)
+    monkeypatch.setattr(cluster_scheduling, "_LOOK", 0.2)
+    monkeypatch.setattr(cluster_scheduling, "_POLL", 0.1)
 
 
 def execute(stage: Stage, *scripts: str, stop: Stop | None = None, **options: float) -> Iterator[Event]:
     """The events of runs that act, but for those that only say that time passes."""
     with cluster.connect(stage.address, [UNPADDED]) as connected:
         tasks = here(acts(*scripts), connected.workers[0].environment.digest)
-        for event in cluster.execute(tasks, connected, stop or Stop(), **options):
+        for event in cluster_scheduling.execute(tasks, connected, stop or Stop(), **options):
             if not isinstance(event, Waiting):
                 yield event
 
@@ -156,7 +156,7 @@ def test_no_worker_counts_as_lost_that_the_client_has_merely_not_in_mind(stage: 
     import dask
 
     stage.only("one")
-    monkeypatch.setattr(cluster, "_LOOK", 0.001)
+    monkeypatch.setattr(cluster_scheduling, "_LOOK", 0.001)
     with dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}):
         events = list(execute(stage, "sleep 2; done"))
     assert [type(event) for event in events] == [Started, Ended]
@@ -191,7 +191,7 @@ def test_a_worker_that_is_back_under_its_address_begins_the_run_anew_with_what_i
         return submit(client, function, task, *rest, **options)
 
     monkeypatch.setattr(distributed.Client, "submit", seen)
-    monkeypatch.setattr(cluster, "_LOOK", 600.0)  # nobody sees that it was away
+    monkeypatch.setattr(cluster_scheduling, "_LOOK", 600.0)  # nobody sees that it was away
     stage.only("back")
     with cluster.connect(stage.address, [UNPADDED]) as connected:
         port = ("--worker-port", connected.workers[0].address.rsplit(":", 1)[1])
