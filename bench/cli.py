@@ -393,7 +393,7 @@ def _speed(arguments: argparse.Namespace) -> int:
 
 
 def _compare(arguments: argparse.Namespace) -> int:
-    from bench import catalogue, compare, record
+    from bench import catalogue, compare, comparison_text, record
     from models import ARCHITECTURES
 
     for path in (arguments.old, arguments.new):
@@ -403,7 +403,7 @@ def _compare(arguments: argparse.Namespace) -> int:
     architectures = {**ARCHITECTURES, **own[0], **own[1]}
     old, new = (record.read(path, architectures) for path in (arguments.old, arguments.new))
     found = compare.compare(old, new, architectures)
-    _print(compare.format_comparison(found))
+    _print(comparison_text.format_comparison(found))
     return found.exit_code
 
 

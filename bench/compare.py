@@ -11,152 +11,22 @@ environment, but rounding drives the two runs apart within an epoch or two.
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
-from tabulate import tabulate
-
+from bench.comparison import DIRECTIONS, LEVEL, Change, Comparison, Finding, Measure, Pair, ReferencePoints, Side
 from bench.errors import UnusableInput
 from bench.record import Record
 from bench.results import Group, groups
 from bench.specification import Architecture
 from bench.statistics import (
-    PermutationTest,
     first_hit,
     holm,
     reference_convergence,
+    smallest_two_sample_p,
     submission_passes,
     two_sample_permutation_test,
 )
-
-LEVEL = 0.05
-
-Measure = Literal["epochs to target", "last accuracy"]
-Finding = Literal["slower", "faster", "lower", "higher", "no evidence", "all equal", "too few seeds", "too many ties"]
-
-_DIRECTIONS: Mapping[Measure, tuple[Finding, Finding]] = {
-    "epochs to target": ("faster", "slower"),
-    "last accuracy": ("lower", "higher"),
-}
-"""What a significant decrease is called, and an increase."""
-
-
-@dataclass(frozen=True)
-class Side:
-    """The runs of one environment, over the epochs that are compared; `times` and `last` have one value a run.
-
-    A time is the first epoch at or above the target, None if there is none; `last` is the count of correctly classified
-    images in the last epoch. A run that diverged never reached the target, whatever it had reached before, and has none
-    correct. The `unfinished` runs stopped for another reason, and are in neither, whatever they had reached.
-    """
-
-    environment: str
-    machine: str
-    times: tuple[int | None, ...]
-    last: tuple[int, ...]
-    diverged: int
-    unfinished: int
-
-    @property
-    def seeds(self) -> int:
-        """The number of runs compared."""
-        return len(self.times)
-
-    @property
-    def never(self) -> int:
-        """How many of them did not reach the target."""
-        return self.times.count(None)
-
-
-@dataclass(frozen=True)
-class Change:
-    """New minus old in one measure. A run that never reached the target counts with all the epochs compared.
-
-    `adjusted` is Holm's p-value over all tests of a comparison that could be significant by themselves, and None for
-    the others.
-    """
-
-    measure: Measure
-    old_mean: float
-    new_mean: float
-    test: PermutationTest
-    finding: Finding
-    adjusted: float | None = None
-
-
-@dataclass(frozen=True)
-class ReferencePoints:
-    """MLPerf's reference convergence points, old runs as the reference: "olympic" means and trimmed deviations.
-
-    `passes` says whether the new runs are no faster than allowed; speed-ups are shares, and None where none is finite.
-    """
-
-    old_mean: float
-    old_deviation: float
-    new_mean: float
-    new_deviation: float
-    speed_up: float
-    largest_speed_up: float | None
-    passes: bool
-
-
-@dataclass(frozen=True)
-class Pair:
-    """One network on one device in two environments, over the first `epochs` of the documented `budget`.
-
-    `reference_points` is a reason where there are none.
-    """
-
-    model: str
-    device: str
-    epochs: int
-    budget: int
-    old: Side
-    new: Side
-    changes: tuple[Change, ...]
-    reference_points: ReferencePoints | str
-
-    def __str__(self) -> str:
-        return f"{self.model} on {self.device}"
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Two records beside each other; `notes` say what was left out, or is worth knowing."""
-
-    old: str
-    new: str
-    pairs: tuple[Pair, ...]
-    notes: tuple[str, ...]
-
-    @property
-    def changes(self) -> tuple[Change, ...]:
-        """Every measure of every pair."""
-        return tuple(change for pair in self.pairs for change in pair.changes)
-
-    @property
-    def found(self) -> tuple[tuple[Pair, Change], ...]:
-        """What changed."""
-        every = ((pair, change) for pair in self.pairs for change in pair.changes)
-        return tuple((pair, change) for pair, change in every if change.finding in _DIRECTIONS[change.measure])
-
-    @property
-    def tests(self) -> int:
-        """The tests that Holm's correction counts."""
-        return sum(change.adjusted is not None for change in self.changes)
-
-    @property
-    def smallest_adjusted(self) -> float:
-        """The smallest adjusted p-value that could have come out; above the level, nothing could have been found."""
-        smallest = (change.test.smallest_p for change in self.changes if change.adjusted is not None)
-        return min(1.0, min(smallest, default=1.0) * max(1, self.tests))
-
-    @property
-    def exit_code(self) -> int:
-        """0 without evidence of a change, 1 with it, in whatever direction."""
-        return 1 if self.found else 0
 
 
 def compare(old: Record, new: Record, architectures: Mapping[str, Architecture]) -> Comparison:
@@ -241,16 +111,11 @@ def _side(group: Group, epochs: int, target: int) -> Side:
 def _change(measure: Measure, old: Sequence[int], new: Sequence[int]) -> Change:
     test = two_sample_permutation_test(new, old)
     finding: Finding = "no evidence"
-    if _smallest_p(len(old), len(new)) > LEVEL:
+    if smallest_two_sample_p(len(old), len(new)) > LEVEL:
         finding = "too few seeds"
     elif test.smallest_p > LEVEL:
         finding = "all equal" if len({*old, *new}) == 1 else "too many ties"
     return Change(measure, sum(old) / len(old), sum(new) / len(new), test, finding)
-
-
-def _smallest_p(first: int, second: int) -> float:
-    """The least two-sided p-value of a permutation test without ties."""
-    return min(1.0, 2 / math.comb(first + second, first))
 
 
 def _adjusted(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
@@ -267,7 +132,7 @@ def _adjusted(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
         if change.finding != "no evidence":
             return change
         adjusted = next(p_values)
-        direction = _DIRECTIONS[change.measure][change.test.difference > 0]
+        direction = DIRECTIONS[change.measure][change.test.difference > 0]
         return replace(change, adjusted=adjusted, finding=direction if adjusted <= LEVEL else "no evidence")
 
     return tuple(replace(pair, changes=tuple(with_p_value(change) for change in pair.changes)) for pair in pairs)
@@ -301,101 +166,3 @@ def _on_runs(pair: Pair) -> Iterator[str]:
             yield f"{pair}, {side.environment}: {side.unfinished} left out, having stopped before epoch {pair.epochs}"
     if pair.old.environment == pair.new.environment:
         yield f"{pair}: the same environment in both, where equal seeds give equal results"
-
-
-def format_comparison(comparison: Comparison) -> list[str]:
-    """The lines of a comparison: tests, reference points, notes and, last, what follows."""
-    return [
-        f"{comparison.old} (old) against {comparison.new} (new)",
-        "",
-        *_tests_table(comparison.pairs),
-        "",
-        "A run that never reaches the target counts with all the epochs compared. Exact two-sided permutation tests on",
-        f"the mean, adjusted by Holm's method for {_tests(comparison.tests)}; the level is {LEVEL:g}.",
-        "",
-        "MLPerf's reference convergence points for the epochs to target, which decide nothing here: mean and deviation",
-        "without the fastest and the slowest run of a side, and the largest speed-up that still counts as the same.",
-        "",
-        *_reference_table(comparison.pairs),
-        "",
-        *_environments(comparison.pairs),
-        *(f"Note: {note}." for note in comparison.notes),
-        "",
-        *_conclusion(comparison),
-    ]
-
-
-def _tests_table(pairs: Iterable[Pair]) -> list[str]:
-    rows = [
-        (
-            *_place(pair),
-            change.measure,
-            f"{pair.old.seeds}, {pair.new.seeds}",
-            f"{change.old_mean:.2f}",
-            f"{change.new_mean:.2f}",
-            f"{change.test.difference:+.2f}",
-            f"{change.test.p_value:.4f}" + ("" if change.test.exact else " (drawn)"),
-            "" if change.adjusted is None else f"{change.adjusted:.4f}",
-            change.finding,
-        )
-        for pair in pairs
-        for change in pair.changes
-    ]
-    headers = (*_PLACE, "measure", "seeds", "old", "new", "change", "p", "adjusted p", "finding")
-    return _table(rows, headers, ("left",) * 5 + ("right",) * 5 + ("left",))
-
-
-def _reference_table(pairs: Iterable[Pair]) -> list[str]:
-    rows = [(*_place(pair), *_reference_cells(pair.reference_points)) for pair in pairs]
-    headers = (*_PLACE, "old", "new", "speed-up", "allowed", "finding")
-    return _table(rows, headers, ("left",) * 3 + ("right",) * 4 + ("left",))
-
-
-def _reference_cells(points: ReferencePoints | str) -> tuple[str, ...]:
-    if isinstance(points, str):
-        return "", "", "", "", points
-    allowed = "any" if points.largest_speed_up is None else f"{100 * points.largest_speed_up:.2f} %"
-    return (
-        f"{points.old_mean:.2f} ± {points.old_deviation:.2f}",
-        f"{points.new_mean:.2f} ± {points.new_deviation:.2f}",
-        f"{100 * points.speed_up:+.2f} %",
-        allowed,
-        "within" if points.passes else "faster than allowed",
-    )
-
-
-_PLACE = ("network", "device", "old, new environment")
-
-
-def _place(pair: Pair) -> tuple[str, str, str]:
-    return pair.model, pair.device, f"{pair.old.environment}, {pair.new.environment}"
-
-
-def _table(rows: Sequence[tuple[str, ...]], headers: tuple[str, ...], alignment: tuple[str, ...]) -> list[str]:
-    text = tabulate(rows, headers, tablefmt="simple", colalign=alignment, disable_numparse=True)
-    return [line.rstrip() for line in text.splitlines()]
-
-
-def _environments(pairs: Iterable[Pair]) -> Iterator[str]:
-    sides = {side.environment: side.machine for pair in pairs for side in (pair.old, pair.new)}
-    return (f"Environment {digest}: {machine or 'not described'}" for digest, machine in sorted(sides.items()))
-
-
-def _conclusion(comparison: Comparison) -> Iterator[str]:
-    if comparison.found:
-        found = ", ".join(f"{change.measure} of {pair} {change.finding}" for pair, change in comparison.found)
-        yield f"Convergence changed: {found}."
-        return
-    yield f"No evidence that convergence changed, in {_tests(comparison.tests)}."
-    smallest = comparison.smallest_adjusted
-    if smallest > LEVEL:
-        tests = max(1, comparison.tests)
-        needed = next(n for n in itertools.count(2) if _smallest_p(n, n) * tests <= LEVEL)
-        yield (
-            f"Nor could there have been any: the smallest adjusted p that these seeds can reach is {smallest:.3f}. "
-            f"{needed} seeds on either side are the fewest for {_tests(tests)}; fewer networks are fewer tests."
-        )
-
-
-def _tests(number: int) -> str:
-    return f"{number} test{'' if number == 1 else 's'}"

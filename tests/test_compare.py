@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from synthetic import CPU, GPU, RECIPE, architectures, run_rows
 from synthetic import record as record_of
 
-from bench.compare import LEVEL, Comparison, Pair, ReferencePoints, compare, format_comparison
+from bench.compare import compare
+from bench.comparison import LEVEL, Comparison, Pair, ReferencePoints
+from bench.comparison_text import format_comparison
 from bench.errors import UnusableInput
 from bench.record import Record
 from bench.rows import Row

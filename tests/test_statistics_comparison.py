@@ -12,7 +12,13 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.statistics import holm, paired_permutation_test, two_sample_permutation_test, variation
+from bench.statistics import (
+    holm,
+    paired_permutation_test,
+    smallest_two_sample_p,
+    two_sample_permutation_test,
+    variation,
+)
 
 small = st.integers(-5, 5)
 sample = st.lists(small, min_size=1, max_size=5)
@@ -47,6 +53,7 @@ def test_two_samples_that_do_not_overlap_get_the_smallest_p(n: int, m: int, p_va
     result = two_sample_permutation_test(values[:n], values[n:])
     assert result.p_value == pytest.approx(p_value)
     assert result.smallest_p == pytest.approx(p_value)
+    assert smallest_two_sample_p(n, m) == pytest.approx(p_value)
     assert result.difference < 0
 
 

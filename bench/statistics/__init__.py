@@ -6,6 +6,7 @@ from bench.statistics.comparison import (
     Variation,
     holm,
     paired_permutation_test,
+    smallest_two_sample_p,
     two_sample_permutation_test,
     variation,
 )
@@ -58,6 +59,7 @@ __all__ = [
     "seeds_to_decide",
     "share_of_seeds",
     "smallest_deciding_n",
+    "smallest_two_sample_p",
     "submission_passes",
     "survival_steps",
     "sustained_hit",

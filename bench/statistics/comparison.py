@@ -101,6 +101,14 @@ def two_sample_permutation_test(first: Sequence[float], second: Sequence[float])
     return _test(difference, pooled[chosen].sum(axis=1), exact)
 
 
+def smallest_two_sample_p(n: int, m: int) -> float:
+    """The least two-sided p-value that `two_sample_permutation_test` can give n values against m, where none are equal.
+
+    One split in all (n + m choose n) is the most extreme on either side.
+    """
+    return min(1.0, 2 / math.comb(n + m, n))
+
+
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     """Holm's adjusted p-values, in the order given.
 
