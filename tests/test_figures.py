@@ -11,7 +11,7 @@ import pytest
 import synthetic
 
 from bench import figures, structure_facts
-from bench.figures import Picture
+from bench.canvas import Picture
 from bench.rows import Row
 from bench.summary import Summary, summarise
 from models import ARCHITECTURES

@@ -15,7 +15,8 @@ from jobs import JOB, Undisturbed, deterministic, finish
 from quickly import TRACEBACK, Server
 from torch import nn
 
-from bench import cli, figures, structure, structure_facts
+from bench import cli, structure, structure_facts
+from bench.canvas import Picture
 from bench.rows import COLUMNS, Row, format_line, format_row
 from models import ARCHITECTURES
 
@@ -133,8 +134,8 @@ def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     """A report without the time that it takes to draw."""
 
     class Blank:
-        def __getattr__(self, name: str) -> Callable[..., figures.Picture]:
-            return lambda *_: figures.Picture(b"<svg/>", "a picture that nobody drew")
+        def __getattr__(self, name: str) -> Callable[..., Picture]:
+            return lambda *_: Picture(b"<svg/>", "a picture that nobody drew")
 
     monkeypatch.setattr("bench.report.files.figures", Blank())
 
