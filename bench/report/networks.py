@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from statistics import median
 
+from bench.report import collapses, epochs
 from bench.report.head import MANY_SEEDS, first_of, restricted_mean
 from bench.report.markdown import NOTHING, code, count, image, listed, number, span, table, text
 from bench.report.names import figure_of
-from bench.results import Series
-from bench.specification import Target
-from bench.statistics import TimeToTarget, collapses, first_hit, last_hit, sustained_hit
-from bench.summary import STREAK, GroupSummary, NetworkSummary, SeedResult, required
+from bench.statistics import TimeToTarget, first_hit, last_hit, sustained_hit
+from bench.summary import STREAK, GroupSummary, NetworkSummary, SeedResult
 from bench.verdicts import Verdict
 
 
@@ -27,10 +24,10 @@ def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:
     found += image(alts, figure_of(network.name))
     for group in network.groups:
         where = f" on {text(group.label)}" if len(network.groups) > 1 else ""
-        found += [f"**Correct test images by epoch{where}.**", "", *_by_epoch(network, group)]
+        found += [f"**Correct test images by epoch{where}.**", "", *epochs.lines(network, group)]
         found += [f"**Time to target{where}, in epochs, three ways.**", "", *_time_to_target(network, group)]
         found += [f"**Seed by seed{where}.**", "", *_by_seed(network, group), *_last(network, group)]
-        found += _collapses(group)
+        found += collapses.lines(group)
     return found
 
 
@@ -91,57 +88,6 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
         for verdict in verdicts
     ]
     return table(["claim", "read in", "verdict", "evidence"], rows, "l")
-
-
-def _by_epoch(network: NetworkSummary, group: GroupSummary) -> list[str]:
-    target = network.architecture.target
-    runs = group.group.runs
-    columns = [_column(run, target) for run in runs]
-    header = [f"seed {run.seed}" for run in runs]
-    if len(runs) > MANY_SEEDS:
-        header, columns = ["lowest", "median", "highest", "seeds at the target"], _condensed(runs, target)
-    log = {logged.epoch: logged for logged in network.architecture.log}
-    last = max([group.group.budget, *log, *(len(run.correct) for run in runs)])
-    rows = []
-    for epoch in range(1, last + 1):
-        documented = NOTHING
-        if epoch in log:
-            documented = _shown(log[epoch].correct, log[epoch].correct >= target.correct)
-            documented = f"*{documented}*" if log[epoch].source == "notebook" else documented
-        rows.append([str(epoch), documented, *(cells[epoch - 1] if epoch <= len(cells) else "" for cells in columns)])
-    totals = sorted({run.total for run in runs if run.total})
-    legend = f"Of {' or '.join(f'{total:,}' for total in totals) or 'none'}. **Bold**: at or above the target. "
-    if any(logged.source == "notebook" for logged in log.values()):
-        legend += "*Italic*: from the author's notebook, not printed in the document. "
-    if any("↓" in cell for cells in columns for cell in cells):
-        legend += "↓: more than 50 below the best epoch before. "
-    if last > group.group.budget:
-        legend += f"Epochs beyond {group.group.budget}, the documented number, count nowhere else in this report. "
-    return [*table(["epoch", "documented", *header], rows, "r"), legend.rstrip(), ""]
-
-
-def _column(run: Series, target: Target) -> list[str]:
-    fallen = set(collapses(run.correct))
-    needed = required(target, run.total or target.total)
-    return [
-        _shown(correct, correct >= needed) + (" ↓" if epoch in fallen else "")
-        for epoch, correct in enumerate(run.correct, start=1)
-    ]
-
-
-def _condensed(runs: Sequence[Series], target: Target) -> list[list[str]]:
-    columns: list[list[str]] = [[], [], [], []]
-    for place in range(max(len(run.correct) for run in runs)):
-        present = [run for run in runs if len(run.correct) > place]
-        at = [run.correct[place] for run in present]
-        hits = sum(run.correct[place] >= required(target, run.total) for run in present)
-        for column, cell in zip(columns, (min(at), f"{median(at):g}", max(at), f"{hits} of {len(at)}"), strict=True):
-            column.append(str(cell))
-    return columns
-
-
-def _shown(correct: int, is_hit: bool) -> str:
-    return f"**{correct}**" if is_hit else str(correct)
 
 
 def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
@@ -250,56 +196,3 @@ def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
         ),
         "",
     ]
-
-
-def _collapses(group: GroupSummary) -> list[str]:
-    fallen = [seed for seed in group.seeds if seed.collapses]
-    found = [f"**Collapses: {len(fallen)} of {count(len(group.seeds), 'seed')}.**", ""]
-    if not fallen:
-        return found
-    events = [(seed, collapse) for seed in fallen for collapse in seed.collapses]
-    rows = [
-        [
-            f"seed {seed.seed}",
-            str(one.epoch),
-            str(one.best_before),
-            str(one.correct),
-            NOTHING if one.with_batch_statistics is None else str(one.with_batch_statistics),
-            NOTHING if one.smallest_variance is None else f"{one.smallest_variance:.1e}",
-        ]
-        for seed, one in itertools.islice(events, 20)
-    ]
-    header = ["run", "epoch", "best before", "correct", "correct with batch statistics", "smallest running variance"]
-    found += table(header, rows, "lr")
-    if len(events) > len(rows):
-        found += [f"The first {len(rows)} of {len(events)} are shown.", ""]
-    return [
-        *found,
-        _advice(
-            [
-                one.with_batch_statistics is not None and one.with_batch_statistics >= one.best_before - 50
-                for _, one in events
-            ]
-        ),
-        "",
-    ]
-
-
-def _advice(recovered: Sequence[bool]) -> str:
-    if any(recovered):
-        cause = (
-            f"In {sum(recovered)} of {count(len(recovered), 'epoch')} the same weights, normalised by the statistics "
-            "of each test batch, are within 50 images of the best again: the weights are fine and the running "
-            "statistics of batch norm are not. A channel that falls silent before batch norm leaves it a running "
-            "variance near zero, which amplifies the next rare activation."
-        )
-    else:
-        cause = (
-            "No evaluation with batch statistics recovers these epochs, or none is recorded: the weights "
-            "themselves may be worse."
-        )
-    return (
-        f"{cause} What a user can do: never keep the last epoch unseen; keep the weights that did best on images "
-        "held out from training; compute the running statistics anew over the training images before evaluating; put "
-        "batch norm before the ReLU; or lower the learning rate."
-    )
