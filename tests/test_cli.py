@@ -17,14 +17,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import cli, environment, job, record, report, scheduling
-from bench.cli import main, parse_seeds
+from bench import environment, job, record, report, scheduling
+from bench.cli import main
+from bench.commands import UNUSABLE
 from bench.errors import UnusableInput
 from bench.events import Ended
 from bench.job import Outcome, Places, Selection
 from bench.plan import Run
 from bench.record import Writer
 from bench.rows import DEVICES
+from bench.selection import parse_seeds
 from models import ARCHITECTURES
 
 RUN = Run("unpadded", "0123abcd", "cpu", "89ef4567", 1, 3)
@@ -540,5 +542,5 @@ def test_the_command_is_installed_under_its_name():
     if not path.exists():
         pytest.skip("the project is not installed beside this Python")
     done = subprocess.run([path, "fly"], text=True, capture_output=True, check=False)
-    assert done.returncode == cli.UNUSABLE
+    assert done.returncode == UNUSABLE
     assert done.stderr.startswith("bench: ")
