@@ -7,7 +7,6 @@ import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 from pathlib import Path
 from uuid import uuid4
 
@@ -29,7 +28,7 @@ from bench.errors import UnusableInput
 from bench.events import Ended, Event, Finished, Lost, Started, Stop, Waiting, stopped_by_signals
 from bench.plan import Planned, Run, duration
 from bench.progress import Progress
-from bench.rows import EPOCH_KEY, Row
+from bench.rows import RUN_KEY, Row, utc_now
 from bench.specification import Architecture
 from bench.structure_facts import Structure
 from bench.training import Epoch
@@ -199,7 +198,7 @@ def _tasks(
     checkpoints = folder / "checkpoints" if places.cluster is None else Path(_name(folder))
     fingerprints: dict[tuple[object, ...], list[Fingerprint]] = {}
     for row in recorded.epochs.sort_values("epoch").itertuples():
-        key = tuple(getattr(row, name) for name in EPOCH_KEY[:-1])
+        key = tuple(getattr(row, name) for name in RUN_KEY)
         fingerprints.setdefault(key, []).append((int(row.correct), int(row.total), row.test_loss, row.train_loss))
     return [
         Task(
@@ -264,8 +263,3 @@ def _epoch_row(run: Run, epoch: Epoch, machine: str) -> Row:
 def _closing_row(event: Ended, epoch: int, machine: str) -> Row:
     nothing = (None,) * 6
     return Row(*event.run.key, epoch, *nothing, event.status, event.reason, utc_now(), machine)
-
-
-def utc_now() -> str:
-    """The time, as records have it."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -15,9 +15,9 @@ import pandas
 from bench import record
 from bench.errors import UnusableInput
 from bench.ledger import Problem
-from bench.rows import COLUMNS, EPOCH_KEY, RUN_KEY
+from bench.rows import COLUMNS, EPOCH_KEY, REPRODUCIBLE, RUN_KEY
 
-_SAME_BITS = ("correct", "total", "test_loss", "train_loss", "smallest_variance", "correct_batch_statistics")
+_SAME_BITS = (*REPRODUCIBLE, "smallest_variance", "correct_batch_statistics")
 """What one environment computes alike every time; the last two may be missing from an older record."""
 
 _ORDER = [*EPOCH_KEY, "recorded_at", *(column for column in COLUMNS if column not in (*EPOCH_KEY, "recorded_at"))]

@@ -21,7 +21,7 @@ from bench.files import cause
 from bench.ledger import Problem
 from bench.plan import Run
 from bench.record import Record
-from bench.rows import EPOCH_KEY, Malformed, format_line, integer, parse_run
+from bench.rows import EPOCH_KEY, Malformed, format_line, integer, parse_run, quoted
 
 COLUMNS: tuple[str, ...] = (*EPOCH_KEY, "misses")
 
@@ -126,8 +126,7 @@ def read(record: Record) -> Misses:
 
 def _parse(text: str) -> NDArray[np.int64]:
     if not _MISSES.fullmatch(text):
-        shown = text if len(text) <= 40 else text[:37] + "..."
-        raise Malformed(f"misses is {shown!r}, not a list like 8:5>6 18:3>8")
+        raise Malformed(f"misses is {quoted(text)}, not a list like 8:5>6 18:3>8")
     numbers = text.replace(":", " ").replace(">", " ").split()
     return np.array(numbers, dtype=np.int64).reshape(-1, 3)
 

@@ -9,6 +9,7 @@ import re
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
+from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from bench.errors import one_line
@@ -54,8 +55,8 @@ COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Row))
 REQUIRED: tuple[str, ...] = COLUMNS[: COLUMNS.index("recorded_at") + 1]
 RUN_KEY: tuple[str, ...] = ("model", "recipe", "device", "environment", "seed")
 EPOCH_KEY: tuple[str, ...] = (*RUN_KEY, "epoch")
-DETERMINISTIC: tuple[str, ...] = (*EPOCH_KEY, "correct", "total", "test_loss", "train_loss")
-"""The columns that training again in the same environment must reproduce bit for bit."""
+REPRODUCIBLE: tuple[str, ...] = ("correct", "total", "test_loss", "train_loss")
+"""The columns of an epoch that training it again in the same environment must reproduce bit for bit."""
 
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf|nan")
@@ -157,22 +158,27 @@ def time(text: Mapping[str, str], column: str) -> str:
 def one_of(text: Mapping[str, str], column: str, allowed: Sequence[str]) -> str:
     """One of some words."""
     if text[column] not in allowed:
-        raise Malformed(f"{column} is {_quoted(text[column])}, not one of {', '.join(allowed)}")
+        raise Malformed(f"{column} is {quoted(text[column])}, not one of {', '.join(allowed)}")
     return sys.intern(text[column])
+
+
+def utc_now() -> str:
+    """The time, as records have it."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def integer(text: Mapping[str, str], column: str) -> int:
     """A whole number from 0."""
     if not _DIGITS.fullmatch(text[column]):
-        raise Malformed(f"{column} is {_quoted(text[column])}, not a whole number from 0")
+        raise Malformed(f"{column} is {quoted(text[column])}, not a whole number from 0")
     if int(text[column]) >= (2**64 if column == "seed" else 2**63):
-        raise Malformed(f"{column} is {_quoted(text[column])}, which is too large")
+        raise Malformed(f"{column} is {quoted(text[column])}, which is too large")
     return int(text[column])
 
 
 def _matching(text: Mapping[str, str], column: str, pattern: re.Pattern[str], wanted: str) -> str:
     if not pattern.fullmatch(text[column]):
-        raise Malformed(f"{column} is {_quoted(text[column])}, not {wanted}")
+        raise Malformed(f"{column} is {quoted(text[column])}, not {wanted}")
     return text[column]
 
 
@@ -184,12 +190,13 @@ def _number(text: Mapping[str, str], column: str, required: bool) -> float | Non
     if not text.get(column) and not required:
         return None
     if not _DECIMAL.fullmatch(text[column]):
-        raise Malformed(f"{column} is {_quoted(text[column])}, not a number")
+        raise Malformed(f"{column} is {quoted(text[column])}, not a number")
     value = float(text[column])
     if not math.isfinite(value) or value < 0:
-        raise Malformed(f"{column} is {_quoted(text[column])}, not a finite number from 0")
+        raise Malformed(f"{column} is {quoted(text[column])}, not a finite number from 0")
     return value
 
 
-def _quoted(text: str) -> str:
+def quoted(text: str) -> str:
+    """A text for a message: in quotation marks, and no more of it than 40 characters."""
     return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -18,19 +18,16 @@ from bench import catalogue, data, environment, record, scheduling, structure_fa
 from bench.environment import Environment
 from bench.errors import UnusableInput
 from bench.events import Ended, Finished, Started, Stop, Waiting, stopped_by_signals
-from bench.job import Places, utc_now, warn
+from bench.job import Places, warn
 from bench.plan import Planned, Run, epoch_seconds, epoch_work, longest_first
 from bench.progress import Progress
-from bench.rows import RUN_KEY
+from bench.rows import REPRODUCIBLE, RUN_KEY, utc_now
 from bench.specification import Architecture
 from bench.training import Epoch
 from bench.verifications import Verified
 from bench.worker import Task
 
 _log = logging.getLogger(__name__)
-
-COMPARED = ("correct", "total", "test_loss", "train_loss")
-"""The columns of an epoch that training it again must reproduce bit for bit."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +88,7 @@ def verify(
         else:
             again[run] = replace(run, environment=here[run.device].digest), recorded
     trained, endings, interrupted_by = _train(
-        [target for target, _ in again.values()], request, architectures, places, subset
+        [target for target, _ in again.values()], found.epochs, request, architectures, places, subset
     )
     compared = []
     for run, (target, recorded) in again.items():
@@ -178,6 +175,7 @@ def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environme
 
 def _train(
     runs: Sequence[Run],
+    recorded_epochs: pandas.DataFrame,
     request: Request,
     architectures: Mapping[str, Architecture],
     places: Places,
@@ -194,7 +192,7 @@ def _train(
     data.ensure(places.data)
     structures = {**structure_facts.load(), **catalogue.read(places.runs).structures}
     work = {one.model: 0 for one in longest.values()} | epoch_work(structures)
-    seconds = epoch_seconds(longest.values(), record.read(places.runs).epochs, work)
+    seconds = epoch_seconds(longest.values(), recorded_epochs, work)
     plan = longest_first(Planned(run, 0, seconds[run] * run.epochs) for run in longest.values())
     stop = Stop()
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as folder:
@@ -221,7 +219,7 @@ def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
     for row in recorded.itertuples():
         if row.epoch > len(trained):
             return f"epoch {row.epoch} is recorded but was not trained again"
-        for column in COMPARED:
+        for column in REPRODUCIBLE:
             before, now = getattr(row, column), getattr(trained[row.epoch - 1], column)
             if before != now:
                 return f"epoch {row.epoch} differs in {column}: recorded {before!r}, trained again {now!r}"

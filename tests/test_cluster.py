@@ -28,7 +28,7 @@ from bench.cluster_worker import Description
 from bench.errors import UnusableInput
 from bench.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
 from bench.job import Places, Selection
-from bench.rows import DETERMINISTIC, EPOCH_KEY
+from bench.rows import EPOCH_KEY, REPRODUCIBLE
 from bench.worker import Task
 from models import ARCHITECTURES
 
@@ -408,7 +408,7 @@ def lines(path: Path) -> list[str]:
     header, *rows = (line.split(",") for line in path.read_text().splitlines())
     finished = [dict(zip(header, row, strict=False)) for row in rows if "ok" in row]
     assert len({tuple(row[name] for name in EPOCH_KEY) for row in finished}) == len(finished)
-    return sorted(",".join(row[name] for name in DETERMINISTIC) for row in finished)
+    return sorted(",".join(row[name] for name in (*EPOCH_KEY, *REPRODUCIBLE)) for row in finished)
 
 
 @pytest.mark.slow

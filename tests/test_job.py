@@ -15,7 +15,7 @@ import pytest
 from bench import environment, job, misses, record
 from bench.errors import UnusableInput
 from bench.job import Places, Selection
-from bench.rows import DETERMINISTIC
+from bench.rows import EPOCH_KEY, REPRODUCIBLE
 from models import ARCHITECTURES
 
 SUBSET = (1024, 500)
@@ -31,7 +31,7 @@ def places(folder: Path, root: Path) -> Places:
 
 
 def deterministic(path: Path) -> list[tuple[object, ...]]:
-    rows = record.read(path).epochs[list(DETERMINISTIC)]
+    rows = record.read(path).epochs[[*EPOCH_KEY, *REPRODUCIBLE]]
     return sorted(rows.itertuples(index=False, name=None))
 
 

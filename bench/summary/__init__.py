@@ -10,6 +10,7 @@ from bench.ledger import Problem
 from bench.misses import Misses
 from bench.record import Record
 from bench.results import groups
+from bench.rows import DEVICES
 from bench.specification import Architecture
 from bench.statistics import first_hit
 from bench.structure_facts import Structure
@@ -110,7 +111,7 @@ def summarise(
     found = groups(record, architectures)
     places = list(dict.fromkeys((group.device, group.environment) for group in found if group.is_current))
     places += [place for group in found if (place := (group.device, group.environment)) not in places]
-    places.sort(key=lambda place: (("cpu", "cuda", "mps").index(place[0]), place[1]))
+    places.sort(key=lambda place: (DEVICES.index(place[0]), place[1]))
     labels = _labels(places)
     by_name: dict[str, list[GroupSummary]] = {name: [] for name in architectures}
     others: list[GroupSummary] = []

@@ -10,7 +10,7 @@ from pathlib import Path
 from quickly import TRACEBACK, Job, Server
 
 from bench import misses, record
-from bench.rows import DETERMINISTIC, EPOCH_KEY, RUN_KEY
+from bench.rows import EPOCH_KEY, REPRODUCIBLE, RUN_KEY
 
 JOB = ("--models", "unpadded,ten_twenty_thirty", "--seeds", "2", "--epochs", "3", "--devices", "cpu", "--jobs", "2")
 """Four runs of three epochs."""
@@ -24,7 +24,7 @@ def deterministic(path: Path) -> list[str]:
         rows = [row for row in csv.DictReader(file) if row["status"] == "ok"]
     keys = [tuple(row[name] for name in EPOCH_KEY) for row in rows]
     assert len(set(keys)) == len(keys), "an epoch is recorded twice"
-    return sorted(",".join(row[name] for name in DETERMINISTIC) for row in rows)
+    return sorted(",".join(row[name] for name in (*EPOCH_KEY, *REPRODUCIBLE)) for row in rows)
 
 
 def is_sound(path: Path) -> bool:
