@@ -17,6 +17,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 
 from bench import network_file
+from bench.children import child_variables
 from bench.errors import UnusableInput, one_line
 from bench.specification import Architecture
 from bench.structure_facts import Structure, from_json
@@ -118,7 +119,7 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
         [sys.executable, "-m", "bench.inspection"],
         input=pickle.dumps(list(architectures)),
         capture_output=True,
-        env={**os.environ, **worker_variables(), "PYTHONPATH": os.pathsep.join(_paths())},
+        env=child_variables(worker_variables()),
         check=False,
     )
     if done.returncode != 0:
@@ -133,10 +134,6 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
             found.append(Inspected(inspected, from_json(answer["structure"]), tuple(answer["unused"])))
     _refuse(problems)
     return found
-
-
-def _paths() -> list[str]:
-    return [str(Path(__file__).resolve().parent.parent), *filter(None, [os.environ.get("PYTHONPATH")])]
 
 
 def _refuse(problems: Sequence[str]) -> None:

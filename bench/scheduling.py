@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bench.children import child_variables
 from bench.environment import worker_variables
 from bench.errors import one_line
 from bench.events import Ended, Event, Finished, Started, Stop, Waiting
@@ -132,14 +133,12 @@ class _Worker:
     last_sign: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        package_root = str(Path(__file__).resolve().parent.parent)
-        paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            env={**os.environ, **worker_variables(), "PYTHONPATH": os.pathsep.join(paths)},
+            env=child_variables(worker_variables()),
             start_new_session=True,  # so that Ctrl-C reaches us alone, and the whole group can be ended
         )
         self._tail = bytearray()

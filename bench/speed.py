@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from typing import Any
 from tabulate import tabulate
 
 from bench import data, structure_facts
+from bench.children import child_variables
 from bench.environment import worker_variables
 from bench.errors import UnusableInput
 from bench.specification import Architecture
@@ -189,13 +189,11 @@ def _processes(name: str, root: Path, kinds: Mapping[str, int]) -> Iterator[list
 
 
 def _start(name: str, kind: str, root: Path, variables: Mapping[str, str]) -> subprocess.Popen[str]:
-    package_root = str(Path(__file__).resolve().parent.parent)
-    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return subprocess.Popen(
         [sys.executable, "-m", "bench.pace", name, kind, str(root)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        env={**os.environ, **variables, "KINETO_LOG_LEVEL": "99", "PYTHONPATH": os.pathsep.join(paths)},
+        env=child_variables({**variables, "KINETO_LOG_LEVEL": "99"}),
         text=True,
         start_new_session=True,
     )

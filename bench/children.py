@@ -1,0 +1,14 @@
+"""Processes that this package starts of its own modules."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+
+def child_variables(others: Mapping[str, str]) -> dict[str, str]:
+    """This process's environment variables and `others`, for a child that is to import this very package."""
+    package_root = str(Path(__file__).resolve().parent.parent)
+    paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, **others, "PYTHONPATH": os.pathsep.join(paths)}
