@@ -109,6 +109,7 @@ def required(target: Target, total: int) -> int:
 def summarise_group(
     group: Group, label: str, colour: int, architecture: Architecture, structure: Structure | None
 ) -> GroupSummary:
+    """The numbers of one group of runs; without a structure it has no verdicts. `colour` numbers its label, from 0."""
     budget = group.budget
     needed = [required(architecture.target, run.total or architecture.target.total) for run in group.runs]
     first = [_observe(run, target, budget, 1) for run, target in zip(group.runs, needed, strict=True)]

@@ -32,14 +32,17 @@ class Case:
 
     @property
     def target(self) -> int:
+        """The test images that are to be classified correctly."""
         return self.architecture.target.correct
 
     @property
     def budget(self) -> int:
+        """The documented number of epochs."""
         return self.group.budget if self.group else self.architecture.recipe.epochs
 
     @property
     def runs(self) -> tuple[Series, ...]:
+        """Every recorded run."""
         return self.group.runs if self.group else ()
 
     @property
@@ -49,6 +52,7 @@ class Case:
 
     @property
     def diverged(self) -> int:
+        """How many runs diverged."""
         return sum(run.has_diverged for run in self.runs)
 
     @property
@@ -58,10 +62,12 @@ class Case:
 
     @property
     def log(self) -> tuple[int, ...]:
+        """The documented log, by epoch."""
         return tuple(logged.correct for logged in self.architecture.log)
 
 
 Finding = tuple[Outcome, str]
+"""What becomes of a claim, and the evidence."""
 
 
 def counted(number: int, plural: str) -> str:

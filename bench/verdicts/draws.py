@@ -12,6 +12,7 @@ from bench.verdicts.rules import LEVEL, SEEDS_FOR_RANKS, SEEDS_FOR_SHARES
 
 
 def first_epoch(claim: Claim, case: Case) -> Finding:
+    """Whether the claimed epoch is one more draw, by its rank among those of the complete seeds; never ranks last."""
     epochs = [first_hit(counts, case.target) for counts in case.complete]
     if not epochs:
         return "cannot be decided yet", _no_seed(case)
@@ -28,10 +29,12 @@ def first_epoch(claim: Claim, case: Case) -> Finding:
 
 
 def best(claim: Claim, case: Case) -> Finding:
+    """Whether the claimed best accuracy, in images, is one more draw beside the bests of the complete seeds."""
     return _accuracy(claim, [max(counts) for counts in case.complete], case)
 
 
 def last(claim: Claim, case: Case) -> Finding:
+    """Whether the claimed last accuracy, in images, is one more draw beside the lasts of the complete seeds."""
     return _accuracy(claim, [counts[-1] for counts in case.complete], case)
 
 

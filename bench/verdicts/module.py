@@ -8,15 +8,18 @@ from bench.verdicts.case import Case, Finding, Outcome, counted, listed
 
 
 def count(claim: Claim, case: Case) -> Finding:
+    """Whether there are as many as claimed: parameters, convolutions, max-pools or fully connected layers."""
     measured: int = getattr(case.structure, claim.kind)
     return _exactly(measured == claim.value), counted(measured, claim.kind.replace("_", " "))
 
 
 def parameters_below(claim: Claim, case: Case) -> Finding:
+    """Whether there are fewer parameters than the bound."""
     return _exactly(case.structure.parameters < claim.value), counted(case.structure.parameters, "parameters")
 
 
 def after_every_convolution(claim: Claim, case: Case) -> Finding:
+    """Whether batch norm, or dropout, follows every convolution, the classifier left out."""
     followed: Followed = getattr(case.structure, claim.kind)
     evidence = (
         f"after {followed.convolutions - len(followed.without)} of {counted(followed.convolutions, 'convolutions')}"
@@ -30,6 +33,7 @@ def after_every_convolution(claim: Claim, case: Case) -> Finding:
 
 
 def global_average_pooling(claim: Claim, case: Case) -> Finding:
+    """Whether one output of the last average pool averages every cell of a channel."""
     pool = case.structure.global_average_pooling
     evidence = f"the average pool sees {pool}" if pool else "no average pool"
     return _exactly((pool is not None and pool.is_global) == bool(claim.value)), evidence

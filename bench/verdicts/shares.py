@@ -9,10 +9,12 @@ from bench.verdicts.rules import HALF, LEVEL, SEEDS_FOR_SHARES
 
 
 def reaches_target(claim: Claim, case: Case) -> Finding:
+    """Whether more than half of all seeds reach the count claimed, in images, within the documented epochs."""
     return _reached(claim.value, case.budget, case)
 
 
 def epochs_below(claim: Claim, case: Case) -> Finding:
+    """Whether more than half of all seeds reach the target in fewer epochs than the bound."""
     return _reached(case.target, min(case.budget, claim.value - 1), case)
 
 
@@ -23,6 +25,7 @@ def _reached(target: int, epochs: int, case: Case) -> Finding:
 
 
 def sustained(claim: Claim, case: Case) -> Finding:
+    """Whether more than half of all seeds are above the target in each of the last epochs, as many as claimed."""
     successes = sum(min(counts[-claim.value :]) > case.target for counts in case.complete)
     decided = len(case.complete) + case.diverged
     what = f"above {case.target} in each of the last {claim.value} of {case.budget} epochs"
