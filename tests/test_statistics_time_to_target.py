@@ -19,7 +19,6 @@ from bench.statistics import (
     first_hit,
     last_hit,
     observe,
-    observed_throughout,
     survival_steps,
     sustained_hit,
     time_to_target,
@@ -38,6 +37,12 @@ TEN_TWENTY_THIRTY = [9826, 9880, 9890, 9920, 9920, 9926, 9928, 9934, 9933, 9940]
 TEN_TWENTY_THIRTY += [9937, 9928, 9940, 9938, 9937, 9937, 9936, 9933, 9936, 9944]
 GAP_HEAD = [9775, 9852, 9905, 9922, 9914, 9918, 9926, 9924, 9924, 9941]
 GAP_HEAD += [9934, 9939, 9947, 9951, 9945, 9950, 9955, 9944, 9948, 9952]
+
+
+def observed_throughout(times: Sequence[int | None], budget: int) -> tuple[Observation, ...]:
+    """Observations of runs that were all seen to the end of `budget`; a time beyond it, or None, is never."""
+    return tuple(Observation(time if time is not None and time <= budget else None, budget) for time in times)
+
 
 times_or_never = st.lists(st.none() | st.integers(1, BUDGET + 5), max_size=12)
 

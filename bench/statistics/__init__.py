@@ -21,7 +21,6 @@ from bench.statistics.intervals import (
     seeds_to_decide,
     share_of_seeds,
     smallest_deciding_n,
-    wilson,
 )
 from bench.statistics.reference_points import ReferencePoints, reference_convergence, submission_passes
 from bench.statistics.survival import (
@@ -29,7 +28,6 @@ from bench.statistics.survival import (
     SurvivalCurve,
     TimeToTarget,
     observe,
-    observed_throughout,
     survival_steps,
     time_to_target,
 )
@@ -50,7 +48,6 @@ __all__ = [
     "holm",
     "last_hit",
     "observe",
-    "observed_throughout",
     "paired_permutation_test",
     "prediction_interval_ranks",
     "prediction_interval_t",
@@ -66,5 +63,4 @@ __all__ = [
     "time_to_target",
     "two_sample_permutation_test",
     "variation",
-    "wilson",
 ]

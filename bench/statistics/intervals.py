@@ -78,24 +78,6 @@ def share_of_seeds(
     return Interval(lower, clopper_pearson(successes, decided, confidence, side).upper, confidence)
 
 
-def wilson(successes: int, trials: int, confidence: float = 0.95) -> Interval:
-    """Two-sided score interval for the share of successes, without continuity correction.
-
-    No trials give [0, 1]. Raises ValueError unless 0 <= `successes` <= `trials` and 0 < `confidence` < 1.
-    Source: Wilson, J. Am. Stat. Assoc. 22 (1927) 209.
-    """
-    _check(successes, trials, confidence)
-    if trials == 0:
-        return Interval(0.0, 1.0, confidence)
-    z = float(special.ndtri((1 + confidence) / 2))
-    share, weight = successes / trials, trials / (trials + z**2)
-    centre = weight * share + (1 - weight) / 2
-    half = weight * z * math.sqrt(share * (1 - share) / trials + (z / (2 * trials)) ** 2)
-    lower = 0.0 if successes == 0 else centre - half
-    upper = 1.0 if successes == trials else centre + half
-    return Interval(lower, upper, confidence)
-
-
 def smallest_deciding_n(
     threshold: float = 0.5, confidence: float = 0.95, side: Literal["either", "above", "below"] = "either"
 ) -> int:

@@ -83,11 +83,6 @@ class TimeToTarget:
     conditional_deviation: float | None
 
 
-def observed_throughout(times: Sequence[int | None], budget: int) -> tuple[Observation, ...]:
-    """Observations of runs that were all seen to the end of `budget`; a time beyond it, or None, is never."""
-    return tuple(Observation(time if time is not None and time <= budget else None, budget) for time in times)
-
-
 def observe(correct: Sequence[int], target: int, budget: int, length: int = 1) -> Observation:
     """One run's counts by epoch as the observation of its first `length` epochs in a row at or above `target`.
 
