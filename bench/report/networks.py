@@ -87,7 +87,12 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
         ]
         for verdict in verdicts
     ]
-    return table(["claim", "read in", "verdict", "evidence"], rows, "l")
+    note = (
+        "“At least” and “at most” are one-sided 95 % bounds on the share of all seeds that would do so; the rules are "
+        "[below](#how-a-verdict-is-reached)."
+    )
+    is_share = any("share at least" in verdict.evidence for verdict in verdicts)
+    return [*table(["claim", "read in", "verdict", "evidence"], rows, "l"), *([note, ""] if is_share else [])]
 
 
 def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
@@ -101,9 +106,12 @@ def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
         rows.append(["the documented run", *("never" if epoch is None else str(epoch) for epoch in documented)])
     header = ["", "first at the target", f"first of {STREAK} in a row", "last at the target"]
     note = (
+        "Interval: Clopper and Pearson's exact one, for the share of all seeds that would. Kaplan–Meier median: the "
+        "epoch by which half of the seeds have reached it. Restricted mean: no seed is left out; one that never "
+        f"reaches it counts with all {group.group.budget} epochs. aRT: all epochs spent, over the number of hits. "
         "Conditional values leave out the seeds that never reach it, and flatter. For the last epoch at the target, "
-        f"later is better: a seed that never gets there counts as {group.group.budget} in the restricted mean, so "
-        "read its row of seeds first."
+        "later is better: there a seed that never reaches it makes the restricted mean larger, so read its row of "
+        "seeds first."
     )
     return [*table(header, rows, "lr"), note, ""]
 
