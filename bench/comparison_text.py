@@ -9,6 +9,7 @@ from tabulate import tabulate
 
 from bench.comparison import LEVEL, Comparison, Pair, ReferencePoints
 from bench.statistics import smallest_two_sample_p
+from bench.wording import count
 
 
 def format_comparison(comparison: Comparison) -> list[str]:
@@ -19,7 +20,7 @@ def format_comparison(comparison: Comparison) -> list[str]:
         *_tests_table(comparison.pairs),
         "",
         "A run that never reaches the target counts with all the epochs compared. Exact two-sided permutation tests on",
-        f"the mean, adjusted by Holm's method for {_tests(comparison.tests)}; the level is {LEVEL:g}.",
+        f"the mean, adjusted by Holm's method for {count(comparison.tests, 'test')}; the level is {LEVEL:g}.",
         "",
         "MLPerf's reference convergence points for the epochs to target, which decide nothing here: mean and deviation",
         "without the fastest and the slowest run of a side, and the largest speed-up that still counts as the same.",
@@ -94,16 +95,12 @@ def _conclusion(comparison: Comparison) -> Iterator[str]:
         found = ", ".join(f"{change.measure} of {pair} {change.finding}" for pair, change in comparison.found)
         yield f"Convergence changed: {found}."
         return
-    yield f"No evidence that convergence changed, in {_tests(comparison.tests)}."
+    yield f"No evidence that convergence changed, in {count(comparison.tests, 'test')}."
     smallest = comparison.smallest_adjusted
     if smallest > LEVEL:
         tests = max(1, comparison.tests)
         needed = next(n for n in itertools.count(2) if smallest_two_sample_p(n, n) * tests <= LEVEL)
         yield (
             f"Nor could there have been any: the smallest adjusted p that these seeds can reach is {smallest:.3f}. "
-            f"{needed} seeds on either side are the fewest for {_tests(tests)}; fewer networks are fewer tests."
+            f"{needed} seeds on either side are the fewest for {count(tests, 'test')}; fewer networks are fewer tests."
         )
-
-
-def _tests(number: int) -> str:
-    return f"{number} test{'' if number == 1 else 's'}"

@@ -32,6 +32,7 @@ from bench.rows import RUN_KEY, Row, utc_now
 from bench.specification import Architecture
 from bench.structure_facts import Structure
 from bench.training import Epoch
+from bench.wording import count
 from bench.worker import Fingerprint, Task
 
 _log = logging.getLogger(__name__)
@@ -224,7 +225,8 @@ def _name(folder: Path) -> str:
 def _announce(missing: Sequence[Planned], selection: Selection, workers: Cluster | None = None) -> None:
     seconds = plan.wall_seconds(missing, selection.jobs, None if workers is None else workers.slots)
     epochs = sum(one.run.epochs - one.recorded for one in missing)
-    print(f"{len(missing)} runs, {epochs} epochs to train: about {duration(seconds)}.", file=sys.stderr)
+    what = f"{count(len(missing), 'run')}, {count(epochs, 'epoch')}"
+    print(f"{what} to train: about {duration(seconds)}.", file=sys.stderr)
     if seconds > LONG_JOB:
         print(
             "To try it small first: --seeds 2 --epochs 3. Ctrl-C stops it; the same command goes on from there.",

@@ -24,6 +24,7 @@ from bench.misses import Missed
 from bench.record import Record
 from bench.rows import RUN_KEY
 from bench.verifications import Verified
+from bench.wording import count
 
 _NOTES_SHOWN = 5
 
@@ -91,10 +92,10 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
 
 def format_merged(merged: Merged) -> list[str]:
     """A line that says what was joined, and one a note."""
-    found = f"{merged.rows:,} rows of {merged.runs:,} runs in {merged.environments} environments"
-    again = merged.rows_read - merged.rows
+    found = f"{count(merged.rows, 'row')} of {count(merged.runs, 'run')} in {count(merged.environments, 'environment')}"
+    again = count(merged.rows_read - merged.rows, "row")
     return [
-        f"{merged.target}: {found}, from {merged.sources} records; {again:,} rows stood there once more.",
+        f"{merged.target}: {found}, from {count(merged.sources, 'record')}; {again} stood there once more.",
         *(f"Note: {note}." for note in merged.notes),
     ]
 

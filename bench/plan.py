@@ -12,6 +12,7 @@ from tabulate import tabulate
 from bench.rows import RUN_KEY
 from bench.specification import Architecture
 from bench.structure_facts import Structure
+from bench.wording import count
 
 # A first estimate for a machine with no record: what one core of a 2.6 GHz server processor with AVX-512 did, in
 # multiply-accumulates of training a second; a GPU is launch-bound, so its figure is one of steps.
@@ -177,7 +178,7 @@ def format_plan(plan: Sequence[Planned], jobs: int, cluster: Slots | None = None
     if not missing:
         return [*table.splitlines(), "", "Nothing is left to train."]
     seconds = wall_seconds(plan, jobs, cluster)
-    total = f"{len(missing)} of {len(plan)} runs to train, {epochs} epochs: about {duration(seconds)}"
+    total = f"{len(missing)} of {count(len(plan), 'run')} to train, {count(epochs, 'epoch')}: about {duration(seconds)}"
     where = f"with {jobs} at a time on the CPU" if cluster is None else "on the workers there are"
     return [*table.splitlines(), "", f"{total} {where}."]
 

@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from bench.plan import Planned, Run, duration
 from bench.training import Epoch
+from bench.wording import count
 
 PLAIN_INTERVAL = 30.0  # seconds
 
@@ -109,7 +110,7 @@ class Progress:
             self._overall.write(line, file=self._stream)
 
     def _headline(self) -> str:
-        return f"{self._ended} of {self._runs} runs done"
+        return f"{self._ended} of {count(self._runs, 'run')} done"
 
     def _remaining(self) -> str:
         elapsed = time.monotonic() - self._started

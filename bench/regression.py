@@ -13,6 +13,7 @@ from bench import catalogue, files, record, speed, structure, structure_facts
 from bench.errors import UnusableInput
 from bench.specification import Architecture
 from bench.structure_facts import Structure
+from bench.wording import count
 
 BASELINE = Path(__file__).parent.parent / "tests" / "benchmarks" / "baseline.json"
 """The time of a step of each network, against the calibration, as `check --update` writes it."""
@@ -183,4 +184,4 @@ def _record(runs: Path, architectures: Mapping[str, Architecture]) -> list[Findi
         problems.append(Finding(str(runs), False, f"and {len(found.problems) - PROBLEMS_SHOWN} problems more"))
     if found.rows.empty and not problems:
         problems.append(Finding(str(runs), False, "holds no epoch"))
-    return problems or [Finding(str(runs), True, f"{len(found.epochs)} epochs, every line sound")]
+    return problems or [Finding(str(runs), True, f"{count(len(found.epochs), 'epoch')}, every line sound")]

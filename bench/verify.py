@@ -25,6 +25,7 @@ from bench.rows import REPRODUCIBLE, RUN_KEY, utc_now
 from bench.specification import Architecture
 from bench.training import Epoch
 from bench.verifications import Verified
+from bench.wording import count
 from bench.worker import Task
 
 _log = logging.getLogger(__name__)
@@ -118,11 +119,11 @@ def _keep(compared: Sequence[Verified], runs: Path) -> None:
 def format_verification(verification: Verification) -> list[str]:
     """A line a run, and one that sums up."""
     lines = [
-        f"{finding.name}: {finding.difference or f'identical in {finding.epochs} epochs'}"
+        f"{finding.name}: {finding.difference or 'identical in ' + count(finding.epochs, 'epoch')}"
         for finding in verification.findings
     ]
     identical = sum(not finding.difference for finding in verification.findings)
-    return [*lines, f"{identical} of {len(verification.findings)} runs identical, bit for bit."]
+    return [*lines, f"{identical} of {count(len(verification.findings), 'run')} identical, bit for bit."]
 
 
 def _asked_for(rows: pandas.DataFrame, request: Request) -> pandas.DataFrame:

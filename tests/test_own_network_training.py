@@ -223,7 +223,7 @@ def test_recorded_networks_are_verified_without_their_files(copied, root, monkey
     monkeypatch.setattr(verify, "verify", functools.partial(verify.verify, subset=SUBSET))
     words = ["--models", "draws", "--runs", str(copied / "runs.csv"), "--data", str(root / "data")]
     assert cli.main(["verify", *words]) == 0
-    assert "1 of 1 runs identical, bit for bit." in capsys.readouterr().out
+    assert "1 of 1 run identical, bit for bit." in capsys.readouterr().out
 
 
 def test_a_changed_claim_is_judged_without_training_again(ours, copied, root, capsys):

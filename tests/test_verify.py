@@ -82,7 +82,7 @@ def test_the_first_difference_is_named_with_epoch_column_and_both_values(places)
     assert "epoch 2 differs in test_loss" in line
     assert repr(float(row["test_loss"])) in line
     assert repr(float(row["test_loss"]) + 1e-9) in line
-    assert summary == "0 of 1 runs identical, bit for bit."
+    assert summary == "0 of 1 run identical, bit for bit."
 
 
 @pytest.mark.slow

@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from bench.report.markdown import NOTHING, count, table
+from bench.report.markdown import NOTHING, table
 from bench.summary import GroupSummary
+from bench.wording import count
 
 
 def lines(group: GroupSummary) -> list[str]:

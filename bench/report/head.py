@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from bench.report.markdown import NOTHING, code, count, image, number, span, table, text
+from bench.report.markdown import NOTHING, code, image, number, span, table, text
 from bench.report.names import OVERVIEW
 from bench.statistics import TimeToTarget
 from bench.summary import GroupSummary, NetworkSummary, SeedResult, Summary
 from bench.verdicts import Outcome, Verdict
+from bench.wording import count
 
 OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "cannot be decided yet")
 

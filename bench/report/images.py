@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 
-from bench.report.markdown import NOTHING, code, count, image, number, table, text
+from bench.report.markdown import NOTHING, code, image, number, table, text
 from bench.report.names import MISSED
 from bench.summary import Agreement, Images, MissedImage
+from bench.wording import count
 
 
 def lines(found: Images, alts: Mapping[str, str]) -> list[str]:

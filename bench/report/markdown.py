@@ -63,13 +63,3 @@ def span(values: Sequence[int]) -> str:
     if not values:
         return NOTHING
     return str(values[0]) if min(values) == max(values) else f"{min(values)}–{max(values)}"
-
-
-def count(many: int, thing: str) -> str:
-    """ "1 run", "2 runs"."""
-    return f"{many:,} {thing}" + ("" if many == 1 else "s")
-
-
-def listed(words: Sequence[str]) -> str:
-    """ "a", "a and b", "a, b and c"."""
-    return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)

@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.report import collapses, epochs
 from bench.report.head import MANY_SEEDS, first_of, restricted_mean
-from bench.report.markdown import NOTHING, code, count, image, listed, number, span, table, text
+from bench.report.markdown import NOTHING, code, image, number, span, table, text
 from bench.report.names import figure_of
 from bench.statistics import TimeToTarget, first_hit, last_hit, sustained_hit
 from bench.summary import STREAK, GroupSummary, NetworkSummary, SeedResult
 from bench.verdicts import Verdict
+from bench.wording import count, listed
 
 
 def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:

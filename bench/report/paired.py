@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
-from bench.report.markdown import code, count, number, probability, signed, table, text
+from bench.report.markdown import code, number, probability, signed, table, text
 from bench.summary import Paired
+from bench.wording import count
 
 LEVEL = 0.05
 

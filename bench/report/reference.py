@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from bench import verdicts
 from bench.ledger import Problem
-from bench.report.markdown import count, table, text
+from bench.report.markdown import table, text
 from bench.summary import STREAK, Summary
+from bench.wording import count
 from models.documents import COMMON
 from models.documents.survey import SURVEY
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from bench.report import paired
-from bench.report.markdown import count, text
+from bench.report.markdown import text
 from bench.summary import Repeats, Summary
+from bench.wording import count
 
 
 def lines(summary: Summary) -> list[str]:

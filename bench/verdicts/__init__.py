@@ -62,11 +62,11 @@ _ONE_RUN: tuple[ClaimKind, ...] = ("first_epoch", "best", "last")
 """Claims about the documented run alone."""
 
 _OF_THE_MODULE: Mapping[ClaimKind, Callable[[Claim, Case], Finding]] = {
-    "parameters": module.count,
+    "parameters": module.number_of,
     "parameters_below": module.parameters_below,
-    "convolutions": module.count,
-    "max_pools": module.count,
-    "fully_connected_layers": module.count,
+    "convolutions": module.number_of,
+    "max_pools": module.number_of,
+    "fully_connected_layers": module.number_of,
     "batch_norm_after_every_convolution": module.after_every_convolution,
     "dropout_after_every_convolution": module.after_every_convolution,
     "global_average_pooling": module.global_average_pooling,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -68,13 +67,3 @@ class Case:
 
 Finding = tuple[Outcome, str]
 """What becomes of a claim, and the evidence."""
-
-
-def counted(number: int, plural: str) -> str:
-    """ "1 seed", "2 seeds"."""
-    return f"{number:,} {plural.removesuffix('s') if number == 1 else plural}"
-
-
-def listed(numbers: Sequence[int]) -> str:
-    """ "1", "1 and 2", "1, 2 and 3"."""
-    return " and ".join(filter(None, [", ".join(str(number) for number in numbers[:-1]), str(numbers[-1])]))

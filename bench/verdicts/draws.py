@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from bench.specification import Claim
 from bench.statistics import first_hit, prediction_interval_ranks, prediction_interval_t, rank_of
-from bench.verdicts.case import Case, Finding, counted
+from bench.verdicts.case import Case, Finding
 from bench.verdicts.rules import LEVEL, SEEDS_FOR_RANKS, SEEDS_FOR_SHARES
+from bench.wording import count
 
 
 def first_epoch(claim: Claim, case: Case) -> Finding:
@@ -17,12 +18,12 @@ def first_epoch(claim: Claim, case: Case) -> Finding:
     if not epochs:
         return "cannot be decided yet", _no_seed(case)
     rank, interval = rank_of(claim.value, epochs), prediction_interval_ranks(epochs)
-    evidence = f"of {counted(rank.n, 'seeds')} {rank.below} earlier, {rank.ties} equal, {rank.above} later or never"
+    evidence = f"of {count(rank.n, 'seed')} {rank.below} earlier, {rank.ties} equal, {rank.above} later or never"
     if interval:
         first, last = (f"{end:.0f}" if end <= case.budget else "never" for end in (interval.lower, interval.upper))
         evidence += f"; one new run: {first} to {last} with {100 * interval.confidence:.0f} % confidence"
     if not rank.can_reject:
-        reason = f"{counted(rank.n, 'seeds')} can reject no epoch (p is at least {rank.smallest_p:.2f})"
+        reason = f"{count(rank.n, 'seed')} can reject no epoch (p is at least {rank.smallest_p:.2f})"
         return "cannot be decided yet", f"{evidence}; {reason}, {SEEDS_FOR_RANKS} could"
     evidence += f"; p = {rank.p_value:.3f}"
     return ("does not hold", evidence) if rank.p_value <= LEVEL else _unless_diverged(evidence, case)
@@ -42,7 +43,7 @@ def _accuracy(claim: Claim, counts: Sequence[int], case: Case) -> Finding:
     if not counts:
         return "cannot be decided yet", _no_seed(case)
     rank, interval = rank_of(claim.value, counts), prediction_interval_t(counts, 1 - LEVEL)
-    evidence = f"of {counted(rank.n, 'seeds')} {rank.below} lower, {rank.ties} equal, {rank.above} higher"
+    evidence = f"of {count(rank.n, 'seed')} {rank.below} lower, {rank.ties} equal, {rank.above} higher"
     if interval:
         lowest, highest = math.ceil(interval.lower), math.floor(interval.upper)
         evidence += f"; one new run: {lowest} to {highest} with 95 % confidence"
@@ -60,7 +61,7 @@ def _accuracy(claim: Claim, counts: Sequence[int], case: Case) -> Finding:
 
 def _unless_diverged(evidence: str, case: Case) -> Finding:
     if case.diverged:
-        return "cannot be decided yet", f"{evidence}; {counted(case.diverged, 'further seeds')} diverged"
+        return "cannot be decided yet", f"{evidence}; {count(case.diverged, 'further seed')} diverged"
     return "holds", evidence
 
 

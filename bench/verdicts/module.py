@@ -4,26 +4,25 @@ from __future__ import annotations
 
 from bench.specification import Claim
 from bench.structure_facts import Followed
-from bench.verdicts.case import Case, Finding, Outcome, counted, listed
+from bench.verdicts.case import Case, Finding, Outcome
+from bench.wording import count, listed
 
 
-def count(claim: Claim, case: Case) -> Finding:
+def number_of(claim: Claim, case: Case) -> Finding:
     """Whether there are as many as claimed: parameters, convolutions, max-pools or fully connected layers."""
     measured: int = getattr(case.structure, claim.kind)
-    return _exactly(measured == claim.value), counted(measured, claim.kind.replace("_", " "))
+    return _exactly(measured == claim.value), count(measured, claim.kind.replace("_", " ").removesuffix("s"))
 
 
 def parameters_below(claim: Claim, case: Case) -> Finding:
     """Whether there are fewer parameters than the bound."""
-    return _exactly(case.structure.parameters < claim.value), counted(case.structure.parameters, "parameters")
+    return _exactly(case.structure.parameters < claim.value), count(case.structure.parameters, "parameter")
 
 
 def after_every_convolution(claim: Claim, case: Case) -> Finding:
     """Whether batch norm, or dropout, follows every convolution, the classifier left out."""
     followed: Followed = getattr(case.structure, claim.kind)
-    evidence = (
-        f"after {followed.convolutions - len(followed.without)} of {counted(followed.convolutions, 'convolutions')}"
-    )
+    evidence = f"after {followed.convolutions - len(followed.without)} of {count(followed.convolutions, 'convolution')}"
     if followed.without:
         evidence += f", not after number {listed(followed.without)}"
     classifier = (

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from bench.specification import Claim
 from bench.statistics import first_hit, seeds_to_decide, share_of_seeds
-from bench.verdicts.case import Case, Finding, counted
+from bench.verdicts.case import Case, Finding
 from bench.verdicts.rules import HALF, LEVEL, SEEDS_FOR_SHARES
+from bench.wording import count
 
 
 def reaches_target(claim: Claim, case: Case) -> Finding:
@@ -41,7 +42,7 @@ def _share(successes: int, decided: int, undecided: int, what: str) -> Finding:
     if not decided + undecided:
         return "cannot be decided yet", f"no seed has run; {_what_could_decide(0, 0, 0)}"
     lower, upper = (share_of_seeds(successes, decided, undecided, 1 - LEVEL, side) for side in ("lower", "upper"))
-    evidence = f"{successes} of {counted(decided + undecided, 'seeds')} {what}"
+    evidence = f"{successes} of {count(decided + undecided, 'seed')} {what}"
     if undecided:
         evidence += f", {undecided} unfinished"
     evidence += f"; share at least {lower.lower:.3f}, at most {upper.upper:.3f}"
@@ -59,7 +60,7 @@ def _what_could_decide(successes: int, decided: int, undecided: int) -> str:
     if decided == 0:
         return f"{SEEDS_FOR_SHARES} seeds that agree would decide"
     if further is not None:
-        return f"{counted(further, 'further seeds')} could decide if the share stays as seen"
+        return f"{count(further, 'further seed')} could decide if the share stays as seen"
     if 2 * successes == decided:
         return "no number of seeds decides while exactly half succeed"
     return "more than 1,000 further seeds are needed if the share stays as seen"
