@@ -14,7 +14,7 @@ import itertools
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 
-from bench.comparison import DIRECTIONS, LEVEL, Change, Comparison, Finding, Measure, Pair, ReferencePoints, Side
+from bench.comparison import DIRECTIONS, LEVEL, AgainstReference, Change, Comparison, Finding, Measure, Pair, Side
 from bench.errors import UnusableInput
 from bench.record import Record
 from bench.results import Group, groups
@@ -138,14 +138,14 @@ def _adjusted(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
     return tuple(replace(pair, changes=tuple(with_p_value(change) for change in pair.changes)) for pair in pairs)
 
 
-def _reference_points(old: Sequence[int | None], new: Sequence[int | None]) -> ReferencePoints | str:
+def _reference_points(old: Sequence[int | None], new: Sequence[int | None]) -> AgainstReference | str:
     if min(len(old), len(new)) < 3:
         return "fewer than 3 seeds on a side"
     if max(old.count(None), new.count(None)) > 1:
         return "more than one run of a side never reached the target"
     reference = reference_convergence(old, submission_runs=len(new))
     submission = reference_convergence(new, submission_runs=len(old))
-    return ReferencePoints(
+    return AgainstReference(
         reference.mean,
         reference.deviation,
         submission.mean,

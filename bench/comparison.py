@@ -65,7 +65,7 @@ class Change:
 
 
 @dataclass(frozen=True)
-class ReferencePoints:
+class AgainstReference:
     """MLPerf's reference convergence points, old runs as the reference: "olympic" means and trimmed deviations.
 
     `passes` says whether the new runs are no faster than allowed; speed-ups are shares, and None where none is finite.
@@ -94,7 +94,7 @@ class Pair:
     old: Side
     new: Side
     changes: tuple[Change, ...]
-    reference_points: ReferencePoints | str
+    reference_points: AgainstReference | str
 
     def __str__(self) -> str:
         return f"{self.model} on {self.device}"

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
-from bench.comparison import LEVEL, Comparison, Pair, ReferencePoints
+from bench.comparison import LEVEL, AgainstReference, Comparison, Pair
 from bench.statistics import smallest_two_sample_p
 from bench.wording import count
 
@@ -60,7 +60,7 @@ def _reference_table(pairs: Iterable[Pair]) -> list[str]:
     return _table(rows, headers, ("left",) * 3 + ("right",) * 4 + ("left",))
 
 
-def _reference_cells(points: ReferencePoints | str) -> tuple[str, ...]:
+def _reference_cells(points: AgainstReference | str) -> tuple[str, ...]:
     if isinstance(points, str):
         return "", "", "", "", points
     allowed = "any" if points.largest_speed_up is None else f"{100 * points.largest_speed_up:.2f} %"

@@ -14,7 +14,7 @@ from typing import Any
 from bench.plan import Run
 from bench.rows import Status
 from bench.training import Epoch
-from bench.worker import Misses
+from bench.worker import MissedImages
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Finished:
 
     run: Run
     epoch: Epoch
-    misses: Misses | None = None
+    misses: MissedImages | None = None
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,18 @@ from typing import Any
 
 from bench import calls
 from bench.errors import UnusableInput, one_line
-from bench.specification import Architecture, Claim, ClaimKind, Document, Recipe, Target, value_name
+from bench.specification import (
+    TRAINING_IMAGES,
+    Architecture,
+    Claim,
+    ClaimKind,
+    Document,
+    Recipe,
+    Target,
+    value_name,
+)
 
 DEFAULT_RECIPE = Recipe(learning_rate=0.01, batch_size=128, epochs=19)
-TRAINING_IMAGES = 60_000
 LONGEST_NAME = 100  # bytes: it is part of file names
 
 _CLAIMS: Mapping[ClaimKind, str] = {

@@ -10,7 +10,7 @@ import pandas
 from tabulate import tabulate
 
 from bench.rows import RUN_KEY
-from bench.specification import Architecture
+from bench.specification import TEST_IMAGES, TRAINING_IMAGES, Architecture
 from bench.structure_facts import Structure
 from bench.wording import count
 
@@ -136,7 +136,7 @@ def epoch_seconds(runs: Iterable[Run], recorded_epochs: pandas.DataFrame, work: 
 
 def epoch_work(structures: Mapping[str, Structure]) -> dict[str, int]:
     """The multiply-accumulates of an epoch of each network: training costs three forward passes."""
-    return {name: one.multiply_accumulates * (3 * 60_000 + 10_000) for name, one in structures.items()}
+    return {name: one.multiply_accumulates * (3 * TRAINING_IMAGES + TEST_IMAGES) for name, one in structures.items()}
 
 
 def longest_first(plan: Iterable[Planned]) -> list[Planned]:

@@ -18,13 +18,12 @@ from bench import data, structure_facts
 from bench.children import child_variables
 from bench.environment import worker_variables
 from bench.errors import UnusableInput
-from bench.specification import Architecture
+from bench.specification import TRAINING_IMAGES, Architecture
 
 ROUNDS = 5
 STEP_ROUNDS = 25
 BURST = 3.0  # seconds of training in one round
 NOISY = 0.15  # a spread of the rounds' ratios, against their median, from which one should not trust them
-IMAGES = 60_000  # in an epoch
 
 
 @dataclass(frozen=True)
@@ -64,8 +63,8 @@ class Speed:
     @property
     def ratio(self) -> float:
         """How many times as fast one epoch of every network is, the medians of the rounds compared."""
-        plain = sum(IMAGES / median(one.plain) for one in self.networks)
-        ours = sum(IMAGES / median(one.ours) for one in self.networks)
+        plain = sum(TRAINING_IMAGES / median(one.plain) for one in self.networks)
+        ours = sum(TRAINING_IMAGES / median(one.ours) for one in self.networks)
         return plain / ours
 
 

@@ -26,7 +26,7 @@ from bench.specification import Architecture
 if TYPE_CHECKING:
     from torch import Tensor
 
-Misses = tuple[tuple[int, int, int], ...]
+MissedImages = tuple[tuple[int, int, int], ...]
 """Test image, label and prediction of every image that is classified wrongly, by ascending image."""
 
 Fingerprint = tuple[int, int, float, float]
@@ -94,7 +94,7 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
     checkpoint.discard_previous(task.checkpoints, run)
 
 
-def _misses(predictions: Tensor, labels: Tensor) -> Misses:
+def _misses(predictions: Tensor, labels: Tensor) -> MissedImages:
     """What `predictions` (N,) get wrong of `labels` (N,), both on the CPU."""
     wrong = (predictions != labels).nonzero().flatten()
     return tuple(zip(wrong.tolist(), labels[wrong].tolist(), predictions[wrong].tolist(), strict=True))

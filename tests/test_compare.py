@@ -16,7 +16,7 @@ from synthetic import CPU, GPU, RECIPE, architectures, run_rows
 from synthetic import record as record_of
 
 from bench.compare import compare
-from bench.comparison import LEVEL, Comparison, Pair, ReferencePoints
+from bench.comparison import LEVEL, AgainstReference, Comparison, Pair
 from bench.comparison_text import format_comparison
 from bench.errors import UnusableInput
 from bench.record import Record
@@ -334,7 +334,7 @@ def test_reference_points_are_those_of_the_published_rule(files: Files) -> None:
     points = only(
         files.compare(rows("gap_head", FIRST_EXAMPLE), rows("gap_head", [15, 15, 15, 16, 16], GPU))
     ).reference_points
-    assert isinstance(points, ReferencePoints)
+    assert isinstance(points, AgainstReference)
     assert (points.old_mean, round(points.old_deviation, 2)) == (15.75, 0.43)
     assert points.largest_speed_up is not None
     assert round(100 * points.largest_speed_up, 2) == 3.53
@@ -347,7 +347,7 @@ def test_a_submission_faster_than_the_published_rule_allows_does_not_pass(files:
     """The second example three epochs earlier, to fit 20 epochs: the limit moves with it."""
     old, new = ([time - 3 for time in times] for times in (SECOND_EXAMPLE, [19, 19, 19, 20, 21]))
     points = only(files.compare(rows("gap_head", old), rows("gap_head", new, GPU))).reference_points
-    assert isinstance(points, ReferencePoints)
+    assert isinstance(points, AgainstReference)
     assert (points.old_mean, round(points.old_deviation, 2), points.passes) == (17.75, 0.66, False)
 
 

@@ -19,7 +19,7 @@ from bench.data import Dataset
 from bench.errors import UnusableInput
 from bench.plan import Run
 from bench.specification import Architecture, Recipe
-from bench.worker import Fingerprint, Misses, Task, perform
+from bench.worker import Fingerprint, MissedImages, Task, perform
 from models import ARCHITECTURES
 
 TESTS = Path(__file__).parent
@@ -69,7 +69,7 @@ def test_every_epoch_is_sent_as_it_ends(make_task: MakeTask):
     assert epochs[2]["train_loss"] < epochs[0]["train_loss"]
 
 
-def misses(task: Task) -> list[Misses | None]:
+def misses(task: Task) -> list[MissedImages | None]:
     """What is sent as missed with each epoch."""
     messages: list[dict[str, Any]] = []
     perform(task, messages.append)

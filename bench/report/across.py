@@ -11,9 +11,8 @@ from bench.report import images, paired, variance
 from bench.report.head import restricted_mean
 from bench.report.markdown import NOTHING, code, image, number, span, table, text
 from bench.report.names import LAST, SECONDS, TIME
+from bench.specification import TRAINING_IMAGES
 from bench.summary import MANY_NETWORKS, GroupSummary, Paired, Summary
-
-TRAINING_IMAGES = 60_000
 
 
 def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
