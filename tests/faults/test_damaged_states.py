@@ -105,11 +105,11 @@ def damage_and_go_on(
     folder: Path,
     damages: tuple[Callable[[bytes, random.Random], bytes] | None, ...],
     chance: random.Random,
+    lost: int,
 ) -> None:
-    """Damage the newest and the previous state, lose the last rows or none, and let the job go on."""
+    """Damage the newest and the previous state, lose so many of the last rows, and let the job go on."""
     path = Undisturbed(half_way, 0).copy(folder)
-    label = f"seed {SEED}: {[damage and damage.__name__ for damage in damages]}"
-    lost = chance.randrange(3)
+    label = f"seed {SEED}: {[damage and damage.__name__ for damage in damages]}, {lost} rows lost"
     lines = path.read_text().splitlines(keepends=True)[:3]  # the closing row goes too
     path.write_text("".join(lines[: len(lines) - lost]))
     for state, damage in zip(states(folder), damages, strict=True):
@@ -117,6 +117,14 @@ def damage_and_go_on(
             state.write_bytes(damage(state.read_bytes(), chance))
     finish(server, folder, "", "run", *ONE)
     assert deterministic(path) == undisturbed.rows_of_one, label
+    if None in damages:  # an epoch that is trained once more takes another time, and one that is not keeps its own
+        assert seconds(path, 1) == seconds(half_way / "runs.csv", 1), label
+
+
+def seconds(path: Path, epoch: int) -> float:
+    """How long the training of an epoch took, as it stands in a record of one run."""
+    rows = record.read(path).epochs
+    return float(rows[rows["epoch"] == epoch]["train_seconds"].iloc[0])
 
 
 @pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
@@ -127,7 +135,7 @@ def test_a_job_goes_on_from_the_state_before_a_damaged_one(
     tmp_path: Path,
     damage: Callable[[bytes, random.Random], bytes],
 ):
-    damage_and_go_on(server, undisturbed, half_way, tmp_path, (damage, None), random.Random(SEED))
+    damage_and_go_on(server, undisturbed, half_way, tmp_path, (damage, None), random.Random(SEED), lost=2)
 
 
 @pytest.mark.faults
@@ -141,7 +149,7 @@ def test_a_job_goes_on_with_whatever_is_left_of_its_states(
 ):
     chance = random.Random(f"{SEED} {damage.__name__}")
     for number, damages in enumerate(((damage, None), (damage, damage), (None, damage), (damage, emptied)) * 2):
-        damage_and_go_on(server, undisturbed, half_way, tmp_path / str(number), damages, chance)
+        damage_and_go_on(server, undisturbed, half_way, tmp_path / str(number), damages, chance, chance.randrange(3))
 
 
 def test_a_state_of_another_run_under_the_name_of_this_one_is_not_continued(
