@@ -226,7 +226,7 @@ def try_a_job(
         assert set(deterministic(path) if path.exists() else []) <= set(expected), label
         assert cause_of(kind) in job.errors, (label, job.errors)
         named = [line for line in job.errors.splitlines() if cause_of(kind) in line]
-        names = ("runs.csv", "runs.misses.csv", "environments")
+        names = ("runs.csv", "runs.misses.csv", "runs.networks.json", "environments")
         assert any(name in line for line in named for name in names), (label, job.errors)
     finish(server, folder, job.errors, "run", *words)
     assert deterministic(path) == expected, label
