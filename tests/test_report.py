@@ -202,6 +202,27 @@ def test_a_complete_record_does_not_say_partial(tmp_path: Path) -> None:
     assert "partial" not in readme(tmp_path, synthetic.full())
 
 
+def test_claims_on_training_are_counted_apart_from_those_on_the_network_itself(tmp_path: Path) -> None:
+    finding = readme(tmp_path, synthetic.full({"unpadded": 9900}, seeds=(1, 2)))
+    assert "Of the 38 claims in five documents, 17 are about training: 0 hold, " in finding
+    assert "21 are about layers and parameters: 18 hold, 3 do not hold and 0 cannot be decided yet.**" in finding
+
+
+def test_seeds_that_are_left_out_are_named(tmp_path: Path) -> None:
+    page = readme(tmp_path, synthetic.full({"unpadded": 9900}, seeds=(1, 4)))
+    assert page.count("Not recorded: seed 2, 3. The verdicts take seeds not to be chosen by their outcome.") == 1
+    assert "Not recorded" not in readme(tmp_path, synthetic.full({"unpadded": 9900}, seeds=(1, 2)))
+    assert "Not recorded: seed 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 …." in readme(
+        tmp_path, synthetic.full({"unpadded": 9900}, seeds=(2**40,))
+    )
+
+
+def test_average_runtime_is_that_of_the_first_epoch_at_the_target_alone(tmp_path: Path) -> None:
+    page = section(readme(tmp_path, synthetic.run_rows("unpadded", 1, [9950] * 19)), "## `unpadded`")
+    measures = {row[0]: row[1:] for row in tables(page)[2]}
+    assert measures["average runtime to a hit (aRT)"] == ["1.00", "–", "–"]
+
+
 def test_a_seed_missing_in_one_network_is_not_paired(tmp_path: Path) -> None:
     rows = [row for row in synthetic.full(seeds=range(1, 6)) if row.model != "unpadded" or row.seed != 4]
     summary = summarise(synthetic.record(tmp_path, rows), synthetic.architectures(), structure_facts.load())
@@ -231,7 +252,7 @@ def test_a_diverged_run_never_reaches_the_target_any_more(tmp_path: Path) -> Non
     assert measures["seeds, k of n"] == ["0 of 1"] * 3
     assert measures["share, one-sided 95 % bounds"] == ["≥ 0.000, ≤ 0.950"] * 3
     assert "0 of 1 seed reached 9940 within 19 epochs; share at least 0.000, at most 0.950" in page
-    assert "unfinished without a hit" not in page
+    assert "unfinished and not there yet" not in page
     assert measures["Kaplan–Meier median"] == ["not reached"] * 3
 
 
@@ -240,10 +261,11 @@ def test_an_unfinished_run_has_the_same_bounds_in_table_and_verdict(tmp_path: Pa
     page = section(readme(tmp_path, rows), "## `unpadded`")
     measures = {row[0]: row[1:] for row in tables(page)[2]}
     assert measures["seeds, k of n"] == ["0 of 3"] * 3
-    assert measures["of these, unfinished without a hit"] == ["1"] * 3
+    assert measures["of the n, unfinished and not there yet"] == ["1"] * 3
     assert measures["Kaplan–Meier median"] == ["not determined yet"] * 3
     assert measures["share, one-sided 95 % bounds"] == ["≥ 0.000, ≤ 0.776"] * 3
-    assert "0 of 3 seeds reached 9940 within 19 epochs, 1 unfinished; share at least 0.000, at most 0.776" in page
+    evidence = "0 of 3 seeds reached 9940 within 19 epochs (at it in the last epoch: 0 of 2), 1 unfinished"
+    assert f"{evidence}; share at least 0.000, at most 0.776" in page
 
 
 @pytest.mark.parametrize(("networks", "is_drawn"), [(20, True), (21, False)])

@@ -226,6 +226,14 @@ def test_a_curve_that_ends_above_zero_before_the_budget_has_no_restricted_mean()
     assert time_to_target(all_arrived, 20).restricted_mean == pytest.approx(2.5)
 
 
+def test_a_curve_of_runs_cut_short_that_comes_down_to_zero_has_no_error() -> None:
+    # Greenwood's formula has no term for that step: with one run at risk it would say that the mean is exact.
+    cut = time_to_target([Observation(19, 19), Observation(None, 3), Observation(None, 5)], 20)
+    assert (cut.restricted_mean, cut.restricted_mean_error) == (19, None)
+    whole = time_to_target([Observation(19, 19), Observation(17, 17)], 20)
+    assert whole.restricted_mean_error == pytest.approx(1)
+
+
 def test_an_undecided_run_is_a_failure_in_the_lower_bounds_and_left_out_of_the_upper_ones() -> None:
     decided = [*[Observation(5, 20)] * 3, *[Observation(None, 20)] * 2]
     without = time_to_target(decided, 20)

@@ -219,6 +219,39 @@ def test_an_undecided_share_says_how_many_seeds_could_decide(hits: int, misses: 
     assert advice in found.evidence
 
 
+def test_unfinished_runs_are_part_of_what_could_decide() -> None:
+    # 4 further seeds that agree with the one finished would make 5 of 5 if the 2 unfinished ones were among them.
+    found = verdict("reaches_target", 9940, group([hit_at(7)], [run(seed, [9800]) for seed in (8, 9)]))
+    advice = "the 2 unfinished runs and 2 further seeds could decide if they turn out as the finished ones have"
+    assert found.evidence.endswith(f"; {advice}")
+
+
+def test_the_evidence_counts_the_seeds_that_are_at_the_target_in_the_last_epoch() -> None:
+    lost = [9941] * (BUDGET - 1) + [9939]
+    found = verdict("reaches_target", 9940, group([ending_at(9941), lost, hit_at(None)]))
+    assert "2 of 3 seeds reached 9940 within 19 epochs (at it in the last epoch: 1 of 3); " in found.evidence
+
+
+@pytest.mark.parametrize(
+    ("looks", "said"),
+    [((5, 13), "in 13 % of cases with a look at 5 and one at 13"), (range(5, 21), "in 20 % with a look after each")],
+)
+def test_how_often_looking_repeatedly_decides_wrongly_is_as_the_rules_say(looks: Sequence[int], said: str) -> None:
+    """Every path of successes of seeds of which exactly half succeed, in numbers of seeds."""
+    left, decided = {0: 1.0}, 0.0
+    for seeds in range(1, max(looks) + 1):
+        left = {
+            successes: left.get(successes, 0) / 2 + left.get(successes - 1, 0) / 2 for successes in range(seeds + 1)
+        }
+        if seeds in looks:
+            for successes in list(left):
+                runs = group([hit_at(7)] * successes + [hit_at(None)] * (seeds - successes))
+                if outcome("reaches_target", 9940, runs) != UNDECIDED:
+                    decided += left.pop(successes)
+    assert f"in {100 * decided:.0f} % " in said
+    assert any(said in rule for rule in RULES)
+
+
 def test_where_enough_runs_are_unfinished_finishing_them_is_the_advice() -> None:
     stopped = [run(seed, [9800]) for seed in range(5)]
     for unfinished, advice in ((5, "finishing the unfinished runs could"), (4, "5 seeds that agree would")):
@@ -271,7 +304,7 @@ def test_an_unfinished_run_without_a_hit_counts_against_the_lower_bound_alone() 
     cut = [run(9, [9800] * 5, "error: out of memory")]
     found = verdict("reaches_target", 9940, group([hit_at(3)] * 5, cut))
     assert found.outcome == UNDECIDED
-    assert "5 of 6 seeds reached 9940 within 19 epochs, 1 unfinished; share" in found.evidence
+    assert "within 19 epochs (at it in the last epoch: 0 of 5), 1 unfinished; share" in found.evidence
     assert "at least 0.418, at most 1.000; " in found.evidence
     assert "finishing the unfinished runs could decide" in found.evidence
     assert outcome("reaches_target", 9940, group([hit_at(None)] * 5, cut)) == DOES_NOT
@@ -397,8 +430,8 @@ LOG = [9900, 9939, 9941, 9945, 9942]
         ("last", 9945, True),
         ("reaches_target", 9940, False),
         ("reaches_target", 9946, True),
-        ("epochs_below", 6, False),
-        ("epochs_below", 5, True),
+        ("epochs_below", 4, False),
+        ("epochs_below", 3, True),
         ("sustained", 3, False),
         ("sustained", 4, True),
     ],
@@ -494,7 +527,8 @@ def test_the_evidence_has_the_counts_and_bounds_of_the_table(data: st.DataObject
         return
     unfinished = f", {first.undecided} unfinished" if first.undecided else ""
     assert f"{first.hits} of {first.runs} seed" in found.evidence
-    assert f"within 19 epochs{unfinished}; " in found.evidence
+    kept = f" (at it in the last epoch: {table.at_target_last} of {len(table.last)})" if table.last else ""
+    assert f"within 19 epochs{kept}{unfinished}; " in found.evidence
     assert f"share at least {first.share_at_least:.3f}, at most {first.share_at_most:.3f}" in found.evidence
     assert sum(seed.first is not None for seed in table.seeds) == first.hits
     assert (table.latest.share, table.latest.share_at_most) == (first.share, first.share_at_most)

@@ -61,7 +61,7 @@ def time_to_target(networks: Sequence[NetworkSummary]) -> Picture:
         for axes, network in zip(panels, networks, strict=False):
             _draw_time(axes, network, max(one.architecture.recipe.epochs for one in networks))
             axes.set_title(marks.short_name(network.name) + _of_seeds(network))
-        canvas.label_outer(panels, len(networks), "epoch", "share of seeds at the target")
+        canvas.label_outer(panels, len(networks), "epoch", "estimated share at the target")
         groups = [group for network in networks for group in network.groups]
         canvas.legend(
             panels,
@@ -76,7 +76,8 @@ def time_to_target(networks: Sequence[NetworkSummary]) -> Picture:
         medians = "; ".join(f"{network.name}: {_medians(network)}" for network in networks)
         return Picture(
             canvas.svg(figure),
-            f"Share of seeds that have reached the target, by epoch, a panel for each network. Median: {medians}.",
+            f"Estimated share of seeds that have reached the target, by epoch, a panel for each network. Kaplan–Meier "
+            f"median: {medians}.",
         )
 
 

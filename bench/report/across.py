@@ -67,7 +67,7 @@ def _side_by_side(summary: Summary) -> list[str]:
         return ["No run is recorded yet.", ""]
     return [
         *table(header, rows, "llr"),
-        "Standard deviations and variances here are between seeds: the rest is the same.",
+        "Standard deviations and variances here are between seeds: recipe and environment are the same in all of them.",
         "",
     ]
 
@@ -142,7 +142,10 @@ def _environments(summary: Summary) -> list[str]:
         rows.append([*cells, code(f"environments/{environment}.json")])
     if not rows:
         return ["No run is recorded yet.", ""]
-    note = "Runs of different environments are never pooled. The file has every detail that the digits stand for."
+    note = (
+        "Runs of different environments are never pooled, but for counting which test images are missed. The file has "
+        "every detail that the digits stand for."
+    )
     return [*table(["environment", "device", "machine", "runs", "details"], rows, "lllrl"), note, ""]
 
 

@@ -8,7 +8,7 @@ from bench.report.markdown import NOTHING, code, image, number, span, table, tex
 from bench.report.names import OVERVIEW
 from bench.statistics import TimeToTarget
 from bench.summary import GroupSummary, NetworkSummary, SeedResult, Summary
-from bench.verdicts import Outcome, Verdict
+from bench.verdicts import Outcome, Verdict, is_of_the_module
 from bench.wording import count
 
 OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "cannot be decided yet")
@@ -55,16 +55,18 @@ def _finding(summary: Summary) -> list[str]:
     documents = thing.format(_in_words(len(summary.networks))) + ("" if len(summary.networks) == 1 else "s")
     if not summary.labels:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_without_runs]
-        return [f"**No run is recorded yet. Of the {len(verdicts)} claims {documents}, {_tally(verdicts)}.**", ""]
+        return [f"**No run is recorded yet. {_tallies('Of', verdicts, documents)}**", ""]
     sentences = []
     for label in summary.labels:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_on(label)]
         groups = [group for group in summary.current if group.label == label]
         reached, runs = sum(group.first.hits for group in groups), sum(group.first.runs for group in groups)
+        unfinished = sum(group.first.undecided for group in groups)
         where = f"On {text(label)}, of" if len(summary.labels) > 1 else "Of"
         sentences.append(
-            f"**{where} the {len(verdicts)} claims {documents}, {_tally(verdicts)}.** {reached} of "
-            f"{count(runs, 'run')} reached the target, {_target(summary)}, within the documented number of epochs."
+            f"**{_tallies(where, verdicts, documents)}** {reached} of {count(runs, 'run')}"
+            f"{f' ({unfinished} unfinished)' if unfinished else ''} reached the target, {_target(summary)}, within "
+            "the documented number of epochs."
         )
     return [sentence for one in sentences for sentence in (one, "")]
 
@@ -108,12 +110,10 @@ def _networks(summary: Summary) -> list[str]:
         "; “diverged”: the loss was no longer finite, which counts as never." if has_diverged else ".",
         (
             " Best and last: correct images, lowest to highest seed. ¹ Over the seeds that reached it, in epochs: "
-            "seeds that never do are"
+            "seeds that never do are left out, so that the mean flatters; the restricted mean in each network's "
+            "section does not ([definitions](#how-each-number-is-defined))."
         ),
-        (
-            " left out, so that the mean flatters; [the sections below](#how-each-number-is-defined) have "
-            "estimates that do not."
-        ),
+        " The best of an unfinished run may still rise." if is_partial else "",
     ]
     return [*table(header, rows, "llr" if names_places else "lr"), "".join(notes), ""]
 
@@ -161,7 +161,10 @@ def restricted_mean(time: TimeToTarget, digits: int) -> str:
     if time.restricted_mean is None:
         return NOTHING
     mean = number(time.restricted_mean, digits)
-    return f"{mean} ± {number(time.restricted_mean_error, digits)}" if time.hits else f"{mean} (none arrived)"
+    if not time.hits:
+        return f"{mean} (none arrived)"
+    error = time.restricted_mean_error
+    return f"{mean} (error unknown)" if error is None else f"{mean} ± {number(error, digits)}"
 
 
 def documented_first(network: NetworkSummary) -> str:
@@ -189,7 +192,10 @@ def _claims(summary: Summary) -> list[str]:
             cells += [text(label)] if names_places else []
             rows.append([*cells, *map(str, _counts(verdicts)), "; ".join(wrong) or NOTHING])
     rules = (
-        "The rules are [below](#how-a-verdict-is-reached); every claim with its evidence is in its network's section."
+        "The rules are [below](#how-a-verdict-is-reached); every claim with its evidence is in its network's section. "
+        "A first epoch, a best or a last accuracy that “does not hold”, though the document's own log has it, was not "
+        "reproduced by our seeds: that does not say that the documented run did not happen. What is published is "
+        "published because it went well, and such a verdict may show that choice alone."
     )
     return [
         "## What becomes of the claims",
@@ -202,6 +208,15 @@ def _claims(summary: Summary) -> list[str]:
 
 def _counts(verdicts: Sequence[Verdict]) -> list[int]:
     return [sum(verdict.outcome == outcome for verdict in verdicts) for outcome in OUTCOMES]
+
+
+def _tallies(of: str, verdicts: Sequence[Verdict], documents: str) -> str:
+    """What becomes of the claims that runs decide, and apart from them of those that are read off the network."""
+    module = [verdict for verdict in verdicts if is_of_the_module(verdict.claim)]
+    runs = [verdict for verdict in verdicts if not is_of_the_module(verdict.claim)]
+    kinds = [(runs, "training"), (module, "layers and parameters")]
+    told = [f"{len(some)} are about {about}: {_tally(some)}" for some, about in kinds if some]
+    return f"{of} the {len(verdicts)} claims {documents}, {'; '.join(told) or 'none can be judged'}."
 
 
 def _tally(verdicts: Sequence[Verdict]) -> str:

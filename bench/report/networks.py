@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bench.report import collapses, epochs
@@ -67,6 +68,11 @@ def _origin(network: NetworkSummary) -> list[str]:
 def _progress(group: GroupSummary) -> list[str]:
     stopped = [f"seed {seed.seed} after epoch {seed.done} ({text(seed.ending)})" for seed in group.seeds if seed.ending]
     found = []
+    recorded = {seed.seed for seed in group.seeds}
+    between = (seed for seed in range(1, max(recorded)) if seed not in recorded)
+    if skipped := list(itertools.islice(between, 11)):
+        seeds = ", ".join(map(str, skipped[:10])) + (" …" if len(skipped) > 10 else "")
+        found += [f"Not recorded: seed {seeds}. The verdicts take seeds not to be chosen by their outcome.", ""]
     if group.done < group.planned:
         whole = f"{len(group.group.complete)} of {count(len(group.seeds), 'run')} complete"
         found += [f"**{group.done} epochs done of {group.planned} planned; {whole}.**", ""]
@@ -89,8 +95,8 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
         for verdict in verdicts
     ]
     note = (
-        "“At least” and “at most” are one-sided 95 % bounds on the share of all seeds that would do so; the rules are "
-        "[below](#how-a-verdict-is-reached)."
+        "“At least” and “at most” are one-sided 95 % bounds on the share of all seeds that would do so, “one new run” "
+        "is where one more seed would fall; the rules are [below](#how-a-verdict-is-reached)."
     )
     is_share = any("share at least" in verdict.evidence for verdict in verdicts)
     return [*table(["claim", "read in", "verdict", "evidence"], rows, "l"), *([note, ""] if is_share else [])]
@@ -102,17 +108,16 @@ def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
     ways = (group.first, group.sustained, group.latest)
     rows = [[name, *map(cell, ways)] for name, cell in _MEASURES]
     if any(way.undecided for way in ways):
-        rows.insert(1, ["of these, unfinished without a hit", *(str(way.undecided) for way in ways)])
+        rows.insert(1, ["of the n, unfinished and not there yet", *(str(way.undecided) for way in ways)])
     if network.is_documented:
         rows.append(["the documented run", *("never" if epoch is None else str(epoch) for epoch in documented)])
     header = ["", "first at the target", f"first of {STREAK} in a row", "last at the target"]
     note = (
         "Interval: Clopper and Pearson's exact one, for the share of all seeds that would. Kaplan–Meier median: the "
-        "epoch by which half of the seeds have reached it. Restricted mean: no seed is left out; one that never "
-        f"reaches it counts with all {group.group.budget} epochs. aRT: all epochs spent, over the number of hits. "
-        "Conditional values leave out the seeds that never reach it, and flatter. For the last epoch at the target, "
-        "later is better: there a seed that never reaches it makes the restricted mean larger, so read its row of "
-        "seeds first."
+        "epoch by which an estimated half of the seeds have reached it. Restricted mean: no seed is left out; one that "
+        f"never reaches it counts with all {group.group.budget} epochs. aRT: all epochs spent, over the number of hits."
+        " Conditional values leave out the seeds that never reach it, and flatter. For the last epoch at the target, "
+        "later is better, but a seed that never reaches it also counts as late: look at “seeds, k of n” first."
     )
     return [*table(header, rows, "lr"), note, ""]
 
@@ -183,9 +188,7 @@ def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
     complete = len(group.last)
     if not complete:
         return ["No run has all its epochs yet: nothing can be said of the last one.", ""]
-    reached = f"In the last epoch {group.at_target_last} of {count(complete, 'complete run')} " + (
-        "is at the target." if group.at_target_last == 1 else "are at the target."
-    )
+    reached = f"At the target in the last epoch: {group.at_target_last} of {count(complete, 'complete run')}."
     interval = group.last_interval
     if interval is None:
         return [f"{reached} One run gives no prediction interval.", ""]

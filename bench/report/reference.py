@@ -24,7 +24,7 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         "seed",
         (
             "what initial weights, the order of the images and dropout follow from; the same seed draws the same "
-            "numbers on every device"
+            "numbers on every device. Our seed 1 is not the documents' seed 1: it draws other numbers"
         ),
     ),
     ("recipe", "network, learning rate, momentum, batch and number of epochs; documented, and the same for every seed"),
@@ -68,19 +68,24 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     ),
     (
         "Kaplan–Meier median",
-        "the epoch by which half of the seeds have reached the target, censored runs taken into account",
+        (
+            "the epoch by which an estimated half of the seeds have reached the target, censored runs taken into "
+            "account: with unfinished runs it may come before half of them are seen to"
+        ),
     ),
     (
         "restricted mean",
         (
-            "the mean of the smaller of time to target and documented number of epochs; with its standard error. It "
-            "leaves out no seed"
+            "the mean of the smaller of time to target and documented number of epochs; with its standard error, for "
+            "which Greenwood's formula is used where runs are unfinished, and unknown where these leave it nothing to "
+            "go by. It leaves out no seed"
         ),
     ),
     (
         "aRT",
         (
-            "average runtime: all epochs spent until a hit or the end, over the number of hits; what one success costs "
+            "average runtime: all epochs spent until the first one at the target (a hit) or the end, over the number "
+            "of hits; what one success costs "
             "with restarts. A run that diverged counts as all documented epochs"
         ),
     ),

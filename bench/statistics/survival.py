@@ -130,7 +130,7 @@ def time_to_target(observations: Sequence[Observation], budget: int) -> TimeToTa
     Where every run was seen to its hit or to the budget, the restricted mean is the mean of min(T, budget), its error
     s / sqrt(n), and the median that of the empirical distribution. Where runs were cut short it is the area under the
     Kaplan-Meier curve, with Greenwood's variance times n / (n - 1); it is None where the curve ends above zero before
-    the budget. Raises ValueError if `budget` is below 1.
+    the budget, and has no error where the curve comes down to zero. Raises ValueError if `budget` is below 1.
 
     Sources: Klein and Moeschberger, Survival Analysis (2003), section 4.5 (restricted mean); Hansen et al., COCO,
     Optim. Methods Softw. 36 (2021) 114 (average runtime).
@@ -181,4 +181,8 @@ def _restricted_mean(curve: SurvivalCurve, budget: int) -> tuple[float | None, f
     left = hits < at_risk  # a step to zero leaves no area behind it
     greenwood = float(np.sum(area_from[left] ** 2 * hits[left] / (at_risk[left] * (at_risk[left] - hits[left]))))
     runs = curve.at_risk[0]
-    return float(area_from[0]), (greenwood * runs / (runs - 1)) ** 0.5 if runs > 1 else None
+    # With runs cut short, that step is where Greenwood's formula knows nothing: what is left of it would be too little.
+    is_cut = any(epoch < budget for epoch, _ in curve.marks)
+    if runs == 1 or (is_cut and surviving[-1] == 0):
+        return float(area_from[0]), None
+    return float(area_from[0]), (greenwood * runs / (runs - 1)) ** 0.5

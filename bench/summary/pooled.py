@@ -126,9 +126,12 @@ def summarise_group(
         group=group,
         seeds=seeds,
         first=reached,
-        sustained=time_to_target(streak, budget),
+        # What a success costs is known of the first epoch alone: a streak is recognised later than it begins, and the
+        # last epoch at the target once all are over.
+        sustained=replace(time_to_target(streak, budget), average_runtime=None),
         latest=replace(  # a seed has a last epoch at the target if it has a first one
             time_to_target(latest, budget),
+            average_runtime=None,
             share=reached.share,
             share_at_least=reached.share_at_least,
             share_at_most=reached.share_at_most,

@@ -12,7 +12,7 @@ from bench.verdicts import draws, module, shares
 from bench.verdicts.case import Case, Finding, Outcome, Verdict
 from bench.verdicts.rules import LEVEL, RULES
 
-__all__ = ["LEVEL", "RULES", "Outcome", "Verdict", "judge"]
+__all__ = ["LEVEL", "RULES", "Outcome", "Verdict", "is_of_the_module", "judge"]
 
 
 def judge(architecture: Architecture, structure: Structure, group: Group | None) -> tuple[Verdict, ...]:
@@ -21,8 +21,13 @@ def judge(architecture: Architecture, structure: Structure, group: Group | None)
     return tuple(_verdict(claim, case) for claim in architecture.claims)
 
 
+def is_of_the_module(claim: Claim) -> bool:
+    """Whether a claim is about parameters or layers, so that no run decides it."""
+    return claim.kind in _OF_THE_MODULE
+
+
 def _verdict(claim: Claim, case: Case) -> Verdict:
-    if claim.kind in _OF_THE_MODULE:
+    if is_of_the_module(claim):
         outcome, evidence = _OF_THE_MODULE[claim.kind](claim, case)
     elif case.other_totals:
         outcome, evidence = _another_test_set(case)
@@ -50,7 +55,7 @@ def _contradicted_by_log(claim: Claim, case: Case) -> bool:
 
 _IN_LOG: Mapping[ClaimKind, Callable[[int, Sequence[int], int], bool]] = {
     "reaches_target": lambda value, log, target: max(log) >= value,
-    "epochs_below": lambda value, log, target: len(log) < value and max(log) >= target,
+    "epochs_below": lambda value, log, target: first_hit(log[: value - 1], target) is not None,
     "first_epoch": lambda value, log, target: first_hit(log, target) == value,
     "best": lambda value, log, target: max(log) == value,
     "last": lambda value, log, target: log[-1] == value,

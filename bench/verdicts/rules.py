@@ -23,7 +23,17 @@ RULES: tuple[str, ...] = (
         "share, the claim holds if the lower bound is above one half, and does not hold if the upper one is below."
     ),
     "A claim on the last epochs is judged in the same way: a seed succeeds if every one of them is above the target.",
+    (
+        "One epoch at the target is enough, and each is a look at the test set: that the target is reached does not "
+        "say that it is kept, which is why the evidence also counts the seeds that are there in the last epoch."
+    ),
     f"{SEEDS_FOR_SHARES} seeds that agree are the fewest that decide; any forecast takes the share to stay as seen.",
+    (
+        "The bounds are for a number of seeds fixed beforehand, and for seeds not chosen by their outcome. Adding "
+        "seeds until one decides errs more often: if exactly half of all seeds succeed, in 13 % of cases with a look "
+        "at 5 and one at 13 seeds, in 20 % with a look after each seed from 5 to 20. Nothing is corrected for the "
+        "number of claims."
+    ),
     (
         "A run that diverged has failed, whatever it reached before: everywhere in this report it counts as never at "
         "the target, and in tests on means as none correct."
@@ -40,16 +50,19 @@ RULES: tuple[str, ...] = (
         "complete seeds. If the document's own log contradicts it, it does not hold, whatever the seeds do."
     ),
     (
-        f"A first epoch is judged by its rank, never being the last: two-sided at the level {LEVEL:g}, which takes "
-        f"{SEEDS_FOR_RANKS} seeds. Fewer cannot reject any epoch, so that they decide nothing."
+        "A first epoch is ranked among those of the complete seeds; a seed that never reaches the target ranks last. "
+        "An epoch outside all n of them has p = 2/(n + 1), and one more seed falls inside with a confidence of (n − 1)/"
+        f"(n + 1), which is that of the interval given. At the level {LEVEL:g} it takes {SEEDS_FOR_RANKS} seeds: fewer "
+        "cannot reject any epoch, so that they decide nothing."
     ),
     (
         "A best or last accuracy does not hold outside the 95 % prediction interval of one new run (Student's t). It "
         "holds inside it, if it is also within the range of the seeds and the interval ends below a perfect score: a "
         "seed gone astray widens the interval, and earns nothing by it. "
-        f"Fewer than {SEEDS_FOR_SHARES} seeds decide nothing."
+        f"Fewer than {SEEDS_FOR_SHARES} seeds decide nothing. That it holds means no more than: it is like our seeds. "
+        "With 5 of them the interval is three of their standard deviations wide on either side."
     ),
-    "Runs that were tested on other than the 10,000 test images decide nothing.",
+    "Runs tested on anything but the 10,000 test images decide nothing.",
     "If a seed diverged, no such claim holds on the strength of the others.",
     "A best accuracy is the best of many looks at the test set, on either side of the comparison.",
     "What the document's own log or layer table contradicts is named with the verdict, whichever it is.",

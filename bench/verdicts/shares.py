@@ -22,7 +22,11 @@ def epochs_below(claim: Claim, case: Case) -> Finding:
 def _reached(target: int, epochs: int, case: Case) -> Finding:
     hits = [not run.has_diverged and first_hit(run.correct[:epochs], target) is not None for run in case.runs]
     decided = [hit or run.has_diverged or len(run.correct) >= epochs for hit, run in zip(hits, case.runs, strict=True)]
-    return _share(sum(hits), sum(decided), len(decided) - sum(decided), f"reached {target} within {epochs} epochs")
+    what = f"reached {target} within {epochs} epochs"
+    if case.complete:
+        kept = sum(counts[-1] >= target for counts in case.complete)
+        what += f" (at it in the last epoch: {kept} of {len(case.complete)})"
+    return _share(sum(hits), sum(decided), len(decided) - sum(decided), what)
 
 
 def sustained(claim: Claim, case: Case) -> Finding:
@@ -60,6 +64,9 @@ def _what_could_decide(successes: int, decided: int, undecided: int) -> str:
     if decided == 0:
         return f"{SEEDS_FOR_SHARES} seeds that agree would decide"
     if further is not None:
+        if undecided:
+            others = f"the {count(undecided, 'unfinished run')} and {count(further - undecided, 'further seed')}"
+            return f"{others} could decide if they turn out as the finished ones have"
         return f"{count(further, 'further seed')} could decide if the share stays as seen"
     if 2 * successes == decided:
         return "no number of seeds decides while exactly half succeed"

@@ -57,14 +57,14 @@ DOCUMENT = Document(
             9940,
             "99.4 % validation accuracy (set as a target; no result is given)",
             "document",
-            "its six printed epochs peak at 9921; the 19 epochs of the notebook's log peak at 9922",
+            "its six printed epochs peak at 9921, the 19 of the notebook's log at 9922; that log is of an earlier network",
         ),
         Claim(
             "epochs_below",
             20,
             "the target in fewer than 20 epochs (set as a target; no result is given)",
             "document",
-            "the log ends after 19 epochs without reaching the target",
+            "the log, of an earlier network, ends after 19 epochs without reaching the target",
         ),
         Claim("fully_connected_layers", 1, "one fully connected layer", "document"),
         Claim(
