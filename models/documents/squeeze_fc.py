@@ -57,7 +57,7 @@ DOCUMENT = Document(
             9940,
             "99.4 % validation accuracy (set as a target; no result is given)",
             "document",
-            "its six printed epochs peak at 9921, the 19 of the notebook's log at 9922; that log is of an earlier network",
+            "its six printed epochs peak at 9921, the notebook's 19 at 9922; the log is of an earlier network",
         ),
         Claim(
             "epochs_below",
