@@ -123,10 +123,10 @@ def _speed(summary: Summary) -> list[str]:
     if not rows:
         return ["No run is recorded yet.", ""]
     note = (
-        "Medians over all recorded epochs. A run on the CPU has one thread, and others run beside it; most of its "
+        "Medians over all recorded epochs. A run on the CPU has one thread, and others run beside it; some of its "
         "convolutions, and what stands between them, are the harness's own code, which its tests compare with "
-        "PyTorch's. The documented speed is that of a progress bar on a cloud GPU of unknown model, for context only. `python -m bench speed` "
-        "measures speed as such."
+        "PyTorch's. The documented speed is that of a progress bar on a cloud GPU of unknown model, for context only. "
+        "`python -m bench speed` measures speed as such."
     )
     return [*table(header, rows, "lllr"), note, ""]
 
