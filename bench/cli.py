@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from bench import commands
 from bench.commands import INTERRUPTED, UNUSABLE
 from bench.errors import UnusableInput, one_line
+from bench.interruptions import delivered_again
 from bench.streams import Messages, fill_standard_descriptors, print_lines
 
 
@@ -24,8 +25,11 @@ def main(words: Sequence[str] | None = None) -> int:
     """
     fill_standard_descriptors()
     messages: Any = Messages(sys.stderr if sys.stderr is not None else open(2, "w", closefd=False))  # noqa: SIM115
-    with contextlib.redirect_stderr(messages):
-        return _main(words)
+    with contextlib.redirect_stderr(messages), delivered_again():
+        try:
+            return _main(words)
+        except KeyboardInterrupt:  # once more, while the first was being said
+            return INTERRUPTED
 
 
 def _main(words: Sequence[str] | None) -> int:

@@ -390,6 +390,33 @@ def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert capsys.readouterr().err == "bench: interrupted\n"
 
 
+def test_a_second_interrupt_while_the_first_is_said_is_none_the_worse(monkeypatch: pytest.MonkeyPatch):
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job, "run", interrupted)
+    monkeypatch.setattr(sys.stderr, "write", interrupted)
+    assert main(["run"]) == 130
+
+
+def test_an_interrupt_in_a_callback_of_the_garbage_collector_is_not_lost():
+    code = (
+        "import time\n"
+        "from bench.interruptions import delivered_again\n"
+        "class Callback:\n"
+        "    def __del__(self):\n"
+        "        raise KeyboardInterrupt\n"
+        "with delivered_again():\n"
+        "    try:\n"
+        "        Callback()\n"
+        "        time.sleep(60)\n"
+        "    except KeyboardInterrupt:\n"
+        "        print('interrupted')\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=30)
+    assert (done.stdout, done.stderr, done.returncode) == ("interrupted\n", "", 0)
+
+
 def test_a_plan_is_printed_and_nothing_is_made(capsys: pytest.CaptureFixture[str]):
     assert main(["plan", "--models", "unpadded,gap_head", "--seeds", "2", "--devices", "cpu", "--epochs", "3"]) == 0
     captured = capsys.readouterr()

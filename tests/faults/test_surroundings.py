@@ -159,7 +159,7 @@ def test_a_terminal_shows_bars_and_may_vanish(undisturbed: Undisturbed, tmp_path
     shown = bytearray()
 
     def look() -> None:
-        while not (vanishes and b"runs done" in shown):
+        while not (vanishes and b"run done" in shown):
             try:
                 block = os.read(ours, 4096)
             except OSError:
@@ -174,5 +174,5 @@ def test_a_terminal_shows_bars_and_may_vanish(undisturbed: Undisturbed, tmp_path
     assert job.wait(120) == 0
     looking.join(20)
     assert not looking.is_alive()
-    assert b"runs done" in shown
+    assert b"run done" in shown
     assert deterministic(tmp_path / "runs.csv") == undisturbed.rows_of_one
