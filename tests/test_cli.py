@@ -446,11 +446,12 @@ def test_the_list_has_every_network(capsys: pytest.CaptureFixture[str]):
     assert all(f"{one.document.parameters:,}" in out for one in ARCHITECTURES.values())
 
 
-@pytest.mark.parametrize("name", ARCHITECTURES)
-def test_a_network_is_shown_with_its_parameters(name: str, capsys: pytest.CaptureFixture[str]):
-    assert main(["show", name]) == 0
+def test_the_networks_of_a_folder_are_shown_with_their_parameters(root: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["show", str(root / "models")]) == 0
     out = capsys.readouterr().out
-    assert f"{ARCHITECTURES[name].document.parameters:,}" in out
+    for name, one in ARCHITECTURES.items():
+        assert f'{name}: "{one.document.title}"' in out
+        assert f"{one.document.parameters:,}" in out
 
 
 @pytest.mark.parametrize("command", COMMANDS)
