@@ -307,7 +307,7 @@ def _warm_up() -> None:
 
 def _run(request: dict[str, Any], main: Callable[[Sequence[str]], int]) -> int:
     """What a forked job does."""
-    from bench import job
+    from bench import rows
 
     scratch, folder = Path(request["scratch"]), Path(request["folder"])
     descriptors = [os.open(os.devnull, os.O_RDONLY)]
@@ -330,7 +330,7 @@ def _run(request: dict[str, Any], main: Callable[[Sequence[str]], int]) -> int:
     if request["limit"] is not None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (request["limit"], resource.RLIM_INFINITY))
     if request["clock"]:
-        job.datetime = BackwardClock
+        rows.datetime = BackwardClock
         time.time = lambda: BackwardClock.now().timestamp()
     (scratch / "begun").touch()
     if request["fault"]:
