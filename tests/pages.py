@@ -31,6 +31,12 @@ def tables(page: str) -> list[list[list[str]]]:
     return found
 
 
+def anchors(page: str) -> set[str]:
+    """What a repository browser calls the headings of a page."""
+    headings = re.findall(r"^#+ (.+)$", page, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
 def check_golden(path: Path, text: str) -> None:
     if "UPDATE_GOLDEN" in os.environ:
         path.parent.mkdir(parents=True, exist_ok=True)

@@ -6,6 +6,8 @@ import re
 import shutil
 from pathlib import Path
 
+from pages import anchors
+
 from bench import catalogue, misses, verifications
 from bench.cli import main
 
@@ -45,10 +47,4 @@ def test_every_link_leads_somewhere(root: Path):
             target = (page.parent / path).resolve() if path else page
             assert target.exists(), f"{page.relative_to(root)}: {link}"
             if anchor:
-                assert anchor in _anchors(target), f"{page.relative_to(root)}: {link}"
-
-
-def _anchors(page: Path) -> set[str]:
-    """What a repository browser calls the headings of a page."""
-    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), flags=re.MULTILINE)
-    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+                assert anchor in anchors(target.read_text(encoding="utf-8")), f"{page.relative_to(root)}: {link}"

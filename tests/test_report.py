@@ -21,7 +21,7 @@ import pytest
 import synthetic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from pages import GOLDEN, check_golden, section, tables
+from pages import GOLDEN, anchors, check_golden, section, tables
 
 from bench import figures, report, structure_facts
 from bench.canvas import Picture
@@ -460,12 +460,7 @@ def test_every_figure_is_shown_with_words_and_every_figure_shown_exists(tmp_path
 
 def test_links_within_the_report_lead_somewhere(tmp_path: Path) -> None:
     page = readme(tmp_path, MIXED, *TWO)
-    headings = {
-        re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in page.split("\n")
-        if line.startswith("#")
-    }
-    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= headings
+    assert set(re.findall(r"\]\(#([^)]+)\)", page)) <= anchors(page)
 
 
 # --- on the disk ------------------------------------------------------------------------------------------------------
