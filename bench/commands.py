@@ -79,13 +79,16 @@ def do_report(arguments: argparse.Namespace) -> int:
     from bench import catalogue, report
     from bench.files import cause
 
+    page = arguments.report / "README.md"
     recorded, networks = catalogue.read_record(arguments.runs)
     try:
+        if page.exists() and not arguments.runs.exists():
+            raise UnusableInput(f"{arguments.runs}: no such record, and {page} is the report of one: name --runs")
         report.write(recorded, networks.architectures, arguments.report, arguments.data)
     except OSError as error:
         place = error.filename or arguments.report
         raise UnusableInput(f"{place}: cannot be written ({cause(error)}): choose another --report") from error
-    print_lines([f"The report is in {arguments.report / 'README.md'}."])
+    print_lines([f"The report is in {page}."])
     return DONE
 
 

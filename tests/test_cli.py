@@ -276,6 +276,14 @@ def test_a_report_that_cannot_be_written_is_refused(refused: Refused, command: s
     assert "Not a directory" in message
 
 
+def test_a_report_is_not_replaced_by_one_of_a_record_that_is_not_there(refused: Refused):
+    page = Path("report/README.md")
+    page.parent.mkdir()
+    page.write_text("a report")
+    assert refused("report", "--runs", "rums.csv").startswith(f"rums.csv: no such record, and {page} is the report of")
+    assert page.read_text() == "a report"
+
+
 def test_a_record_that_another_job_holds_is_refused(refused: Refused):
     with record.exclusive(Path("runs.csv")):
         message = refused("run")
