@@ -6,6 +6,7 @@ difference before committing it.
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import os
@@ -431,6 +432,24 @@ def test_the_golden_vector_of_time_to_target(tmp_path: Path) -> None:
     assert measures["Kaplan–Meier median"] == "17"
     assert measures["average runtime to a hit (aRT)"] == "20.75"
     assert measures["conditional mean"] == "15.75 (k = 4)"
+
+
+def test_the_last_five_epochs_of_complete_runs_stand_beside_those_of_the_documented_log(tmp_path: Path) -> None:
+    ends = {1: [9930, 9931, 9932, 9933, 9934], 2: [9940, 9940, 9940, 9940, 9942]}
+    rows = [row for seed, end in ends.items() for row in synthetic.run_rows("gap_head", seed, [9900] * 15 + end)]
+    rows += synthetic.run_rows("gap_head", 3, [9999] * 19)  # unfinished: its last five are other epochs
+    assert (  # the log ends in 9950, 9955, 9944, 9948, 9952
+        "Mean of the last 5 epochs, of 2 complete runs: from 9932.0 to 9940.4, 9936.2 on average; "
+        "the documented run 9949.8 (+13.6)."
+    ) in section(readme(tmp_path, rows), "## `gap_head`")
+
+
+def test_fewer_than_five_documented_epochs_have_no_mean_of_five(tmp_path: Path) -> None:
+    short = dataclasses.replace(ARCHITECTURES["gap_head"].recipe, epochs=4)
+    network = {"gap_head": synthetic.with_recipe(ARCHITECTURES["gap_head"], recipe=short)}
+    page = readme(tmp_path, synthetic.run_rows("gap_head", 1, [9941] * 4), architectures=network)
+    assert "At the target in the last epoch: 1 of 1" in page
+    assert "Mean of the last" not in page
 
 
 def test_with_five_seeds_it_is_said_that_no_difference_can_be_significant(tmp_path: Path) -> None:

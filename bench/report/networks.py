@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import fmean
 
 from bench.report import collapses, epochs
 from bench.report.head import MANY_SEEDS, first_of, restricted_mean
-from bench.report.markdown import NOTHING, code, image, number, span, table, text
+from bench.report.markdown import NOTHING, code, image, number, signed, span, table, text
 from bench.report.names import figure_of
 from bench.statistics import TimeToTarget, first_hit, last_hit, sustained_hit
-from bench.summary import STREAK, GroupSummary, NetworkSummary, SeedResult
+from bench.summary import FINAL_EPOCHS, STREAK, GroupSummary, NetworkSummary, SeedResult
 from bench.verdicts import Verdict
 from bench.wording import count, listed
 
@@ -28,7 +29,8 @@ def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:
         where = f" on {text(group.label)}" if len(network.groups) > 1 else ""
         found += [f"**Correct test images by epoch{where}.**", "", *epochs.lines(network, group)]
         found += [f"**Time to target{where}, in epochs, three ways.**", "", *_time_to_target(network, group)]
-        found += [f"**Seed by seed{where}.**", "", *_by_seed(network, group), *_last(network, group)]
+        found += [f"**Seed by seed{where}.**", "", *_by_seed(network, group)]
+        found += [*_last(network, group), *_final(network, group)]
         found += collapses.lines(group)
     return found
 
@@ -208,3 +210,14 @@ def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
         ),
         "",
     ]
+
+
+def _final(network: NetworkSummary, group: GroupSummary) -> list[str]:
+    means = [seed.final_mean for seed in group.seeds if seed.final_mean is not None]
+    if not means:
+        return []
+    mean, documented = fmean(means), network.documented_final_mean
+    between = f"from {number(min(means), 1)} to {number(max(means), 1)}, " if len(means) > 1 else ""
+    seeds = f"{between}{number(mean, 1)}{' on average' if between else ''}"
+    log = "" if documented is None else f"; the documented run {number(documented, 1)} ({signed(documented - mean)})"
+    return [f"Mean of the last {FINAL_EPOCHS} epochs, of {count(len(means), 'complete run')}: {seeds}{log}.", ""]

@@ -35,6 +35,7 @@ def _network(network: NetworkSummary) -> dict[str, Any]:
     return {
         "document": document.title if document else None,
         "documented_log": {str(logged.epoch): logged.correct for logged in network.architecture.log},
+        "documented_final_mean": network.documented_final_mean,
         "documented_first_epoch": first_hit(network.documented, network.architecture.target.correct),
         "parameters_documented": document.parameters if document else None,
         "parameters_measured": network.structure.parameters if network.structure else None,

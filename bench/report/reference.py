@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from bench import verdicts
 from bench.ledger import Problem
 from bench.report.markdown import table, text
-from bench.summary import STREAK, Summary
+from bench.summary import FINAL_EPOCHS, STREAK, Summary
 from bench.wording import count
 from models.documents import COMMON
 from models.documents.survey import SURVEY
@@ -43,6 +43,11 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
         ),
     ),
     ("last", "the accuracy of the last documented epoch; it is not chosen by looking"),
+    (
+        f"mean of the last {FINAL_EPOCHS} epochs",
+        "of each complete run, over its last documented epochs: the level that it ends at, with less of the jitter "
+        "that any one epoch has",
+    ),
     ("planned", "the documented number of epochs of every seed that is recorded"),
     (
         "censored",

@@ -16,11 +16,21 @@ from bench.statistics import first_hit
 from bench.structure_facts import Structure
 from bench.summary.images import Agreement, Images, MissedImage, images
 from bench.summary.pairs import MANY_NETWORKS, Paired, between_devices, between_networks
-from bench.summary.pooled import STREAK, Collapse, GroupSummary, SeedResult, required, summarise_group
+from bench.summary.pooled import (
+    FINAL_EPOCHS,
+    STREAK,
+    Collapse,
+    GroupSummary,
+    SeedResult,
+    final_mean,
+    required,
+    summarise_group,
+)
 from bench.summary.repeats import Repeats, repeats
 from bench.verifications import Verifications
 
 __all__ = [
+    "FINAL_EPOCHS",
     "MANY_NETWORKS",
     "STREAK",
     "Agreement",
@@ -66,6 +76,11 @@ class NetworkSummary:
     def documented_first(self) -> int | None:
         """The first epoch of the documented log at or above the target."""
         return first_hit(self.documented, self.architecture.target.correct)
+
+    @property
+    def documented_final_mean(self) -> float | None:
+        """The mean of the last `FINAL_EPOCHS` of the documented log, if it has all documented epochs."""
+        return final_mean(self.documented, self.architecture.recipe.epochs)
 
     def verdicts_on(self, label: str) -> tuple[verdicts.Verdict, ...]:
         """The verdicts of the runs with a label, or those without a run."""

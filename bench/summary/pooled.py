@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import median
+from statistics import fmean, median
 
 from bench import verdicts
 from bench.results import Group, Series
@@ -26,6 +27,9 @@ from bench.structure_facts import Structure
 STREAK = 3
 """Epochs in a row at or above the target that count as having arrived to stay."""
 
+FINAL_EPOCHS = 5
+"""Epochs at the end whose mean is taken: it tells the level of a run from the jitter of its last epoch."""
+
 
 @dataclass(frozen=True)
 class Collapse:
@@ -43,7 +47,8 @@ class SeedResult:
     """One run within the documented epochs, of which `done` are recorded.
 
     `first` is the first epoch at or above the target, None for a run that diverged later: it has failed. `last` is
-    None for a run without all of its epochs: its latest count is not that of the documented last epoch.
+    None for a run without all of its epochs: its latest count is not that of the documented last epoch. So is
+    `final_mean`, the mean over the last `FINAL_EPOCHS` documented epochs, and where there are fewer of these.
     """
 
     seed: int
@@ -52,6 +57,7 @@ class SeedResult:
     best: int | None
     best_epoch: int | None
     last: int | None
+    final_mean: float | None
     collapses: tuple[Collapse, ...]
     diverged: bool
     ending: str
@@ -99,6 +105,11 @@ class GroupSummary:
     def best(self) -> tuple[int, ...]:
         """The best accuracy of every run with an epoch, by seed."""
         return tuple(seed.best for seed in self.seeds if seed.best is not None)
+
+
+def final_mean(counts: Sequence[int], budget: int) -> float | None:
+    """The mean of the last `FINAL_EPOCHS` of as many counts as the budget is; of fewer counts there is none."""
+    return fmean(counts[-FINAL_EPOCHS:]) if len(counts) == budget >= FINAL_EPOCHS else None
 
 
 def required(target: Target, total: int) -> int:
@@ -171,6 +182,7 @@ def _seed(run: Series, target: int, budget: int) -> SeedResult:
         best=best,
         best_epoch=None if best is None else counts.index(best) + 1,
         last=counts[-1] if len(counts) == budget else None,
+        final_mean=final_mean(counts, budget),
         collapses=tuple(
             Collapse(
                 epoch,
