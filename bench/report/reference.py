@@ -45,8 +45,7 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     ("last", "the accuracy of the last documented epoch; it is not chosen by looking"),
     (
         f"mean of the last {FINAL_EPOCHS} epochs",
-        "of each complete run, over its last documented epochs: the level that it ends at, with less of the jitter "
-        "that any one epoch has",
+        "of each complete run: the level that it ends at, with less of the jitter that any one epoch has",
     ),
     ("planned", "the documented number of epochs of every seed that is recorded"),
     (
