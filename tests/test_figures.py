@@ -56,12 +56,22 @@ def pictures(one: Summary) -> dict[str, Picture]:
 
 
 @pytest.mark.parametrize("case", CASES)
-def test_every_record_gives_pictures_that_are_xml_with_words(tmp_path: Path, case: str) -> None:
+def test_every_record_gives_pictures_that_are_xml_with_words_and_no_raw_formula(tmp_path: Path, case: str) -> None:
     for picture in pictures(summary(tmp_path, CASES[case])).values():
         assert ElementTree.fromstring(picture.svg).tag.endswith("svg")
         assert len(picture.alt) > 20
         assert "\n" not in picture.alt
         assert "nan" not in picture.alt
+        drawn = re.findall(r"<!-- (.*?) -->", picture.svg.decode())  # what stands beside the paths of its letters
+        assert len(drawn) > 3
+        assert not [words for words in drawn if "$" in words]
+
+
+def test_seconds_that_are_far_apart_are_read_off_a_logarithmic_axis(tmp_path: Path) -> None:
+    slow = synthetic.run_rows("squeeze_fc", 1, synthetic.counts(1, 19), seconds=700.0)
+    one = summary(tmp_path, [*slow, *synthetic.run_rows("unpadded", 1, synthetic.counts(1, 19), seconds=12.0)])
+    words = re.findall(r"<!-- (\d+) -->", figures.seconds_per_epoch(one.current).svg.decode())
+    assert {"20", "50", "100", "200", "500"} <= set(words)
 
 
 def test_pictures_hold_no_date_no_version_and_no_path(tmp_path: Path) -> None:

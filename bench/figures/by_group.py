@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullLocator
 
 from bench import canvas
 from bench.canvas import Picture
@@ -75,6 +76,10 @@ def seconds_per_epoch(groups: Sequence[GroupSummary]) -> Picture:
         if every and max(every) > 8 * min(every):
             axes.set_xscale("log")
             axes.set_xlim(min(every) / 1.4, max(every) * 1.4)
+            # What matplotlib writes below a logarithmic axis is mathematics, which no text here is read as.
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_locator(NullLocator())
         else:
             axes.set_xlim(0, 1.08 * max(every, default=1.0))
         axes.set_xlabel("seconds per epoch, training and evaluation (median; bar: lowest to highest)")
