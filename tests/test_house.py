@@ -56,7 +56,9 @@ def test_every_pin_satisfies_the_ranges(root):
         assert pins[requirement.name] in requirement.specifier
 
 
-@pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "docs/own-networks.md", "docs/more-machines.md"])
+@pytest.mark.parametrize(
+    "page", ["README.md", "CONTRIBUTING.md", "docs/own-networks.md", "docs/more-machines.md", "report/README.md"]
+)
 def test_every_documented_command_line_is_one(page, root):
     from bench.cli import _parser
 

@@ -1,25 +1,74 @@
-"""The record published with the code is sound, and its report is what it gives; the pages lead to each other."""
+"""The record that is published with the code: whole, of this very code, and told by the pages as it is."""
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
+import pytest
 from pages import anchors
 
 from bench import catalogue, misses, verifications
 from bench.cli import main
+from bench.record import Record
+from models import ARCHITECTURES
 
+SEEDS = range(1, 6)
 PAGES = ("README.md", "CONTRIBUTING.md", "data/README.md", "docs/*.md", "report/README.md")
 
 
-def test_every_line_of_the_record_is_sound(root: Path):
-    record = catalogue.read_record(root / "runs.csv")[0]
-    assert len(record.epochs) > 0
+@pytest.fixture(scope="module")
+def record(root: Path) -> Record:
+    return catalogue.read_record(root / "runs.csv")[0]
+
+
+@pytest.fixture(scope="module")
+def runs(record: Record) -> set[tuple[str, str, int]]:
+    """Network, environment and seed of every run with all its documented epochs, of the code that is here."""
+    counts = record.epochs.groupby(["model", "recipe", "environment", "seed"]).size()
+    return {
+        (model, environment, seed)
+        for (model, recipe, environment, seed), epochs in counts.items()
+        if recipe == ARCHITECTURES[model].digest and epochs == ARCHITECTURES[model].recipe.epochs
+    }
+
+
+@pytest.fixture(scope="module")
+def environment(runs: set[tuple[str, str, int]]) -> str:
+    """The environment in which every network has all seeds."""
+    for environment in {one for _, one, _ in runs}:
+        if all((name, environment, seed) in runs for name in ARCHITECTURES for seed in SEEDS):
+            return environment
+    pytest.fail("no environment has five seeds of every network as it is now: `python -m bench all --seeds 5`")
+
+
+def test_every_line_of_the_record_is_sound(record: Record):
     assert record.problems == ()
     assert misses.read(record).problems == ()
     assert verifications.read(record).problems == ()
+
+
+def test_every_network_has_five_seeds_of_all_its_epochs_and_their_misses(record: Record, environment: str):
+    found = {
+        (model, seed)
+        for model, _, _, place, seed, epoch in (one.key for one in misses.read(record).runs)
+        if place == environment and epoch == ARCHITECTURES[model].recipe.epochs
+    }
+    assert {(name, seed) for name in ARCHITECTURES for seed in SEEDS} <= found
+
+
+def test_the_first_seed_of_every_network_was_trained_again_with_the_same_bits(record: Record, environment: str):
+    found = verifications.read(record).found
+    assert all(one.identical for one in found if one.environment == one.verified_in)
+    whole = {
+        (one.model, one.seed)
+        for one in found
+        if one.environment == one.verified_in == environment and one.epochs == ARCHITECTURES[one.model].recipe.epochs
+    }
+    assert {(name, 1) for name in ARCHITECTURES} <= whole
 
 
 def test_the_report_is_what_the_record_gives(root: Path, tmp_path: Path):
@@ -35,6 +84,43 @@ def test_the_report_is_what_the_record_gives(root: Path, tmp_path: Path):
     assert sorted(rendered) == sorted(published)
     for name, content in rendered.items():
         assert content == published[name], f"report/{name} is of another record: `python -m bench report`"
+
+
+def test_the_readme_has_the_numbers_of_the_report(root: Path, environment: str):
+    networks: dict[str, Any] = json.loads((root / "report" / "summary.json").read_text(encoding="utf-8"))["networks"]
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    lines = [line for line in readme.splitlines() if re.match(r"\| `\w+` \| \d+ of \d+ \|", line)]
+    rows = [line.strip("| ").split(" | ") for line in lines]
+    assert [row[0].strip("`") for row in rows] == list(ARCHITECTURES)
+    for name, reached, firsts, documented_first, last, documented_last, verdict in rows:
+        network = networks[name.strip("`")]
+        (group,) = (one for one in network["groups"] if one["environment"] == environment and one["is_current"])
+        seeds = group["seeds"]
+        outcomes = {one["kind"]: one["outcome"] for one in group["claims"]}
+        log = network["documented_log"]
+        lasts = [seed["last"] for seed in seeds]
+        assert reached == f"{sum(seed['first'] is not None for seed in seeds)} of {len(seeds)}"
+        assert firsts == ", ".join(str(seed["first"] or "never") for seed in seeds)
+        assert documented_first == str(network["documented_first_epoch"] or "never")
+        assert last == f"{min(lasts)}–{max(lasts)}"
+        assert documented_last == str(log[str(max(map(int, log)))])
+        assert verdict.strip("*") == outcomes["reaches_target"]
+    groups = [group for network in networks.values() for group in network["groups"]]
+    in_the_last = sum(group["complete_runs_at_target_in_the_last_epoch"] for group in groups)
+    page = (root / "report" / "README.md").read_text(encoding="utf-8")
+    claims = _found(r"(\d+) are about training: (\d+) hold, (\d+) do not hold and (\d+) cannot be decided yet", page)
+    reached = _found(r"(\d+) of (\d+) runs reached the target", page)
+    assert _found(r"the (\d+) claims about training (\d+) hold, (\d+) do not, and (\d+) cannot be", readme) == claims
+    assert _found(r"in some epoch, (\d+) of (\d+); few are there in the last, (\d+) of", readme) == (
+        *reached,
+        str(in_the_last),
+    )
+
+
+def _found(pattern: str, page: str) -> tuple[str, ...]:
+    """What the groups of a pattern match, which a page must have once."""
+    (match,) = re.finditer(pattern, re.sub(r"\s+", " ", page))
+    return match.groups()
 
 
 def test_every_link_leads_somewhere(root: Path):
