@@ -157,7 +157,7 @@ def ours(tmp_path_factory, root):
         words = ["--seeds", "1", "--devices", "cpu", "--epochs", "2", "--data", str(root / "data")]
         assert cli.main(["all", "--models", "net.py,draws.py", "--jobs", "2", *words]) == 0
         again = ["--runs", "again.csv", "--report", "again"]
-        assert cli.main(["all", "--models", "draws.py,net.py", "--jobs", "1", *words, *again]) == 0
+        assert cli.main(["run", "--models", "draws.py,net.py", "--jobs", "1", *words, *again]) == 0
     return folder
 
 

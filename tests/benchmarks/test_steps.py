@@ -40,6 +40,9 @@ def test_step(name, benchmark, dataset):
         calibrations.append(calibration.seconds(work))
 
     benchmark.pedantic(step, setup=calibrate, rounds=ROUNDS, warmup_rounds=3)
+    assert calibrations
+    if benchmark.disabled:  # as they are where tests run side by side: no time could be believed
+        return
     steps = benchmark.stats.stats.data
     benchmark.extra_info["ratio"] = median(
         taken / before for taken, before in zip(steps, calibrations[-len(steps) :], strict=True)
