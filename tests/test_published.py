@@ -6,6 +6,7 @@ import json
 import re
 import shutil
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 import pytest
@@ -89,11 +90,12 @@ def test_the_report_is_what_the_record_gives(root: Path, tmp_path: Path):
 def test_the_readme_has_the_numbers_of_the_report(root: Path, environment: str):
     networks: dict[str, Any] = json.loads((root / "report" / "summary.json").read_text(encoding="utf-8"))["networks"]
     readme = (root / "README.md").read_text(encoding="utf-8")
-    lines = [line for line in readme.splitlines() if re.match(r"\| `\w+` \| \d+ of \d+ \|", line)]
+    lines = [line for line in readme.splitlines() if re.match(r"\| `\w+` [0-9,]+ \|", line)]
     rows = [line.strip("| ").split(" | ") for line in lines]
-    assert [row[0].strip("`") for row in rows] == list(ARCHITECTURES)
-    for name, reached, firsts, documented_first, last, documented_last, verdict in rows:
-        network = networks[name.strip("`")]
+    assert [row[0].split("`")[1] for row in rows] == list(ARCHITECTURES)
+    for name, _, reached, firsts, documented_first, last, documented_last, verdict in rows:
+        network = networks[name.split("`")[1]]
+        assert name.split()[1] == f"{network['parameters_measured']:,}"
         (group,) = (one for one in network["groups"] if one["environment"] == environment and one["is_current"])
         seeds = group["seeds"]
         outcomes = {one["kind"]: one["outcome"] for one in group["claims"]}
@@ -115,6 +117,20 @@ def test_the_readme_has_the_numbers_of_the_report(root: Path, environment: str):
         *reached,
         str(in_the_last),
     )
+
+
+def test_what_was_checked_has_the_last_five_epochs_of_the_report(root: Path, environment: str):
+    networks: dict[str, Any] = json.loads((root / "report" / "summary.json").read_text(encoding="utf-8"))["networks"]
+    page = (root / "docs" / "checked.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (\S+) to (\S+) \| (\S+) \| (\S+) \| (\S+) \|", page, flags=re.MULTILINE)
+    assert [name for name, *_ in rows] == list(ARCHITECTURES)
+    for name, lowest, highest, mean, documented, apart in rows:
+        (group,) = (one for one in networks[name]["groups"] if one["environment"] == environment and one["is_current"])
+        means = [seed["final_mean"] for seed in group["seeds"]]
+        log = networks[name]["documented_final_mean"]
+        expected = [min(means), max(means), fmean(means), log]
+        assert [lowest, highest, mean, documented] == [f"{one:.1f}" for one in expected]
+        assert apart == f"{log - fmean(means):+.1f}".replace("-", "−")
 
 
 def _found(pattern: str, page: str) -> tuple[str, ...]:
