@@ -46,6 +46,12 @@ def environment(runs: set[tuple[str, str, int]]) -> str:
     pytest.fail("no environment has five seeds of every network as it is now: `python -m bench all --seeds 5`")
 
 
+@pytest.fixture(scope="module")
+def networks(root: Path) -> dict[str, Any]:
+    """What the published report says of each network, in numbers."""
+    return json.loads((root / "report" / "summary.json").read_text(encoding="utf-8"))["networks"]
+
+
 def test_every_line_of_the_record_is_sound(record: Record):
     assert record.problems == ()
     assert misses.read(record).problems == ()
@@ -87,8 +93,7 @@ def test_the_report_is_what_the_record_gives(root: Path, tmp_path: Path):
         assert content == published[name], f"report/{name} is of another record: `python -m bench report`"
 
 
-def test_the_readme_has_the_numbers_of_the_report(root: Path, environment: str):
-    networks: dict[str, Any] = json.loads((root / "report" / "summary.json").read_text(encoding="utf-8"))["networks"]
+def test_the_readme_has_the_numbers_of_the_report(root: Path, networks: dict[str, Any], environment: str):
     readme = (root / "README.md").read_text(encoding="utf-8")
     lines = [line for line in readme.splitlines() if re.match(r"\| `\w+` [0-9,]+ \|", line)]
     rows = [line.strip("| ").split(" | ") for line in lines]
@@ -96,7 +101,7 @@ def test_the_readme_has_the_numbers_of_the_report(root: Path, environment: str):
     for name, _, reached, firsts, documented_first, last, documented_last, verdict in rows:
         network = networks[name.split("`")[1]]
         assert name.split()[1] == f"{network['parameters_measured']:,}"
-        (group,) = (one for one in network["groups"] if one["environment"] == environment and one["is_current"])
+        group = _current(network, environment)
         seeds = group["seeds"]
         outcomes = {one["kind"]: one["outcome"] for one in group["claims"]}
         log = network["documented_log"]
@@ -119,18 +124,25 @@ def test_the_readme_has_the_numbers_of_the_report(root: Path, environment: str):
     )
 
 
-def test_what_was_checked_has_the_last_five_epochs_of_the_report(root: Path, environment: str):
-    networks: dict[str, Any] = json.loads((root / "report" / "summary.json").read_text(encoding="utf-8"))["networks"]
+def test_what_was_checked_has_the_last_five_epochs_of_the_report(
+    root: Path, networks: dict[str, Any], environment: str
+):
     page = (root / "docs" / "checked.md").read_text(encoding="utf-8")
     rows = re.findall(r"^\| `(\w+)` \| (\S+) to (\S+) \| (\S+) \| (\S+) \| (\S+) \|", page, flags=re.MULTILINE)
     assert [name for name, *_ in rows] == list(ARCHITECTURES)
     for name, lowest, highest, mean, documented, apart in rows:
-        (group,) = (one for one in networks[name]["groups"] if one["environment"] == environment and one["is_current"])
+        group = _current(networks[name], environment)
         means = [seed["final_mean"] for seed in group["seeds"]]
         log = networks[name]["documented_final_mean"]
         expected = [min(means), max(means), fmean(means), log]
         assert [lowest, highest, mean, documented] == [f"{one:.1f}" for one in expected]
         assert apart == f"{log - fmean(means):+.1f}".replace("-", "−")
+
+
+def _current(network: dict[str, Any], environment: str) -> dict[str, Any]:
+    """The one group of runs of the network as it is now, in an environment."""
+    (group,) = (one for one in network["groups"] if one["environment"] == environment and one["is_current"])
+    return group
 
 
 def _found(pattern: str, page: str) -> tuple[str, ...]:

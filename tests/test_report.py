@@ -143,7 +143,7 @@ def test_bytes_do_not_depend_on_locale_time_zone_hash_seed_or_folder(tmp_path: P
 def test_the_order_of_the_rows_never_changes_a_byte(tmp_path: Path) -> None:
     in_order = rendered(tmp_path, MIXED, *TWO)
 
-    @settings(max_examples=5, deadline=None)
+    @settings(max_examples=8, deadline=None)
     @given(shuffled=st.permutations(MIXED))
     def is_the_same(shuffled: list[Row]) -> None:
         assert rendered(tmp_path, shuffled, *TWO) == in_order

@@ -7,7 +7,6 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from bench.statistics import first_hit
 from bench.summary import GroupSummary, Images, NetworkSummary, Paired, SeedResult, Summary
 from bench.verdicts import Verdict
 
@@ -36,7 +35,7 @@ def _network(network: NetworkSummary) -> dict[str, Any]:
         "document": document.title if document else None,
         "documented_log": {str(logged.epoch): logged.correct for logged in network.architecture.log},
         "documented_final_mean": network.documented_final_mean,
-        "documented_first_epoch": first_hit(network.documented, network.architecture.target.correct),
+        "documented_first_epoch": network.documented_first,
         "parameters_documented": document.parameters if document else None,
         "parameters_measured": network.structure.parameters if network.structure else None,
         "recipe": recipe.facts,
