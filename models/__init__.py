@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from bench import network_file
-from bench.specification import Architecture
+from bench.network import network_file
+from bench.network.specification import Architecture
 from models import documents
 
 ARCHITECTURES: dict[str, Architecture] = {

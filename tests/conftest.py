@@ -7,7 +7,7 @@ from pathlib import Path
 import hypothesis
 import pytest
 
-from bench.data import Dataset, load
+from bench.training.data import Dataset, load
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -8,13 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from bench.misses import COLUMNS as COLUMNS_OF_MISSES
-from bench.misses import path_beside as path_of_misses
-from bench.record import Record, read
-from bench.rows import COLUMNS, Row, format_line, format_row
-from bench.specification import Architecture
-from bench.verifications import COLUMNS as COLUMNS_OF_VERIFICATIONS
-from bench.verifications import path_beside as path_of_verifications
+from bench.network.specification import Architecture
+from bench.record.misses import COLUMNS as COLUMNS_OF_MISSES
+from bench.record.misses import path_beside as path_of_misses
+from bench.record.record import Record, read
+from bench.record.rows import COLUMNS, Row, format_line, format_row
+from bench.record.verifications import COLUMNS as COLUMNS_OF_VERIFICATIONS
+from bench.record.verifications import path_beside as path_of_verifications
 from models import ARCHITECTURES
 
 RECIPE = "0a1b2c3d"

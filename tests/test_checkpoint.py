@@ -9,8 +9,10 @@ from dataclasses import replace
 import pytest
 import torch
 
-from bench import checkpoint, files, training
-from bench.plan import Run
+from bench import files
+from bench.jobs import checkpoint
+from bench.jobs.plan import Run
+from bench.training import loop
 from models import ARCHITECTURES
 
 ARCHITECTURE = ARCHITECTURES["unpadded"]
@@ -19,7 +21,7 @@ RUN = Run("unpadded", ARCHITECTURE.digest, "cpu", "0123abcd", 1, 19)
 
 @pytest.fixture(scope="module")
 def states(dataset):
-    return list(training.train(ARCHITECTURE, 1, "cpu", dataset.head(256, 100), 3))
+    return list(loop.train(ARCHITECTURE, 1, "cpu", dataset.head(256, 100), 3))
 
 
 def loaded(folder, run=RUN):
@@ -90,7 +92,7 @@ def test_a_state_of_another_run_is_refused_even_under_this_runs_name(tmp_path, s
 
 
 def test_the_environment_that_a_state_is_bound_to_covers_the_version_of_pytorch(monkeypatch):
-    from bench import environment
+    from bench.training import environment
 
     here = environment.describe("cpu")
     monkeypatch.setattr(torch, "__version__", "1.2.3")

@@ -17,16 +17,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import environment, job, record, report, scheduling
-from bench.cli import main
-from bench.commands import UNUSABLE
+from bench.cli.commands import UNUSABLE
+from bench.cli.parser import main
+from bench.cli.selection import parse_seeds
 from bench.errors import UnusableInput
-from bench.events import Ended
-from bench.job import Outcome, Places, Selection
-from bench.plan import Run
-from bench.record import Writer
-from bench.rows import DEVICES
-from bench.selection import parse_seeds
+from bench.jobs import job, scheduling
+from bench.jobs.events import Ended
+from bench.jobs.job import Outcome, Places, Selection
+from bench.jobs.plan import Run
+from bench.record import record
+from bench.record.record import Writer
+from bench.record.rows import DEVICES
+from bench.report import files
+from bench.training import environment
 from models import ARCHITECTURES
 
 RUN = Run("unpadded", "0123abcd", "cpu", "89ef4567", 1, 3)
@@ -357,7 +360,7 @@ def test_the_exit_code_says_how_the_job_went_and_all_writes_the_report_however_i
 ):
     written: list[Path] = []
     monkeypatch.setattr(job, "run", lambda selection, places: outcome)
-    monkeypatch.setattr(report, "write", lambda found, architectures, folder, data: written.append(folder))
+    monkeypatch.setattr(files, "write", lambda found, architectures, folder, data: written.append(folder))
     assert main([command, "--report", "here"]) == code
     captured = capsys.readouterr()
     assert written == ([Path("here")] if command == "all" else [])
@@ -381,7 +384,7 @@ def test_a_report_that_cannot_be_written_in_the_end_hides_neither_a_failed_run_n
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "here/README.md")
 
     monkeypatch.setattr(job, "run", lambda selection, places: outcome)
-    monkeypatch.setattr(report, "write", full)
+    monkeypatch.setattr(files, "write", full)
     assert main(["all", "--report", "here"]) == code
     said = capsys.readouterr().err.splitlines()
     assert said[0] == "bench: here/README.md: cannot be written (No space left on device): choose another --report"

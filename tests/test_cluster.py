@@ -17,19 +17,25 @@ from pathlib import Path
 
 import pytest
 
+import bench
+
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
 from clusters import TESTS, Processes, listening, processes, until
 from test_scheduling import ACTOR, MARK, acts, endings, none_left
 from test_scheduling import processes as marked
 
-from bench import cli, cluster, cluster_scheduling, environment, job, misses, record
-from bench.cluster_worker import Description
+from bench.cli import parser
 from bench.errors import UnusableInput
-from bench.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
-from bench.job import Places, Selection
-from bench.rows import EPOCH_KEY, REPRODUCIBLE
-from bench.worker import Task
+from bench.jobs import job
+from bench.jobs.cluster import scheduling, workers
+from bench.jobs.cluster.worker import Description
+from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
+from bench.jobs.job import Places, Selection
+from bench.jobs.worker import Task
+from bench.record import misses, record
+from bench.record.rows import EPOCH_KEY, REPRODUCIBLE
+from bench.training import environment
 from models import ARCHITECTURES
 
 pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
@@ -51,7 +57,7 @@ import os, sys, types
 sys.executable = {actor!r}
 
 class Environment:
-    __module__ = "bench.environment"
+    __module__ = "bench.training.environment"
     __qualname__ = "Environment"
 
 def describe(device):
@@ -64,9 +70,9 @@ for name, values in dict(
     environment=dict(
         Environment=Environment, describe=describe, available_devices=lambda: ("cpu",), worker_variables=dict
     ),
-    training=dict(Epoch=types.SimpleNamespace),
+    loop=dict(Epoch=types.SimpleNamespace),
 ).items():
-    sys.modules["bench." + name] = module = types.ModuleType("bench." + name)
+    sys.modules["bench.training." + name] = module = types.ModuleType("bench.training." + name)
     vars(module).update(values)
 """
 """What a worker of a stage is started with: a small program trains, and PyTorch, slow to import, is not needed."""
@@ -104,15 +110,15 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
     """The clock of the client ticks fast."""
-    monkeypatch.setattr(cluster_scheduling, "_LOOK", 0.2)
-    monkeypatch.setattr(cluster_scheduling, "_POLL", 0.1)
+    monkeypatch.setattr(scheduling, "_LOOK", 0.2)
+    monkeypatch.setattr(scheduling, "_POLL", 0.1)
 
 
 def execute(stage: Stage, *scripts: str, stop: Stop | None = None, **options: float) -> Iterator[Event]:
     """The events of runs that act, but for those that only say that time passes."""
-    with cluster.connect(stage.address, [UNPADDED]) as connected:
+    with workers.connect(stage.address, [UNPADDED]) as connected:
         tasks = here(acts(*scripts), connected.workers[0].environment.digest)
-        for event in cluster_scheduling.execute(tasks, connected, stop or Stop(), **options):
+        for event in scheduling.execute(tasks, connected, stop or Stop(), **options):
             if not isinstance(event, Waiting):
                 yield event
 
@@ -156,7 +162,7 @@ def test_no_worker_counts_as_lost_that_the_client_has_merely_not_in_mind(stage: 
     import dask
 
     stage.only("one")
-    monkeypatch.setattr(cluster_scheduling, "_LOOK", 0.001)
+    monkeypatch.setattr(scheduling, "_LOOK", 0.001)
     with dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}):
         events = list(execute(stage, "sleep 2; done"))
     assert [type(event) for event in events] == [Started, Ended]
@@ -191,9 +197,9 @@ def test_a_worker_that_is_back_under_its_address_begins_the_run_anew_with_what_i
         return submit(client, function, task, *rest, **options)
 
     monkeypatch.setattr(distributed.Client, "submit", seen)
-    monkeypatch.setattr(cluster_scheduling, "_LOOK", 600.0)  # nobody sees that it was away
+    monkeypatch.setattr(scheduling, "_LOOK", 600.0)  # nobody sees that it was away
     stage.only("back")
-    with cluster.connect(stage.address, [UNPADDED]) as connected:
+    with workers.connect(stage.address, [UNPADDED]) as connected:
         port = ("--worker-port", connected.workers[0].address.rsplit(":", 1)[1])
     events = []
     for event in execute(stage, "epoch 1; sleep 3; done"):
@@ -275,12 +281,12 @@ def test_nothing_listens_beyond_the_loopback_address(stage: Stage) -> None:
 def test_a_worker_without_the_same_bench994_is_left_out_with_a_line(stage: Stage, caplog) -> None:
     stage.only()
     (stage.folder / "other" / "bench").mkdir(parents=True)
-    there = f'__version__ = "0.0.1"\n__path__ = [{str(Path(cluster.__file__).parent)!r}]\n'
+    there = f'__version__ = "0.0.1"\n__path__ = [{str(Path(bench.__file__).parent)!r}]\n'
     (stage.folder / "other" / "bench" / "__init__.py").write_text(there)
     stage.workers("odd", PYTHONPATH=str(stage.folder / "other"))
     with pytest.raises(UnusableInput, match="no worker that can be used: start one with `dask worker"):
         list(execute(stage, "done"))
-    here = cluster.__version__
+    here = workers.__version__
     expected = (
         f"worker odd left out: it has bench994 0.0.1, and this is {here}: install the same bench994 there as here"
     )
@@ -288,11 +294,11 @@ def test_a_worker_without_the_same_bench994_is_left_out_with_a_line(stage: Stage
 
 
 def test_another_recipe_or_no_bench994_at_all_is_said_in_a_line() -> None:
-    same = Description(cluster.__version__, (UNPADDED.digest,), "cpu", environment.describe("cpu"))
-    assert cluster._obstacle(same, [UNPADDED]) == ""
-    missing = cluster._obstacle(ModuleNotFoundError("No module\nnamed 'bench'"), [UNPADDED])
+    same = Description(workers.__version__, (UNPADDED.digest,), "cpu", environment.describe("cpu"))
+    assert workers._obstacle(same, [UNPADDED]) == ""
+    missing = workers._obstacle(ModuleNotFoundError("No module\nnamed 'bench'"), [UNPADDED])
     assert missing.startswith("it cannot say what it is (ModuleNotFoundError: No module named 'bench'): install ")
-    other = cluster._obstacle(dataclasses.replace(same, recipes=("0123abcd",)), [UNPADDED])
+    other = workers._obstacle(dataclasses.replace(same, recipes=("0123abcd",)), [UNPADDED])
     assert other.startswith(f"its unpadded has the recipe 0123abcd, and here it is {UNPADDED.digest}: ")
 
 
@@ -302,7 +308,7 @@ def test_a_worker_that_announces_a_gpu_it_has_not_is_left_out(stage: Stage, capl
     stage.only("one")
     stage.start("gpu", "--resources", "GPU=1")
     until(lambda: stage.known("gpu"), "worker gpu")
-    with cluster.connect(stage.address, [UNPADDED]) as connected:
+    with workers.connect(stage.address, [UNPADDED]) as connected:
         assert [one.name for one in connected.workers] == ["one"]
         with pytest.raises(UnusableInput, match=r"--devices cuda: no worker of tcp://.* has it, only cpu: start one"):
             connected.require(("cpu", "cuda"))
@@ -322,8 +328,8 @@ def test_a_worker_that_announces_a_gpu_it_has_not_is_left_out(stage: Stage, capl
 )
 def test_what_cannot_be_used_is_one_line(words: str, message: str, capsys, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(cluster, "_CONNECT", 1)
-    assert cli.main(words.split()) == 2
+    monkeypatch.setattr(workers, "_CONNECT", 1)
+    assert parser.main(words.split()) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"bench: {message}")
     assert error.count("\n") == 1
@@ -332,7 +338,7 @@ def test_what_cannot_be_used_is_one_line(words: str, message: str, capsys, monke
 
 def test_a_missing_dask_is_one_line_with_the_name_of_the_extra(capsys, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
-    assert cli.main(["plan", "--cluster", "tcp://127.0.0.1:9"]) == 2
+    assert parser.main(["plan", "--cluster", "tcp://127.0.0.1:9"]) == 2
     error = capsys.readouterr().err
     assert error.startswith("bench: --cluster: Dask is not installed here")
     assert "pip install 'bench994[cluster]'" in error
@@ -352,7 +358,7 @@ def test_rows_carry_the_environment_of_their_worker_and_a_run_stays_there(
     stage.workers("there", SCRIPT="epoch 1; done", PLATFORM="another")
     until(lambda: stage.known("here"), "worker here")
     words = ["--models", "unpadded", "--seeds", "2", "--cluster", stage.address]
-    assert cli.main(["run", *words, "--epochs", "1"]) == 0
+    assert parser.main(["run", *words, "--epochs", "1"]) == 0
     rows = record.read(tmp_path / "runs.csv").epochs
     assert list(zip(rows["epoch"], sorted(rows["seed"]), strict=True)) == [(1, 1), (1, 2)]
     kept = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "report" / "environments").iterdir()}
@@ -362,7 +368,7 @@ def test_rows_carry_the_environment_of_their_worker_and_a_run_stays_there(
     stage.start("more", PLATFORM="another")  # the dealing would be another one now
     until(lambda: stage.known("more"), "worker more")
     capsys.readouterr()
-    assert cli.main(["plan", *words, "--epochs", "3"]) == 0
+    assert parser.main(["plan", *words, "--epochs", "3"]) == 0
     planned = capsys.readouterr().out.splitlines()
     for row in rows.itertuples():
         assert any(re.search(rf"cpu +{row.environment} +{row.seed}  1 of 3 ", line) for line in planned)
@@ -399,7 +405,7 @@ def test_an_interrupted_job_closes_its_runs_and_says_so_as_a_local_one_does(
 # Real training
 
 
-def places(folder: Path, root: Path, connected: cluster.Cluster | None = None) -> Places:
+def places(folder: Path, root: Path, connected: workers.Cluster | None = None) -> Places:
     return Places(folder / "runs.csv", folder / "report", root / "data", connected)
 
 
@@ -432,7 +438,7 @@ def test_a_worker_killed_in_mid_run_and_one_that_joins_late_leave_the_record_of_
             running.start("three")
 
         disturbance = threading.Thread(target=disturb)
-        with cluster.connect(running.address, TWO) as connected:
+        with workers.connect(running.address, TWO) as connected:
             disturbance.start()
             outcome = job.run(selection, places(remote, root, connected), SUBSET)
         disturbance.join()

@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from synthetic import CPU, GPU, RECIPE, architectures, run_rows
 from synthetic import record as record_of
 
-from bench.compare import compare
-from bench.comparison import LEVEL, AgainstReference, Comparison, Pair
-from bench.comparison_text import format_comparison
 from bench.errors import UnusableInput
-from bench.record import Record
-from bench.rows import Row
+from bench.evidence.comparison.compare import compare
+from bench.evidence.comparison.findings import LEVEL, AgainstReference, Comparison, Pair
+from bench.record.record import Record
+from bench.record.rows import Row
+from bench.report.comparison_text import format_comparison
 from models import ARCHITECTURES
 
 THIRD = "55556666"

@@ -10,11 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from bench import winograd
-from bench.convolution import Convolution, pays, small_padding
-from bench.dropout import Clock, seed_dropout
-from bench.fused import fuse
-from bench.randomness import build
+from bench.training.arithmetic import winograd
+from bench.training.arithmetic.convolution import Convolution, pays, small_padding
+from bench.training.arithmetic.fuse import fuse
+from bench.training.dropout import Clock, seed_dropout
+from bench.training.randomness import build
 from models import ARCHITECTURES
 
 
@@ -65,7 +65,7 @@ def both_ways(images, outs, padding, with_bias=True):
 @pytest.mark.parametrize("with_bias", [False, True])
 @pytest.mark.parametrize("shape", [(6, 16, 28, 28), (5, 3, 9, 14), (3, 5, 3, 3), (2, 1, 5, 31), (70, 4, 6, 6)], ids=str)
 def test_result_and_gradients_are_those_of_pytorch_in_float64(shape, padding, with_bias, monkeypatch):
-    monkeypatch.setattr("bench.convolution.pays", lambda *_: True)
+    monkeypatch.setattr("bench.training.arithmetic.convolution.pays", lambda *_: True)
     found, expected = both_ways(normal(shape, 1), 7, padding, with_bias)
     assert len(found) == len(expected) == 3 + with_bias
     for one, exact in zip(found, expected, strict=True):
@@ -83,7 +83,7 @@ def test_result_and_gradients_are_those_of_pytorch_in_float64(shape, padding, wi
 )
 def test_any_shape_gives_what_pytorch_gives(images, ins, outs, height, width, padding):
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("bench.convolution.pays", lambda *_: True)
+        patch.setattr("bench.training.arithmetic.convolution.pays", lambda *_: True)
         found, expected = both_ways(normal((images, ins, height, width), 1), outs, padding)
     for one, exact in zip(found, expected, strict=True):
         assert relative(one, exact) < 3e-5
@@ -99,7 +99,7 @@ def test_a_filter_and_its_tiles_are_transposed_maps():
 
 
 def test_the_images_of_a_batch_do_not_change_each_others_results(monkeypatch):
-    monkeypatch.setattr("bench.convolution.pays", lambda *_: True)
+    monkeypatch.setattr("bench.training.arithmetic.convolution.pays", lambda *_: True)
     module = Convolution(nn.Conv2d(4, 6, 3, padding=1), bias_is_absorbed=False)
     images = normal((40, 4, 12, 12), 1)
     with torch.no_grad():
@@ -165,7 +165,7 @@ def test_every_one_of_the_five_has_a_layer_that_takes_winograds_way(name, monkey
         taken.append(pays(shape, outs, padding))
         return taken[-1]
 
-    monkeypatch.setattr("bench.convolution.pays", noting)
+    monkeypatch.setattr("bench.training.arithmetic.convolution.pays", noting)
     network = build(ARCHITECTURES[name], 1)
     seed_dropout(network, 1, Clock())
     with torch.no_grad():

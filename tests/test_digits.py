@@ -7,8 +7,8 @@ from xml.etree import ElementTree
 import matplotlib
 import numpy as np
 
-from bench import digits
-from bench.summary import MissedImage
+from bench.evidence.summary import MissedImage
+from bench.report import digits
 
 IMAGES = (
     MissedImage(2, 4, 10, 25, ((9, 10),)),

@@ -7,7 +7,7 @@ from typing import get_args
 
 import pytest
 
-from bench.specification import ClaimKind, Document, Recipe
+from bench.network.specification import ClaimKind, Document, Recipe
 from models import ARCHITECTURES
 from models.documents import COMMON
 from models.documents.survey import SURVEY

@@ -10,9 +10,9 @@ import sys
 import pytest
 import torch
 
-from bench import environment
-from bench.environment import Environment
 from bench.errors import UnusableInput
+from bench.training import environment
+from bench.training.environment import Environment
 
 
 def test_the_digest_is_eight_hex_digits_and_the_same_twice():

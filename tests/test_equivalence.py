@@ -9,8 +9,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from bench.statistics import paired_permutation_test
-from bench.training import train
+from bench.evidence.statistics import paired_permutation_test
+from bench.training.loop import train
 from models import ARCHITECTURES
 
 SEEDS = range(1, 11)

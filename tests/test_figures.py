@@ -10,10 +10,11 @@ import matplotlib
 import pytest
 import synthetic
 
-from bench import figures, structure_facts
-from bench.canvas import Picture
-from bench.rows import Row
-from bench.summary import Summary, summarise
+from bench.evidence.summary import Summary, summarise
+from bench.network import structure_facts
+from bench.record.rows import Row
+from bench.report import figures
+from bench.report.canvas import Picture
 from models import ARCHITECTURES
 
 CASES: dict[str, list[Row]] = {

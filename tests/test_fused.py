@@ -9,10 +9,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench import randomness
-from bench.dropout import Clock, SeededDropout, seed_dropout
-from bench.fused import fuse
-from bench.merged import MaxPool, Normalise
+from bench.training import randomness
+from bench.training.arithmetic.fuse import fuse
+from bench.training.arithmetic.passes import MaxPool, Normalise
+from bench.training.dropout import Clock, SeededDropout, seed_dropout
 from models import ARCHITECTURES
 
 SHAPES = [(6, 10, 28, 28), (5, 12, 26, 26), (3, 16, 7, 7), (4, 20, 1, 1), (2, 3, 17, 1)]

@@ -60,7 +60,7 @@ def test_every_pin_satisfies_the_ranges(root):
     "page", ["README.md", "CONTRIBUTING.md", "docs/own-networks.md", "docs/more-machines.md", "report/README.md"]
 )
 def test_every_documented_command_line_is_one(page, root):
-    from bench.cli import _parser
+    from bench.cli.parser import _parser
 
     said = re.findall(r"^(?:\.venv/bin/)?python -m bench ([^#\n]+)", (root / page).read_text(), flags=re.MULTILINE)
     said += re.findall(r"`(?:\.venv/bin/)?python -m bench ([^`\n]+)`", (root / page).read_text())

@@ -12,10 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import environment, job, misses, record
 from bench.errors import UnusableInput
-from bench.job import Places, Selection
-from bench.rows import EPOCH_KEY, REPRODUCIBLE
+from bench.jobs import job
+from bench.jobs.job import Places, Selection
+from bench.record import misses, record
+from bench.record.rows import EPOCH_KEY, REPRODUCIBLE
+from bench.training import environment
 from models import ARCHITECTURES
 
 SUBSET = (1024, 500)
@@ -154,8 +156,8 @@ def test_a_record_that_training_contradicts_is_not_continued(tmp_path, root):
 DRIVER = """
 import sys
 from pathlib import Path
-from bench import job
-from bench.job import Places, Selection
+from bench.jobs import job
+from bench.jobs.job import Places, Selection
 from models import ARCHITECTURES
 two = (ARCHITECTURES["unpadded"], ARCHITECTURES["ten_twenty_thirty"])
 folder, root = Path(sys.argv[1]), Path(sys.argv[2])
@@ -252,7 +254,7 @@ def test_an_absent_device_trains_nothing(tmp_path, root):
 
 
 def test_an_estimate_and_how_to_try_it_small_stand_before_a_long_job(capsys):
-    from bench.plan import Planned, Run
+    from bench.jobs.plan import Planned, Run
 
     run = Run("unpadded", "0" * 8, "cpu", "0" * 8, 1, 19)
     job._announce([Planned(run, 0, 5000.0)], selection())

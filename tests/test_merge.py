@@ -13,11 +13,15 @@ import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import catalogue, cli, files, merge, misses, record, report, structure_facts, verifications
+from bench import files
+from bench.cli import parser
 from bench.errors import UnusableInput
-from bench.misses import path_beside
-from bench.rows import Row
-from bench.specification import Architecture, Recipe
+from bench.network import structure_facts
+from bench.network.specification import Architecture, Recipe
+from bench.record import catalogue, merge, misses, record, verifications
+from bench.record.misses import path_beside
+from bench.record.rows import Row
+from bench.report.files import write as write_report
 from models import ARCHITECTURES
 
 ROWS = synthetic.run_rows("unpadded", 7, [9900, 9939, 9941])
@@ -400,7 +404,7 @@ def test_details_that_were_changed_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_digest_of_an_environment_is_that_of_its_details() -> None:
-    from bench.environment import Environment
+    from bench.training.environment import Environment
 
     found = Environment((("device", "cpu"),))
     assert (found.to_json(), found.digest) == (DETAILS, DESCRIBED)
@@ -415,7 +419,7 @@ def test_the_command_says_what_it_joined(
     monkeypatch.chdir(tmp_path)
     write(Path("a.csv"), ROWS)
     write(Path("b.csv"), [*ROWS, *again(ROWS, environment=synthetic.GPU, device="cuda")])
-    assert cli.main(["merge", "a.csv", "b.csv", "-o", "all.csv"]) == 0
+    assert parser.main(["merge", "a.csv", "b.csv", "-o", "all.csv"]) == 0
     said = capsys.readouterr()
     first, *notes = said.out.splitlines()
     assert first == "all.csv: 6 rows of 2 runs in 2 environments, from 2 records; 3 rows stood there once more."
@@ -428,7 +432,7 @@ def test_the_command_refuses_a_contradiction_in_one_line(
     monkeypatch.chdir(tmp_path)
     write(Path("a.csv"), ROWS)
     write(Path("b.csv"), again(ROWS, correct=9000))
-    assert cli.main(["merge", "a.csv", "b.csv", "-o", "all.csv"]) == 2
+    assert parser.main(["merge", "a.csv", "b.csv", "-o", "all.csv"]) == 2
     said = capsys.readouterr()
     assert (said.out, said.err.count("\n")) == ("", 1)
     assert said.err.startswith("bench: b.csv:2: contradicts a.csv:2: ")
@@ -442,7 +446,7 @@ def test_the_report_of_a_joined_record_has_every_environment(tmp_path: Path) -> 
         synthetic.full({"unpadded": 9941}, seeds=(1, 2), environment="55556666", machine="Another processor"),
     )
     merge.merge([one, two], tmp_path / "all.csv")
-    report.write(record.read(tmp_path / "all.csv", ARCHITECTURES), architectures, tmp_path / "report")
+    write_report(record.read(tmp_path / "all.csv", ARCHITECTURES), architectures, tmp_path / "report")
     page = (tmp_path / "report" / "README.md").read_text(encoding="utf-8")
     assert f"### `unpadded` on cpu {synthetic.CPU}" in page
     assert "### `unpadded` on cpu 55556666" in page

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, fx, nn
 
-from bench.specification import Architecture, Layer
+from bench.network.specification import Architecture, Layer
 from models import ARCHITECTURES
 
 NAMES = ("squeeze_fc", "expand_squeeze", "unpadded", "ten_twenty_thirty", "gap_head")

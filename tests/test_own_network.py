@@ -12,10 +12,11 @@ from pathlib import Path
 import pytest
 from own_networks import DRAWS, HEAD, PLAIN, changed, write
 
-from bench import calls, networks
+from bench.cli import networks
 from bench.errors import UnusableInput
-from bench.network_file import DEFAULT_RECIPE, read
-from bench.specification import Recipe, Target
+from bench.network import calls
+from bench.network.network_file import DEFAULT_RECIPE, read
+from bench.network.specification import Recipe, Target
 from models import ARCHITECTURES
 
 

@@ -11,8 +11,10 @@ import pytest
 from clusters import processes
 from own_networks import generated, write
 
-from bench import cluster, job, networks
-from bench.job import Places, Selection
+from bench.cli import networks
+from bench.jobs import job
+from bench.jobs.cluster import workers
+from bench.jobs.job import Places, Selection
 
 SUBSET = (256, 100)
 NOT_REPRODUCIBLE = ("train_seconds", "eval_seconds", "recorded_at")
@@ -45,13 +47,13 @@ def test_the_example_a_folder_of_ten_and_all_of_models_have_equal_bits_here_and_
     structures = {one.architecture.name: one.structure for one in inspected}
     selection = Selection(chosen, ("cpu",), (1,), 2, 2, structures)
 
-    def places(name: str, connected: cluster.Cluster | None = None) -> Places:
+    def places(name: str, connected: workers.Cluster | None = None) -> Places:
         return Places(tmp_path / name / "runs.csv", tmp_path / name / "report", root / "data", connected)
 
     assert job.run(selection, places("local"), SUBSET) == job.Outcome(trained=16)
     with processes(tmp_path) as running:
         running.workers("one", "two")
-        with cluster.connect(running.address, chosen) as connected:
+        with workers.connect(running.address, chosen) as connected:
             assert job.run(selection, places("remote", connected), SUBSET) == job.Outcome(trained=16)
     here, there = (deterministic(tmp_path / name / "runs.csv") for name in ("local", "remote"))
     assert len(here) == 32

@@ -11,9 +11,11 @@ import pytest
 import torch
 from own_networks import PLAIN, changed, write
 
-from bench import cli, inspection, networks, structure_facts
-from bench.network_file import read
-from bench.show import format_show
+from bench.cli import networks, parser
+from bench.network import structure_facts
+from bench.network.network_file import read
+from bench.report.show import format_show
+from bench.training import inspection
 from models import ARCHITECTURES
 
 FORWARD = "        return self.scores(x.flatten(1))"
@@ -157,7 +159,7 @@ def test_parameters_that_no_gradient_reaches_are_named(tmp_path):
 
 def test_show_has_layers_shapes_parameters_scores_and_limits(tmp_path, capsys):
     (path,) = write(tmp_path, net='RECIPE = {"epochs": 20}\n' + changed("784, 10", "784, 10, False"))
-    assert cli.main(["show", str(path)]) == 0
+    assert parser.main(["show", str(path)]) == 0
     lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
     assert lines[0] == f"net: Net in {path}"
     for line in (

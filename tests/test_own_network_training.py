@@ -13,14 +13,17 @@ import pytest
 import torch
 from own_networks import DRAWS, PLAIN, changed, generated, write
 
-from bench import catalogue, cli, inspection, job, record, training, verify
-from bench.augmentation import Augmentation
-from bench.data import MEAN, STANDARD_DEVIATION
-from bench.dropout import SeededDropout
-from bench.network_file import DEFAULT_RECIPE, read
-from bench.randomness import Purpose, seed_generators
-from bench.schedule import learning_rates
-from bench.specification import Recipe
+from bench.cli import parser
+from bench.jobs import job, verify
+from bench.network.network_file import DEFAULT_RECIPE, read
+from bench.network.specification import Recipe
+from bench.record import catalogue, record
+from bench.training import inspection, loop
+from bench.training.augmentation import Augmentation
+from bench.training.data import MEAN, STANDARD_DEVIATION
+from bench.training.dropout import SeededDropout
+from bench.training.randomness import Purpose, seed_generators
+from bench.training.schedule import learning_rates
 from models import ARCHITECTURES
 
 SUBSET = (192, 100)
@@ -28,7 +31,7 @@ SUBSET = (192, 100)
 
 def trained(architecture, dataset, epochs=2, seed=1, start=None):
     """The reproducible part of every epoch, and the last state."""
-    states = list(training.train(architecture, seed, "cpu", dataset, epochs, start))
+    states = list(loop.train(architecture, seed, "cpu", dataset, epochs, start))
     history = states[-1].history
     return [(one.correct, one.test_loss, one.train_loss) for one in history], states[-1]
 
@@ -83,7 +86,7 @@ def test_what_a_network_draws_differs_from_step_to_step_and_not_in_evaluation(tm
     source = changed(
         "        return self", f"        x = {draw}\n        return self", "import random, numpy\n" + PLAIN
     )
-    trainee = training.prepare(read(write(tmp_path, net=source)[0]), 1, "cpu")
+    trainee = loop.prepare(read(write(tmp_path, net=source)[0]), 1, "cpu")
     images = few.train_images[:4]
 
     def scores(step):
@@ -115,13 +118,13 @@ class Net(nn.Module):
 """
     one = read(write(tmp_path, net=source)[0])
     images = few.train_images[:4]
-    fused, reference = (training.prepare(one, 1, "cpu", fused=fused).forward.eval() for fused in (True, False))
+    fused, reference = (loop.prepare(one, 1, "cpu", fused=fused).forward.eval() for fused in (True, False))
     with torch.no_grad():
         assert torch.allclose(fused(images), reference(images), atol=1e-5)
 
 
 def test_the_dropout_of_a_recipe_stands_in_place_of_every_layers_own(tmp_path):
-    network = training.prepare(read(write(tmp_path, net=DRAWS)[0]), 1, "cpu").network
+    network = loop.prepare(read(write(tmp_path, net=DRAWS)[0]), 1, "cpu").network
     assert [one.probability for one in network.modules() if isinstance(one, SeededDropout)] == [0.2]
 
 
@@ -155,9 +158,9 @@ def ours(tmp_path_factory, root):
         patch.chdir(folder)
         patch.setattr(job, "run", functools.partial(job.run, subset=SUBSET))
         words = ["--seeds", "1", "--devices", "cpu", "--epochs", "2", "--data", str(root / "data")]
-        assert cli.main(["all", "--models", "net.py,draws.py", "--jobs", "2", *words]) == 0
+        assert parser.main(["all", "--models", "net.py,draws.py", "--jobs", "2", *words]) == 0
         again = ["--runs", "again.csv", "--report", "again"]
-        assert cli.main(["run", "--models", "draws.py,net.py", "--jobs", "1", *words, *again]) == 0
+        assert parser.main(["run", "--models", "draws.py,net.py", "--jobs", "1", *words, *again]) == 0
     return folder
 
 
@@ -186,7 +189,7 @@ def test_the_report_is_about_the_users_networks_and_judges_their_claims(ours):
 
 
 def report(folder: Path) -> str:
-    assert cli.main(["report", "--runs", str(folder / "runs.csv"), "--report", str(folder / "report")]) == 0
+    assert parser.main(["report", "--runs", str(folder / "runs.csv"), "--report", str(folder / "report")]) == 0
     return (folder / "report" / "README.md").read_text()
 
 
@@ -222,7 +225,7 @@ def test_a_report_with_documented_runs_too_is_about_both(copied):
 def test_recorded_networks_are_verified_without_their_files(copied, root, monkeypatch, capsys):
     monkeypatch.setattr(verify, "verify", functools.partial(verify.verify, subset=SUBSET))
     words = ["--models", "draws", "--runs", str(copied / "runs.csv"), "--data", str(root / "data")]
-    assert cli.main(["verify", *words]) == 0
+    assert parser.main(["verify", *words]) == 0
     assert "1 of 1 run identical, bit for bit." in capsys.readouterr().out
 
 
@@ -231,7 +234,7 @@ def test_a_changed_claim_is_judged_without_training_again(ours, copied, root, ca
     (copied / "net.py").write_text(example.replace('"best": 9951', '"best": 9902'))
     words = ["--runs", str(copied / "runs.csv"), "--report", str(copied / "report"), "--data", str(root / "data")]
     chosen = ["--models", str(copied / "net.py"), "--seeds", "1", "--devices", "cpu", "--epochs", "2"]
-    assert cli.main(["all", *chosen, *words]) == 0
+    assert parser.main(["all", *chosen, *words]) == 0
     assert "All of it is recorded" in capsys.readouterr().out
     text = (copied / "report" / "README.md").read_text()
     assert "9902 of 10,000 in the best epoch" in text
@@ -242,7 +245,7 @@ def test_a_changed_claim_is_judged_without_training_again(ours, copied, root, ca
 def test_a_damaged_file_beside_the_record_is_one_line(copied, capsys, content):
     path = catalogue.path_beside(copied / "runs.csv")
     path.write_text(content)
-    assert cli.main(["report", "--runs", str(copied / "runs.csv"), "--report", str(copied / "report")]) == 2
+    assert parser.main(["report", "--runs", str(copied / "runs.csv"), "--report", str(copied / "report")]) == 2
     assert capsys.readouterr().err == (
         f"bench: {path}: holds no networks: move it away, and train with --models again\n"
     )

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import pixels
+from bench.report import pixels
 
 NAME = Path("MNIST") / "raw" / "t10k-images-idx3-ubyte.gz"
 

@@ -10,10 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from bench import plan, record, structure_facts
-from bench.plan import Planned, Run
-from bench.record import Writer
-from bench.rows import Row
+from bench.jobs import plan
+from bench.jobs.plan import Planned, Run
+from bench.network import structure_facts
+from bench.record import record
+from bench.record.record import Writer
+from bench.record.rows import Row
 from models import ARCHITECTURES
 
 HERE = {"cpu": "11111111", "cuda": "22222222"}

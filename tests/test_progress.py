@@ -8,10 +8,10 @@ import re
 
 import pytest
 
-from bench import progress
-from bench.plan import Planned, Run
-from bench.progress import Progress
-from bench.training import Epoch
+from bench.jobs import progress
+from bench.jobs.plan import Planned, Run
+from bench.jobs.progress import Progress
+from bench.training.loop import Epoch
 
 SHORT = Run("unpadded", "0123abcd", "cpu", "89ef4567", 1, 2)
 LONG = Run("gap_head", "0123abcd", "cpu", "89ef4567", 1, 4)

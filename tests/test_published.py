@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 from pages import anchors
 
-from bench import catalogue, misses, verifications
-from bench.cli import main
-from bench.record import Record
+from bench.cli.parser import main
+from bench.record import catalogue, misses, verifications
+from bench.record.record import Record
 from models import ARCHITECTURES
 
 SEEDS = range(1, 6)

@@ -12,8 +12,8 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench import randomness
-from bench.randomness import Purpose, dropout_mask, keep_threshold, order, words
+from bench.training import randomness
+from bench.training.randomness import Purpose, dropout_mask, keep_threshold, order, words
 from models import ARCHITECTURES
 
 UINT64 = 2**64 - 1

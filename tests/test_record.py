@@ -19,11 +19,11 @@ from pathlib import Path
 import pandas
 import pytest
 
-from bench import record
 from bench.errors import UnusableInput
-from bench.ledger import Problem
-from bench.record import Writer
-from bench.rows import COLUMNS, REQUIRED, Row, format_line, format_row
+from bench.record import record
+from bench.record.ledger import Problem
+from bench.record.record import Writer
+from bench.record.rows import COLUMNS, REQUIRED, Row, format_line, format_row
 
 HEADER = format_line(COLUMNS)
 MANY = 100_000
@@ -553,7 +553,7 @@ APPENDING = """
 import os, sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from bench.record import Writer
+from bench.record.record import Writer
 from test_record import row
 os.write(1, b"ready\\n")
 sys.stdin.read()
@@ -614,7 +614,7 @@ def test_ten_processes_append_and_half_of_them_are_killed(path: Path):
 HOLDING = """
 import sys
 from pathlib import Path
-from bench import record
+from bench.record import record
 with record.exclusive(Path(sys.argv[1])):
     print("held", flush=True)
     sys.stdin.read()

@@ -10,11 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from bench import calibration, regression, training
 from bench.errors import UnusableInput
-from bench.regression import TOLERANCE, format_findings, judge_speed, load_baseline, update
-from bench.rows import COLUMNS, Row, format_line, format_row
-from bench.specification import Architecture
+from bench.gate import calibration, regression
+from bench.gate.regression import TOLERANCE, format_findings, judge_speed, load_baseline, update
+from bench.network.specification import Architecture
+from bench.record.rows import COLUMNS, Row, format_line, format_row
+from bench.training import loop
 from models import ARCHITECTURES
 
 ROW = Row(
@@ -193,11 +194,11 @@ def test_an_update_stores_what_is_and_says_what_changed(tmp_path, measured, monk
 def test_a_step_made_twice_as_slow_fails_and_the_unchanged_one_passes_twenty_times_of_twenty(small):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    trainee = training.prepare(ARCHITECTURES["ten_twenty_thirty"], 1, "cpu")
+    trainee = loop.prepare(ARCHITECTURES["ten_twenty_thirty"], 1, "cpu")
     batch = [torch.arange(128)]
 
     def step():
-        training.train_on(trainee, small, batch)
+        loop.train_on(trainee, small, batch)
 
     def slow():
         step()

@@ -24,15 +24,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import GOLDEN, anchors, check_golden, section, tables
 
-from bench import figures, report, structure_facts
-from bench.canvas import Picture
-from bench.record import read
-from bench.report.files import document
-from bench.report.markdown import code, number, signed, text
-from bench.report.names import FIGURE, figure_of
-from bench.rows import Row
-from bench.specification import Architecture, Target
-from bench.summary import summarise
+from bench.evidence.summary import summarise
+from bench.network import structure_facts
+from bench.network.specification import Architecture, Target
+from bench.record.record import read
+from bench.record.rows import Row
+from bench.report import figures
+from bench.report.canvas import Picture
+from bench.report.files import document, render, write
+from bench.report.pages.markdown import code, number, signed, text
+from bench.report.pages.names import FIGURE, figure_of
 from models import ARCHITECTURES
 
 TWO = ("expand_squeeze", "unpadded")
@@ -65,7 +66,7 @@ def rendered(
 ) -> dict[str, bytes]:
     """All files of the report."""
     record = synthetic.record(folder, rows, extra)
-    return report.render(record, architectures or synthetic.architectures(*names), structure_facts.load())
+    return render(record, architectures or synthetic.architectures(*names), structure_facts.load())
 
 
 # --- golden -----------------------------------------------------------------------------------------------------------
@@ -106,9 +107,10 @@ SCRIPT = """
 import sys
 sys.path.insert(0, {tests!r})
 from pathlib import Path
-from bench import report, record
+from bench.report.files import render, write
+from bench.record import record
 import synthetic
-report.write(record.read(Path(sys.argv[1])), synthetic.architectures(*{names!r}), Path(sys.argv[2]))
+write(record.read(Path(sys.argv[1])), synthetic.architectures(*{names!r}), Path(sys.argv[2]))
 print("torch" in sys.modules, "matplotlib.pyplot" in sys.modules)
 """
 
@@ -181,7 +183,7 @@ def test_an_empty_record_says_so(tmp_path: Path) -> None:
 
 def test_a_missing_file_gives_the_same_report_as_an_empty_record(tmp_path: Path) -> None:
     record = read(tmp_path / "none.csv")
-    files = report.render(record, synthetic.architectures(), structure_facts.load())
+    files = render(record, synthetic.architectures(), structure_facts.load())
     assert files == rendered(tmp_path, [])
 
 
@@ -285,7 +287,7 @@ def test_more_than_twenty_networks_are_neither_drawn_nor_tested_two_by_two(
     names = [f"network_{number}" for number in range(networks)]
     several = {name: synthetic.with_recipe(ARCHITECTURES["unpadded"], name=name) for name in names}
     rows = [row for name in names for row in synthetic.run_rows(name, 1, [9950] * 19)]
-    files = report.render(synthetic.record(tmp_path, rows), several, {})
+    files = render(synthetic.record(tmp_path, rows), several, {})
     page = files["README.md"].decode()
     assert drawn == (names if is_drawn else [])
     assert ("](accuracy.svg)" in page) == ("accuracy.svg" in files) == is_drawn
@@ -390,7 +392,7 @@ def test_many_seeds_are_summed_up(tmp_path: Path) -> None:
 
 def test_a_network_without_stored_structure_is_not_judged(tmp_path: Path) -> None:
     record = synthetic.record(tmp_path, synthetic.full({"unpadded": 9940}))
-    files = report.render(record, synthetic.architectures("unpadded"), {})
+    files = render(record, synthetic.architectures("unpadded"), {})
     assert b"none of its claims is judged" in files["README.md"]
 
 
@@ -491,20 +493,20 @@ def test_links_within_the_report_lead_somewhere(tmp_path: Path) -> None:
 
 def test_write_puts_every_file_in_the_folder(tmp_path: Path) -> None:
     record = synthetic.record(tmp_path, MIXED)
-    report.write(record, synthetic.architectures(*TWO), tmp_path / "new" / "report")
+    write(record, synthetic.architectures(*TWO), tmp_path / "new" / "report")
     written = {path.name: path.read_bytes() for path in (tmp_path / "new" / "report").iterdir()}
-    assert written == report.render(record, synthetic.architectures(*TWO), structure_facts.load())
+    assert written == render(record, synthetic.architectures(*TWO), structure_facts.load())
 
 
 def test_write_removes_its_own_stale_figures_and_nothing_else(tmp_path: Path) -> None:
     folder = tmp_path / "report"
     record = synthetic.record(tmp_path, [])
-    report.write(record, synthetic.architectures(), folder)
+    write(record, synthetic.architectures(), folder)
     (folder / "accuracy-mine.svg").write_text("named by nobody")
     (folder / "environments").mkdir()
     (folder / "notes.svg").write_text("named, but not one of the report's")
     (folder / "README.md").open("a").write("\n![mine](notes.svg)\n")
-    report.write(record, synthetic.architectures("unpadded"), folder)
+    write(record, synthetic.architectures("unpadded"), folder)
     left = {path.name for path in folder.iterdir()}
     assert not (folder / "accuracy-gap_head.svg").exists()
     assert {"accuracy-unpadded.svg", "accuracy-mine.svg", "notes.svg", "environments"} <= left
@@ -513,7 +515,7 @@ def test_write_removes_its_own_stale_figures_and_nothing_else(tmp_path: Path) ->
 def test_readme_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     order: list[str] = []
     monkeypatch.setattr("bench.report.files.replace", lambda path, content: order.append(path.name))
-    report.write(synthetic.record(tmp_path, []), synthetic.architectures("unpadded"), tmp_path / "report")
+    write(synthetic.record(tmp_path, []), synthetic.architectures("unpadded"), tmp_path / "report")
     assert order[-1] == "README.md"
     assert "summary.json" in order
 

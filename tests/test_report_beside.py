@@ -12,8 +12,10 @@ import pytest
 import synthetic
 from pages import GOLDEN, check_golden, section, tables
 
-from bench import misses, report, structure_facts, verifications
-from bench.record import Record
+from bench.network import structure_facts
+from bench.record import misses, verifications
+from bench.record.record import Record
+from bench.report.files import render, write
 
 ROWS = synthetic.full({"unpadded": 9940, "gap_head": 9945}, seeds=(1, 2, 3))
 TWO = ("unpadded", "gap_head")
@@ -33,13 +35,13 @@ def record_with(folder: Path, lines: list[list[str]] | None = None, *again: list
 
 def written(record: Record, data: Path | None = None) -> dict[str, str]:
     folder = record.path.parent / "report"
-    report.write(record, synthetic.architectures(*TWO), folder, data)
+    write(record, synthetic.architectures(*TWO), folder, data)
     return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
 
 
 def test_golden(tmp_path: Path) -> None:
     record = record_with(tmp_path, None, verified(1), verified(2, "no"))
-    files = report.render(
+    files = render(
         record, synthetic.architectures(*TWO), structure_facts.load(), misses.read(record), verifications.read(record)
     )
     page = files["README.md"].decode()
@@ -56,7 +58,7 @@ def test_without_the_files_the_report_says_so_and_is_written(tmp_path: Path) -> 
     assert "missed-digits.svg" not in files
     assert (
         files["README.md"].encode()
-        == report.render(record, synthetic.architectures(*TWO), structure_facts.load())["README.md"]
+        == render(record, synthetic.architectures(*TWO), structure_facts.load())["README.md"]
     )
 
 

@@ -13,8 +13,8 @@ import synthetic
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from bench.results import Group, Series, groups
-from bench.rows import Row
+from bench.evidence.results import Group, Series, groups
+from bench.record.rows import Row
 from models import ARCHITECTURES
 
 MIXED: list[Row] = [

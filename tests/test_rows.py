@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.rows import (
+from bench.record.rows import (
     COLUMNS,
     DEVICES,
     EPOCH_KEY,

@@ -17,11 +17,12 @@ from pathlib import Path
 import misbehaving
 import pytest
 
-from bench import environment, scheduling
-from bench.events import Ended, Event, Finished, Started, Stop, Waiting, stopped_by_signals
-from bench.plan import Run
-from bench.specification import Architecture, Recipe
-from bench.worker import Task
+from bench.jobs import scheduling
+from bench.jobs.events import Ended, Event, Finished, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.plan import Run
+from bench.jobs.worker import Task
+from bench.network.specification import Architecture, Recipe
+from bench.training import environment
 from models import ARCHITECTURES
 
 TESTS = Path(__file__).parent

@@ -7,9 +7,9 @@ import re
 
 import pytest
 
-from bench.show import format_list, format_show
-from bench.specification import Architecture, Layer
-from bench.structure_facts import FunctionCall, Structure, load
+from bench.network.specification import Architecture, Layer
+from bench.network.structure_facts import FunctionCall, Structure, load
+from bench.report.show import format_list, format_show
 from models import ARCHITECTURES
 
 STRUCTURES = load(ARCHITECTURES)

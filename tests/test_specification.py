@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.specification import Architecture, Recipe, Target
+from bench.network.specification import Architecture, Recipe, Target
 from models import ARCHITECTURES
 
 NETWORK = '''"""A network."""

@@ -9,9 +9,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from bench import pace, plain, speed
 from bench.errors import UnusableInput
-from bench.speed import Measurement, Speed, format_speed, to_json
+from bench.gate import pace, plain, speed
+from bench.gate.speed import Measurement, Speed, format_speed, to_json
 from models import ARCHITECTURES
 
 QUIET = Measurement("unpadded", (100.0, 110.0, 90.0), (400.0, 440.0, 360.0), 0.6, 1_000_000)

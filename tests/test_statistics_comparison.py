@@ -12,7 +12,7 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.statistics import (
+from bench.evidence.statistics import (
     holm,
     paired_permutation_test,
     smallest_two_sample_p,

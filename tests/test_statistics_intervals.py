@@ -10,7 +10,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.statistics import (
+from bench.evidence.statistics import (
     clopper_pearson,
     prediction_interval_ranks,
     prediction_interval_t,

@@ -10,7 +10,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.statistics import reference_convergence, submission_passes
+from bench.evidence.statistics import reference_convergence, submission_passes
 
 FIRST = [16, 14, 16, 17, 16, 16, 15, 16, 15, 16]
 SECOND = [20, 21, 21, 20, 22, 22, 21, 21, 20, 20]

@@ -13,7 +13,7 @@ import scipy.stats
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.statistics import (
+from bench.evidence.statistics import (
     Observation,
     collapses,
     first_hit,

@@ -14,9 +14,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.errors import UnusableInput
-from bench.specification import Layer
-from bench.structure import examine
-from bench.structure_facts import STORED, AveragePool, Followed, FunctionCall, Structure, load, store
+from bench.network.specification import Layer
+from bench.network.structure import examine
+from bench.network.structure_facts import STORED, AveragePool, Followed, FunctionCall, Structure, load, store
 from models import ARCHITECTURES
 
 
@@ -252,7 +252,7 @@ def test_an_unusable_file_is_a_line_with_advice(content: str | None, problem: st
         load(["one", "other"], path)
     message = str(raised.value)
     assert str(path) in message
-    assert "python -m bench.structure" in message
+    assert "python -m bench.network.structure" in message
     assert "\n" not in message
 
 

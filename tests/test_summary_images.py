@@ -12,11 +12,12 @@ import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench import misses, structure_facts
-from bench.misses import Missed
-from bench.rows import Row
-from bench.summary import Images, summarise
-from bench.summary.images import MOST_MISSED, _agreement, _most_missed
+from bench.evidence.summary import Images, summarise
+from bench.evidence.summary.images import MOST_MISSED, _agreement, _most_missed
+from bench.network import structure_facts
+from bench.record import misses
+from bench.record.misses import Missed
+from bench.record.rows import Row
 
 LABELS = [image % 3 for image in range(8)]
 

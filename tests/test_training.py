@@ -13,10 +13,10 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench import randomness, training
-from bench.dropout import Clock, SeededDropout, seed_dropout
-from bench.specification import Recipe
-from bench.training import evaluate, train
+from bench.network.specification import Recipe
+from bench.training import loop, randomness
+from bench.training.dropout import Clock, SeededDropout, seed_dropout
+from bench.training.loop import evaluate, train
 from models import ARCHITECTURES
 
 NETWORKS = list(ARCHITECTURES)
@@ -72,7 +72,7 @@ def test_the_same_run_has_the_same_bits_in_another_process(small, root):
     code = (
         "from pathlib import Path; from bench import data, environment, training; from models import ARCHITECTURES;"
         "environment.configure('cpu'); small = data.load(Path('data')).head(3 * 128 + 32, 500);"
-        "epoch = list(training.train(ARCHITECTURES['expand_squeeze'], 1, 'cpu', small, 1))[-1].history[0];"
+        "epoch = list(loop.train(ARCHITECTURES['expand_squeeze'], 1, 'cpu', small, 1))[-1].history[0];"
         "print(epoch.correct, epoch.test_loss.hex(), epoch.train_loss.hex())"
     )
     command = [sys.executable, "-c", code]
@@ -127,13 +127,13 @@ def test_an_epoch_is_the_documented_loop_written_out(small):
 
 def test_every_image_is_seen_once_an_epoch_and_the_short_last_batch_is_kept(small, monkeypatch):
     seen = []
-    original = training.step
+    original = loop.step
 
     def counting(network, optimizer, images, labels):
         seen.append(len(labels))
         return original(network, optimizer, images, labels)
 
-    monkeypatch.setattr(training, "step", counting)
+    monkeypatch.setattr(loop, "step", counting)
     last(train(ARCHITECTURES["unpadded"], 1, "cpu", small, 1))
     assert seen == [128, 128, 128, 32]
 
@@ -182,7 +182,7 @@ def test_accuracy_is_an_integer_count_that_is_right_at_the_target():
 
 def test_a_loss_that_is_not_finite_is_a_divergence_and_yields_no_epoch(small):
     wild = replace(ARCHITECTURES["unpadded"], recipe=Recipe(learning_rate=1e12, batch_size=128, epochs=1))
-    with pytest.raises(training.Diverged, match=r"loss of epoch 1 is (nan|inf)"):
+    with pytest.raises(loop.Diverged, match=r"loss of epoch 1 is (nan|inf)"):
         next(train(wild, 1, "cpu", small, 1))
 
 
@@ -206,8 +206,8 @@ def test_a_collapsed_evaluation_is_mended_by_batch_statistics(small):
     network.norm2.running_var.fill_(1e-12)
     network.norm2.running_mean.fill_(5.0)
     assert evaluate(network, small.test_images, small.test_labels).correct < healthy - 50
-    assert training._smallest_variance(network) == pytest.approx(1e-12)
-    assert training._evaluate_with_batch_statistics(network, small) > healthy - 50
+    assert loop._smallest_variance(network) == pytest.approx(1e-12)
+    assert loop._evaluate_with_batch_statistics(network, small) > healthy - 50
     assert float(network.norm2.running_mean[0]) == 5.0
 
 

@@ -12,11 +12,11 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bench.results import Group, Series
-from bench.specification import Architecture, Claim, ClaimKind, LoggedEpoch
-from bench.structure_facts import AveragePool, Followed, Structure, load
-from bench.summary.pooled import summarise_group
-from bench.verdicts import RULES, Verdict, judge
+from bench.evidence.results import Group, Series
+from bench.evidence.summary.pooled import summarise_group
+from bench.evidence.verdicts import RULES, Verdict, judge
+from bench.network.specification import Architecture, Claim, ClaimKind, LoggedEpoch
+from bench.network.structure_facts import AveragePool, Followed, Structure, load
 from models import ARCHITECTURES
 
 STRUCTURES = load(ARCHITECTURES)

@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 import synthetic
 
-from bench import structure_facts, verifications
 from bench.errors import UnusableInput
-from bench.rows import format_line
-from bench.summary import Repeats, summarise
-from bench.verifications import COLUMNS, Verifications, Verified, Writer, path_beside
+from bench.evidence.summary import Repeats, summarise
+from bench.network import structure_facts
+from bench.record import verifications
+from bench.record.rows import format_line
+from bench.record.verifications import COLUMNS, Verifications, Verified, Writer, path_beside
 
 ROWS = synthetic.full({"unpadded": 9940}, seeds=(1, 2, 3))
 

@@ -7,10 +7,12 @@ from dataclasses import replace
 
 import pytest
 
-from bench import environment, job, record, verifications, verify
 from bench.errors import UnusableInput
-from bench.job import Places, Selection
-from bench.verify import Request, format_verification
+from bench.jobs import job, verify
+from bench.jobs.job import Places, Selection
+from bench.jobs.verify import Request, format_verification
+from bench.record import record, verifications
+from bench.training import environment
 from models import ARCHITECTURES
 
 SUBSET = (512, 300)

@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from bench import record
+from bench.record import record
 from models import ARCHITECTURES
 
 

@@ -14,12 +14,13 @@ from typing import Any
 import pytest
 import torch
 
-from bench import checkpoint, data, environment, training
-from bench.data import Dataset
 from bench.errors import UnusableInput
-from bench.plan import Run
-from bench.specification import Architecture, Recipe
-from bench.worker import Fingerprint, MissedImages, Task, perform
+from bench.jobs import checkpoint
+from bench.jobs.plan import Run
+from bench.jobs.worker import Fingerprint, MissedImages, Task, perform
+from bench.network.specification import Architecture, Recipe
+from bench.training import data, environment, loop
+from bench.training.data import Dataset
 from models import ARCHITECTURES
 
 TESTS = Path(__file__).parent
@@ -116,14 +117,14 @@ def test_an_epoch_that_ended_but_was_not_recorded_is_sent_from_the_checkpoint(ma
 
 def test_a_run_goes_on_from_its_checkpoint(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch):
     trained: list[int] = []
-    train = training.train
+    train = loop.train
 
-    def counted(*arguments: Any) -> Iterator[training.State]:
+    def counted(*arguments: Any) -> Iterator[loop.State]:
         for state in train(*arguments):
             trained.append(len(state.history))
             yield state
 
-    monkeypatch.setattr(training, "train", counted)
+    monkeypatch.setattr(loop, "train", counted)
     sent(make_task(1))
     sent(make_task(3))
     sent(make_task(3))
@@ -174,7 +175,7 @@ def test_a_run_is_trained_on_the_first_images_when_only_they_are_asked_for(make_
 def messages(task: Task, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
     monkeypatch.setenv("PYTHONPATH", str(TESTS))
     process = subprocess.Popen(
-        [sys.executable, "-m", "bench.worker"],
+        [sys.executable, "-m", "bench.jobs.worker"],
         cwd=TESTS.parent,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,

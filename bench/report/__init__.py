@@ -1,5 +1,1 @@
-"""The report: a record's numbers as Markdown, pictures and JSON, the same bytes for the same rows."""
-
-from bench.report.files import render, write
-
-__all__ = ["render", "write"]
+"""The report: it shows the record's evidence as Markdown, figures and JSON. It never imports torch."""

@@ -9,17 +9,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from bench import catalogue, digits, figures, misses, pixels, structure_facts, verifications
-from bench.canvas import Picture
+from bench.evidence.summary import Summary, summarise
 from bench.files import replace
-from bench.misses import Misses
-from bench.record import Record
-from bench.report import across, head, networks, numbers, reference
-from bench.report.names import FIGURE, LAST, MISSED, OVERVIEW, SECONDS, TIME, figure_of
-from bench.specification import Architecture
-from bench.structure_facts import Structure
-from bench.summary import Summary, summarise
-from bench.verifications import Verifications
+from bench.network import structure_facts
+from bench.network.specification import Architecture
+from bench.network.structure_facts import Structure
+from bench.record import catalogue, misses, verifications
+from bench.record.misses import Misses
+from bench.record.record import Record
+from bench.record.verifications import Verifications
+from bench.report import digits, figures, numbers, pixels
+from bench.report.canvas import Picture
+from bench.report.pages import across, head, networks, reference
+from bench.report.pages.names import FIGURE, LAST, MISSED, OVERVIEW, SECONDS, TIME, figure_of
 
 README, NUMBERS = "README.md", "summary.json"
 

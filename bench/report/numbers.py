@@ -7,8 +7,8 @@ import math
 from dataclasses import asdict
 from typing import Any
 
-from bench.summary import GroupSummary, Images, NetworkSummary, Paired, SeedResult, Summary
-from bench.verdicts import Verdict
+from bench.evidence.summary import GroupSummary, Images, NetworkSummary, Paired, SeedResult, Summary
+from bench.evidence.verdicts import Verdict
 
 
 def as_json(summary: Summary) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bench.specification import Claim, Document, Layer, LoggedEpoch, Recipe
+from bench.network.specification import Claim, Document, Layer, LoggedEpoch, Recipe
 
 RECIPE = Recipe(learning_rate=0.07, batch_size=128, epochs=19)
 

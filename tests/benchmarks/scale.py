@@ -21,12 +21,16 @@ from pathlib import Path
 from tabulate import tabulate
 
 import models
-from bench import cli, environment, misses, record, scheduling, structure_facts
-from bench.events import Ended, Stop
-from bench.plan import Run
-from bench.rows import COLUMNS, Row, format_line, format_row
-from bench.specification import Architecture
-from bench.worker import Task
+from bench.cli import parser
+from bench.jobs import scheduling
+from bench.jobs.events import Ended, Stop
+from bench.jobs.plan import Run
+from bench.jobs.worker import Task
+from bench.network import structure_facts
+from bench.network.specification import Architecture
+from bench.record import misses, record
+from bench.record.rows import COLUMNS, Row, format_line, format_row
+from bench.training import environment
 
 DATA = Path(__file__).parents[2] / "data"
 APPENDED = 1_000
@@ -156,8 +160,8 @@ if __name__ == "__main__":
     if sys.argv[1:2] == ["command"]:
         many(int(sys.argv[2]))
         if sys.argv[3] == "check":  # the copies have no stored speed
-            from bench import regression
+            from bench.gate import regression
 
             regression.load_baseline = lambda names=(): dict.fromkeys(names, 1.0)
-        sys.exit(cli.main(sys.argv[3:]))
+        sys.exit(parser.main(sys.argv[3:]))
     main(int(sys.argv[1]) if sys.argv[1:] else 1_000_000)

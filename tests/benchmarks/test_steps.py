@@ -7,7 +7,8 @@ from statistics import median
 import pytest
 import torch
 
-from bench import calibration, training
+from bench.gate import calibration
+from bench.training import loop
 from models import ARCHITECTURES
 
 ROUNDS = 20
@@ -27,11 +28,11 @@ def test_calibration(benchmark):
 
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
 def test_step(name, benchmark, dataset):
-    trainee = training.prepare(ARCHITECTURES[name], 1, "cpu")
+    trainee = loop.prepare(ARCHITECTURES[name], 1, "cpu")
     batch = [torch.arange(ARCHITECTURES[name].recipe.batch_size)]
 
     def step():
-        training.train_on(trainee, dataset, batch)
+        loop.train_on(trainee, dataset, batch)
 
     work = calibration.workload()
     calibrations = []

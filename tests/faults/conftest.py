@@ -10,7 +10,7 @@ import pytest
 from jobs import JOB, Undisturbed
 from quickly import Server
 
-from bench import record
+from bench.record import record
 
 
 @pytest.fixture(scope="session")

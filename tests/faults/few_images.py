@@ -9,7 +9,8 @@ from quickly import IMAGES, ROOT
 
 sys.path.insert(0, str(ROOT))
 
-from bench import cli, job, verify
+from bench.cli import parser
+from bench.jobs import job, verify
 
 if __name__ == "__main__":
     job.run = functools.partial(job.run, subset=IMAGES)
@@ -17,4 +18,4 @@ if __name__ == "__main__":
     words = sys.argv[1:]
     if words[0] in ("run", "all", "verify"):
         words += ["--data", str(ROOT / "data")]
-    sys.exit(cli.main(words))
+    sys.exit(parser.main(words))

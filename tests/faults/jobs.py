@@ -9,8 +9,8 @@ from pathlib import Path
 
 from quickly import TRACEBACK, Job, Server
 
-from bench import misses, record
-from bench.rows import EPOCH_KEY, REPRODUCIBLE, RUN_KEY
+from bench.record import misses, record
+from bench.record.rows import EPOCH_KEY, REPRODUCIBLE, RUN_KEY
 
 JOB = ("--models", "unpadded,ten_twenty_thirty", "--seeds", "2", "--epochs", "3", "--devices", "cpu", "--jobs", "2")
 """Four runs of three epochs."""

@@ -189,7 +189,7 @@ class ForkedWorker:
     returncode: int | None = None
 
     def __init__(self, command: list[str], *, env: dict[str, str], start_new_session: bool, **pipes: int) -> None:
-        assert command[1:] == ["-m", "bench.worker"]
+        assert command[1:] == ["-m", "bench.jobs.worker"]
         assert start_new_session
         (task, task_in), (out, messages), (err, complaints), (begun, begin) = (os.pipe() for _ in range(4))
         self.pid = os.fork()
@@ -209,7 +209,7 @@ class ForkedWorker:
         return self.returncode
 
     def _work(self, descriptors: Sequence[int], begin: int, variables: dict[str, str]) -> int:
-        from bench import worker
+        from bench.jobs import worker
 
         os.setsid()
         (self.scratch / "workers" / str(os.getpid())).touch()
@@ -270,7 +270,12 @@ def _serve() -> None:
 
     torch.set_num_threads(1)  # before anything starts threads, which a fork would lose
 
-    from bench import cli, compare, data, job, regression, report, scheduling, show, verify  # noqa: F401
+    from bench.cli import parser
+    from bench.evidence.comparison import compare  # noqa: F401
+    from bench.gate import regression  # noqa: F401
+    from bench.jobs import job, scheduling, verify  # noqa: F401
+    from bench.report import files, show  # noqa: F401
+    from bench.training import data
     from models import ARCHITECTURES
 
     small = data.load(ROOT / "data").head(*IMAGES)
@@ -289,7 +294,7 @@ def _serve() -> None:
         else:
             pid = os.fork()
             if pid == 0:
-                _end(lambda request=request: _run(request, cli.main))
+                _end(lambda request=request: _run(request, parser.main))
             answer = {"pid": pid}
         print(json.dumps(answer), flush=True)
 
@@ -307,7 +312,7 @@ def _warm_up() -> None:
 
 def _run(request: dict[str, Any], main: Callable[[Sequence[str]], int]) -> int:
     """What a forked job does."""
-    from bench import rows
+    from bench.record import rows
 
     scratch, folder = Path(request["scratch"]), Path(request["folder"])
     descriptors = [os.open(os.devnull, os.O_RDONLY)]

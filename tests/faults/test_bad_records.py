@@ -15,9 +15,11 @@ from jobs import JOB, Undisturbed, deterministic, finish
 from quickly import TRACEBACK, Server
 from torch import nn
 
-from bench import cli, record, structure, structure_facts
-from bench.canvas import Picture
-from bench.rows import COLUMNS, Row, format_line, format_row
+from bench.cli import parser
+from bench.network import structure, structure_facts
+from bench.record import record
+from bench.record.rows import COLUMNS, Row, format_line, format_row
+from bench.report.canvas import Picture
 from models import ARCHITECTURES
 
 HEADER = format_line(COLUMNS)
@@ -170,7 +172,7 @@ def found(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 def printed(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> str:
     """What a command prints that ends with some exit code."""
-    assert cli.main(words) == code, capsys.readouterr().err
+    assert parser.main(words) == code, capsys.readouterr().err
     captured = capsys.readouterr()
     assert TRACEBACK not in captured.err
     return captured.out + captured.err
@@ -212,7 +214,7 @@ def test_the_plan_warns_of_what_it_leaves_out(
 
 
 def test_a_comparison_uses_what_is_left(found: Bad, capsys: pytest.CaptureFixture[str]):
-    code = cli.main(["compare", "runs.csv", "runs.csv"])
+    code = parser.main(["compare", "runs.csv", "runs.csv"])
     captured = capsys.readouterr()
     assert TRACEBACK not in captured.err
     assert code == (0 if found.epochs >= 37 else code)

@@ -13,7 +13,7 @@ import torch
 from jobs import ONE, Undisturbed, deterministic, finish
 from quickly import Server
 
-from bench import record
+from bench.record import record
 
 SEED = 20260131
 

@@ -15,12 +15,16 @@ from injection import CALLS, FULL, SHORT, Injector, faults_of
 from jobs import JOB, ONE, Undisturbed, deterministic, finish, is_sound
 from quickly import TRACEBACK, Server
 
-from bench import checkpoint, cli, record, report, structure_facts
+from bench.cli import parser
 from bench.errors import UnusableInput
-from bench.plan import Run
-from bench.record import Writer
-from bench.rows import COLUMNS, Row, format_line, format_row
-from bench.training import Epoch, State
+from bench.jobs import checkpoint
+from bench.jobs.plan import Run
+from bench.network import structure_facts
+from bench.record import record
+from bench.record.record import Writer
+from bench.record.rows import COLUMNS, Row, format_line, format_row
+from bench.report.files import render
+from bench.training.loop import Epoch, State
 
 MOST = 300  # calls of one kind that anything below makes, at the most
 LOST = ("open", "write", "fsync", "replace", "ftruncate")  # calls that cannot fail without something being lost
@@ -158,7 +162,7 @@ def test_a_report_that_cannot_be_written_has_whole_files_and_can_be_written_agai
         name = f"{len(rows)} rows"
         (tmp_path / name).mkdir()
         one = synthetic.record(tmp_path / name, rows)
-        return report.render(one, synthetic.architectures("unpadded"), structure_facts.load())
+        return render(one, synthetic.architectures("unpadded"), structure_facts.load())
 
     old = rendered(synthetic.run_rows("unpadded", 1, [9000]))
     new = rendered(synthetic.run_rows("unpadded", 1, [9000, 9950]))
@@ -174,7 +178,7 @@ def test_a_report_that_cannot_be_written_has_whole_files_and_can_be_written_agai
             (folder / "report" / name).write_bytes(content)
 
     def act(folder: Path) -> None:
-        code = cli.main(["report", "--runs", str(folder / "runs.csv"), "--report", str(folder / "report")])
+        code = parser.main(["report", "--runs", str(folder / "runs.csv"), "--report", str(folder / "report")])
         printed = capsys.readouterr()
         assert TRACEBACK not in printed.err
         if code != 0:

@@ -14,7 +14,7 @@ from jobs import JOB, ONE, Undisturbed, deterministic, finish, is_sound
 from quickly import TRACEBACK, Job, Server
 
 from bench.errors import UnusableInput
-from bench.record import Writer
+from bench.record.record import Writer
 
 SEED = 20260131
 NO_SPACE, TOO_LARGE = os.strerror(errno.ENOSPC), os.strerror(errno.EFBIG)

@@ -13,7 +13,7 @@ import pytest
 from jobs import JOB, ONE, Undisturbed, deterministic
 from quickly import Server
 
-from bench import record
+from bench.record import record
 
 SEED = 20260131
 MODELS = ["unpadded", "ten_twenty_thirty"]

@@ -15,8 +15,8 @@ from injection import AFTER, BEFORE
 from jobs import JOB, ONE, Undisturbed, deterministic, finish
 from quickly import TRACEBACK, Server
 
-from bench import record
-from bench.rows import COLUMNS, format_line
+from bench.record import record
+from bench.record.rows import COLUMNS, format_line
 
 SEED = 20260131
 ROUNDS = 60

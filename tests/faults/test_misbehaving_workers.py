@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from quickly import ROOT, TRACEBACK
 
-from bench import record
+from bench.record import record
 
 MARK = "BENCH_TEST_FAULTS_MARK"
 LIMIT = 60  # seconds for an epoch, of which a busy machine needs many to start a worker
@@ -34,8 +34,12 @@ PROGRAM = """
 import functools, sys
 import misbehaving
 import models
-from bench import cli, job, plan, scheduling, structure_facts
-from bench.specification import Architecture, Recipe
+from bench.cli import parser
+from bench.jobs import job
+from bench.jobs import plan
+from bench.jobs import scheduling
+from bench.network import structure_facts
+from bench.network.specification import Architecture, Recipe
 
 document = models.ARCHITECTURES["unpadded"].document
 recipe = Recipe(learning_rate=0.01, batch_size=64, epochs=1)
@@ -47,7 +51,7 @@ job.run = functools.partial(job.run, subset=(192, 100))
 scheduling.execute = functools.partial(scheduling.execute, epoch_limit=limit)
 structure_facts.load = lambda names: {}
 plan.epoch_work = lambda structures: dict.fromkeys(names, 1)
-sys.exit(cli.main(["run", "--seeds", "1", "--devices", "cpu", "--jobs", "2", "--data", data]))
+sys.exit(parser.main(["run", "--seeds", "1", "--devices", "cpu", "--jobs", "2", "--data", data]))
 """
 
 

@@ -11,7 +11,7 @@ import pytest
 from jobs import JOB, ONE, Undisturbed, deterministic, finish
 from quickly import TRACEBACK, Server
 
-from bench import record
+from bench.record import record
 
 SEED = 20260131
 

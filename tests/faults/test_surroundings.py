@@ -18,7 +18,7 @@ import pytest
 from jobs import ONE, Undisturbed, deterministic
 from quickly import ROOT, TRACEBACK, Server
 
-from bench import record
+from bench.record import record
 
 PROGRAM = Path(__file__).with_name("few_images.py")
 STRANGE = "Größe, 50 % „fertig“ 🚀's $HOME"

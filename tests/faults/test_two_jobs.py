@@ -13,7 +13,7 @@ import pytest
 from jobs import JOB, Undisturbed, deterministic, finish
 from quickly import Job, Server
 
-from bench import record
+from bench.record import record
 
 SEED = 20260131
 HELD = re.compile(r"bench: (.+): (?:process (\d+) on \S+|another process) is training into it: wait for it, or name ")

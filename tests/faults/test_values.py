@@ -14,10 +14,12 @@ import synthetic
 import torch
 from torch import nn
 
-from bench import record, report, structure_facts
-from bench.record import Writer
-from bench.rows import Row
-from bench.training import Diverged, evaluate, train
+from bench.network import structure_facts
+from bench.record import record
+from bench.record.record import Writer
+from bench.record.rows import Row
+from bench.report.files import render
+from bench.training.loop import Diverged, evaluate, train
 from models import ARCHITECTURES
 
 BUDGET = 19
@@ -76,7 +78,7 @@ def test_a_run_reaches_the_report_as_it_was(tmp_path: Path, case: Case):
     rows = synthetic.run_rows("unpadded", 1, case.correct, ending=case.ending)
     found = written(tmp_path, rows)
     assert found.problems == ()
-    files = report.render(found, synthetic.architectures("unpadded"), structure_facts.load())
+    files = render(found, synthetic.architectures("unpadded"), structure_facts.load())
     (group,) = json.loads(files["summary.json"])["networks"]["unpadded"]["groups"]
     (seed,) = group["seeds"]
     within = list(case.correct[:BUDGET])
@@ -135,9 +137,9 @@ def test_an_output_that_is_everywhere_the_same_counts_the_first_digit(dataset):
 
 
 def test_a_test_loss_that_is_no_finite_number_is_a_divergence(dataset, monkeypatch: pytest.MonkeyPatch):
-    from bench import training
+    from bench.training import loop
 
-    evaluation = training.evaluate
-    monkeypatch.setattr(training, "evaluate", lambda *arguments: replace(evaluation(*arguments), loss=math.inf))
+    evaluation = loop.evaluate
+    monkeypatch.setattr(loop, "evaluate", lambda *arguments: replace(evaluation(*arguments), loss=math.inf))
     with pytest.raises(Diverged, match="the test loss of epoch 1 is inf"):
         next(train(ARCHITECTURES["unpadded"], 1, "cpu", dataset.head(128, 100), 1))

@@ -1,0 +1,1 @@
+"""The command line: it turns words into calls, and results into lines and exit codes."""

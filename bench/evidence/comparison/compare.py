@@ -1,0 +1,178 @@
+"""Did convergence change between two records: faster or slower to the target, better or worse in the end? Pure.
+
+Networks are compared device by device, environment by environment and by equal recipe; runs of different environments
+are never pooled. If NEW has environments that OLD has not, each of those is compared with each of OLD, and what both
+files hold is passed over; if not, every environment is compared with itself.
+
+The tests take the two sets of runs as independent samples: the same seed starts with the same weights in another
+environment, but rounding drives the two runs apart within an epoch or two.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
+
+from bench.errors import UnusableInput
+from bench.evidence.comparison.findings import (
+    DIRECTIONS,
+    LEVEL,
+    AgainstReference,
+    Change,
+    Comparison,
+    Finding,
+    Measure,
+    Pair,
+    Side,
+)
+from bench.evidence.results import Group, groups
+from bench.evidence.statistics import (
+    first_hit,
+    holm,
+    reference_convergence,
+    smallest_two_sample_p,
+    submission_passes,
+    two_sample_permutation_test,
+)
+from bench.network.specification import Architecture
+from bench.record.record import Record
+
+
+def compare(old: Record, new: Record, architectures: Mapping[str, Architecture]) -> Comparison:
+    """The comparison of two records.
+
+    Raises:
+        UnusableInput: they have nothing in common that could be compared; the message says why.
+    """
+    names = (str(old.path), str(new.path))
+    notes = [*_unknown_networks(old, architectures), *_unknown_networks(new, architectures)]
+    pairs = []
+    for one, other in _pairs(groups(old, architectures), groups(new, architectures), names, notes):
+        pair = _pair(one, other, architectures[one.model].target.correct)
+        if min(pair.old.seeds, pair.new.seeds):
+            pairs.append(pair)
+            notes.extend(_on_runs(pair))
+        else:
+            notes.append(f"{pair}: {names[0] if not pair.old.seeds else names[1]} has no finished run to compare")
+    if not pairs:
+        reason = "; ".join(notes) or "both are without runs"
+        raise UnusableInput(f"{names[0]} and {names[1]}: nothing to compare: {reason}")
+    return Comparison(*names, _adjusted(pairs), tuple(notes))
+
+
+def _unknown_networks(record: Record, architectures: Mapping[str, Architecture]) -> list[str]:
+    unknown = sorted(set(record.rows["model"]) - set(architectures))
+    return [f"{record.path}: passed over, being none of the networks here: {', '.join(unknown)}"] if unknown else []
+
+
+def _pairs(
+    old: Sequence[Group], new: Sequence[Group], names: tuple[str, str], notes: list[str]
+) -> Iterator[tuple[Group, Group]]:
+    """What is compared with what, by the rule at the head of this module; `notes` gets what is not."""
+    for key in dict.fromkeys((group.model, group.device) for group in (*old, *new)):
+        place = f"{key[0]} on {key[1]}"
+        ours, theirs = ([group for group in side if (group.model, group.device) == key] for side in (old, new))
+        if not ours or not theirs:
+            notes.append(f"{place}: only in {names[0] if ours else names[1]}")
+            continue
+        recipes = [sorted({group.recipe for group in side}) for side in (ours, theirs)]
+        for recipe in sorted(set(recipes[0]) ^ set(recipes[1])):
+            notes.append(f"{place}: recipe {recipe} only in {names[recipe in recipes[1]]}; recipes are not compared")
+        for recipe in sorted(set(recipes[0]) & set(recipes[1])):
+            before, after = ([group for group in side if group.recipe == recipe] for side in (ours, theirs))
+            for name, side in zip(names, (before, after), strict=True):
+                if len(side) > 1:
+                    several = ", ".join(group.environment for group in side)
+                    notes.append(f"{place}: {len(side)} environments in {name}, not pooled: {several}")
+            fresh = [group for group in after if group.environment not in {one.environment for one in before}]
+            if fresh:
+                yield from itertools.product(before, fresh)
+            else:
+                yield from ((one, other) for one in before for other in after if one.environment == other.environment)
+
+
+def _pair(old: Group, new: Group, target: int) -> Pair:
+    longest = [max((len(run.correct) for run in group.runs), default=0) for group in (old, new)]
+    epochs = min(old.budget, *longest)
+    before, after = _side(old, epochs, target), _side(new, epochs, target)
+    changes: tuple[Change, ...] = ()
+    if before.seeds and after.seeds:
+        times = [[epochs if time is None else time for time in side.times] for side in (before, after)]
+        changes = (_change("epochs to target", *times), _change("last accuracy", before.last, after.last))
+    return Pair(
+        old.model, old.device, epochs, old.budget, before, after, changes, _reference_points(before.times, after.times)
+    )
+
+
+def _side(group: Group, epochs: int, target: int) -> Side:
+    finished = [run.correct[:epochs] for run in group.runs if len(run.correct) >= epochs > 0 and not run.has_diverged]
+    diverged = sum(run.has_diverged for run in group.runs)
+    return Side(
+        group.environment,
+        group.machine,
+        (*(first_hit(counts, target) for counts in finished), *[None] * diverged),
+        (*(counts[-1] for counts in finished), *[0] * diverged),
+        diverged,
+        len(group.runs) - len(finished) - diverged,
+    )
+
+
+def _change(measure: Measure, old: Sequence[int], new: Sequence[int]) -> Change:
+    test = two_sample_permutation_test(new, old)
+    finding: Finding = "no evidence"
+    if smallest_two_sample_p(len(old), len(new)) > LEVEL:
+        finding = "too few seeds"
+    elif test.smallest_p > LEVEL:
+        finding = "all equal" if len({*old, *new}) == 1 else "too many ties"
+    return Change(measure, sum(old) / len(old), sum(new) / len(new), test, finding)
+
+
+def _adjusted(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
+    """The pairs with Holm's p-values, over the tests that could be significant by themselves.
+
+    Whether one could depends on the pooled values alone and not on which of them are new, so leaving the others out
+    keeps the level (Tarone, Biometrics 46 (1990) 515).
+    """
+    pairs = tuple(pairs)
+    able = [change for pair in pairs for change in pair.changes if change.finding == "no evidence"]
+    p_values = iter(holm([change.test.p_value for change in able]))
+
+    def with_p_value(change: Change) -> Change:
+        if change.finding != "no evidence":
+            return change
+        adjusted = next(p_values)
+        direction = DIRECTIONS[change.measure][change.test.difference > 0]
+        return replace(change, adjusted=adjusted, finding=direction if adjusted <= LEVEL else "no evidence")
+
+    return tuple(replace(pair, changes=tuple(with_p_value(change) for change in pair.changes)) for pair in pairs)
+
+
+def _reference_points(old: Sequence[int | None], new: Sequence[int | None]) -> AgainstReference | str:
+    if min(len(old), len(new)) < 3:
+        return "fewer than 3 seeds on a side"
+    if max(old.count(None), new.count(None)) > 1:
+        return "more than one run of a side never reached the target"
+    reference = reference_convergence(old, submission_runs=len(new))
+    submission = reference_convergence(new, submission_runs=len(old))
+    return AgainstReference(
+        reference.mean,
+        reference.deviation,
+        submission.mean,
+        submission.deviation,
+        reference.mean / submission.mean - 1,
+        reference.largest_speed_up,
+        submission_passes(reference, new),
+    )
+
+
+def _on_runs(pair: Pair) -> Iterator[str]:
+    if pair.epochs < pair.budget:
+        yield f"{pair}: only the first {pair.epochs} of {pair.budget} epochs are in both"
+    for side in (pair.old, pair.new):
+        if side.diverged:
+            yield f"{pair}, {side.environment}: {side.diverged} diverged, counted as never and as none correct"
+        if side.unfinished:
+            yield f"{pair}, {side.environment}: {side.unfinished} left out, having stopped before epoch {pair.epochs}"
+    if pair.old.environment == pair.new.environment:
+        yield f"{pair}: the same environment in both, where equal seeds give equal results"

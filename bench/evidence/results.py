@@ -1,0 +1,142 @@
+"""A record as values to compute with: the runs of one network, recipe, device and environment, never pooled. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import pandas
+from numpy.typing import NDArray
+
+from bench.network.specification import Architecture
+from bench.record.record import Record
+from bench.record.rows import DEVICES, RUN_KEY
+
+GROUP_KEY = RUN_KEY[:-1]
+"""The columns in which runs must agree to be pooled."""
+
+_Key = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True)
+class Series:
+    """One run, epoch by epoch from the first; every tuple has one value an epoch.
+
+    `correct` counts test images of `total`. `seconds` are of training and evaluation together. `ending` says how the
+    run ended last if it is not complete ("diverged: …"), else is empty.
+    """
+
+    seed: int
+    total: int
+    correct: tuple[int, ...]
+    train_seconds: tuple[float, ...]
+    seconds: tuple[float, ...]
+    smallest_variance: tuple[float | None, ...]
+    correct_batch_statistics: tuple[int | None, ...]
+    ending: str = ""
+
+    @property
+    def has_diverged(self) -> bool:
+        """Whether its loss ceased to be finite. Then it has failed, whatever it had reached before."""
+        return self.ending.startswith("diverged")
+
+
+@dataclass(frozen=True)
+class Group:
+    """The runs of one network that may be pooled, by ascending seed.
+
+    `budget` is the documented number of epochs. `is_current` says whether `recipe` is the one the network has now.
+    """
+
+    model: str
+    recipe: str
+    device: str
+    environment: str
+    machine: str
+    budget: int
+    is_current: bool
+    runs: tuple[Series, ...]
+
+    @property
+    def complete(self) -> tuple[Series, ...]:
+        """The runs that have all the documented epochs."""
+        return tuple(run for run in self.runs if len(run.correct) >= self.budget)
+
+
+def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[Group, ...]:
+    """The groups of a record, in the order of the networks, the current recipe first, then devices, then environments.
+
+    Rows of networks that are not among `architectures` are passed over.
+    """
+    rows = record.rows[record.rows["model"].isin(list(architectures))]
+    machines = rows[[*GROUP_KEY, "machine"]].drop_duplicates()
+    first_machine = machines[machines["machine"] != ""].groupby(list(GROUP_KEY))["machine"].min().to_dict()
+    found: dict[_Key, list[Series]] = {}
+    for key, series in _runs(rows, architectures):
+        found.setdefault(key, []).append(series)
+    names = list(architectures)
+    everything = [
+        Group(
+            model=model,
+            recipe=recipe,
+            device=device,
+            environment=environment,
+            machine=first_machine.get((model, recipe, device, environment), ""),
+            budget=architectures[model].recipe.epochs,
+            is_current=recipe == architectures[model].digest,
+            runs=tuple(runs),
+        )
+        for (model, recipe, device, environment), runs in found.items()
+    ]
+
+    def place(group: Group) -> tuple[object, ...]:
+        device = DEVICES.index(group.device)
+        return names.index(group.model), not group.is_current, group.recipe, device, group.environment
+
+    return tuple(sorted(everything, key=place))
+
+
+def _runs(rows: pandas.DataFrame, architectures: Mapping[str, Architecture]) -> Iterator[tuple[_Key, Series]]:
+    """Every run with the key of its group, by ascending key and seed: one sort of all rows, then slices."""
+    number = rows.groupby(list(RUN_KEY)).ngroup().to_numpy()
+    finished = (rows["status"] == "ok").to_numpy()
+    order = np.flatnonzero(finished)
+    order = order[np.lexsort((rows["epoch"].to_numpy()[order], number[order]))]
+    epochs = rows.iloc[order]
+    correct, total = (epochs[name].to_numpy(dtype=np.int64).tolist() for name in ("correct", "total"))
+    train_seconds = epochs["train_seconds"].tolist()
+    seconds = (epochs["train_seconds"] + epochs["eval_seconds"]).tolist()
+    smallest_variance, correct_batch_statistics = (
+        epochs[name].astype(object).where(epochs[name].notna(), None).tolist()
+        for name in ("smallest_variance", "correct_batch_statistics")
+    )
+    endings = _endings(rows[~finished], number[~finished])
+    keys = rows[list(RUN_KEY)].iloc[np.unique(number, return_index=True)[1]].itertuples(index=False, name=None)
+    bounds = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 2)).tolist()
+    for run, (model, recipe, device, environment, seed) in enumerate(keys):
+        part = slice(bounds[run], bounds[run + 1])
+        is_short = part.stop - part.start < architectures[model].recipe.epochs
+        yield (
+            (model, recipe, device, environment),
+            Series(
+                seed=int(seed),
+                total=max(total[part], default=0),
+                correct=tuple(correct[part]),
+                train_seconds=tuple(train_seconds[part]),
+                seconds=tuple(seconds[part]),
+                smallest_variance=tuple(smallest_variance[part]),
+                correct_batch_statistics=tuple(correct_batch_statistics[part]),
+                ending=endings.get(run, "") if is_short else "",
+            ),
+        )
+
+
+def _endings(closing: pandas.DataFrame, number: NDArray[np.int64]) -> dict[int, str]:
+    """How each run, by its number, ended last; rows of the same second are told apart by what they say."""
+    last_first = closing.assign(run=number).sort_values(["recorded_at", "epoch", "status", "note"], ascending=False)
+    last = last_first.drop_duplicates("run")
+    return {
+        run: f"{status}: {note}" if note else status
+        for run, status, note in zip(last["run"], last["status"], last["note"], strict=True)
+    }

@@ -1,0 +1,174 @@
+"""A record as the numbers of its report: every network's runs, verdicts and comparisons, as frozen values. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from bench.evidence import verdicts
+from bench.evidence.results import groups
+from bench.evidence.statistics import first_hit
+from bench.evidence.summary.images import Agreement, Images, MissedImage, images
+from bench.evidence.summary.pairs import MANY_NETWORKS, Paired, between_devices, between_networks
+from bench.evidence.summary.pooled import (
+    FINAL_EPOCHS,
+    STREAK,
+    Collapse,
+    GroupSummary,
+    SeedResult,
+    final_mean,
+    required,
+    summarise_group,
+)
+from bench.evidence.summary.repeats import Repeats, repeats
+from bench.network.specification import Architecture
+from bench.network.structure_facts import Structure
+from bench.record.ledger import Problem
+from bench.record.misses import Misses
+from bench.record.record import Record
+from bench.record.rows import DEVICES
+from bench.record.verifications import Verifications
+
+__all__ = [
+    "FINAL_EPOCHS",
+    "MANY_NETWORKS",
+    "STREAK",
+    "Agreement",
+    "Collapse",
+    "GroupSummary",
+    "Images",
+    "MissedImage",
+    "NetworkSummary",
+    "Paired",
+    "Repeats",
+    "SeedResult",
+    "Summary",
+    "required",
+    "summarise",
+]
+
+
+@dataclass(frozen=True)
+class NetworkSummary:
+    """One network: what it is, its groups of the current recipe, and the verdicts that stand without a run."""
+
+    architecture: Architecture
+    structure: Structure | None
+    groups: tuple[GroupSummary, ...]
+    verdicts_without_runs: tuple[verdicts.Verdict, ...]
+
+    @property
+    def name(self) -> str:
+        """The network's name."""
+        return self.architecture.name
+
+    @property
+    def is_documented(self) -> bool:
+        """Whether a public document says something of it; else it is a user's own."""
+        return self.architecture.document is not None
+
+    @property
+    def documented(self) -> tuple[int, ...]:
+        """The documented log, by epoch."""
+        return tuple(logged.correct for logged in self.architecture.log)
+
+    @property
+    def documented_first(self) -> int | None:
+        """The first epoch of the documented log at or above the target."""
+        return first_hit(self.documented, self.architecture.target.correct)
+
+    @property
+    def documented_final_mean(self) -> float | None:
+        """The mean of the last `FINAL_EPOCHS` of the documented log, if it has all documented epochs."""
+        return final_mean(self.documented, self.architecture.recipe.epochs)
+
+    def verdicts_on(self, label: str) -> tuple[verdicts.Verdict, ...]:
+        """The verdicts of the runs with a label, or those without a run."""
+        found = (group.verdicts for group in self.groups if group.label == label)
+        return next(found, self.verdicts_without_runs)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Everything a report says in numbers; the problems are those of the record and of the two files beside it."""
+
+    networks: tuple[NetworkSummary, ...]
+    labels: tuple[str, ...]
+    other_recipes: tuple[GroupSummary, ...]
+    between_networks: tuple[Paired, ...]
+    between_devices: tuple[Paired, ...]
+    images: Images
+    repeats: Repeats
+    problems: tuple[Problem, ...]
+    problems_of_misses: tuple[Problem, ...]
+    problems_of_verifications: tuple[Problem, ...]
+
+    @property
+    def has_many_networks(self) -> bool:
+        """Whether there are too many networks with runs to compare every two of them, or to draw them."""
+        return sum(bool(network.groups) for network in self.networks) > MANY_NETWORKS
+
+    @property
+    def current(self) -> tuple[GroupSummary, ...]:
+        """Every group of a current recipe, in the order of the networks."""
+        return tuple(group for network in self.networks for group in network.groups)
+
+
+def summarise(
+    record: Record,
+    architectures: Mapping[str, Architecture],
+    structures: Mapping[str, Structure],
+    misses: Misses | None = None,
+    verifications: Verifications | None = None,
+) -> Summary:
+    """The numbers of a record and of what is beside it; a network without a structure is judged by nothing."""
+    misses, verifications = misses or Misses(), verifications or Verifications()
+    found = groups(record, architectures)
+    places = list(dict.fromkeys((group.device, group.environment) for group in found if group.is_current))
+    places += [place for group in found if (place := (group.device, group.environment)) not in places]
+    places.sort(key=lambda place: (DEVICES.index(place[0]), place[1]))
+    labels = _labels(places)
+    by_name: dict[str, list[GroupSummary]] = {name: [] for name in architectures}
+    others: list[GroupSummary] = []
+    for group in found:
+        place = (group.device, group.environment)
+        architecture = architectures[group.model]
+        structure = structures.get(group.model) if group.is_current else None
+        one = summarise_group(group, labels[place], places.index(place), architecture, structure)
+        (by_name[group.model] if group.is_current else others).append(one)
+    networks = tuple(
+        NetworkSummary(
+            architecture,
+            structures.get(name),
+            tuple(by_name[name]),
+            verdicts.judge(architecture, structures[name], None) if name in structures else (),
+        )
+        for name, architecture in architectures.items()
+    )
+    current = [group for network in networks for group in network.groups]
+    used = {group.label for group in current}
+    return Summary(
+        networks=networks,
+        labels=tuple(label for label in labels.values() if label in used),
+        other_recipes=tuple(others),
+        between_networks=tuple(between_networks(current)),
+        between_devices=tuple(between_devices(current)),
+        images=images(current, misses.runs),
+        repeats=repeats(current, verifications.found),
+        problems=_in_order(record.problems),
+        problems_of_misses=_in_order(misses.problems),
+        problems_of_verifications=_in_order(verifications.problems),
+    )
+
+
+def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+    return tuple(sorted(problems, key=lambda problem: (problem.line, problem.reason)))
+
+
+def _labels(places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
+    """The device alone where that is enough, else device and environment."""
+    devices = [device for device, _ in places]
+    return {
+        (device, environment): device if devices.count(device) == 1 else f"{device} {environment}"
+        for device, environment in places
+    }

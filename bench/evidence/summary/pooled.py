@@ -1,0 +1,198 @@
+"""The numbers of the runs that may be pooled: one network, recipe, device and environment. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import fmean, median
+
+from bench.evidence import verdicts
+from bench.evidence.results import Group, Series
+from bench.evidence.statistics import (
+    Interval,
+    Observation,
+    SurvivalCurve,
+    TimeToTarget,
+    collapses,
+    first_hit,
+    last_hit,
+    observe,
+    prediction_interval_t,
+    survival_steps,
+    time_to_target,
+)
+from bench.network.specification import Architecture, Target
+from bench.network.structure_facts import Structure
+
+STREAK = 3
+"""Epochs in a row at or above the target that count as having arrived to stay."""
+
+FINAL_EPOCHS = 5
+"""Epochs at the end whose mean is taken: it tells the level of a run from the jitter of its last epoch."""
+
+
+@dataclass(frozen=True)
+class Collapse:
+    """An epoch far below the best before it. The last two are None where they were not recorded."""
+
+    epoch: int
+    correct: int
+    best_before: int
+    with_batch_statistics: int | None
+    smallest_variance: float | None
+
+
+@dataclass(frozen=True)
+class SeedResult:
+    """One run within the documented epochs, of which `done` are recorded.
+
+    `first` is the first epoch at or above the target, None for a run that diverged later: it has failed. `last` is
+    None for a run without all of its epochs: its latest count is not that of the documented last epoch. So is
+    `final_mean`, the mean over the last `FINAL_EPOCHS` documented epochs, and where there are fewer of these.
+    """
+
+    seed: int
+    done: int
+    first: int | None
+    best: int | None
+    best_epoch: int | None
+    last: int | None
+    final_mean: float | None
+    collapses: tuple[Collapse, ...]
+    diverged: bool
+    ending: str
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing can come any more that changes what it has reached."""
+        return self.diverged or self.last is not None
+
+
+@dataclass(frozen=True)
+class GroupSummary:
+    """The numbers of one group. `label` names its device, and its environment where the device has several."""
+
+    label: str
+    colour: int
+    group: Group
+    seeds: tuple[SeedResult, ...]
+    first: TimeToTarget
+    sustained: TimeToTarget
+    latest: TimeToTarget
+    curve: SurvivalCurve
+    last_interval: Interval | None
+    at_target_last: int
+    verdicts: tuple[verdicts.Verdict, ...]
+    train_seconds: float | None
+    seconds: float | None
+
+    @property
+    def planned(self) -> int:
+        """Epochs that the recorded seeds have when complete."""
+        return self.group.budget * len(self.group.runs)
+
+    @property
+    def done(self) -> int:
+        """Epochs of those that are recorded."""
+        return sum(seed.done for seed in self.seeds)
+
+    @property
+    def last(self) -> tuple[int, ...]:
+        """The last accuracy of every complete run, by seed."""
+        return tuple(seed.last for seed in self.seeds if seed.last is not None)
+
+    @property
+    def best(self) -> tuple[int, ...]:
+        """The best accuracy of every run with an epoch, by seed."""
+        return tuple(seed.best for seed in self.seeds if seed.best is not None)
+
+
+def final_mean(counts: Sequence[int], budget: int) -> float | None:
+    """The mean of the last `FINAL_EPOCHS` of as many counts as the budget is; of fewer counts there is none."""
+    return fmean(counts[-FINAL_EPOCHS:]) if len(counts) == budget >= FINAL_EPOCHS else None
+
+
+def required(target: Target, total: int) -> int:
+    """The fewest correct of `total` images that are at or above a target."""
+    return -(-target.correct * total // target.total)
+
+
+def summarise_group(
+    group: Group, label: str, colour: int, architecture: Architecture, structure: Structure | None
+) -> GroupSummary:
+    """The numbers of one group of runs; without a structure it has no verdicts. `colour` numbers its label, from 0."""
+    budget = group.budget
+    needed = [required(architecture.target, run.total or architecture.target.total) for run in group.runs]
+    first = [_observe(run, target, budget, 1) for run, target in zip(group.runs, needed, strict=True)]
+    streak = [_observe(run, target, budget, STREAK) for run, target in zip(group.runs, needed, strict=True)]
+    latest = [_observe_latest(run, target, budget) for run, target in zip(group.runs, needed, strict=True)]
+    reached = time_to_target(first, budget)
+    seeds = tuple(_seed(run, target, budget) for run, target in zip(group.runs, needed, strict=True))
+    final = [seed.last for seed in seeds if seed.last is not None]
+    train_seconds = [seconds for run in group.runs for seconds in run.train_seconds]
+    seconds = [seconds for run in group.runs for seconds in run.seconds]
+    return GroupSummary(
+        label=label,
+        colour=colour,
+        group=group,
+        seeds=seeds,
+        first=reached,
+        # What a success costs is known of the first epoch alone: a streak is recognised later than it begins, and the
+        # last epoch at the target once all are over.
+        sustained=replace(time_to_target(streak, budget), average_runtime=None),
+        latest=replace(  # a seed has a last epoch at the target if it has a first one
+            time_to_target(latest, budget),
+            average_runtime=None,
+            share=reached.share,
+            share_at_least=reached.share_at_least,
+            share_at_most=reached.share_at_most,
+        ),
+        curve=survival_steps(first, budget),
+        last_interval=prediction_interval_t(final),
+        at_target_last=sum(
+            seed.last is not None and seed.last >= target for seed, target in zip(seeds, needed, strict=True)
+        ),
+        verdicts=verdicts.judge(architecture, structure, group) if structure is not None else (),
+        train_seconds=median(train_seconds) if train_seconds else None,
+        seconds=median(seconds) if seconds else None,
+    )
+
+
+def _observe(run: Series, target: int, budget: int, length: int) -> Observation:
+    return Observation(None, budget) if run.has_diverged else observe(run.correct, target, budget, length)
+
+
+def _observe_latest(run: Series, target: int, budget: int) -> Observation:
+    """The last epoch at or above the target; it is known only of a run that cannot go on."""
+    counts = run.correct[:budget]
+    time = last_hit(counts, target)
+    if len(counts) == budget or run.has_diverged:
+        return Observation(None if run.has_diverged else time, budget)
+    # The last hit seen may yet be overtaken by a later one: all that is known is that none before it is the last.
+    return Observation(None, len(counts) if time is None else time - 1)
+
+
+def _seed(run: Series, target: int, budget: int) -> SeedResult:
+    counts = run.correct[:budget]
+    best = max(counts, default=None)
+    return SeedResult(
+        seed=run.seed,
+        done=len(counts),
+        first=None if run.has_diverged else first_hit(counts, target),
+        best=best,
+        best_epoch=None if best is None else counts.index(best) + 1,
+        last=counts[-1] if len(counts) == budget else None,
+        final_mean=final_mean(counts, budget),
+        collapses=tuple(
+            Collapse(
+                epoch,
+                counts[epoch - 1],
+                max(counts[: epoch - 1]),
+                run.correct_batch_statistics[epoch - 1],
+                run.smallest_variance[epoch - 1],
+            )
+            for epoch in collapses(counts)
+        ),
+        diverged=run.has_diverged,
+        ending=run.ending,
+    )

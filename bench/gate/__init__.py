@@ -1,0 +1,1 @@
+"""The gate: what CI holds the project to."""

@@ -1,0 +1,1 @@
+"""Jobs on a Dask cluster: its workers, and the runs they get."""

@@ -1,0 +1,247 @@
+"""Runs onto the workers of a Dask cluster, one task a run; what comes out are the events of `bench.jobs.events`.
+
+A run is handed to a worker of its environment when one is free, with what is recorded of it by then: when a worker is
+lost, the next one trains the run again, compares it with that, and sends what comes after; no epoch arrives twice.
+"""
+
+from __future__ import annotations
+
+import pickle
+import threading
+import time
+from collections import Counter, deque
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from queue import Empty
+from typing import Any
+from uuid import uuid4
+
+from bench.errors import UnusableInput, one_line
+from bench.jobs.cluster.worker import GPU, train
+from bench.jobs.cluster.workers import Cluster, Worker, registered, survey
+from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
+from bench.jobs.plan import Run
+from bench.jobs.worker import Task
+
+TRIES = 3
+"""How often a run is begun whose workers are lost."""
+
+PATIENCE = 600.0
+"""Seconds that a run waits for a worker of its environment when there is none."""
+
+_POLL = 0.5  # seconds between two looks at the clock
+_LOOK = 2.0  # seconds between two looks at which workers there are
+
+
+@dataclass(eq=False)
+class _Try:
+    """A task handed to a worker; the future is what makes the scheduler want it."""
+
+    task: Task
+    worker: Worker
+    future: Any
+    has_started: bool = False
+
+
+@dataclass(frozen=True)
+class _Said:
+    key: str
+    event: bytes
+
+
+@dataclass(frozen=True)
+class _Over:
+    """Dask has ended a task, which may have said so itself before."""
+
+    key: str
+
+
+def execute(
+    tasks: Sequence[Task], cluster: Cluster, stop: Stop, patience: float = PATIENCE
+) -> Generator[Event, None, None]:
+    """Train every task's run on a worker of its environment, in this order, on those that join meanwhile too.
+
+    However the iteration ends, no worker goes on with any of it.
+
+    Raises:
+        UnusableInput: the scheduler is lost; the runs in progress are closed as interrupted before.
+    """
+    job = _Job(cluster, stop, patience)
+    for task in tasks:
+        job.waiting.setdefault(task.run.environment, deque()).append(task)
+    over = threading.Event()
+    job.client.subscribe_topic(job.topic, job.hear)
+    threading.Thread(target=_watch, args=(cluster, stop, over), daemon=True).start()
+    try:
+        while not stop.reason:
+            job.hand_out()
+            if not job.active and not any(job.waiting.values()):
+                return
+            yield from job.next_events()
+            if job.is_cut_off or job.client.status != "running":
+                yield from job.interrupt(f"the scheduler {cluster.address} is lost")
+                advice = "every finished epoch is kept; start it again, and the same command goes on from there"
+                raise UnusableInput(f"--cluster {cluster.address}: the scheduler is lost: {advice}")
+        yield from job.interrupt(stop.reason)
+    finally:
+        over.set()
+        job.release()
+
+
+class _Job:
+    """What there is to train, where it is trained, and how often that was begun."""
+
+    def __init__(self, cluster: Cluster, stop: Stop, patience: float) -> None:
+        self.client = cluster.client
+        self.topic = f"bench994-{uuid4().hex}"
+        self.waiting: dict[str, deque[Task]] = {}  # by environment
+        self.active: dict[str, _Try] = {}  # by the key of Dask's task
+        self._workers: Mapping[str, Worker] = {one.address: one for one in cluster.workers}
+        self._busy: Counter[str] = Counter()  # by address
+        self._lost: Counter[Run] = Counter()
+        self._last_seen: dict[str, float] = {}  # by environment
+        self.is_cut_off = False  # whether the scheduler was lost, be it for a moment: it wants nothing any more then
+        self._stop = stop
+        self._patience = patience
+
+    def hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
+        """Take what a worker has logged: Dask calls this in a thread of its own."""
+        self._stop.events.put(_Said(event[1]["key"], event[1]["event"]))
+
+    def hand_out(self) -> None:
+        """Give every worker as much as it trains at a time."""
+        for worker in self._workers.values():
+            queued = self.waiting.get(worker.environment.digest)
+            while queued and self._busy[worker.address] < worker.slots:
+                task = queued.popleft()
+                key = f"{self.topic}-{uuid4().hex}"
+                future = self.client.submit(
+                    train,
+                    pickle.dumps(task),
+                    self.topic,
+                    key=key,
+                    workers=[worker.address],
+                    resources=None if worker.device == "cpu" else {GPU: 1},
+                )
+                future.add_done_callback(lambda future: self._stop.events.put(_Over(future.key)))
+                self._busy[worker.address] += 1
+                self.active[key] = _Try(task, worker, future)
+
+    def next_events(self) -> Iterator[Event]:
+        """What happens next."""
+        try:
+            item = self._stop.events.get(timeout=_POLL)
+        except Empty:
+            item = None
+            yield Waiting()
+        if isinstance(item, _Said) and item.key in self.active:
+            yield from self._heard(item.key, pickle.loads(item.event))
+        elif isinstance(item, _Over) and item.key in self.active:
+            yield from self._given_up(item.key)
+        elif isinstance(item, dict):
+            self._workers = item
+            for key in [key for key, one in self.active.items() if one.worker.address not in item]:
+                yield from self._is_lost(key)
+        yield from self._without_workers()
+
+    def _heard(self, key: str, event: Event) -> Iterator[Event]:
+        """What a worker says of a run."""
+        one = self.active[key]
+        if isinstance(event, Started):
+            if one.has_started:  # it was lost and is back under its address, where Dask has begun the old task again
+                yield from self._is_lost(key)
+                return
+            one.has_started = True
+            event = replace(event, worker=one.worker.name)
+        elif isinstance(event, Finished):
+            epoch = event.epoch
+            reproducible = (epoch.correct, epoch.total, epoch.test_loss, epoch.train_loss)
+            one.task = replace(one.task, recorded=(*one.task.recorded, reproducible))
+        elif isinstance(event, Ended):
+            self._forget(key)
+            if event.status != "ok":
+                event = replace(event, reason=f"{event.reason} (on {one.worker.name})")
+        yield event
+
+    def _given_up(self, key: str) -> Iterator[Event]:
+        """Dask has ended a task that never said how its run ended."""
+        future = self.active[key].future
+        if future.status == "cancelled":
+            self.is_cut_off = True
+            return
+        error = future.exception() if future.status == "error" else None
+        if error is None or type(error).__name__ == "KilledWorker":
+            yield from self._is_lost(key)
+        else:
+            one = self._forget(key)
+            reason = f"{type(error).__name__}: {one_line(error)} (on {one.worker.name})"
+            yield Ended(one.task.run, "error", reason)
+
+    def _is_lost(self, key: str) -> Iterator[Event]:
+        """Its worker is lost in mid-run: another one begins it again, the next that is free."""
+        one = self._forget(key)
+        run = one.task.run
+        if not one.has_started:
+            self.waiting[run.environment].appendleft(one.task)
+            return
+        self._lost[run] += 1
+        if self._lost[run] == TRIES:
+            yield Ended(run, "error", f"its worker was lost {TRIES} times, the last time {one.worker.name}")
+        else:
+            self.waiting[run.environment].appendleft(one.task)
+            yield Lost(run, f"the worker {one.worker.name} is lost; it is trained again elsewhere")
+
+    def _without_workers(self) -> Iterator[Event]:
+        """Close the runs that have waited too long for a worker of their environment."""
+        now = time.monotonic()
+        present = {one.environment.digest for one in self._workers.values()}
+        for digest, queued in self.waiting.items():
+            last_seen = self._last_seen.setdefault(digest, now)
+            if digest in present or not queued:
+                self._last_seen[digest] = now
+            elif now - last_seen > self._patience:
+                reason = f"no worker of environment {digest} for {self._patience:g} seconds"
+                while queued:
+                    yield Ended(queued.popleft().run, "error", reason)
+
+    def interrupt(self, reason: str) -> Iterator[Event]:
+        """Close the runs in progress."""
+        for key in [key for key, one in self.active.items() if one.has_started]:
+            yield Ended(self._forget(key).task.run, "interrupted", reason)
+
+    def release(self) -> None:
+        """Let the scheduler end what is in progress."""
+        for key in list(self.active):
+            self._forget(key)
+        self.client.unsubscribe_topic(self.topic)
+
+    def _forget(self, key: str) -> _Try:
+        """Take a task back; its worker ends it if it is still at it."""
+        one = self.active.pop(key)
+        self._busy[one.worker.address] -= 1
+        one.future.release()
+        return one
+
+
+def _watch(cluster: Cluster, stop: Stop, over: threading.Event) -> None:
+    """Say time and again which workers there are, until it is over or the scheduler no longer answers."""
+    known = {one.address: one for one in cluster.workers}
+    asked = set(cluster.asked)
+
+    def ask(addresses: set[str]) -> None:
+        with suppress(Exception):  # the scheduler is lost, which the job itself sees
+            known.update({one.address: one for one in survey(cluster.client, cluster.architectures, addresses)})
+
+    while not over.wait(_LOOK):
+        try:
+            present = set(registered(cluster.client))
+        except Exception:  # as above
+            return
+        joined = present - asked
+        asked = present
+        for address in set(known) - present:
+            del known[address]
+        if joined:
+            threading.Thread(target=ask, args=(joined,), daemon=True).start()
+        stop.events.put(dict(known))

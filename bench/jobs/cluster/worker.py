@@ -1,0 +1,81 @@
+"""What runs on a worker of a cluster: it says what it is, and trains a run as a local job of one run would.
+
+PyTorch is imported in a thread of the worker, whose event loop would else miss its heartbeats meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import pickle
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import __version__
+from bench.network.specification import Architecture
+
+if TYPE_CHECKING:
+    from bench.training.environment import Environment
+
+GPU = "GPU"
+"""The resource that a worker announces to train on its GPU; one that does not announce it trains on its CPU."""
+
+
+@dataclass(frozen=True)
+class Description:
+    """A worker's version of this package, the digests it finds for some architectures, and where it trains."""
+
+    version: str
+    recipes: tuple[str, ...]
+    device: str
+    environment: Environment
+
+
+async def describe(architectures: bytes, dask_worker: Any) -> Description:
+    """This worker, and the digests of pickled architectures as its own files give them.
+
+    Raises:
+        UnusableInput: it announces a GPU that PyTorch does not see.
+    """
+    return await asyncio.to_thread(_describe, architectures, GPU in dask_worker.state.total_resources)
+
+
+def _describe(pickled: bytes, announces_gpu: bool) -> Description:
+    from bench.errors import UnusableInput
+    from bench.training import environment
+
+    architectures: tuple[Architecture, ...] = pickle.loads(pickled)
+    recipes = tuple(replace(one).digest for one in architectures)  # a copy: the digest of the other side comes along
+    devices = [device for device in environment.available_devices() if (device != "cpu") == announces_gpu]
+    if not devices:
+        raise UnusableInput(f"it announces the resource {GPU}, but PyTorch sees none there")
+    return Description(__version__, recipes, devices[0], environment.describe(devices[0]))
+
+
+def train(pickled: bytes, topic: str) -> None:
+    """Train a pickled task in a process of its own, and log every event of it under a topic, with this task's key.
+
+    The states are kept in the worker's own folder until it closes. The process ends when nobody wants the run any more.
+    """
+    from distributed import get_worker
+
+    from bench.jobs.events import Stop, Waiting
+    from bench.jobs.scheduling import execute
+
+    worker = get_worker()
+    key = worker.get_current_task()
+    task = pickle.loads(pickled)
+    task = replace(task, checkpoints=Path(worker.local_directory) / "bench994" / task.checkpoints)
+    stop = Stop()
+    for event in execute([task], {task.run.device: 1}, stop):
+        if not _is_wanted(worker, key):
+            stop.request("nobody wants it any more")
+        if not isinstance(event, Waiting):
+            worker.log_event(topic, {"key": key, "event": pickle.dumps(event)})
+
+
+def _is_wanted(worker: Any, key: Any) -> bool:
+    """Whether the scheduler is there and still wants a task that is running here: Dask itself never stops one."""
+    state = worker.state.tasks.get(key)
+    has_scheduler = worker.status.name in ("running", "paused", "closing_gracefully")
+    return has_scheduler and state is not None and state.state == "executing"

@@ -1,0 +1,191 @@
+"""What there is to train: networks x devices x seeds, less what is recorded. Pure, and without torch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+import pandas
+from tabulate import tabulate
+
+from bench.network.specification import TEST_IMAGES, TRAINING_IMAGES, Architecture
+from bench.network.structure_facts import Structure
+from bench.record.rows import RUN_KEY
+from bench.wording import count
+
+# A first estimate for a machine with no record: what one core of a 2.6 GHz server processor with AVX-512 did, in
+# multiply-accumulates of training a second; a GPU is launch-bound, so its figure is one of steps.
+MULTIPLY_ACCUMULATES_PER_SECOND = {"cpu": 3.0e10, "cuda": 1.0e11, "mps": 3.0e10}
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network trained from one seed on one device, up to and including epoch `epochs`.
+
+    `recipe` and `environment` are digests: of what is trained, and of what else can change the bits.
+    """
+
+    model: str
+    recipe: str
+    device: str
+    environment: str
+    seed: int
+    epochs: int
+
+    @property
+    def key(self) -> tuple[str, str, str, str, int]:
+        """What makes it this run, whatever its number of epochs: the columns `bench.record.rows.RUN_KEY`."""
+        return (self.model, self.recipe, self.device, self.environment, self.seed)
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.device}, seed {self.seed}"
+
+
+@dataclass(frozen=True)
+class Planned:
+    """A run, the epochs of it that are recorded, and the seconds that the others may take on one core or GPU."""
+
+    run: Run
+    recorded: int
+    seconds: float
+
+    @property
+    def is_done(self) -> bool:
+        """Whether nothing of it is left to train."""
+        return self.recorded >= self.run.epochs
+
+
+Slots = Mapping[str, Mapping[str, int]]
+"""How many runs a cluster trains at a time, by device and by environment."""
+
+
+def expand(
+    architectures: Sequence[Architecture], environments: Mapping[str, str], seeds: Sequence[int], epochs: int | None
+) -> list[Run]:
+    """Every run of a selection. `environments` maps a device to its digest; `epochs` None is each document's number."""
+    return [
+        Run(one.name, one.digest, device, environment, seed, epochs or one.recipe.epochs)
+        for one in architectures
+        for device, environment in environments.items()
+        for seed in seeds
+    ]
+
+
+def spread(runs: Sequence[Run], cluster: Slots, recorded_epochs: pandas.DataFrame) -> list[Run]:
+    """The runs, each in one of the environments that a cluster has for its device.
+
+    A run stays in the environment where most of it is recorded. The others are dealt out in their order, to each
+    environment as large a part of them as it has slots, so that as few networks as can be are in more than one: the
+    report pools no two.
+    """
+    counts = recorded_epochs.groupby(list(RUN_KEY), sort=False)["epoch"].max().to_dict()
+    placed: dict[Run, str] = {}
+    for device, available in cluster.items():
+        there = sorted(available, key=lambda digest: (-available[digest], digest))
+        fresh = []
+        for run in (run for run in runs if run.device == device):
+            recorded = {digest: counts.get(replace(run, environment=digest).key, 0) for digest in there}
+            if any(recorded.values()):
+                placed[run] = max(there, key=lambda digest: recorded[digest])
+            else:
+                fresh.append(run)
+        turns = [digest for digest in there for _ in range(available[digest])]
+        for place, run in enumerate(fresh):
+            placed[run] = turns[place * len(turns) // len(fresh)]
+    return [replace(run, environment=placed[run]) for run in runs]
+
+
+def make(runs: Sequence[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> list[Planned]:
+    """The plan, in the order of `runs`, given the finished epochs of the record; `work` as for `epoch_seconds`."""
+    counts = recorded_epochs.groupby(list(RUN_KEY), sort=False)["epoch"].max().to_dict()
+    seconds = epoch_seconds(runs, recorded_epochs, work)
+    plan = []
+    for run in runs:
+        recorded = min(int(counts.get(run.key, 0)), run.epochs)
+        plan.append(Planned(run, recorded, seconds[run] * (run.epochs - recorded)))
+    return plan
+
+
+def epoch_seconds(runs: Iterable[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> dict[Run, float]:
+    """The seconds that one epoch of each run may take.
+
+    That is the median of the epochs recorded for the same network, device and environment. Where there are none it
+    follows from `work`, the multiply-accumulates of an epoch of each network, and from how long the others took.
+    """
+    timed = recorded_epochs.assign(seconds=recorded_epochs["train_seconds"] + recorded_epochs["eval_seconds"])
+    medians: dict[tuple[str, str, str], float] = (
+        timed.groupby(["model", "device", "environment"], sort=False)["seconds"].median().to_dict()
+    )
+    relative = [
+        seconds / (work[model] / MULTIPLY_ACCUMULATES_PER_SECOND[device])
+        for (model, device, _), seconds in medians.items()
+        if model in work
+    ]
+    correction = median(relative) if relative else 1.0
+    return {
+        run: float(
+            medians.get(
+                (run.model, run.device, run.environment),
+                correction * work[run.model] / MULTIPLY_ACCUMULATES_PER_SECOND[run.device],
+            )
+        )
+        for run in runs
+    }
+
+
+def epoch_work(structures: Mapping[str, Structure]) -> dict[str, int]:
+    """The multiply-accumulates of an epoch of each network: training costs three forward passes."""
+    return {name: one.multiply_accumulates * (3 * TRAINING_IMAGES + TEST_IMAGES) for name, one in structures.items()}
+
+
+def longest_first(plan: Iterable[Planned]) -> list[Planned]:
+    """What is left to train, the longest first, so that no core waits for a long run begun last."""
+    return sorted((one for one in plan if not one.is_done), key=lambda one: -one.seconds)
+
+
+def wall_seconds(plan: Iterable[Planned], jobs: int, cluster: Slots | None = None) -> float:
+    """About how long the plan takes: `jobs` runs at a time on the CPU, one at a time on every other device, at once.
+
+    On a cluster it is as many at a time as each environment has slots.
+    """
+    busy: dict[tuple[str, str], list[float]] = {}
+    for one in longest_first(plan):
+        run = one.run
+        there = (jobs if run.device == "cpu" else 1) if cluster is None else cluster[run.device][run.environment]
+        slots = busy.setdefault((run.device, run.environment), [0.0] * there)
+        slots[slots.index(min(slots))] += one.seconds
+    return max((max(slots) for slots in busy.values()), default=0.0)
+
+
+def format_plan(plan: Sequence[Planned], jobs: int, cluster: Slots | None = None) -> list[str]:
+    """The plan for a reader: a line a run, then what it comes to."""
+    rows = [
+        (
+            one.run.model,
+            one.run.device,
+            one.run.environment,
+            one.run.seed,
+            f"{one.recorded} of {one.run.epochs}",
+            "-" if one.is_done else duration(one.seconds),
+        )
+        for one in plan
+    ]
+    headers = ("network", "device", "environment", "seed", "epochs recorded", "time left")
+    table = tabulate(rows, headers=headers, disable_numparse=[2])  # 0e123456 is a digest and not zero
+    missing = longest_first(plan)
+    epochs = sum(one.run.epochs - one.recorded for one in missing)
+    if not missing:
+        return [*table.splitlines(), "", "Nothing is left to train."]
+    seconds = wall_seconds(plan, jobs, cluster)
+    total = f"{len(missing)} of {count(len(plan), 'run')} to train, {count(epochs, 'epoch')}: about {duration(seconds)}"
+    where = f"with {jobs} at a time on the CPU" if cluster is None else "on the workers there are"
+    return [*table.splitlines(), "", f"{total} {where}."]
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words that suit their size: `45 s`, `12 min`, `2 h 05 min`."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 90 else f"{minutes // 60} h {minutes % 60:02d} min"

@@ -1,0 +1,118 @@
+"""How far a job is, on standard error: bars on a terminal, a plain line every half minute elsewhere."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, TextIO
+
+from tqdm import tqdm
+
+from bench.jobs.plan import Planned, Run, duration
+from bench.training.loop import Epoch
+from bench.wording import count
+
+PLAIN_INTERVAL = 30.0  # seconds
+
+
+class Progress:
+    """The display of one job, measured in estimated work: a long epoch counts for more than a short one."""
+
+    def __init__(self, plan: Sequence[Planned], stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stderr
+        self._seconds = {one.run.key: one.seconds / max(1, one.run.epochs - one.recorded) for one in plan}
+        self._total = sum(one.seconds for one in plan)
+        self._runs = len(plan)
+        self._ended = 0
+        self._worked = 0.0
+        self._started = self._last_line = time.monotonic()
+        self._accuracy: dict[Run, str] = {}
+        self._names: dict[Run, str] = {}
+        self._bars: dict[Run, tqdm[Any]] = {}
+        self._overall: tqdm[Any] | None = None
+        if self._stream.isatty():
+            form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
+            self._overall = tqdm(
+                total=self._total, desc=self._headline(), bar_format=form, file=self._stream, position=0, smoothing=0
+            )
+
+    def __enter__(self) -> Progress:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        for bar in [*self._bars.values(), *filter(None, [self._overall])]:
+            bar.close()
+
+    def started(self, run: Run, recorded: int, worker: str = "") -> None:
+        """A run has begun, or goes on after `recorded` epochs, on a worker of a cluster if one is named."""
+        self._accuracy[run] = "starting"
+        self._names[run] = f"{run} on {worker}" if worker else str(run)
+        if self._overall is not None:
+            taken = {-bar.pos for bar in self._bars.values()}
+            position = next(number for number in range(1, len(taken) + 2) if number not in taken)
+            form = "  {desc:<34} epoch {n_fmt}/{total_fmt} |{bar:20}| {postfix}"
+            self._bars[run] = tqdm(
+                total=run.epochs,
+                initial=recorded,
+                desc=self._names[run],
+                bar_format=form,
+                file=self._stream,
+                position=position,
+                leave=False,
+            )
+
+    def finished(self, run: Run, epoch: Epoch) -> None:
+        """A run has finished an epoch."""
+        self._accuracy[run] = f"epoch {epoch.epoch}/{run.epochs} {100 * epoch.correct / epoch.total:.2f} %"
+        self._worked += self._seconds[run.key]
+        if self._overall is not None:
+            bar = self._bars[run]
+            bar.set_postfix_str(f"{100 * epoch.correct / epoch.total:.2f} %", refresh=False)
+            bar.update(epoch.epoch - bar.n)
+            self._overall.update(min(self._seconds[run.key], self._total - self._overall.n))
+        self.tick()
+
+    def lost(self, run: Run, reason: str) -> None:
+        """A run waits for another worker."""
+        self._forget(run)
+        self.say(f"{run}: {reason}")
+
+    def ended(self, run: Run, status: str, reason: str) -> None:
+        """A run is over."""
+        self._ended += 1
+        self._forget(run)
+        if self._overall is not None:
+            self._overall.set_description_str(self._headline())
+        if status != "ok":
+            self.say(f"{run}: {status}: {reason}")
+
+    def _forget(self, run: Run) -> None:
+        self._accuracy.pop(run, None)
+        if run in self._bars:
+            self._bars.pop(run).close()
+
+    def tick(self) -> None:
+        """Time has passed: print the plain line if one is due."""
+        if self._overall is None and time.monotonic() - self._last_line >= PLAIN_INTERVAL:
+            self._last_line = time.monotonic()
+            running = "; ".join(f"{self._names[run]}: {text}" for run, text in self._accuracy.items())
+            self.say(f"{self._headline()}, {self._remaining()}; {running}")
+
+    def say(self, line: str) -> None:
+        """A line above the bars."""
+        if self._overall is None:
+            print(line, file=self._stream, flush=True)
+        else:
+            self._overall.write(line, file=self._stream)
+
+    def _headline(self) -> str:
+        return f"{self._ended} of {count(self._runs, 'run')} done"
+
+    def _remaining(self) -> str:
+        elapsed = time.monotonic() - self._started
+        left = elapsed * (self._total - self._worked) / self._worked if self._worked else self._total
+        return f"about {duration(left)} left" if self._worked else "time left not known yet"

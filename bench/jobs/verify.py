@@ -1,0 +1,250 @@
+"""Train recorded runs again and compare them with the record, bit for bit. The record is only read.
+
+What came of it is kept beside the record for the report.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pandas
+
+from bench.errors import UnusableInput
+from bench.jobs import scheduling
+from bench.jobs.events import Ended, Finished, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.job import Places, warn
+from bench.jobs.plan import Planned, Run, epoch_seconds, epoch_work, longest_first
+from bench.jobs.progress import Progress
+from bench.jobs.worker import Task
+from bench.network import structure_facts
+from bench.network.specification import Architecture
+from bench.record import catalogue, record, verifications
+from bench.record.rows import REPRODUCIBLE, RUN_KEY, utc_now
+from bench.record.verifications import Verified
+from bench.training import data, environment
+from bench.training.environment import Environment
+from bench.training.loop import Epoch
+from bench.wording import count
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to verify; None is whatever is recorded. Of each run the first `epochs` epochs, None: all recorded ones."""
+
+    models: tuple[str, ...] | None
+    devices: tuple[str, ...] | None
+    seeds: tuple[int, ...] | None
+    epochs: int | None
+    jobs: int
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What came of one recorded run: its first `epochs` epochs are identical, or `difference` says what is not."""
+
+    name: str
+    epochs: int
+    difference: str = ""
+
+
+@dataclass(frozen=True)
+class Verification:
+    """All findings, and the signal that interrupted the work, if any."""
+
+    findings: tuple[Finding, ...]
+    interrupted_by: int | None = None
+
+    @property
+    def is_identical(self) -> bool:
+        """Whether everything asked for was compared, and all of it is identical."""
+        return bool(self.findings) and not any(finding.difference for finding in self.findings)
+
+
+def verify(
+    request: Request, architectures: Mapping[str, Architecture], places: Places, subset: tuple[int, int] | None = None
+) -> Verification:
+    """Train the recorded runs of a request again in this environment, and compare.
+
+    `subset` keeps only the first training and test images, for records made so.
+
+    Raises:
+        UnusableInput: nothing of what is asked for is recorded, or the data cannot be used.
+    """
+    found = record.read(places.runs, architectures)
+    warn(found)
+    rows = _asked_for(found.epochs, request)
+    if rows.empty:
+        raise UnusableInput(f"{places.runs}: nothing of what is asked for is recorded, so nothing can be compared")
+    here = {device: environment.describe(device) for device in environment.available_devices()}
+    findings = [*_left_out(found), *_not_recorded(rows, request)]
+    again: dict[Run, tuple[Run, pandas.DataFrame]] = {}
+    for run, recorded in _runs(rows, request.epochs):
+        obstacle = _obstacle(run, architectures[run.model], here)
+        if obstacle:
+            findings.append(Finding(_name(run), run.epochs, obstacle))
+        else:
+            again[run] = replace(run, environment=here[run.device].digest), recorded
+    trained, endings, interrupted_by = _train(
+        [target for target, _ in again.values()], found.epochs, request, architectures, places, subset
+    )
+    compared = []
+    for run, (target, recorded) in again.items():
+        difference = _difference(recorded, trained[target.key])
+        if len(trained[target.key]) >= run.epochs:
+            identical = not difference
+            compared.append(Verified(*run.key, run.epochs, identical, utc_now(), target.environment))
+        if difference and target.key in endings:
+            difference = f"training it again ended early: {endings[target.key]}"
+        elif difference and run.environment != target.environment:
+            difference += f"; {_environments_differ(run, recorded, here[run.device], places.report)}"
+        findings.append(Finding(_name(run), run.epochs, difference))
+    _keep(compared, places.runs)
+    return Verification(tuple(findings), interrupted_by)
+
+
+def _keep(compared: Sequence[Verified], runs: Path) -> None:
+    """Write it beside the record; a record that stands where nothing can be written is verified all the same."""
+    writer = verifications.Writer(runs)
+    try:
+        for one in compared:
+            writer.append(one)
+    except UnusableInput as error:
+        _log.warning("the report will not know of this verification: %s", error)
+
+
+def format_verification(verification: Verification) -> list[str]:
+    """A line a run, and one that sums up."""
+    lines = [
+        f"{finding.name}: {finding.difference or 'identical in ' + count(finding.epochs, 'epoch')}"
+        for finding in verification.findings
+    ]
+    identical = sum(not finding.difference for finding in verification.findings)
+    return [*lines, f"{identical} of {count(len(verification.findings), 'run')} identical, bit for bit."]
+
+
+def _asked_for(rows: pandas.DataFrame, request: Request) -> pandas.DataFrame:
+    for column, wanted in (("model", request.models), ("device", request.devices), ("seed", request.seeds)):
+        if wanted is not None:
+            rows = rows[rows[column].isin(wanted)]
+    return rows
+
+
+def _left_out(found: record.Record) -> list[Finding]:
+    """A finding for every line that cannot be used: nobody knows whether it is about what is asked for."""
+    return [
+        Finding(f"{found.path}:{problem.line}", 0, f"not compared: {problem.reason}")
+        for problem in found.problems
+        if problem.left_out
+    ]
+
+
+def _not_recorded(rows: pandas.DataFrame, request: Request) -> list[Finding]:
+    """A finding for every combination that is asked for by name and has no run in the record."""
+    wanted: list[tuple[str, ...]] = [()]
+    columns = []
+    for column, values in (("model", request.models), ("device", request.devices), ("seed", request.seeds)):
+        if values is not None:
+            columns.append(column)
+            wanted = [(*one, str(value)) for one in wanted for value in values]
+    present = set(rows[columns].astype(str).itertuples(index=False, name=None)) if columns else {()}
+    return [
+        Finding(", ".join(f"{column} {value}" for column, value in zip(columns, one, strict=True)), 0, "not recorded")
+        for one in wanted
+        if one not in present
+    ]
+
+
+def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.DataFrame]]:
+    """Each recorded run with the rows to compare, in the order of the epochs."""
+    found = []
+    for key, part in rows.sort_values("epoch").groupby(list(RUN_KEY), sort=False):
+        compared = part.head(epochs or len(part))
+        model, recipe, device, digest, seed = key
+        found.append((Run(model, recipe, device, digest, int(seed), len(compared)), compared))
+    return found
+
+
+def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment]) -> str:
+    if run.recipe != architecture.digest:
+        return f"recorded with recipe {run.recipe}; network or recipe changed since, and is {architecture.digest} now"
+    return "" if run.device in here else f"not compared: there is no {run.device} on this machine"
+
+
+def _train(
+    runs: Sequence[Run],
+    recorded_epochs: pandas.DataFrame,
+    request: Request,
+    architectures: Mapping[str, Architecture],
+    places: Places,
+    subset: tuple[int, int] | None,
+) -> tuple[dict[tuple[object, ...], list[Epoch]], dict[tuple[object, ...], str], int | None]:
+    """The epochs of each run by its key, how those ended that ended badly, and the signal that interrupted it all."""
+    longest: dict[tuple[object, ...], Run] = {}
+    for run in runs:  # the same run may be recorded from several environments; it is trained once
+        longest[run.key] = max(run, longest.get(run.key, run), key=lambda one: one.epochs)
+    trained: dict[tuple[object, ...], list[Epoch]] = {key: [] for key in longest}
+    endings: dict[tuple[object, ...], str] = {}
+    if not longest:
+        return trained, endings, None
+    data.ensure(places.data)
+    structures = {**structure_facts.load(), **catalogue.read(places.runs).structures}
+    work = {one.model: 0 for one in longest.values()} | epoch_work(structures)
+    seconds = epoch_seconds(longest.values(), recorded_epochs, work)
+    plan = longest_first(Planned(run, 0, seconds[run] * run.epochs) for run in longest.values())
+    stop = Stop()
+    with tempfile.TemporaryDirectory(prefix="bench-verify-") as folder:
+        tasks = [Task(architectures[one.run.model], one.run, places.data, Path(folder), (), subset) for one in plan]
+        with stopped_by_signals(stop) as received, Progress(plan) as progress:
+            for event in scheduling.execute(tasks, scheduling.slots(request.jobs), stop):
+                match event:
+                    case Waiting():
+                        progress.tick()
+                    case Started(run):
+                        progress.started(run, 0)
+                    case Finished(run, epoch):
+                        trained[run.key].append(epoch)
+                        progress.finished(run, epoch)
+                    case Ended(run, status, reason):
+                        if status != "ok":
+                            endings[run.key] = f"{status}: {reason}"
+                        progress.ended(run, status, reason)
+    return trained, endings, received[0] if received else None
+
+
+def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
+    """The first epoch and column that differ, with both values; empty if none does."""
+    for row in recorded.itertuples():
+        if row.epoch > len(trained):
+            return f"epoch {row.epoch} is recorded but was not trained again"
+        for column in REPRODUCIBLE:
+            before, now = getattr(row, column), getattr(trained[row.epoch - 1], column)
+            if before != now:
+                return f"epoch {row.epoch} differs in {column}: recorded {before!r}, trained again {now!r}"
+    return ""
+
+
+def _environments_differ(run: Run, recorded: pandas.DataFrame, here: Environment, report: Path) -> str:
+    path = report / "environments" / f"{run.environment}.json"
+    try:
+        before = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
+        return f"recorded in environment {run.environment} ({machine}), this is {here.digest} ({here.machine})"
+    now = dict(here.details)
+    changes = [
+        f"{name} was {before.get(name, 'unset')}, is {now.get(name, 'unset')}"
+        for name in sorted({*before, *now})
+        if before.get(name) != now.get(name)
+    ]
+    return f"the environments differ: {', '.join(changes)}"
+
+
+def _name(run: Run) -> str:
+    return f"{run} (environment {run.environment})"

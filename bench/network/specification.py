@@ -1,0 +1,244 @@
+"""What is trained and what was claimed of it, as frozen values. Nothing here imports torch."""
+
+from __future__ import annotations
+
+import ast
+import hashlib
+import importlib
+import json
+import linecache
+import sys
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from types import ModuleType
+from typing import TYPE_CHECKING, Any, Literal
+
+if TYPE_CHECKING:
+    from torch import nn
+
+Source = Literal["document", "notebook", "file"]
+"""Where a fact was read: printed in the public document, in its author's public notebook, or in the network's file."""
+
+ClaimKind = Literal[
+    "parameters",
+    "parameters_below",
+    "reaches_target",
+    "epochs_below",
+    "first_epoch",
+    "best",
+    "last",
+    "sustained",
+    "batch_norm_after_every_convolution",
+    "dropout_after_every_convolution",
+    "global_average_pooling",
+    "fully_connected_layers",
+    "convolutions",
+    "max_pools",
+]
+"""What a claim is about. The statistical kinds are decided by the record, the others by the module itself."""
+
+
+TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
+"""How many MNIST has."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """An accuracy to reach, as a count of correctly classified test images: 9940 of 10,000 is there, 9939 is not."""
+
+    correct: int = 9940
+    total: int = TEST_IMAGES
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a network is trained: SGD with momentum on the mean negative log-likelihood of a batch.
+
+    `dropout` is the probability of every dropout layer in place of its own. `augmentation` has calls of
+    `torchvision.transforms.v2`, applied in this order to each batch; `schedule` is a call of
+    `torch.optim.lr_scheduler` without its optimizer, one step an epoch. Both are text, as `calls` reads it.
+    """
+
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    momentum: float = 0.9
+    dropout: float | None = None
+    augmentation: tuple[str, ...] = ()
+    schedule: str = ""
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """The fields by name, less those of the last three that are not used: a recipe without them has no such."""
+        unused = {name for name in ("dropout", "augmentation", "schedule") if getattr(self, name) in (None, (), "")}
+        return {name: value for name, value in asdict(self).items() if name not in unused}
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One row of a layer table: the kind of module, its output shape without the batch, its parameters."""
+
+    kind: str
+    shape: tuple[int, ...]
+    parameters: int
+
+
+@dataclass(frozen=True)
+class LoggedEpoch:
+    """One epoch of a documented training log: images classified correctly, of 10,000, and where that is printed."""
+
+    epoch: int
+    correct: int
+    source: Source
+
+
+@dataclass(frozen=True)
+class Claim:
+    """One statement of a document that can be true or false.
+
+    `value` is the number claimed (an epoch, a count of images or parameters, a number of layers); it is 1 for
+    the kinds that are simply true or false. `contradiction` says what the document's own log or table shows
+    against the claim, and is empty where it agrees.
+    """
+
+    kind: ClaimKind
+    value: int
+    text: str
+    source: Source
+    contradiction: str = ""
+
+
+@dataclass(frozen=True)
+class Document:
+    """A public document about one network, and its author's notebook.
+
+    `recipe_sources` names, for each field of the recipe, where it was read. `batches_per_second` is the speed of the
+    progress bar printed in the document, on a cloud GPU of unknown model.
+    """
+
+    title: str
+    repository: str
+    commit: str
+    date: str
+    parameters: int
+    layers: tuple[Layer, ...]
+    layers_source: Source
+    log: tuple[LoggedEpoch, ...]
+    claims: tuple[Claim, ...]
+    recipe_sources: tuple[tuple[str, Source], ...]
+    batches_per_second: int
+    remarks: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """One network: its name, the source text of its file, the class in it, how it is trained and what is claimed of it.
+
+    `document` is what a public document says, for the networks that have one; the claims of any other are in
+    `own_claims`. `gives_logits` says that its scores are no log-probabilities yet. `path` is where the file was,
+    for messages; the text alone is enough to build the network on any machine.
+    """
+
+    name: str
+    source: str
+    class_name: str
+    recipe: Recipe
+    document: Document | None = None
+    target: Target = field(default_factory=Target)
+    own_claims: tuple[Claim, ...] = ()
+    gives_logits: bool = False
+    path: str = ""
+
+    @property
+    def claims(self) -> tuple[Claim, ...]:
+        """What is claimed of it."""
+        return self.own_claims if self.document is None else self.document.claims
+
+    @property
+    def log(self) -> tuple[LoggedEpoch, ...]:
+        """The documented log, if any."""
+        return () if self.document is None else self.document.log
+
+    def build(self) -> nn.Module:
+        """A new network: float32 images (N, 1, 28, 28) to log-probabilities (N, 10)."""
+        network = self.build_as_written()
+        if not self.gives_logits:
+            return network
+        torch_nn = importlib.import_module("torch.nn")
+        wrapped: nn.Module = torch_nn.Sequential(network, torch_nn.LogSoftmax(dim=1))
+        return wrapped
+
+    def build_as_written(self) -> nn.Module:
+        """A new network with its scores as they are; its file is executed anew."""
+        file = self.path or f"<{self.name}>"
+        module = ModuleType(f"network_{self.digest}")
+        module.__file__ = file
+        sys.modules[module.__name__] = module  # where classes and decorators look for the module they stand in
+        linecache.cache[file] = (len(self.source), None, self.source.splitlines(keepends=True), file)
+        exec(compile(self.source, file, "exec", dont_inherit=True), module.__dict__)
+        network: nn.Module = getattr(module, self.class_name)()
+        return network
+
+    @cached_property
+    def digest(self) -> str:
+        """Eight hex digits over the network's code and its recipe.
+
+        Comments, docstrings and layout do not count: the code is read as a syntax tree, without importing it. Nor do
+        the values that a file may have beside its network: a recipe counts as what it says, and a claim changes no run.
+        """
+        recipe = json.dumps(self.recipe.facts, sort_keys=True)
+        content = "\n".join([self.class_name, "".join(_canonical(_without_values(self.source))), recipe])
+        return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+
+VALUES = ("RECIPE", "TARGET", "CLAIM")
+"""The names of the values that a network's file may have beside its network."""
+
+
+def _without_values(source: str) -> ast.Module:
+    tree = ast.parse(source)
+    tree.body = [node for node in tree.body if value_name(node) is None]
+    return tree
+
+
+def value_name(node: ast.stmt) -> str | None:
+    """Which of `VALUES` a statement gives, if any."""
+    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
+    names = [target.id for target in targets if isinstance(target, ast.Name)]
+    return names[0] if len(names) == len(targets) == 1 and names[0] in VALUES else None
+
+
+def _canonical(node: Any) -> Iterator[str]:
+    """A syntax tree as text that no version of Python writes otherwise.
+
+    `ast.dump` changed its treatment of empty fields in Python 3.13, and new fields appear with new versions; leaving
+    out whatever is empty gives the same text for the same program on all of them.
+    """
+    if isinstance(node, ast.AST):
+        yield f"({type(node).__name__}"
+        for name, value in ast.iter_fields(node):
+            if (
+                name == "body"
+                and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
+                and _is_docstring(value[:1])
+            ):
+                value = value[1:]
+            if value not in (None, []) and name not in ("ctx", "kind", "type_comment"):
+                yield f" {name}="
+                yield from _canonical(value)
+        yield ")"
+    elif isinstance(node, list):
+        for item in node:
+            yield from _canonical(item)
+    else:
+        yield repr(node)
+
+
+def _is_docstring(body: list[ast.stmt]) -> bool:
+    return (
+        bool(body)
+        and isinstance(body[0], ast.Expr)
+        and isinstance(body[0].value, ast.Constant)
+        and isinstance(body[0].value.value, str)
+    )

@@ -1,0 +1,131 @@
+"""What a network is made of, decided by looking at its modules and running one image through them."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.modules.dropout import _DropoutNd
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench.network.specification import Layer
+from bench.network.structure_facts import AveragePool, Followed, FunctionCall, Structure, store
+
+
+@dataclass(frozen=True)
+class _Call:
+    """One call of a module without children: shapes with the batch of one image in front."""
+
+    module: nn.Module
+    input_shape: tuple[int, ...]
+    output_shape: tuple[int, ...]
+
+
+def examine(network: nn.Module) -> Structure:
+    """The structure of a network that takes images (N, 1, 28, 28); the network itself is left as it is."""
+    network = copy.deepcopy(network).eval()
+    with FlopCounterMode(display=False) as counter, torch.no_grad():
+        calls = _calls(network)
+    modules = [call.module for call in calls]
+    layers = tuple(_layer(call) for call in calls)
+    return Structure(
+        parameters=_trainable(network),
+        multiply_accumulates=counter.get_total_flops() // 2,  # it counts a multiplication and an addition
+        convolutions=sum(isinstance(module, _ConvNd) for module in modules),
+        max_pools=sum(isinstance(module, nn.MaxPool2d | nn.AdaptiveMaxPool2d) for module in modules),
+        fully_connected_layers=sum(isinstance(module, nn.Linear) for module in modules),
+        batch_norm_after_every_convolution=_followed(modules, [isinstance(module, _BatchNorm) for module in modules]),
+        dropout_after_every_convolution=_followed(modules, [_drops(module) for module in modules]),
+        global_average_pooling=_last_average_pool(calls),
+        layers=layers,
+        functions=_functions(network, len(layers)),
+    )
+
+
+def _calls(network: nn.Module) -> list[_Call]:
+    calls: list[_Call] = []
+
+    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        calls.append(_Call(module, _shape(inputs), _shape(output)))
+
+    leaves = [module for module in network.modules() if not list(module.children())]
+    handles = [module.register_forward_hook(note) for module in leaves]
+    network(torch.zeros(1, 1, 28, 28))
+    for handle in handles:
+        handle.remove()
+    return calls
+
+
+def _shape(values: Any) -> tuple[int, ...]:
+    """The shape of a tensor, or of the first one of several."""
+    if isinstance(values, Tensor):
+        return tuple(values.shape)
+    return _shape(values[0]) if isinstance(values, tuple | list) and values else ()
+
+
+def _layer(call: _Call) -> Layer:
+    return Layer(type(call.module).__name__, call.output_shape[1:], _trainable(call.module))
+
+
+def _trainable(module: nn.Module) -> int:
+    return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
+
+
+def _drops(module: nn.Module) -> bool:
+    return isinstance(module, _DropoutNd) and module.p > 0
+
+
+def _followed(modules: Sequence[nn.Module], wanted: Sequence[bool]) -> Followed:
+    """Which convolutions have a wanted module between themselves and the next convolution or linear layer."""
+    weighted = [i for i, module in enumerate(modules) if isinstance(module, _ConvNd | nn.Linear)]
+    ends = dict(zip(weighted, [*weighted[1:], len(modules)], strict=True))
+    convolutions = [i for i in weighted if isinstance(modules[i], _ConvNd)]
+    is_classifier = bool(convolutions) and convolutions[-1] == weighted[-1]
+    asked = convolutions[:-1] if is_classifier else convolutions
+    without = tuple(position for position, i in enumerate(asked, start=1) if not any(wanted[i : ends[i]]))
+    return Followed(len(asked), without, is_classifier)
+
+
+def _last_average_pool(calls: Sequence[_Call]) -> AveragePool | None:
+    kinds = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
+    pools = [call for call in calls if isinstance(call.module, kinds) and len(call.input_shape) == 4]
+    if not pools:
+        return None
+    side, output_side = pools[-1].input_shape[-2:], pools[-1].output_shape[-2:]
+    cells = torch.zeros(1, 1, *side, requires_grad=True)
+    pools[-1].module(cells).sum().backward()
+    assert cells.grad is not None
+    return AveragePool(int(cells.grad.count_nonzero()), cells.numel(), output_side[0] * output_side[1])
+
+
+def _functions(network: nn.Module, layers: int) -> tuple[FunctionCall, ...] | None:
+    """The calls of the forward pass that are no modules; None if it cannot be traced, or not into the same layers."""
+    try:
+        nodes = fx.symbolic_trace(network).graph.nodes
+    except Exception:  # tracing runs any code with stand-ins for tensors, and that code may fail in any way
+        return None
+    calls, seen = [], 0
+    for node in nodes:
+        if node.op == "call_module":
+            seen += 1
+        elif node.op in ("call_function", "call_method"):
+            name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
+            calls.append(FunctionCall(name, seen))
+    return tuple(calls) if seen == layers else None
+
+
+def main() -> None:
+    """Write the structures of the documented networks."""
+    from models import ARCHITECTURES
+
+    store({name: examine(architecture.build()) for name, architecture in ARCHITECTURES.items()})
+
+
+if __name__ == "__main__":
+    main()

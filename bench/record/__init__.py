@@ -1,0 +1,1 @@
+"""The record: files that only grow, each with one module that writes and reads it."""

@@ -1,0 +1,119 @@
+"""<runs>.networks.json, the networks of users' own files that a record has runs of: written and read here alone.
+
+It has all that a worker and a report need, so that both do without the networks' files. Runs of a network that is not
+in it are named as a problem and left out.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import files
+from bench.errors import UnusableInput
+from bench.network.specification import Architecture, Claim, Recipe, Target
+from bench.network.structure_facts import Structure, from_json
+from bench.record import record
+from bench.record.record import Record
+from models import ARCHITECTURES
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Networks and what they are made of, by name."""
+
+    architectures: Mapping[str, Architecture] = field(default_factory=dict)
+    structures: Mapping[str, Structure] = field(default_factory=dict)
+
+
+def path_beside(runs: Path) -> Path:
+    """The file that belongs to a record."""
+    return runs.parent / f"{runs.stem}.networks.json"  # a folder has no name to change, and is refused when read
+
+
+def read(runs: Path) -> Catalogue:
+    """The networks of the file beside a record; none if there is no such file.
+
+    Raises:
+        UnusableInput: it cannot be read, or is not what `add` writes.
+    """
+    path = path_beside(runs)
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        return Catalogue(
+            {name: _architecture(name, values) for name, values in content.items()},
+            {name: from_json(values["structure"]) for name, values in content.items()},
+        )
+    except FileNotFoundError:
+        return Catalogue()
+    except OSError as error:
+        raise UnusableInput(f"{path}: cannot be read ({files.cause(error)}): mend it or move it away") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UnusableInput(f"{path}: holds no networks: move it away, and train with --models again") from error
+
+
+def add(runs: Path, architectures: Mapping[str, Architecture], structures: Mapping[str, Structure]) -> None:
+    """Write networks beside a record, each in place of what is there under its name.
+
+    Raises:
+        UnusableInput: the file is there and cannot be read, or cannot be written.
+    """
+    before = read(runs)
+    after = Catalogue({**before.architectures, **architectures}, {**before.structures, **structures})
+    path, text = path_beside(runs), format_catalogue(after)
+    try:
+        if after.architectures and not (path.exists() and path.read_text(encoding="utf-8") == text):
+            files.replace(path, text.encode())
+    except OSError as error:
+        raise UnusableInput(f"{path}: cannot be written ({files.cause(error)}): name another --runs file") from error
+
+
+def format_catalogue(catalogue: Catalogue) -> str:
+    """The text of the file, by ascending name."""
+    content = {name: _content(one, catalogue.structures[name]) for name, one in sorted(catalogue.architectures.items())}
+    return json.dumps(content, indent=1) + "\n"
+
+
+def read_record(runs: Path) -> tuple[Record, Catalogue]:
+    """A record, and the networks that a report of it is about.
+
+    Those of users' own files that the record has runs of; and all the documented ones, unless there are runs of others
+    only. A run of a network that is neither is a problem of the record, and left out.
+
+    Raises:
+        UnusableInput: as `read` and `bench.record.record.read`.
+    """
+    beside = read(runs)
+    found = record.read(runs, {*ARCHITECTURES, *beside.architectures})
+    recorded = set(found.rows["model"])
+    own = {name: one for name, one in beside.architectures.items() if name in recorded and name not in ARCHITECTURES}
+    documented = ARCHITECTURES if len(own) < len(recorded) or not own else {}
+    return found, Catalogue({**documented, **own}, {name: beside.structures[name] for name in own})
+
+
+def _content(architecture: Architecture, structure: Structure) -> dict[str, Any]:
+    return {
+        "source": architecture.source,
+        "class_name": architecture.class_name,
+        "recipe": architecture.recipe.facts,
+        "target": asdict(architecture.target),
+        "claims": [asdict(claim) for claim in architecture.own_claims],
+        "gives_logits": architecture.gives_logits,
+        "structure": asdict(structure),
+    }
+
+
+def _architecture(name: str, content: dict[str, Any]) -> Architecture:
+    recipe = content["recipe"]
+    return Architecture(
+        name=name,
+        source=content["source"],
+        class_name=content["class_name"],
+        recipe=Recipe(**{**recipe, "augmentation": tuple(recipe.get("augmentation", ()))}),
+        target=Target(**content["target"]),
+        own_claims=tuple(Claim(**claim) for claim in content["claims"]),
+        gives_logits=content["gives_logits"],
+    )

@@ -1,0 +1,201 @@
+"""Records of several people or machines joined into one, each epoch once; contradictions are refused. Without torch.
+
+What is beside a record comes with it: misses, verifications, users' networks, and `report/environments/`. Everything is
+sorted, so that the order of the sources does not matter.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas
+
+from bench import files
+from bench.errors import UnusableInput
+from bench.record import catalogue, merge_rows, misses, record, verifications
+from bench.record.catalogue import Catalogue
+from bench.record.ledger import Problem
+from bench.record.merge_rows import ADVICE
+from bench.record.misses import Missed
+from bench.record.record import Record
+from bench.record.rows import RUN_KEY
+from bench.record.verifications import Verified
+from bench.wording import count
+
+_NOTES_SHOWN = 5
+
+
+@dataclass(frozen=True)
+class Merged:
+    """What was joined into `target`: sources, their rows, what is left of them, and what a reader should know."""
+
+    target: Path
+    sources: int
+    rows_read: int
+    rows: int
+    runs: int
+    environments: int
+    notes: tuple[str, ...]
+
+
+def merge(sources: Sequence[Path], target: Path) -> Merged:
+    """Join records and what is beside them into a new record; the sources stay as they are.
+
+    The record itself is written last. Lines that reading leaves out of the files beside a record are noted.
+
+    Raises:
+        UnusableInput: a source is missing or has a line that cannot be right, two lines contradict each other, an epoch
+            is missing, or a file to be written holds something else already; then nothing is written.
+    """
+    for source in sources:
+        if not source.is_file():
+            raise UnusableInput(f"{source}: no such file; name the records to join")
+        if target.exists() and target.samefile(source):
+            raise UnusableInput(f"{target}: is one of the records to join: name another file with -o")
+    read = pandas.concat([merge_rows.read(source) for source in sources], ignore_index=True)
+    rows = merge_rows.join(read)
+    missed, missed_notes = _misses(sources, rows)
+    verified, verified_notes = _verifications(sources, rows)
+    networks = _networks(sources, rows)
+    environments = sorted({*rows["environment"], *(one.verified_in for one in verified)})
+    described = _descriptions(environments, [*sources, target])
+    contents = {
+        misses.path_beside(target): misses.format_misses(missed) if missed else "",
+        verifications.path_beside(target): verifications.format_verifications(verified) if verified else "",
+        catalogue.path_beside(target): catalogue.format_catalogue(networks) if networks.architectures else "",
+        **{_description(target, digest): text for digest, text in described.items()},
+        target: record.format_rows(rows),
+    }
+    _write({path: text.encode() for path, text in contents.items()})
+    return Merged(
+        target,
+        len(sources),
+        len(read),
+        len(rows),
+        len(rows[list(RUN_KEY)].drop_duplicates()),
+        rows["environment"].nunique(),
+        (
+            *missed_notes,
+            *verified_notes,
+            *(
+                f"{_description(Path(), digest)} is beside none of the records: ask for it"
+                for digest in environments
+                if digest not in described
+            ),
+        ),
+    )
+
+
+def format_merged(merged: Merged) -> list[str]:
+    """A line that says what was joined, and one a note."""
+    found = f"{count(merged.rows, 'row')} of {count(merged.runs, 'run')} in {count(merged.environments, 'environment')}"
+    again = count(merged.rows_read - merged.rows, "row")
+    return [
+        f"{merged.target}: {found}, from {count(merged.sources, 'record')}; {again} stood there once more.",
+        *(f"Note: {note}." for note in merged.notes),
+    ]
+
+
+def _misses(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[list[Missed], list[str]]:
+    """What the runs miss, by ascending key, and notes on what is left out.
+
+    Raises:
+        UnusableInput: two lines contradict each other.
+    """
+    joined: dict[misses.Key, tuple[Path, Missed]] = {}
+    notes: list[str] = []
+    for source in sources:
+        path = misses.path_beside(source)
+        found = misses.read(Record(source, rows, ()))
+        notes += _notes(path, found.problems)
+        for one in found.runs:
+            first_path, first = joined.setdefault(one.key, (path, one))
+            if not np.array_equal(one.images, first.images):
+                model, _, device, _, seed, epoch = one.key
+                what = f"other images missed by epoch {epoch} of {model} on {device}, seed {seed}"
+                raise UnusableInput(f"{path}:{one.line}: contradicts {first_path}:{first.line}: {what}: {ADVICE}")
+    return [joined[key][1] for key in sorted(joined)], notes
+
+
+def _verifications(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[list[Verified], list[str]]:
+    """Every verification once, in order, and notes on what is left out."""
+    joined: set[Verified] = set()
+    notes: list[str] = []
+    for source in sources:
+        found = verifications.read(Record(source, rows, ()))
+        notes += _notes(verifications.path_beside(source), found.problems)
+        joined.update(found.found)
+    return sorted(joined, key=astuple), notes
+
+
+def _networks(sources: Sequence[Path], rows: pandas.DataFrame) -> Catalogue:
+    """The users' networks of the record; of two with one name that differ, the one that was trained last."""
+    recorded = rows.groupby(["model", "recipe"])["recorded_at"].max().to_dict()
+    found: dict[str, tuple[tuple[str, str, str], Catalogue]] = {}
+    for one in (catalogue.read(source) for source in sources):
+        for name, architecture in one.architectures.items():
+            single = Catalogue({name: architecture}, {name: one.structures[name]})
+            trained = str(recorded.get((name, architecture.digest), ""))
+            rank = (trained, architecture.digest, catalogue.format_catalogue(single))
+            if trained and (name not in found or found[name][0] < rank):
+                found[name] = (rank, single)
+    singles = [single for _, single in found.values()]
+    return Catalogue(
+        {name: one for single in singles for name, one in single.architectures.items()},
+        {name: one for single in singles for name, one in single.structures.items()},
+    )
+
+
+def _notes(path: Path, problems: Sequence[Problem]) -> list[str]:
+    notes = [
+        f"{path}:{problem.line}: {problem.reason}{' (left out)' if problem.left_out else ''}"
+        for problem in problems[:_NOTES_SHOWN]
+    ]
+    return [*notes, f"{path}: and {len(problems) - _NOTES_SHOWN} more"] if len(problems) > _NOTES_SHOWN else notes
+
+
+def _description(runs: Path, digest: str) -> Path:
+    """Where the details of an environment stand: in the report beside a record."""
+    return runs.parent / "report" / "environments" / f"{digest}.json"
+
+
+def _descriptions(digests: Iterable[str], records: Sequence[Path]) -> dict[str, str]:
+    """The details of each environment that has some beside one of the records.
+
+    Raises:
+        UnusableInput: a file does not say what its name is the digest of, or cannot be read.
+    """
+    found = {}
+    for digest, path in ((digest, _description(one, digest)) for digest in digests for one in records):
+        try:
+            content = path.read_bytes()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise UnusableInput(f"{path}: cannot be read ({files.cause(error)}): mend or delete it") from error
+        if hashlib.sha256(content).hexdigest()[:8] != digest:
+            raise UnusableInput(f"{path}: was changed, its name is not its digest: get it again, or delete it")
+        found[digest] = content.decode()
+    return found
+
+
+def _write(contents: Mapping[Path, bytes]) -> None:
+    """Write files, in this order, unless one of them holds something else already."""
+    try:
+        present = {path: path.read_bytes() for path in contents if os.path.lexists(path)}
+    except OSError as error:
+        raise UnusableInput(f"{error.filename}: cannot be read ({files.cause(error)}): choose another -o") from error
+    for path, content in present.items():
+        if content not in (b"", contents[path]):
+            raise UnusableInput(f"{path}: exists and holds something else: name another file with -o, or move it away")
+    try:
+        for path, content in contents.items():
+            if content != present.get(path, b""):
+                files.replace(path, content)
+    except OSError as error:
+        raise UnusableInput(f"{error.filename}: cannot be written ({files.cause(error)}): choose another -o") from error

@@ -1,0 +1,110 @@
+"""<runs>.verified.csv, what came of training recorded runs again: the only module that writes it or reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+
+from bench.errors import one_line
+from bench.files import cause
+from bench.record import ledger
+from bench.record.ledger import Problem
+from bench.record.record import Record
+from bench.record.rows import RUN_KEY, Malformed, digest, format_line, integer, one_of, parse_run, time
+
+
+@dataclass(frozen=True)
+class Verified:
+    """One recorded run, trained again: whether its first `epochs` epochs came out identical, bit for bit.
+
+    `environment` is the recorded one, `verified_in` that of the second training.
+    """
+
+    model: str
+    recipe: str
+    device: str
+    environment: str
+    seed: int
+    epochs: int
+    identical: bool
+    recorded_at: str
+    verified_in: str
+
+
+COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Verified))
+
+
+@dataclass(frozen=True)
+class Verifications:
+    """What a file holds, and what could not be used of it."""
+
+    found: tuple[Verified, ...] = ()
+    problems: tuple[Problem, ...] = ()
+
+
+def path_beside(runs: Path) -> Path:
+    """The file that belongs to a record."""
+    return runs.with_name(f"{runs.stem}.verified.csv")
+
+
+class Writer:
+    """Appends to the file beside a record, each row on the disk when `append` returns."""
+
+    def __init__(self, runs: Path) -> None:
+        self._file = ledger.Appender(path_beside(runs), COLUMNS, COLUMNS, "a record's verifications")
+
+    def append(self, verified: Verified) -> None:
+        """Write what came of one run.
+
+        Raises:
+            UnusableInput: the file cannot be written, or its header is another; nothing is left half-written.
+        """
+        self._file.append(_texts(verified))
+
+
+def format_verifications(found: Iterable[Verified]) -> str:
+    """A whole file of these rows."""
+    return "".join(map(format_line, [COLUMNS, *(list(_texts(one).values()) for one in found)]))
+
+
+def _texts(verified: Verified) -> dict[str, str]:
+    values = asdict(verified) | {"identical": "yes" if verified.identical else "no"}
+    return {column: one_line(str(value)) for column, value in values.items()}
+
+
+def read(record: Record) -> Verifications:
+    """All that is usable in the file beside a record; a missing file is an empty one.
+
+    A row is left out if the record has no epoch of its run.
+    """
+    problems: list[Problem] = []
+    found: list[Verified] = []
+    recorded = set(record.epochs[list(RUN_KEY)].drop_duplicates().itertuples(index=False, name=None))
+    try:
+        for line in ledger.read(path_beside(record.path), COLUMNS, problems):
+            try:
+                one = _parse(line.fields())
+                if (one.model, one.recipe, one.device, one.environment, one.seed) not in recorded:
+                    raise Malformed(f"{one.model} seed {one.seed} of this recipe and environment is not in the record")
+                found.append(one)
+            except Malformed as error:
+                problems.append(Problem(line.number, one_line(error)))
+    except FileNotFoundError:
+        return Verifications()
+    except OSError as error:
+        problems.append(Problem(1, f"the file cannot be read ({cause(error)})"))
+    return Verifications(tuple(found), tuple(sorted(problems, key=lambda problem: problem.line)))
+
+
+def _parse(text: dict[str, str]) -> Verified:
+    one = Verified(
+        *parse_run(text),
+        epochs=integer(text, "epochs"),
+        identical=one_of(text, "identical", ("yes", "no")) == "yes",
+        recorded_at=time(text, "recorded_at"),
+        verified_in=digest(text, "verified_in"),
+    )
+    if one.epochs < 1:
+        raise Malformed("epochs is 0: nothing was compared")
+    return one

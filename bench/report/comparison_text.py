@@ -1,0 +1,106 @@
+"""A comparison of two records as text: its tests, its reference points, its notes and, last, what follows. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+
+from tabulate import tabulate
+
+from bench.evidence.comparison.findings import LEVEL, AgainstReference, Comparison, Pair
+from bench.evidence.statistics import smallest_two_sample_p
+from bench.wording import count
+
+
+def format_comparison(comparison: Comparison) -> list[str]:
+    """The lines of a comparison: tests, reference points, notes and, last, what follows."""
+    return [
+        f"{comparison.old} (old) against {comparison.new} (new)",
+        "",
+        *_tests_table(comparison.pairs),
+        "",
+        "A run that never reaches the target counts with all the epochs compared. Exact two-sided permutation tests on",
+        f"the mean, adjusted by Holm's method for {count(comparison.tests, 'test')}; the level is {LEVEL:g}.",
+        "",
+        "MLPerf's reference convergence points for the epochs to target, which decide nothing here: mean and deviation",
+        "without the fastest and the slowest run of a side, and the largest speed-up that still counts as the same.",
+        "",
+        *_reference_table(comparison.pairs),
+        "",
+        *_environments(comparison.pairs),
+        *(f"Note: {note}." for note in comparison.notes),
+        "",
+        *_conclusion(comparison),
+    ]
+
+
+def _tests_table(pairs: Iterable[Pair]) -> list[str]:
+    rows = [
+        (
+            *_place(pair),
+            change.measure,
+            f"{pair.old.seeds}, {pair.new.seeds}",
+            f"{change.old_mean:.2f}",
+            f"{change.new_mean:.2f}",
+            f"{change.test.difference:+.2f}",
+            f"{change.test.p_value:.4f}" + ("" if change.test.exact else " (drawn)"),
+            "" if change.adjusted is None else f"{change.adjusted:.4f}",
+            change.finding,
+        )
+        for pair in pairs
+        for change in pair.changes
+    ]
+    headers = (*_PLACE, "measure", "seeds", "old", "new", "change", "p", "adjusted p", "finding")
+    return _table(rows, headers, ("left",) * 5 + ("right",) * 5 + ("left",))
+
+
+def _reference_table(pairs: Iterable[Pair]) -> list[str]:
+    rows = [(*_place(pair), *_reference_cells(pair.reference_points)) for pair in pairs]
+    headers = (*_PLACE, "old", "new", "speed-up", "allowed", "finding")
+    return _table(rows, headers, ("left",) * 3 + ("right",) * 4 + ("left",))
+
+
+def _reference_cells(points: AgainstReference | str) -> tuple[str, ...]:
+    if isinstance(points, str):
+        return "", "", "", "", points
+    allowed = "any" if points.largest_speed_up is None else f"{100 * points.largest_speed_up:.2f} %"
+    return (
+        f"{points.old_mean:.2f} ± {points.old_deviation:.2f}",
+        f"{points.new_mean:.2f} ± {points.new_deviation:.2f}",
+        f"{100 * points.speed_up:+.2f} %",
+        allowed,
+        "within" if points.passes else "faster than allowed",
+    )
+
+
+_PLACE = ("network", "device", "old, new environment")
+
+
+def _place(pair: Pair) -> tuple[str, str, str]:
+    return pair.model, pair.device, f"{pair.old.environment}, {pair.new.environment}"
+
+
+def _table(rows: Sequence[tuple[str, ...]], headers: tuple[str, ...], alignment: tuple[str, ...]) -> list[str]:
+    text = tabulate(rows, headers, tablefmt="simple", colalign=alignment, disable_numparse=True)
+    return [line.rstrip() for line in text.splitlines()]
+
+
+def _environments(pairs: Iterable[Pair]) -> Iterator[str]:
+    sides = {side.environment: side.machine for pair in pairs for side in (pair.old, pair.new)}
+    return (f"Environment {digest}: {machine or 'not described'}" for digest, machine in sorted(sides.items()))
+
+
+def _conclusion(comparison: Comparison) -> Iterator[str]:
+    if comparison.found:
+        found = ", ".join(f"{change.measure} of {pair} {change.finding}" for pair, change in comparison.found)
+        yield f"Convergence changed: {found}."
+        return
+    yield f"No evidence that convergence changed, in {count(comparison.tests, 'test')}."
+    smallest = comparison.smallest_adjusted
+    if smallest > LEVEL:
+        tests = max(1, comparison.tests)
+        needed = next(n for n in itertools.count(2) if smallest_two_sample_p(n, n) * tests <= LEVEL)
+        yield (
+            f"Nor could there have been any: the smallest adjusted p that these seeds can reach is {smallest:.3f}. "
+            f"{needed} seeds on either side are the fewest for {count(tests, 'test')}; fewer networks are fewer tests."
+        )

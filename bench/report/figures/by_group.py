@@ -1,0 +1,136 @@
+"""The figures with a row for each group of runs: last accuracies, and seconds per epoch."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from matplotlib.ticker import LogLocator, NullLocator
+
+from bench.evidence.summary import GroupSummary, NetworkSummary
+from bench.network.specification import Architecture
+from bench.report import canvas
+from bench.report.canvas import Picture
+from bench.report.figures import marks
+from bench.report.figures.marks import DOCUMENTED, HIGHEST, LOWEST, TARGET
+
+_ASIDE = (0.0, -0.14, 0.14, -0.28, 0.28)
+
+
+def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
+    """The last accuracy of every complete run, with prediction interval and documented value, a row for each group."""
+    rows = [(network, group) for network in networks for group in network.groups or (None,)]
+    with canvas.style():
+        figure, axes = canvas.rows([_row_name(network, group, rows) for network, group in rows])
+        for y, (network, group) in enumerate(rows):
+            if group is not None:
+                _draw_last(axes, y, network.architecture, group)
+            if network.documented:
+                x, is_inside = _clip(marks.percent(network.documented[-1], network.architecture.target.total))
+                marker = "D" if is_inside else "<"
+                axes.plot([x], [y], marker=marker, color=DOCUMENTED, markersize=6, markeredgecolor="white", zorder=4)
+        for target in sorted({marks.target(network.architecture) for network in networks}):
+            axes.axvline(target, color=TARGET, linewidth=1, linestyle=(0, (4, 3)))
+        axes.set_xlim(LOWEST, HIGHEST)
+        axes.set_xlabel("test accuracy of the last documented epoch (%)")
+        present = marks.one_per_label([group for _, group in rows if group is not None])
+        interval = "95 % prediction interval for one new run"
+        has_interval = any(group is not None and group.last_interval is not None for _, group in rows)
+        canvas.legend_above(
+            axes,
+            [
+                *(marks.dot(group, f"seed, {group.label}") for group in present),
+                *([Patch(facecolor="#bbbbbb", alpha=0.6, label=interval)] if has_interval else []),
+                Line2D([], [], color=DOCUMENTED, marker="D", linestyle="", label="documented"),
+                Line2D([], [], color=TARGET, linewidth=1, linestyle=(0, (4, 3)), label="target"),
+            ],
+        )
+        ranges = "; ".join(f"{_row_name(network, group, rows)}: {_range(group)}" for network, group in rows)
+        return Picture(canvas.svg(figure), f"Correct images in the last epoch, lowest to highest seed. {ranges}.")
+
+
+def seconds_per_epoch(groups: Sequence[GroupSummary]) -> Picture:
+    """Seconds an epoch of training and evaluation took: median, and lowest to highest, a row for each group."""
+    timed = [(group, sorted(seconds for run in group.group.runs for seconds in run.seconds)) for group in groups]
+    timed = [(group, seconds) for group, seconds in timed if seconds]
+    with canvas.style():
+        names = [group.group.model for group, _ in timed]
+        several = len(set(names)) < len(names)
+        rows = [marks.short_name(group.group.model) + (f", {group.label}" if several else "") for group, _ in timed]
+        figure, axes = canvas.rows(rows or ["no run is recorded"])
+        for y, (group, seconds) in enumerate(timed):
+            colour = marks.colour(group)
+            axes.plot([seconds[0], seconds[-1]], [y, y], color=colour, linewidth=3, alpha=0.35, solid_capstyle="butt")
+            axes.plot([group.seconds or 0.0], [y], marker="o", color=colour, markersize=6)
+            axes.annotate(
+                _short(group.seconds or 0.0),
+                (group.seconds or 0.0, y),
+                (0, 6),
+                textcoords="offset points",
+                ha="center",
+                fontsize=8,
+            )
+        every = [value for _, seconds in timed for value in seconds if value > 0]
+        if every and max(every) > 8 * min(every):
+            axes.set_xscale("log")
+            axes.set_xlim(min(every) / 1.4, max(every) * 1.4)
+            # What matplotlib writes below a logarithmic axis is mathematics, which no text here is read as.
+            axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+            axes.xaxis.set_major_formatter("{x:g}")
+            axes.xaxis.set_minor_locator(NullLocator())
+        else:
+            axes.set_xlim(0, 1.08 * max(every, default=1.0))
+        axes.set_xlabel("seconds per epoch, training and evaluation (median; bar: lowest to highest)")
+        canvas.legend_above(
+            axes, [marks.dot(group, group.label) for group in marks.one_per_label([group for group, _ in timed])]
+        )
+        medians = "; ".join(
+            f"{group.group.model} on {group.label} {_short(group.seconds or 0.0)}" for group, _ in timed
+        )
+        return Picture(canvas.svg(figure), f"Median seconds per epoch: {medians or 'nothing recorded'}.")
+
+
+def _draw_last(axes: Axes, y: int, architecture: Architecture, group: GroupSummary) -> None:
+    total = architecture.target.total
+    colour = marks.colour(group)
+    if group.last_interval is not None:
+        lower, upper = (marks.percent(bound, total) for bound in (group.last_interval.lower, group.last_interval.upper))
+        lower, upper = min(max(lower, LOWEST), HIGHEST), max(min(upper, HIGHEST), LOWEST)
+        axes.barh([y], [upper - lower], left=[lower], height=0.42, color=colour, alpha=0.2)
+    seen: dict[float, int] = {}
+    for run in group.group.complete:
+        percent = marks.percent(run.correct[group.group.budget - 1], run.total)
+        ties = seen.setdefault(percent, 0)
+        seen[percent] += 1
+        if ties < len(_ASIDE):  # seeds with the same value stand one above the other, as far as there is room
+            x, is_inside = _clip(percent)
+            marker = "o" if is_inside else "<" if percent < LOWEST else ">"
+            axes.plot([x], [y + _ASIDE[ties]], marker=marker, color=colour, markersize=4.5, alpha=0.85, zorder=3)
+
+
+def _clip(percent: float) -> tuple[float, bool]:
+    """Where to draw a value, and whether that is its own place."""
+    return min(max(percent, LOWEST + 0.012), HIGHEST - 0.012), LOWEST <= percent <= HIGHEST
+
+
+def _row_name(
+    network: NetworkSummary, group: GroupSummary | None, rows: Sequence[tuple[NetworkSummary, object]]
+) -> str:
+    is_only = sum(other is network for other, _ in rows) == 1
+    return (
+        marks.short_name(network.name)
+        if group is None or is_only
+        else f"{marks.short_name(network.name)}, {group.label}"
+    )
+
+
+def _range(group: GroupSummary | None) -> str:
+    if group is None or not group.last:
+        return "no complete run"
+    return f"{min(group.last)} to {max(group.last)}" if len(group.last) > 1 else str(group.last[0])
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.3g} s"

@@ -1,0 +1,62 @@
+"""What stands for what in every figure: colours, lines and dots of groups, names, and the accuracies that are shown."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from matplotlib.lines import Line2D
+
+from bench.evidence.summary import GroupSummary
+from bench.network.specification import Architecture
+
+LOWEST, HIGHEST = 98.5, 99.7
+"""The accuracies, in percent, that a figure shows; what lies outside is marked at the edge."""
+
+DOCUMENTED, TARGET = "#D55E00", "#444444"
+
+_COLOURS = ("#0072B2", "#009E73", "#CC79A7", "#56B4E9", "#E69F00")
+Dashes = Literal["-"] | tuple[float, Sequence[float]]
+_DASHES: tuple[Dashes, ...] = ("-", (0, (3, 1)), (0, (1, 1)), (0, (4, 1, 1, 1)), (0, (6, 2)))
+
+
+def short_name(name: str) -> str:
+    """A name as the picture's font can show it: whatever else it holds would be drawn as an empty box."""
+    shown = "".join(letter if letter.isprintable() and ord(letter) < 0x2000 else "?" for letter in name)
+    return shown if len(shown) <= 28 else shown[:27] + "…"
+
+
+def percent(count: float, total: int) -> float:
+    """A count of images as a share of `total`, in percent."""
+    return 100 * count / total
+
+
+def target(architecture: Architecture) -> float:
+    """The accuracy that a network is to reach, in percent."""
+    return percent(architecture.target.correct, architecture.target.total)
+
+
+def colour(group: GroupSummary) -> str:
+    """The colour of a group: the sixth has that of the first."""
+    return _COLOURS[group.colour % len(_COLOURS)]
+
+
+def dashes(group: GroupSummary) -> Dashes:
+    """The line of a group, as matplotlib's `linestyle`."""
+    return _DASHES[group.colour % len(_DASHES)]
+
+
+def one_per_label(groups: Sequence[GroupSummary]) -> list[GroupSummary]:
+    """One group for each label, in the order of their colours."""
+    by_label = {group.label: group for group in groups}
+    return sorted(by_label.values(), key=lambda group: group.colour)
+
+
+def line(group: GroupSummary, label: str, linewidth: float) -> Line2D:
+    """The key of a group's line for a legend; its width is in points."""
+    return Line2D([], [], color=colour(group), linestyle=dashes(group), linewidth=linewidth, label=label)
+
+
+def dot(group: GroupSummary, label: str) -> Line2D:
+    """The key of a group's dots for a legend."""
+    return Line2D([], [], color=colour(group), marker="o", markersize=5, linestyle="", label=label)

@@ -1,0 +1,1 @@
+"""The pages of the report: values to Markdown, a section a module."""

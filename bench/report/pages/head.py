@@ -1,0 +1,237 @@
+"""What a reader sees in ten seconds: the finding, the table of networks, the count of verdicts, one picture."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from bench.evidence.statistics import TimeToTarget
+from bench.evidence.summary import GroupSummary, NetworkSummary, SeedResult, Summary
+from bench.evidence.verdicts import Outcome, Verdict, is_of_the_module
+from bench.report.pages.markdown import NOTHING, code, image, number, span, table, text
+from bench.report.pages.names import OVERVIEW
+from bench.wording import count
+
+OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "cannot be decided yet")
+
+MANY_SEEDS = 10
+"""More seeds than this are summed up instead of listed."""
+
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
+
+def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
+    """Title, finding, tables and the small multiples."""
+    many = _in_words(len(summary.networks)).capitalize()
+    documented, again = ("documented ", "again") if _all_documented(summary) else ("", "over seeds")
+    return [
+        (
+            f"# 99.4 % on MNIST in under 20 epochs? {many} {documented}"
+            f"network{'' if len(summary.networks) == 1 else 's'}, trained {again}"
+        ),
+        "",
+        *_finding(summary),
+        *_progress(summary),
+        *_networks(summary),
+        *_places(summary),
+        *_claims(summary),
+        *_overview(alts),
+    ]
+
+
+def _all_documented(summary: Summary) -> bool:
+    return all(network.is_documented for network in summary.networks)
+
+
+def _overview(alts: Mapping[str, str]) -> list[str]:
+    note = (
+        "Above each panel: the seeds that reach the target. Every thin line is one seed; nothing is smoothed. "
+        "The documented run is one seed too."
+    )
+    return [*image(alts, OVERVIEW), note, ""] if OVERVIEW in alts else []
+
+
+def _finding(summary: Summary) -> list[str]:
+    thing = "in {} document" if _all_documented(summary) else "on {} network"
+    documents = thing.format(_in_words(len(summary.networks))) + ("" if len(summary.networks) == 1 else "s")
+    if not summary.labels:
+        verdicts = [verdict for network in summary.networks for verdict in network.verdicts_without_runs]
+        return [f"**No run is recorded yet. {_tallies('Of', verdicts, documents)}**", ""]
+    sentences = []
+    for label in summary.labels:
+        verdicts = [verdict for network in summary.networks for verdict in network.verdicts_on(label)]
+        groups = [group for group in summary.current if group.label == label]
+        reached, runs = sum(group.first.hits for group in groups), sum(group.first.runs for group in groups)
+        unfinished = sum(group.first.undecided for group in groups)
+        where = f"On {text(label)}, of" if len(summary.labels) > 1 else "Of"
+        sentences.append(
+            f"**{_tallies(where, verdicts, documents)}** {reached} of {count(runs, 'run')}"
+            f"{f' ({unfinished} unfinished)' if unfinished else ''} reached the target, {_target(summary)}, within "
+            "the documented number of epochs."
+        )
+    return [sentence for one in sentences for sentence in (one, "")]
+
+
+def _progress(summary: Summary) -> list[str]:
+    done, planned = sum(group.done for group in summary.current), sum(group.planned for group in summary.current)
+    missing = [code(network.name) for network in summary.networks if not network.groups]
+    if done == planned and (not missing or not summary.current):
+        return []
+    sentence = (
+        f"**This record is partial: {done:,} epochs done of {planned:,} planned**, the documented epochs of every "
+        "recorded seed."
+    )
+    return [sentence + (f" Networks without a run: {', '.join(missing)}." if missing else ""), ""]
+
+
+def _networks(summary: Summary) -> list[str]:
+    names_places = len(summary.labels) > 1
+    is_partial = any(group.done < group.planned for group in summary.current)
+    has_diverged = any(seed.diverged for group in summary.current for seed in group.seeds)
+    header = ["network", "parameters documented", "measured", "first epoch documented", "seeds that reached it"]
+    header += ["first epoch by seed", "mean¹", "variance¹", "best", "last"]
+    header[1:1] = ["on"] if names_places else []
+    header += ["epochs done"] if is_partial else []
+    rows = []
+    for network in summary.networks:
+        for group in network.groups or (None,):
+            cells = [code(network.name), *([text(group.label) if group else NOTHING] if names_places else [])]
+            document = network.architecture.document
+            cells += [number(document.parameters if document else None)]
+            cells += [number(network.structure.parameters) if network.structure else NOTHING]
+            cells += [documented_first(network), *_measured(group)]
+            cells += [f"{group.done} of {group.planned}" if group else "no run"] if is_partial else []
+            rows.append(cells)
+    notes = [
+        (
+            f"The target is {_target(summary)}. First epoch by seed: in the order of the seeds; “never”: not "
+            "within the documented epochs"
+        ),
+        "; “> 7”: not in the 7 epochs that are recorded" if is_partial else "",
+        "; “diverged”: the loss was no longer finite, which counts as never." if has_diverged else ".",
+        (
+            " Best and last: correct images, lowest to highest seed. ¹ Over the seeds that reached it, in epochs: "
+            "seeds that never do are left out, so that the mean flatters; the restricted mean in each network's "
+            "section does not ([definitions](#how-each-number-is-defined))."
+        ),
+        " The best of an unfinished run may still rise." if is_partial else "",
+    ]
+    return [*table(header, rows, "llr" if names_places else "lr"), "".join(notes), ""]
+
+
+def _places(summary: Summary) -> list[str]:
+    """What the names of several places stand for, so that the tables above and below can be read."""
+    if len(summary.labels) < 2:
+        return []
+    machines = {
+        label: sorted({group.group.machine for group in summary.current if group.label == label} - {""})
+        for label in summary.labels
+    }
+    lines = [
+        f"- {text(label)}: {text(' or '.join(found)) or 'machine not recorded'}" for label, found in machines.items()
+    ]
+    return ["Where, never pooled ([details](#environments)):", "", *lines, ""]
+
+
+def _measured(group: GroupSummary | None) -> list[str]:
+    if group is None:
+        return ["no run", *[NOTHING] * 5]
+    time = group.first
+    reached = f"**{time.hits}/{time.runs}**"
+    cells = [reached, first_by_seed(group), number(time.conditional_mean, 1), number(time.conditional_variance, 1)]
+    return [*cells, span(group.best), span(group.last)]
+
+
+def first_by_seed(group: GroupSummary) -> str:
+    """The first epoch at the target of every seed, or of many the lowest and highest."""
+    if len(group.seeds) > MANY_SEEDS:
+        hits = [seed.first for seed in group.seeds if seed.first is not None]
+        return f"{span(hits)}, {len(group.seeds) - len(hits)} not" if hits else f"{len(group.seeds)} not"
+    return ", ".join(map(first_of, group.seeds))
+
+
+def first_of(seed: SeedResult) -> str:
+    """The first epoch at the target of one seed, as far as it is known."""
+    if seed.first is not None:
+        return str(seed.first)
+    return "diverged" if seed.diverged else "never" if seed.is_over else f"> {seed.done}"
+
+
+def restricted_mean(time: TimeToTarget, digits: int) -> str:
+    """With its standard error, which means something only where a seed arrived."""
+    if time.restricted_mean is None:
+        return NOTHING
+    mean = number(time.restricted_mean, digits)
+    if not time.hits:
+        return f"{mean} (none arrived)"
+    error = time.restricted_mean_error
+    return f"{mean} (error unknown)" if error is None else f"{mean} ± {number(error, digits)}"
+
+
+def documented_first(network: NetworkSummary) -> str:
+    """The first epoch of the documented log at the target, and the one claimed where that is another."""
+    first = network.documented_first
+    if not network.is_documented:
+        return NOTHING
+    shown = "never" if first is None else str(first)
+    claimed = [claim.value for claim in network.architecture.claims if claim.kind == "first_epoch"]
+    return f"{shown} ({claimed[0]} claimed)" if claimed and claimed[0] != first else shown
+
+
+def _claims(summary: Summary) -> list[str]:
+    names_places = len(summary.labels) > 1
+    header = ["network", "document", *(["on"] if names_places else []), *OUTCOMES, "what does not hold"]
+    rows = []
+    for network in summary.networks:
+        judged = [(group.label, group.verdicts) for group in network.groups] or [
+            (NOTHING, network.verdicts_without_runs)
+        ]
+        for label, verdicts in judged:
+            wrong = [text(verdict.claim.text) for verdict in verdicts if verdict.outcome == "does not hold"]
+            document = network.architecture.document
+            cells = [code(network.name), text(document.title) if document else NOTHING]
+            cells += [text(label)] if names_places else []
+            rows.append([*cells, *map(str, _counts(verdicts)), "; ".join(wrong) or NOTHING])
+    rules = (
+        "The rules are [below](#how-a-verdict-is-reached); every claim with its evidence is in its network's section. "
+        "A first epoch, a best or a last accuracy that “does not hold”, though the document's own log has it, was not "
+        "reproduced by our seeds: that does not say that the documented run did not happen. What is published is "
+        "published because it went well, and such a verdict may show that choice alone."
+    )
+    return [
+        "## What becomes of the claims",
+        "",
+        *table(header, rows, "lllrrrl" if names_places else "llrrrl"),
+        rules,
+        "",
+    ]
+
+
+def _counts(verdicts: Sequence[Verdict]) -> list[int]:
+    return [sum(verdict.outcome == outcome for verdict in verdicts) for outcome in OUTCOMES]
+
+
+def _tallies(of: str, verdicts: Sequence[Verdict], documents: str) -> str:
+    """What becomes of the claims that runs decide, and apart from them of those that are read off the network."""
+    module = [verdict for verdict in verdicts if is_of_the_module(verdict.claim)]
+    runs = [verdict for verdict in verdicts if not is_of_the_module(verdict.claim)]
+    kinds = [(runs, "training"), (module, "layers and parameters")]
+    told = [f"{len(some)} are about {about}: {_tally(some)}" for some, about in kinds if some]
+    return f"{of} the {len(verdicts)} claims {documents}, {'; '.join(told) or 'none can be judged'}."
+
+
+def _tally(verdicts: Sequence[Verdict]) -> str:
+    holds, fails, undecided = _counts(verdicts)
+    return (
+        f"{holds} hold{'s' if holds == 1 else ''}, {fails} do{'es' if fails == 1 else ''} not hold "
+        f"and {undecided} cannot be decided yet"
+    )
+
+
+def _target(summary: Summary) -> str:
+    targets = dict.fromkeys(network.architecture.target for network in summary.networks)
+    shown = [f"{one.correct / one.total:.2%} ({one.correct} of {one.total:,} test images)" for one in targets]
+    return " or ".join(shown).replace("%", " %")
+
+
+def _in_words(many: int) -> str:
+    return _WORDS[many] if many < len(_WORDS) else str(many)

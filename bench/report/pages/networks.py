@@ -1,0 +1,223 @@
+"""The section of one network: its claims, its accuracies by epoch, its time to target, its collapses."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from statistics import fmean
+
+from bench.evidence.statistics import TimeToTarget, first_hit, last_hit, sustained_hit
+from bench.evidence.summary import FINAL_EPOCHS, STREAK, GroupSummary, NetworkSummary, SeedResult
+from bench.evidence.verdicts import Verdict
+from bench.report.pages import collapses, epochs
+from bench.report.pages.head import MANY_SEEDS, first_of, restricted_mean
+from bench.report.pages.markdown import NOTHING, code, image, number, signed, span, table, text
+from bench.report.pages.names import figure_of
+from bench.wording import count, listed
+
+
+def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:
+    """Everything about one network."""
+    found = [f"## {code(network.name)}", "", *_origin(network)]
+    if not network.groups:
+        found += ["**No run of this network is recorded.**", "", *_claims(network.verdicts_without_runs)]
+    for group in network.groups:
+        found += [f"### {code(network.name)} on {text(group.label)}", ""] if len(network.groups) > 1 else []
+        found += [*_progress(group), *_claims(group.verdicts)]
+    found += image(alts, figure_of(network.name))
+    for group in network.groups:
+        where = f" on {text(group.label)}" if len(network.groups) > 1 else ""
+        found += [f"**Correct test images by epoch{where}.**", "", *epochs.lines(network, group)]
+        found += [f"**Time to target{where}, in epochs, three ways.**", "", *_time_to_target(network, group)]
+        found += [f"**Seed by seed{where}.**", "", *_by_seed(network, group)]
+        found += [*_last(network, group), *_final(network, group)]
+        found += collapses.lines(group)
+    return found
+
+
+def _origin(network: NetworkSummary) -> list[str]:
+    document, recipe = network.architecture.document, network.architecture.recipe
+    where = dict(document.recipe_sources) if document else {}
+    values = {
+        "learning_rate": f"learning rate {recipe.learning_rate:g}",
+        "momentum": f"momentum {recipe.momentum:g}",
+        "batch_size": f"batches of {recipe.batch_size}",
+        "epochs": count(recipe.epochs, "epoch"),
+    }
+    if recipe.dropout is not None:
+        values["dropout"] = f"dropout {recipe.dropout:g}"
+    if recipe.augmentation:
+        values["augmentation"] = f"augmentation {' then '.join(recipe.augmentation)}"
+    if recipe.schedule:
+        values["schedule"] = f"schedule {recipe.schedule}"
+    shown = [text(f"{words} ({where[name]})" if name in where else words) for name, words in values.items()]
+    measured = f"{network.structure.parameters:,} measured" if network.structure else "not measured"
+    if document is None:
+        own = f"A network of a user's own: its documented number of epochs is that of its file, {recipe.epochs}."
+        return [f"{own} SGD, {listed(shown)}. Parameters: {measured}.", ""]
+    repository = text(f"{document.repository} at {document.commit}")
+    return [
+        (
+            f"“{text(document.title)}”, {text(document.date)}, notebook in {repository}. SGD, {listed(shown)}; in "
+            f"brackets where that was read. {document.parameters:,} parameters documented, {measured}."
+        ),
+        "",
+        *(f"- {text(remark)}" for remark in document.remarks),
+        *([""] if document.remarks else []),
+    ]
+
+
+def _progress(group: GroupSummary) -> list[str]:
+    stopped = [f"seed {seed.seed} after epoch {seed.done} ({text(seed.ending)})" for seed in group.seeds if seed.ending]
+    found = []
+    recorded = {seed.seed for seed in group.seeds}
+    between = (seed for seed in range(1, max(recorded)) if seed not in recorded)
+    if skipped := list(itertools.islice(between, 11)):
+        seeds = ", ".join(map(str, skipped[:10])) + (" …" if len(skipped) > 10 else "")
+        found += [f"Not recorded: seed {seeds}. The verdicts take seeds not to be chosen by their outcome.", ""]
+    if group.done < group.planned:
+        whole = f"{len(group.group.complete)} of {count(len(group.seeds), 'run')} complete"
+        found += [f"**{group.done} epochs done of {group.planned} planned; {whole}.**", ""]
+    if stopped:
+        more = f" and {len(stopped) - 20} more" if len(stopped) > 20 else ""
+        found += [f"Ended early: {'; '.join(stopped[:20])}{more}.", ""]
+    return found
+
+
+def _claims(verdicts: Sequence[Verdict]) -> list[str]:
+    if not verdicts:
+        return ["The structure of this network is not stored, so that none of its claims is judged.", ""]
+    rows = [
+        [
+            text(verdict.claim.text),
+            verdict.claim.source,
+            f"**{verdict.outcome}**" if verdict.outcome != "cannot be decided yet" else verdict.outcome,
+            text(verdict.evidence),
+        ]
+        for verdict in verdicts
+    ]
+    note = (
+        "“At least” and “at most” are one-sided 95 % bounds on the share of all seeds that would do so, “one new run” "
+        "is where one more seed would fall; the rules are [below](#how-a-verdict-is-reached)."
+    )
+    is_share = any("share at least" in verdict.evidence for verdict in verdicts)
+    return [*table(["claim", "read in", "verdict", "evidence"], rows, "l"), *([note, ""] if is_share else [])]
+
+
+def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
+    log, target = network.documented[: group.group.budget], network.architecture.target.correct
+    documented = (first_hit(log, target), sustained_hit(log, target, STREAK), last_hit(log, target))
+    ways = (group.first, group.sustained, group.latest)
+    rows = [[name, *map(cell, ways)] for name, cell in _MEASURES]
+    if any(way.undecided for way in ways):
+        rows.insert(1, ["of the n, unfinished and not there yet", *(str(way.undecided) for way in ways)])
+    if network.is_documented:
+        rows.append(["the documented run", *("never" if epoch is None else str(epoch) for epoch in documented)])
+    header = ["", "first at the target", f"first of {STREAK} in a row", "last at the target"]
+    note = (
+        "Interval: Clopper and Pearson's exact one, for the share of all seeds that would. Kaplan–Meier median: the "
+        "epoch by which an estimated half of the seeds have reached it. Restricted mean: no seed is left out; one that "
+        f"never reaches it counts with all {group.group.budget} epochs. aRT: all epochs spent, over the number of hits."
+        " Conditional values leave out the seeds that never reach it, and flatter. For the last epoch at the target, "
+        "later is better, but a seed that never reaches it also counts as late: look at “seeds, k of n” first."
+    )
+    return [*table(header, rows, "lr"), note, ""]
+
+
+def _median(way: TimeToTarget) -> str:
+    if way.median is None and way.runs:
+        return "not determined yet" if way.undecided else "not reached"
+    return number(way.median)
+
+
+_MEASURES: tuple[tuple[str, Callable[[TimeToTarget], str]], ...] = (
+    ("seeds, k of n", lambda way: f"{way.hits} of {way.runs}"),
+    ("share of seeds, 95 % interval", lambda way: f"{way.share.lower:.3f} to {way.share.upper:.3f}"),
+    ("share, one-sided 95 % bounds", lambda way: f"≥ {way.share_at_least:.3f}, ≤ {way.share_at_most:.3f}"),
+    ("Kaplan–Meier median", _median),
+    ("restricted mean ± standard error", lambda way: restricted_mean(way, 2)),
+    ("average runtime to a hit (aRT)", lambda way: number(way.average_runtime, 2)),
+    ("conditional mean", lambda way: f"{number(way.conditional_mean, 2)} (k = {way.hits})"),
+    ("conditional variance", lambda way: number(way.conditional_variance, 2)),
+    ("conditional standard deviation", lambda way: number(way.conditional_deviation, 2)),
+)
+
+
+def _by_seed(network: NetworkSummary, group: GroupSummary) -> list[str]:
+    budget = group.group.budget
+    log = network.documented
+    seeds = group.seeds if len(group.seeds) <= MANY_SEEDS else ()
+    rows = [[f"seed {seed.seed}", f"{seed.done} of {budget}", *_results(seed)] for seed in seeds]
+    if not seeds and group.best:
+        rows.append(
+            [
+                f"all {len(group.seeds)} seeds",
+                f"{group.done} of {group.planned}",
+                "",
+                span(group.best),
+                "",
+                span(group.last),
+                "",
+            ]
+        )
+    if log:
+        best = max(log)
+        first = network.documented_first
+        rows.append(
+            [
+                "documented",
+                f"{len(log)} of {budget}",
+                "never" if first is None else str(first),
+                str(best),
+                str(log.index(best) + 1),
+                str(log[-1]),
+                str(best - log[-1]),
+            ]
+        )
+    header = ["run", "epochs", "first at the target", "best", "in epoch", f"last (epoch {budget})", "best − last"]
+    return table(header, rows, "lr")
+
+
+def _results(seed: SeedResult) -> Iterator[str]:
+    yield first_of(seed)
+    yield NOTHING if seed.best is None else str(seed.best)
+    yield number(seed.best_epoch)
+    yield NOTHING if seed.last is None else str(seed.last)
+    yield NOTHING if seed.last is None or seed.best is None else str(seed.best - seed.last)
+
+
+def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
+    complete = len(group.last)
+    if not complete:
+        return ["No run has all its epochs yet: nothing can be said of the last one.", ""]
+    reached = f"At the target in the last epoch: {group.at_target_last} of {count(complete, 'complete run')}."
+    interval = group.last_interval
+    if interval is None:
+        return [f"{reached} One run gives no prediction interval.", ""]
+    documented = network.documented[-1] if network.documented else None
+    place = ""
+    if documented is not None:
+        inside = "inside" if interval.lower <= documented <= interval.upper else "outside"
+        place = f" The documented run, {documented}, is {inside}."
+    total = network.architecture.target.total
+    if interval.upper > total:
+        place += f" More than {total:,} is impossible: seeds so few or so uneven say little about a new one."
+    return [
+        (
+            f"{reached} One more run would end between {number(interval.lower, 1)} and "
+            f"{number(interval.upper, 1)} with 95 % confidence (Student's t, n = {complete}, if last accuracies "
+            f"are normal).{place}"
+        ),
+        "",
+    ]
+
+
+def _final(network: NetworkSummary, group: GroupSummary) -> list[str]:
+    means = [seed.final_mean for seed in group.seeds if seed.final_mean is not None]
+    if not means:
+        return []
+    mean, documented = fmean(means), network.documented_final_mean
+    between = f"from {number(min(means), 1)} to {number(max(means), 1)}, " if len(means) > 1 else ""
+    seeds = f"{between}{number(mean, 1)}{' on average' if between else ''}"
+    log = "" if documented is None else f"; the documented run {number(documented, 1)} ({signed(documented - mean)})"
+    return [f"Mean of the last {FINAL_EPOCHS} epochs, of {count(len(means), 'complete run')}: {seeds}{log}.", ""]

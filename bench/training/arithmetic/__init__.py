@@ -1,0 +1,1 @@
+"""The arithmetic of a training step on one core of a CPU."""

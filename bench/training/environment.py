@@ -1,0 +1,149 @@
+"""What can change the bits of a run, and its digest.
+
+PyTorch promises equal results only for the same release, platform and device; on a processor they also change with the
+number of threads and the instruction set (PyTorch documentation, "Reproducibility"). All of that is the environment.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import re
+import subprocess
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy
+import torch
+
+from bench.errors import UnusableInput
+from bench.record.rows import DEVICES
+
+THREADS = 1
+"""Threads of a run on the CPU. One, so that neither `--jobs` nor the number of cores changes a bit."""
+
+_OPERATORS = "float32, channels last, PyTorch's operators"
+_FUSED = "float32, channels last, Winograd's convolutions and fused normalisation of numba"
+"""How a step is computed; another way that rounds differently is another environment."""
+
+# Settings of the numerical libraries that choose other kernels.
+_LIBRARY_VARIABLES = (
+    "ATEN_CPU_CAPABILITY",
+    "CUBLAS_WORKSPACE_CONFIG",
+    "DNNL_DEFAULT_FPMATH_MODE",
+    "DNNL_MAX_CPU_ISA",
+    "MKL_CBWR",
+    "MKL_ENABLE_INSTRUCTIONS",
+    "NVIDIA_TF32_OVERRIDE",
+    "OPENBLAS_CORETYPE",
+    "ONEDNN_DEFAULT_FPMATH_MODE",
+    "ONEDNN_MAX_CPU_ISA",
+)
+_REQUIRED_VARIABLES = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it cuBLAS may choose another order of sums
+
+# Memory that the allocator gives back to the kernel after every step costs a page fault per page in the next one. These
+# are glibc's own settings; they change speed and not a bit, and other systems ignore them.
+_ALLOCATOR = {
+    "GLIBC_TUNABLES": ":".join(
+        f"glibc.malloc.{setting}"
+        for setting in ("mmap_threshold=4294967296", "trim_threshold=4294967296", "top_pad=536870912", "hugetlb=1")
+    )
+}
+
+
+@dataclass(frozen=True)
+class Environment:
+    """Where and how a run is computed, as names to values in words."""
+
+    details: tuple[tuple[str, str], ...]
+
+    @property
+    def digest(self) -> str:
+        """Eight hex digits over the details."""
+        return hashlib.sha256(self.to_json().encode()).hexdigest()[:8]
+
+    @property
+    def machine(self) -> str:
+        """The details that tell one environment from another at a glance, for a report."""
+        facts = dict(self.details)
+        hardware = " ".join(facts[name] for name in ("gpu", "processor", "instruction set") if name in facts)
+        return f"{hardware}; PyTorch {facts['pytorch']}; {facts['platform']}"
+
+    def to_json(self) -> str:
+        """The details as JSON, the same text for the same details."""
+        return json.dumps(dict(self.details), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def available_devices() -> tuple[str, ...]:
+    """The kinds of device this machine can train on, the CPU first."""
+    present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    return tuple(device for device in DEVICES if present[device])
+
+
+def worker_variables() -> dict[str, str]:
+    """The environment variables that a worker process must be started with."""
+    return {**_ALLOCATOR, **_REQUIRED_VARIABLES, "OMP_NUM_THREADS": str(THREADS), "MKL_NUM_THREADS": str(THREADS)}
+
+
+def configure(device: str) -> None:
+    """Set this process up for training: threads, determinism, precision. It is for a process that does nothing else."""
+    torch.set_num_threads(THREADS)
+    if device != "cpu":
+        torch.use_deterministic_algorithms(True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        torch.backends.cudnn.benchmark = False
+        torch.backends.cudnn.allow_tf32 = False
+        torch.backends.cuda.matmul.allow_tf32 = False
+
+
+def describe(device: str) -> Environment:
+    """The environment that training on a device of this machine has, once configured.
+
+    Raises:
+        UnusableInput: there is no such device here.
+    """
+    if device not in available_devices():
+        raise UnusableInput(f"--devices {device}: not on this machine, which has {', '.join(available_devices())}")
+    details = {
+        "arithmetic": f"{_FUSED} {version('numba')}, products of {_blas()}" if device == "cpu" else _OPERATORS,
+        "determinism": "deterministic algorithms, no autotuning, no TF32" if device != "cpu" else "one thread",
+        "device": device,
+        "platform": f"{platform.system()} {platform.machine()}",
+        "pytorch": torch.__version__,
+    }
+    if device == "cuda":
+        details["gpu"] = torch.cuda.get_device_name()
+        details["cuda"] = str(torch.version.cuda)
+        details["cudnn"] = str(torch.backends.cudnn.version())
+    else:
+        details["processor"] = _processor()
+        details["instruction set"] = torch.backends.cpu.get_cpu_capability()
+        details["threads"] = str(THREADS)
+    for name in _LIBRARY_VARIABLES:
+        value = {**os.environ, **_REQUIRED_VARIABLES}.get(name)
+        if value is not None:
+            details[name] = value
+    return Environment(tuple(sorted(details.items())))
+
+
+def _blas() -> str:
+    """The library with which numpy multiplies matrices, and its version."""
+    library = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
+    return f"{library['name']} {library['version']} in numpy {numpy.__version__}"
+
+
+def _processor() -> str:
+    """The processor's model, with family and stepping where the model's name alone may stand for several."""
+    if platform.system() == "Darwin":
+        command = ["sysctl", "-n", "machdep.cpu.brand_string"]
+        return str(subprocess.run(command, capture_output=True, text=True, check=True).stdout).strip()
+    try:
+        text = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return platform.processor() or "unknown"
+    first: dict[str, str] = dict(re.findall(r"^([^\t:\n]+?)\s*: (.*)$", text.split("\n\n")[0], flags=re.MULTILINE))
+    numbers = "/".join(first[name] for name in ("cpu family", "model", "stepping") if name in first)
+    return first.get("model name", platform.machine()) + (f" ({numbers})" if numbers else "")
