@@ -11,7 +11,7 @@ import torch
 
 from bench import files
 from bench.jobs import checkpoint
-from bench.jobs.plan import Run
+from bench.record.rows import Run
 from bench.training import loop
 from models import ARCHITECTURES
 

@@ -24,10 +24,10 @@ from bench.errors import UnusableInput
 from bench.jobs import job, scheduling
 from bench.jobs.events import Ended
 from bench.jobs.job import Outcome, Places, Selection
-from bench.jobs.plan import Run
+from bench.network.specification import DEVICES
 from bench.record import record
 from bench.record.record import Writer
-from bench.record.rows import DEVICES
+from bench.record.rows import Run
 from bench.report import files
 from bench.training import environment
 from models import ARCHITECTURES

@@ -254,7 +254,8 @@ def test_an_absent_device_trains_nothing(tmp_path, root):
 
 
 def test_an_estimate_and_how_to_try_it_small_stand_before_a_long_job(capsys):
-    from bench.jobs.plan import Planned, Run
+    from bench.jobs.plan import Planned
+    from bench.record.rows import Run
 
     run = Run("unpadded", "0" * 8, "cpu", "0" * 8, 1, 19)
     job._announce([Planned(run, 0, 5000.0)], selection())

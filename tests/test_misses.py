@@ -10,10 +10,9 @@ import pytest
 import synthetic
 
 from bench.errors import UnusableInput
-from bench.jobs.plan import Run
 from bench.record import misses, record
 from bench.record.misses import COLUMNS, Misses, Writer, path_beside
-from bench.record.rows import format_line
+from bench.record.rows import Run, format_line
 
 RUN = Run("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, 7, 2)
 ROWS = synthetic.run_rows("unpadded", 7, [9990, 9997])

@@ -11,11 +11,11 @@ from pathlib import Path
 import pytest
 
 from bench.jobs import plan
-from bench.jobs.plan import Planned, Run
+from bench.jobs.plan import Planned
 from bench.network import structure_facts
 from bench.record import record
 from bench.record.record import Writer
-from bench.record.rows import Row
+from bench.record.rows import Row, Run
 from models import ARCHITECTURES
 
 HERE = {"cpu": "11111111", "cuda": "22222222"}

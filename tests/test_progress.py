@@ -9,8 +9,9 @@ import re
 import pytest
 
 from bench.jobs import progress
-from bench.jobs.plan import Planned, Run
+from bench.jobs.plan import Planned
 from bench.jobs.progress import Progress
+from bench.record.rows import Run
 from bench.training.loop import Epoch
 
 SHORT = Run("unpadded", "0123abcd", "cpu", "89ef4567", 1, 2)

@@ -19,9 +19,9 @@ import pytest
 
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, Event, Finished, Started, Stop, Waiting, stopped_by_signals
-from bench.jobs.plan import Run
 from bench.jobs.worker import Task
 from bench.network.specification import Architecture, Recipe
+from bench.record.rows import Run
 from bench.training import environment
 from models import ARCHITECTURES
 

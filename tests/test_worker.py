@@ -16,9 +16,9 @@ import torch
 
 from bench.errors import UnusableInput
 from bench.jobs import checkpoint
-from bench.jobs.plan import Run
 from bench.jobs.worker import Fingerprint, MissedImages, Task, perform
 from bench.network.specification import Architecture, Recipe
+from bench.record.rows import Run
 from bench.training import data, environment, loop
 from bench.training.data import Dataset
 from models import ARCHITECTURES

@@ -79,7 +79,7 @@ def parse_devices(text: str, available: Iterable[str] | None = None) -> tuple[st
     Raises:
         UnusableInput: there is no such kind of device.
     """
-    from bench.record.rows import DEVICES
+    from bench.network.specification import DEVICES
 
     wanted = text.split(",")
     for device in wanted:

@@ -9,9 +9,9 @@ import numpy as np
 import pandas
 from numpy.typing import NDArray
 
-from bench.network.specification import Architecture
+from bench.network.specification import DEVICES, Architecture
 from bench.record.record import Record
-from bench.record.rows import DEVICES, RUN_KEY
+from bench.record.rows import RUN_KEY
 
 GROUP_KEY = RUN_KEY[:-1]
 """The columns in which runs must agree to be pooled."""

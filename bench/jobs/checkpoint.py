@@ -17,7 +17,7 @@ import torch
 
 from bench import files
 from bench.errors import one_line
-from bench.jobs.plan import Run
+from bench.record.rows import Run
 from bench.training.loop import Epoch, State
 
 _log = logging.getLogger(__name__)

@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from bench.jobs.plan import Run
 from bench.jobs.worker import MissedImages
-from bench.record.rows import Status
+from bench.record.rows import Run, Status
 from bench.training.loop import Epoch
 
 

@@ -16,14 +16,14 @@ from bench.jobs import plan, scheduling
 from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting, stopped_by_signals
-from bench.jobs.plan import Planned, Run, duration
+from bench.jobs.plan import Planned, duration
 from bench.jobs.progress import Progress
 from bench.jobs.worker import Fingerprint, Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture
 from bench.network.structure_facts import Structure
 from bench.record import catalogue, misses, record
-from bench.record.rows import RUN_KEY, Row, utc_now
+from bench.record.rows import RUN_KEY, Row, Run, utc_now
 from bench.training import data, environment
 from bench.training.environment import Environment
 from bench.training.loop import Epoch

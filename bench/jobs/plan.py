@@ -11,35 +11,12 @@ from tabulate import tabulate
 
 from bench.network.specification import TEST_IMAGES, TRAINING_IMAGES, Architecture
 from bench.network.structure_facts import Structure
-from bench.record.rows import RUN_KEY
+from bench.record.rows import RUN_KEY, Run
 from bench.wording import count
 
 # A first estimate for a machine with no record: what one core of a 2.6 GHz server processor with AVX-512 did, in
 # multiply-accumulates of training a second; a GPU is launch-bound, so its figure is one of steps.
 MULTIPLY_ACCUMULATES_PER_SECOND = {"cpu": 3.0e10, "cuda": 1.0e11, "mps": 3.0e10}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One network trained from one seed on one device, up to and including epoch `epochs`.
-
-    `recipe` and `environment` are digests: of what is trained, and of what else can change the bits.
-    """
-
-    model: str
-    recipe: str
-    device: str
-    environment: str
-    seed: int
-    epochs: int
-
-    @property
-    def key(self) -> tuple[str, str, str, str, int]:
-        """What makes it this run, whatever its number of epochs: the columns `bench.record.rows.RUN_KEY`."""
-        return (self.model, self.recipe, self.device, self.environment, self.seed)
-
-    def __str__(self) -> str:
-        return f"{self.model} on {self.device}, seed {self.seed}"
 
 
 @dataclass(frozen=True)

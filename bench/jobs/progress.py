@@ -10,7 +10,8 @@ from typing import Any, TextIO
 
 from tqdm import tqdm
 
-from bench.jobs.plan import Planned, Run, duration
+from bench.jobs.plan import Planned, duration
+from bench.record.rows import Run
 from bench.training.loop import Epoch
 from bench.wording import count
 

@@ -25,9 +25,9 @@ from bench.children import child_variables
 from bench.errors import one_line
 from bench.files import cause
 from bench.jobs.events import Ended, Event, Finished, Started, Stop, Waiting
-from bench.jobs.plan import Run
 from bench.jobs.worker import Task
-from bench.record.rows import DEVICES, Status
+from bench.network.specification import DEVICES
+from bench.record.rows import Run, Status
 from bench.training.environment import worker_variables
 from bench.training.loop import Epoch
 

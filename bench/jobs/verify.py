@@ -18,13 +18,13 @@ from bench.errors import UnusableInput
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, Finished, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.job import Places, warn
-from bench.jobs.plan import Planned, Run, epoch_seconds, epoch_work, longest_first
+from bench.jobs.plan import Planned, epoch_seconds, epoch_work, longest_first
 from bench.jobs.progress import Progress
 from bench.jobs.worker import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture
 from bench.record import catalogue, record, verifications
-from bench.record.rows import REPRODUCIBLE, RUN_KEY, utc_now
+from bench.record.rows import REPRODUCIBLE, RUN_KEY, Run, utc_now
 from bench.record.verifications import Verified
 from bench.training import data, environment
 from bench.training.environment import Environment

@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UnusableInput, one_line
-from bench.jobs.plan import Run
 from bench.network.specification import Architecture
+from bench.record.rows import Run
 
 if TYPE_CHECKING:
     from torch import Tensor

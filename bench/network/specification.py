@@ -12,13 +12,18 @@ from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from types import ModuleType
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 if TYPE_CHECKING:
     from torch import nn
 
 Source = Literal["document", "notebook", "file"]
 """Where a fact was read: printed in the public document, in its author's public notebook, or in the network's file."""
+
+Device = Literal["cpu", "cuda", "mps"]
+"""A kind of device that trains."""
+
+DEVICES: tuple[str, ...] = get_args(Device)
 
 ClaimKind = Literal[
     "parameters",

@@ -17,11 +17,10 @@ from numpy.typing import NDArray
 
 from bench.errors import one_line
 from bench.files import cause
-from bench.jobs.plan import Run
 from bench.record import ledger
 from bench.record.ledger import Problem
 from bench.record.record import Record
-from bench.record.rows import EPOCH_KEY, Malformed, format_line, integer, parse_run, quoted
+from bench.record.rows import EPOCH_KEY, Malformed, Run, format_line, integer, parse_run, quoted
 
 COLUMNS: tuple[str, ...] = (*EPOCH_KEY, "misses")
 

@@ -13,10 +13,9 @@ from datetime import UTC, datetime
 from typing import Literal, get_args
 
 from bench.errors import one_line
+from bench.network.specification import DEVICES
 
-Device = Literal["cpu", "cuda", "mps"]
 Status = Literal["ok", "diverged", "error", "timeout", "interrupted"]
-DEVICES: tuple[str, ...] = get_args(Device)
 STATUSES: tuple[str, ...] = get_args(Status)
 
 
@@ -49,6 +48,29 @@ class Row:
     machine: str = ""
     smallest_variance: float | None = None
     correct_batch_statistics: int | None = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One network trained from one seed on one device, up to and including epoch `epochs`.
+
+    `recipe` and `environment` are digests: of what is trained, and of what else can change the bits.
+    """
+
+    model: str
+    recipe: str
+    device: str
+    environment: str
+    seed: int
+    epochs: int
+
+    @property
+    def key(self) -> tuple[str, str, str, str, int]:
+        """What makes it this run, whatever its number of epochs: the columns `RUN_KEY`."""
+        return (self.model, self.recipe, self.device, self.environment, self.seed)
+
+    def __str__(self) -> str:
+        return f"{self.model} on {self.device}, seed {self.seed}"
 
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Row))

@@ -20,7 +20,7 @@ import numpy
 import torch
 
 from bench.errors import UnusableInput
-from bench.record.rows import DEVICES
+from bench.network.specification import DEVICES
 
 THREADS = 1
 """Threads of a run on the CPU. One, so that neither `--jobs` nor the number of cores changes a bit."""

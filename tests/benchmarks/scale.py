@@ -24,12 +24,11 @@ import models
 from bench.cli import parser
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, Stop
-from bench.jobs.plan import Run
 from bench.jobs.worker import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture
 from bench.record import misses, record
-from bench.record.rows import COLUMNS, Row, format_line, format_row
+from bench.record.rows import COLUMNS, Row, Run, format_line, format_row
 from bench.training import environment
 
 DATA = Path(__file__).parents[2] / "data"

@@ -18,11 +18,10 @@ from quickly import TRACEBACK, Server
 from bench.cli import parser
 from bench.errors import UnusableInput
 from bench.jobs import checkpoint
-from bench.jobs.plan import Run
 from bench.network import structure_facts
 from bench.record import record
 from bench.record.record import Writer
-from bench.record.rows import COLUMNS, Row, format_line, format_row
+from bench.record.rows import COLUMNS, Row, Run, format_line, format_row
 from bench.report.files import render
 from bench.training.loop import Epoch, State
 

@@ -21,12 +21,11 @@ from bench.evidence.summary.pooled import (
     summarise_group,
 )
 from bench.evidence.summary.repeats import Repeats, repeats
-from bench.network.specification import Architecture
+from bench.network.specification import DEVICES, Architecture
 from bench.network.structure_facts import Structure
 from bench.record.ledger import Problem
 from bench.record.misses import Misses
 from bench.record.record import Record
-from bench.record.rows import DEVICES
 from bench.record.verifications import Verifications
 
 __all__ = [

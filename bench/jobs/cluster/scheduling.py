@@ -21,8 +21,8 @@ from bench.errors import UnusableInput, one_line
 from bench.jobs.cluster.worker import GPU, train
 from bench.jobs.cluster.workers import Cluster, Worker, registered, survey
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
-from bench.jobs.plan import Run
 from bench.jobs.worker import Task
+from bench.record.rows import Run
 
 TRIES = 3
 """How often a run is begun whose workers are lost."""
