@@ -19,11 +19,10 @@ from bench.network.network_file import DEFAULT_RECIPE, read
 from bench.network.specification import Recipe
 from bench.record import catalogue, record
 from bench.training import inspection, loop
-from bench.training.augmentation import Augmentation
 from bench.training.data import MEAN, STANDARD_DEVIATION
 from bench.training.dropout import SeededDropout
 from bench.training.randomness import Purpose, seed_generators
-from bench.training.schedule import learning_rates
+from bench.training.recipe import Augmentation, learning_rates
 from models import ARCHITECTURES
 
 SUBSET = (192, 100)

@@ -25,9 +25,8 @@ from bench.errors import UnusableInput, one_line
 from bench.network import structure
 from bench.network.specification import Architecture
 from bench.training import environment, loop, randomness
-from bench.training.augmentation import transforms
 from bench.training.dropout import SeededDropout
-from bench.training.schedule import learning_rates
+from bench.training.recipe import learning_rates, transforms
 
 LIMIT = 60
 """Seconds that looking at one network may take."""

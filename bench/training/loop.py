@@ -21,11 +21,10 @@ from torch import Tensor, nn
 from bench.network.specification import Architecture
 from bench.training import randomness
 from bench.training.arithmetic.fuse import fuse
-from bench.training.augmentation import Augmentation
 from bench.training.data import Dataset
 from bench.training.dropout import Clock, seed_dropout
 from bench.training.randomness import Purpose
-from bench.training.schedule import learning_rates
+from bench.training.recipe import Augmentation, learning_rates
 
 EVALUATION_BATCH = 250
 COLLAPSE = 50  # images lost against the best epoch so far, from which an epoch is evaluated a second time
