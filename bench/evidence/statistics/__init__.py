@@ -10,7 +10,6 @@ from bench.evidence.statistics.comparison import (
     two_sample_permutation_test,
     variation,
 )
-from bench.evidence.statistics.convergence import collapses, first_hit, last_hit, sustained_hit
 from bench.evidence.statistics.intervals import (
     Interval,
     Rank,
@@ -27,8 +26,12 @@ from bench.evidence.statistics.survival import (
     Observation,
     SurvivalCurve,
     TimeToTarget,
+    collapses,
+    first_hit,
+    last_hit,
     observe,
     survival_steps,
+    sustained_hit,
     time_to_target,
 )
 
