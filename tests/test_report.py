@@ -32,8 +32,7 @@ from bench.record.rows import Row
 from bench.report import figures
 from bench.report.canvas import Picture
 from bench.report.files import document, render, write
-from bench.report.pages.markdown import code, number, signed, text
-from bench.report.pages.names import FIGURE, figure_of
+from bench.report.pages.markdown import FIGURE, code, figure_of, number, signed, text
 from models import ARCHITECTURES
 
 TWO = ("expand_squeeze", "unpadded")

@@ -21,7 +21,7 @@ from bench.record.verifications import Verifications
 from bench.report import digits, figures, numbers, pixels
 from bench.report.canvas import Picture
 from bench.report.pages import across, head, networks, reference
-from bench.report.pages.names import FIGURE, LAST, MISSED, OVERVIEW, SECONDS, TIME, figure_of
+from bench.report.pages.markdown import FIGURE, LAST, MISSED, OVERVIEW, SECONDS, TIME, figure_of
 
 README, NUMBERS = "README.md", "summary.json"
 

@@ -11,8 +11,7 @@ from bench.evidence.summary import MANY_NETWORKS, GroupSummary, Paired, Summary
 from bench.network.specification import TRAINING_IMAGES
 from bench.report.pages import images, paired, variance
 from bench.report.pages.head import restricted_mean
-from bench.report.pages.markdown import NOTHING, code, image, number, span, table, text
-from bench.report.pages.names import LAST, SECONDS, TIME
+from bench.report.pages.markdown import LAST, NOTHING, SECONDS, TIME, code, image, number, span, table, text
 
 
 def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:

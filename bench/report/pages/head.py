@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from bench.evidence.statistics import TimeToTarget
 from bench.evidence.summary import GroupSummary, NetworkSummary, SeedResult, Summary
 from bench.evidence.verdicts import Outcome, Verdict, is_of_the_module
-from bench.report.pages.markdown import NOTHING, code, image, number, span, table, text
-from bench.report.pages.names import OVERVIEW
+from bench.report.pages.markdown import NOTHING, OVERVIEW, code, image, number, span, table, text
 from bench.wording import count
 
 OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "cannot be decided yet")

@@ -1,7 +1,11 @@
-"""Values to Markdown that nothing in them can break: no name, note or number leaves its cell."""
+"""Values to Markdown that nothing in them can break, and the names of the report's figures.
+
+No name, note or number leaves its cell.
+"""
 
 from __future__ import annotations
 
+import hashlib
 import html
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,6 +13,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from bench.errors import one_line
 
 NOTHING = "–"
+
+OVERVIEW, TIME, LAST, SECONDS = "accuracy.svg", "time-to-target.svg", "last-accuracy.svg", "seconds-per-epoch.svg"
+MISSED = "missed-digits.svg"
+
+FIGURE = re.compile(r"(accuracy(-[A-Za-z0-9_-]+)?|time-to-target|last-accuracy|seconds-per-epoch|missed-digits)\.svg")
+"""Every name that a picture of a report can have."""
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_])")
 _ENTITIES = str.maketrans({"|": "&#124;", "*": "&#42;", "_": "&#95;", "[": "&#91;", "]": "&#93;", "`": "&#96;"})
@@ -63,3 +73,11 @@ def span(values: Sequence[int]) -> str:
     if not values:
         return NOTHING
     return str(values[0]) if min(values) == max(values) else f"{min(values)}–{max(values)}"
+
+
+def figure_of(network: str) -> str:
+    """The picture of one network; a name that is no file name everywhere is told apart by its digest."""
+    safe = re.sub(r"[^A-Za-z0-9_]+", "-", network)[:60]
+    if safe != network:
+        safe += "-" + hashlib.sha256(network.encode()).hexdigest()[:8]
+    return f"accuracy-{safe}.svg"

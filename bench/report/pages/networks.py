@@ -11,8 +11,7 @@ from bench.evidence.summary import FINAL_EPOCHS, STREAK, GroupSummary, NetworkSu
 from bench.evidence.verdicts import Verdict
 from bench.report.pages import collapses, epochs
 from bench.report.pages.head import MANY_SEEDS, first_of, restricted_mean
-from bench.report.pages.markdown import NOTHING, code, image, number, signed, span, table, text
-from bench.report.pages.names import figure_of
+from bench.report.pages.markdown import NOTHING, code, figure_of, image, number, signed, span, table, text
 from bench.wording import count, listed
 
 
