@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -23,15 +25,20 @@ def test_the_tools_have_nothing_to_say(command, root):
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-def test_the_import_rule_covers_every_module(root):
-    declared = (root / "pyproject.toml").read_text()
-    modules = {
-        path.stem if path.suffix == ".py" else path.name
-        for path in (root / "bench").iterdir()
-        if (path.suffix == ".py" or (path / "__init__.py").exists()) and path.name != "__init__.py"
-    }
-    layers = declared[declared.index("layers = [") : declared.index("]", declared.index("layers = ["))]
-    assert {name for name in modules if not re.search(rf"\b{name}\b", layers)} == set()
+def test_every_room_has_a_contract_of_its_own_and_few_modules(root):
+    contracts = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+    ruled = {name for one in contracts if one.get("exhaustive") for name in one["containers"]}
+    for package in sorted(path.parent for path in (root / "bench").rglob("__init__.py")):
+        name = ".".join(package.relative_to(root).parts)
+        inside = [path for path in package.iterdir() if path.suffix == ".py" and path.name != "__init__.py"]
+        assert len(inside) <= 12, f"{name} has more than twelve modules"
+        assert name in ruled or name.count(".") > 1, f"no contract says who may use whom in {name}"
+
+
+@pytest.mark.parametrize("room", ["jobs", "network"])
+def test_the_rooms_that_readers_pass_through_import_nothing(room, root):
+    body = ast.parse((root / "bench" / room / "__init__.py").read_text()).body
+    assert [type(one) for one in body] == [ast.Expr]
 
 
 def test_ci_runs_the_very_commands_of_the_readme(root):
