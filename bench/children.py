@@ -1,4 +1,4 @@
-"""Processes that this package starts of its own modules."""
+"""Child processes that run modules of this package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 
 def child_variables(others: Mapping[str, str]) -> dict[str, str]:
-    """This process's environment variables and `others`, for a child that is to import this very package."""
+    """Return this process's environment variables and `others`, for a child that imports this same package."""
     package_root = str(Path(__file__).resolve().parent.parent)
     paths = [package_root, *filter(None, [os.environ.get("PYTHONPATH")])]
     return {**os.environ, **others, "PYTHONPATH": os.pathsep.join(paths)}

@@ -1,4 +1,4 @@
-"""The one exception that reaches a user as a line instead of a traceback."""
+"""The exception that the command line shows as one line instead of a traceback."""
 
 
 class UnusableInput(Exception):
@@ -6,6 +6,6 @@ class UnusableInput(Exception):
 
 
 def one_line(error: BaseException | str) -> str:
-    """The text of an error on a single line, for a message or a note: no newline, no control character."""
+    """Return the text of an error on one line, without newlines and control characters."""
     text = str(error) or type(error).__name__
     return " ".join("".join(character if character.isprintable() else " " for character in text).split())

@@ -1,4 +1,4 @@
-"""Writing files so that a crash leaves the old content or the new, and nothing in between."""
+"""Write files so that a crash leaves either the old content or the new content."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ from bench.errors import one_line
 
 
 def replace(path: Path, content: bytes, previous: Path | None = None) -> None:
-    """Give a file new content: under a temporary name first, synced, then renamed; its folder is made if missing.
+    """Replace the content of a file. Create the file and its folder if they are missing.
 
-    With `previous`, the old content is kept under that name.
+    The new content first goes to a temporary file. That file is synced, then renamed. With `previous`, the old content
+    is kept under that name.
 
     Raises:
-        OSError: it names the file, which has its old content or its new one; no temporary file is left.
+        OSError: the error names the file. The file has its old or its new content. No temporary file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -45,7 +46,7 @@ def replace(path: Path, content: bytes, previous: Path | None = None) -> None:
 
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
-    """Let a system error name this file: one of writing names none, and a temporary file is nobody's business."""
+    """Make a system error name this file, and not its temporary file or no file at all."""
     try:
         yield
     except OSError as error:
@@ -54,13 +55,13 @@ def naming(path: Path) -> Iterator[None]:
 
 
 def write_all(descriptor: int, content: bytes) -> None:
-    """Write every byte, however few the system takes at a time."""
+    """Write all bytes, also where the system writes only a part of them at a time."""
     while content:
         content = content[os.write(descriptor, content) :]
 
 
 def sync_folder(folder: Path) -> None:
-    """Make the names in a folder outlast a power failure."""
+    """Sync a folder, so that the names in it survive a power failure."""
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -69,5 +70,5 @@ def sync_folder(folder: Path) -> None:
 
 
 def cause(error: OSError) -> str:
-    """What the operating system says of an error, on one line and without the file's name."""
+    """Return the operating system's description of an error, on one line and without the file's name."""
     return one_line(error.strerror or error)

@@ -1,4 +1,4 @@
-"""The five documented networks, in document order, each the file of its name. Nothing here imports torch."""
+"""The five documented networks, in the order of the documents. Each has a file of its name. No torch is imported."""
 
 from __future__ import annotations
 

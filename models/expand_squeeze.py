@@ -1,7 +1,8 @@
-"""ExpandSqueeze: channels expand to 32, are squeezed to 8, and stay at 16 down to one cell; 15,938 parameters.
+"""ExpandSqueeze, with 15,938 parameters: the channels grow to 32, shrink to 8, then stay at 16 down to one cell.
 
 The document ("Assignment 3b") claims 99.4 % on MNIST in epoch 9 and more than 99.4 % in the last four epochs. Its own
-log has 9939 of 10,000 in epoch 9, and first reaches 9940 in epoch 12; the last four epochs do hold.
+log has 9939 of 10,000 in epoch 9 and first reaches 9940 in epoch 12. The log agrees with the claim about the last four
+epochs.
 
     layers                                                            output
     conv 3x3  1 -> 16, pad 1, BN, dropout 0.05, ReLU                  16 x 28 x 28
@@ -14,10 +15,10 @@ log has 9939 of 10,000 in epoch 9, and first reaches 9940 in epoch 12; the last 
     conv 3x3 16 -> 16, pad 1, BN, average pool 2, dropout 0.10, ReLU  16 x 1 x 1
     linear 16 -> 10, log-softmax                                      10
 
-The document shows its layer table as a picture only, so every row above comes from the author's notebook. The total,
-the eight convolutions, the one fully connected layer, the three max-pools and the range of 8 to 32 channels are printed
-in the document and agree. Two things do not agree with its text: the third convolution has no batch norm, and the
-average pool is not global, for it sees the top-left 2x2 of the 3x3 cells.
+The document shows its layer table only as a picture, so every row above comes from the author's notebook. The document
+prints the total, the eight convolutions, the one fully connected layer, the three max-pools and the range of 8 to 32
+channels. These agree with the table. Two things do not agree with the text: the third convolution has no batch norm,
+and the average pool is not global, because it sees only the top-left 2x2 of the 3x3 cells.
 """
 
 from __future__ import annotations
@@ -71,7 +72,7 @@ class ExpandSqueeze(nn.Module):
     def forward(self, images: Tensor) -> Tensor:
         x = F.relu(self.dropout1(self.norm1(self.conv1(images))))
         x = F.relu(self.dropout2(self.norm2(self.conv2(x))))
-        x = self.dropout3(self.pool3(self.conv3(x)))  # linear: neither batch norm nor ReLU
+        x = self.dropout3(self.pool3(self.conv3(x)))  # no batch norm and no ReLU here
         x = F.relu(self.dropout4(self.norm4(self.conv4(x))))
         x = F.relu(self.dropout5(self.pool5(self.norm5(self.conv5(x)))))
         x = F.relu(self.dropout6(self.norm6(self.conv6(x))))

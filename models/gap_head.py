@@ -1,7 +1,7 @@
-"""GapHead: two padded blocks, each squeezed by a 1x1 convolution, and a global average as the head; 19,122 parameters.
+"""GapHead, with 19,122 parameters: two padded blocks, a 1x1 convolution after each, and a global average pool.
 
-The document ("Task: To acheive 99.4%") claims 99.55 % on MNIST after 20 epochs. That is the best epoch, 17, chosen on
-the test set; its log ends at 99.52 %, and has 9940 of 10,000 or more first in epoch 10.
+The document ("Task: To acheive 99.4%") claims 99.55 % on MNIST after 20 epochs. That is epoch 17, the best one,
+chosen on the test set. Its log ends at 99.52 % and first reaches 9940 of 10,000 in epoch 10.
 
     layers                                                      output
     conv 3x3  1 -> 16, pad 1, ReLU, BN, channel dropout         16 x 28 x 28
@@ -16,8 +16,8 @@ the test set; its log ends at 99.52 %, and has 9940 of 10,000 or more first in e
     conv 3x3 32 -> 10                                           10 x 3 x 3
     average pool 3, log-softmax                                 10 x 1 x 1
 
-The document's table gives the order of all layers but the ReLU, which it does not list. From the author's notebook, not
-from the document: where the ReLU stands, and the dropout probability, 0.1 throughout.
+The document's table gives the order of all layers except the ReLU, which it does not list. The position of the ReLU and
+the dropout probability, 0.1 everywhere, come from the author's notebook.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""SqueezeFC: wide 3x3 convolutions squeezed by 1x1 convolutions, then one fully connected layer; 18,650 parameters.
+"""SqueezeFC, with 18,650 parameters: wide 3x3 convolutions, squeezed by 1x1 ones, and one fully connected layer.
 
 The document ("Session 4 Assignment") sets 99.4 % on MNIST as its target, with fewer than 20,000 parameters and in fewer
-than 20 epochs, and reports no result. None of the accuracies it prints is above 99.21 %.
+than 20 epochs. It reports no result. The highest accuracy that it prints is 99.21 %.
 
     layers                                                output
     conv 3x3  1 -> 16, pad 1, ReLU, BN                    16 x 28 x 28
@@ -16,9 +16,9 @@ than 20 epochs, and reports no result. None of the accuracies it prints is above
     average pool 6                                        16 x 1 x 1
     linear 16 -> 10, log-softmax                          10
 
-The convolutions have no bias: the document's parameter counts leave no room for one. From the author's notebook, not
-from the document: the dropout probability, and the kernel of the average pool. That kernel makes the pool less than
-global: with its stride of 6 it sees the top-left 6x6 of the 8x8 cells.
+The convolutions have no bias, because the document's parameter counts leave no room for one. The dropout probability
+and the kernel of the average pool come from the author's notebook. With this kernel and its stride of 6, the pool is
+not global: it sees only the top-left 6x6 of the 8x8 cells.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""TenTwentyThirty: channels grow from 10 over 20 to 30, and a last convolution is the classifier; 18,430 parameters.
+"""TenTwentyThirty, with 18,430 parameters: channels grow from 10 to 20 to 30, and a convolution is the classifier.
 
 The document ("Session-4 Assignment Task") claims 99.44 % on MNIST in epoch 20, the only epoch that it prints.
 
@@ -13,8 +13,8 @@ The document ("Session-4 Assignment Task") claims 99.44 % on MNIST in epoch 20, 
     conv 3x3 20 -> 30, BN, ReLU                             30 x 3 x 3
     conv 3x3 30 -> 10, log-softmax                          10 x 1 x 1
 
-The document's table gives the order of all layers but the ReLU, which it does not list. From the author's notebook, not
-from the document: where the ReLU stands, and the dropout probability, 0.1 throughout.
+The document's table gives the order of all layers except the ReLU, which it does not list. The position of the ReLU and
+the dropout probability, 0.1 everywhere, come from the author's notebook.
 """
 
 from __future__ import annotations

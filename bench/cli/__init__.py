@@ -1,1 +1,1 @@
-"""The command line: it turns words into calls, and results into lines and exit codes."""
+"""The command line. It reads the arguments, runs a command, prints the results and returns an exit code."""

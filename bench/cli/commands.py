@@ -1,6 +1,6 @@
-"""What each command does, from the words of its line to its exit code.
+"""The commands: each function takes the parsed arguments, does the work and returns the exit code.
 
-What a command needs is imported when it runs, so that `--help` answers at once.
+A function imports what it needs when it runs, so that `--help` answers at once.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from bench.jobs.job import Outcome
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
-"""The exit codes. A command that a signal ends has 128 and the signal's number."""
+"""The exit codes. If a signal ends a command, the exit code is 128 plus the signal's number."""
 
 
 def do_run(arguments: argparse.Namespace) -> int:
@@ -33,11 +33,11 @@ def _train(arguments: argparse.Namespace) -> Outcome:
 
 
 def do_all(arguments: argparse.Namespace) -> int:
-    """Train what is not recorded yet, then write the report, however the runs ended."""
+    """Train what is not recorded yet, then write the report, even if runs failed."""
     outcome = _train(arguments)
     try:
         reported = do_report(arguments)
-    except UnusableInput as error:  # how the runs ended is still to be said
+    except UnusableInput as error:  # the outcome of the runs must still be printed
         print(f"bench: {one_line(error)}", file=sys.stderr)
         reported = UNUSABLE
     ended = _exit_code(outcome, arguments)
@@ -46,12 +46,14 @@ def do_all(arguments: argparse.Namespace) -> int:
 
 def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
     if outcome.trained == 0:
-        advice = "`verify` trains it again, as does another --runs file"
-        print_lines([f"All of it is recorded in {arguments.runs} already; {advice}."])
+        advice = "To train it again, use `verify` or another --runs file"
+        print_lines([f"All of this is already recorded in {arguments.runs}. {advice}."])
     for ended in outcome.failed:
         print(f"bench: {ended.run}: {ended.status}: {ended.reason}", file=sys.stderr)
     if outcome.interrupted_by is not None:
-        print("bench: interrupted; every finished epoch is kept, the same command goes on from there", file=sys.stderr)
+        print(
+            "bench: interrupted; every finished epoch is kept. To continue, run the same command again", file=sys.stderr
+        )
         return 128 + outcome.interrupted_by
     return FAILED if outcome.failed else DONE
 
@@ -76,7 +78,7 @@ def do_plan(arguments: argparse.Namespace) -> int:
 
 
 def do_report(arguments: argparse.Namespace) -> int:
-    """Write the report of the record."""
+    """Write the report from the record."""
     from bench.files import cause
     from bench.record import catalogue
     from bench.report.files import write
@@ -85,7 +87,9 @@ def do_report(arguments: argparse.Namespace) -> int:
     recorded, networks = catalogue.read_record(arguments.runs)
     try:
         if page.exists() and not arguments.runs.exists():
-            raise UnusableInput(f"{arguments.runs}: no such record, and {page} is the report of one: name --runs")
+            raise UnusableInput(
+                f"{arguments.runs}: no such record; {page} is the report of another one and is kept: correct --runs"
+            )
         write(recorded, networks.architectures, arguments.report, arguments.data)
     except OSError as error:
         place = error.filename or arguments.report
@@ -95,7 +99,7 @@ def do_report(arguments: argparse.Namespace) -> int:
 
 
 def do_verify(arguments: argparse.Namespace) -> int:
-    """Train recorded runs again; it fails unless all that was asked for is identical."""
+    """Train recorded runs again. Fail unless every requested run is identical to its record."""
     from bench.record import catalogue
     from models import ARCHITECTURES
 
@@ -116,7 +120,7 @@ def do_verify(arguments: argparse.Namespace) -> int:
 
 
 def do_speed(arguments: argparse.Namespace) -> int:
-    """Measure training images per second, and print them."""
+    """Measure training images per second and print them."""
     from models import ARCHITECTURES
 
     chosen = [ARCHITECTURES[name] for name in parse_names(arguments.models)]
@@ -130,7 +134,7 @@ def do_speed(arguments: argparse.Namespace) -> int:
 
 
 def do_compare(arguments: argparse.Namespace) -> int:
-    """Print a comparison of two records; it fails where convergence changed."""
+    """Compare two records and print the result. Fail if convergence changed."""
     from bench.evidence.comparison import compare
     from bench.record import catalogue, record
     from bench.report import comparison_text
@@ -138,7 +142,7 @@ def do_compare(arguments: argparse.Namespace) -> int:
 
     for path in (arguments.old, arguments.new):
         if not path.exists():
-            raise UnusableInput(f"{path}: no such file; name two records, the older one first")
+            raise UnusableInput(f"{path}: no such file; give two records, the older one first")
     own = [catalogue.read(path).architectures for path in (arguments.old, arguments.new)]
     architectures = {**ARCHITECTURES, **own[0], **own[1]}
     old, new = (record.read(path, architectures) for path in (arguments.old, arguments.new))
@@ -148,7 +152,7 @@ def do_compare(arguments: argparse.Namespace) -> int:
 
 
 def do_merge(arguments: argparse.Namespace) -> int:
-    """Join records into a new one."""
+    """Join several records into a new one."""
     from bench.record import merge
 
     print_lines(merge.format_merged(merge.merge(arguments.records, arguments.output)))
@@ -156,7 +160,7 @@ def do_merge(arguments: argparse.Namespace) -> int:
 
 
 def do_check(arguments: argparse.Namespace) -> int:
-    """Compare with what is stored, and fail if anything differs; or store it anew."""
+    """Compare networks, record and speed with the stored values, and fail on a difference; or store new values."""
     from bench.gate import regression
     from models import ARCHITECTURES
 
@@ -169,7 +173,7 @@ def do_check(arguments: argparse.Namespace) -> int:
 
 
 def do_list(arguments: argparse.Namespace) -> int:
-    """Print the networks that have a name here."""
+    """Print the networks that can be chosen by name."""
     from bench.cli import networks
     from bench.network import structure_facts
     from bench.report import show
@@ -179,7 +183,7 @@ def do_list(arguments: argparse.Namespace) -> int:
 
 
 def do_show(arguments: argparse.Namespace) -> int:
-    """Print the layers of a network, or of each of a folder."""
+    """Print the layers of a network, or of every network in a folder."""
     from bench.cli import networks
     from bench.report import show
 

@@ -1,4 +1,4 @@
-"""Ctrl-C where Python would lose it."""
+"""Deliver a Ctrl-C that Python would otherwise lose."""
 
 from __future__ import annotations
 
@@ -9,14 +9,15 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-_MOMENT = 0.01  # seconds
+_DELAY = 0.01  # seconds until a lost Ctrl-C is repeated
 
 
 @contextmanager
-def delivered_again() -> Iterator[None]:
-    """While this lasts, an interrupt that strikes where no exception can be raised comes again a moment later.
+def lost_interrupts_repeated() -> Iterator[None]:
+    """Within this context, repeat every Ctrl-C that arrives where Python cannot raise an exception.
 
-    In a callback of the garbage collector Python prints a KeyboardInterrupt, with a traceback, and forgets it.
+    In a callback of the garbage collector, Python prints the KeyboardInterrupt with a traceback and then forgets it.
+    Here the process sends the signal to itself again, a moment later.
     """
     before = sys.unraisablehook
 
@@ -24,7 +25,7 @@ def delivered_again() -> Iterator[None]:
         if unraisable.exc_type is not KeyboardInterrupt:
             before(unraisable)
             return
-        again = threading.Timer(_MOMENT, os.kill, (os.getpid(), signal.SIGINT))
+        again = threading.Timer(_DELAY, os.kill, (os.getpid(), signal.SIGINT))
         again.daemon = True
         again.start()
 

@@ -1,6 +1,6 @@
-"""The networks that words on a command line mean: names, files, folders, and what installed packages register.
+"""Find the networks of a command line: by name, by file or by folder. Installed packages can register more names.
 
-No code of a network runs here: what has to be run of it runs in a process of its own.
+This process runs no code of a network. A separate process does that.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ from bench.network.structure_facts import Structure, from_json
 from models import ARCHITECTURES
 
 GROUP = "bench.networks"
-"""The entry point group: `name = "package.module"`, where the module is a file with one network."""
+"""The entry point group. An entry is `name = "package.module"`; the module is a Python file with one network."""
 
 
 @dataclass(frozen=True)
 class Inspected:
-    """A network of a file, what it is made of, and the parameters that no gradient reaches."""
+    """A network of a file, its structure, and the names of the parameters that no gradient reaches."""
 
     architecture: Architecture
     structure: Structure
@@ -37,78 +37,83 @@ class Inspected:
 
 
 def known() -> dict[str, Architecture]:
-    """The networks that have a name here: the documented ones, then those of installed packages.
+    """Return the networks that can be chosen by name: first the documented ones, then those of installed packages.
 
     Raises:
-        UnusableInput: a registered one cannot be read, or has the name of another.
+        UnusableInput: a registered network cannot be read, or its name is already taken.
     """
     found = dict(ARCHITECTURES)
     for point in sorted(entry_points(group=GROUP), key=lambda point: point.name):
         place = f"entry point {point.name} of {GROUP}"
         if point.name in found:
-            raise UnusableInput(f"{place}: there is a network of that name already: rename one")
+            raise UnusableInput(f"{place}: another network already has this name: rename one of them")
         try:
             spec = importlib.util.find_spec(point.module)
-        except Exception as error:  # finding a module runs the packages around it
-            raise UnusableInput(f"{place}: {point.module} is not to be found ({one_line(error)})") from error
+        except Exception as error:  # finding a module imports the packages that contain it
+            problem = f"{point.module} cannot be found ({one_line(error)})"
+            raise UnusableInput(f"{place}: {problem}: correct or uninstall its package") from error
         if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
-            raise UnusableInput(f"{place}: {point.module} is no Python file that could be found")
+            problem = f"{point.module} does not exist or is not a Python file"
+            raise UnusableInput(f"{place}: {problem}: correct or uninstall its package")
         found[point.name] = replace(network_file.read(Path(spec.origin)), name=point.name)
     return found
 
 
-def find(words: Iterable[str], here: Mapping[str, Architecture], option: str = "") -> list[Architecture]:
-    """The networks that words mean, each once: a name of `here`, a file, or all the files of a folder.
+def find(words: Iterable[str], named: Mapping[str, Architecture], option: str = "") -> list[Architecture]:
+    """Return the networks that the words choose, each once. A word is a name in `named`, a file or a folder of files.
 
-    Files of a folder that begin with _ are left out. A file of a network of `here` is that network. `option` is where
-    the words were given, for a message.
+    In a folder, files whose names begin with _ or . are skipped. A word can also be the file of a network in `named`;
+    it then chooses that network. `option` is the option that the words were given to; messages begin with it.
 
     Raises:
-        UnusableInput: a word means nothing, a file cannot be used, or two networks have one name; a line for each.
+        UnusableInput: a word chooses nothing, a file cannot be used, or two networks have the same name. Every problem
+            gets a line.
     """
-    by_file = {_same(one.path): one for one in here.values()}
+    by_file = {_real_path(one.path): one for one in named.values()}
     found: dict[str, Architecture] = {}
     problems: list[str] = []
     for word in words:
-        for path in _files(word, here, option):
+        for path in _files(word, named, option):
             try:
-                one = here[word] if path is None else by_file.get(_same(str(path))) or network_file.read(path)
-                for other in (here.get(one.name), found.get(one.name.casefold())):
-                    if other is not None and _same(other.path) != _same(one.path):
-                        raise UnusableInput(f"{one.path}: {other.path} is named {other.name} too: rename one of them")
+                one = named[word] if path is None else by_file.get(_real_path(str(path))) or network_file.read(path)
+                for other in (named.get(one.name), found.get(one.name.casefold())):
+                    if other is not None and _real_path(other.path) != _real_path(one.path):
+                        raise UnusableInput(f"{one.path}: {other.path} is also named {other.name}: rename one of them")
                 found[one.name.casefold()] = one
             except UnusableInput as error:
                 problems.append(str(error))
-    _refuse(problems)
+    _raise_if_any(problems)
     return list(found.values())
 
 
-def _files(word: str, here: Mapping[str, Architecture], option: str) -> Iterator[Path | None]:
-    """The files that a word means; None for a name."""
+def _files(word: str, named: Mapping[str, Architecture], option: str) -> Iterator[Path | None]:
+    """Yield the files that a word chooses, or None for a name."""
     path = Path(word)
-    if word in here:
+    if word in named:
         yield None
     elif word and path.is_dir():
         files = sorted(one for one in path.iterdir() if one.suffix == ".py" and not one.name.startswith(("_", ".")))
         if not files:
-            raise UnusableInput(f"{option}{word}: no Python file in this folder that does not begin with _")
+            raise UnusableInput(
+                f"{option}{word}: this folder has no Python file to use (names that begin with _ are skipped)"
+            )
         yield from files
     elif word.endswith(".py") or path.is_file():
         yield path
     else:
-        advice = f"there are {', '.join(here)}; or name a file or a folder"
+        advice = f"choose from {', '.join(named)}, or give a file or a folder"
         raise UnusableInput(f"{option}{word}: no such network; {advice}")
 
 
-def _same(path: str) -> str:
+def _real_path(path: str) -> str:
     return os.path.realpath(path)
 
 
 def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
-    """Look at networks in processes of their own, one after another.
+    """Inspect networks one after another, each in a separate process.
 
     Raises:
-        UnusableInput: one of them cannot be trained; a line for each.
+        UnusableInput: a network cannot be trained. Every such network gets a line.
     """
     if not architectures:
         return []
@@ -123,8 +128,8 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
         check=False,
     )
     if done.returncode != 0:
-        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no word"])[-1]
-        raise UnusableInput(f"the networks could not be looked at: {one_line(last)}")
+        last = (done.stderr.decode(errors="replace").strip().splitlines() or ["no message"])[-1]
+        raise UnusableInput(f"the networks could not be inspected: {one_line(last)}")
     found, problems = [], []
     for one, answer in zip(architectures, json.loads(done.stdout), strict=True):
         if "refused" in answer:
@@ -132,12 +137,12 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
         else:
             inspected = replace(one, gives_logits=answer["gives_logits"])
             found.append(Inspected(inspected, from_json(answer["structure"]), tuple(answer["unused"])))
-    _refuse(problems)
+    _raise_if_any(problems)
     return found
 
 
-def _refuse(problems: Sequence[str]) -> None:
-    """Refuse the last of some problems, having said the others."""
+def _raise_if_any(problems: Sequence[str]) -> None:
+    """Raise the last of some problems as UnusableInput, after printing the others. Do nothing if there is none."""
     for problem in problems[:-1]:
         print(f"bench: {one_line(problem)}", file=sys.stderr)
     if problems:

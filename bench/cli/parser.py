@@ -1,4 +1,4 @@
-"""The command line: its words, and what becomes of a command that cannot go on. `commands` has what each does."""
+"""Parse the command line and run its command. An error becomes one line. The commands are in `commands`."""
 
 from __future__ import annotations
 
@@ -13,22 +13,23 @@ from typing import Any, NoReturn
 
 from bench.cli import commands
 from bench.cli.commands import INTERRUPTED, UNUSABLE
-from bench.cli.interruptions import delivered_again
+from bench.cli.interruptions import lost_interrupts_repeated
 from bench.cli.streams import Messages, fill_standard_descriptors, print_lines
 from bench.errors import UnusableInput, one_line
 
 
 def main(words: Sequence[str] | None = None) -> int:
-    """Run a command line; its exit code.
+    """Run a command line and return its exit code.
 
-    0 done; 1 a run, a check or a verification failed; 2 wrong usage or unusable input; 130 interrupted, 143 by SIGTERM.
+    0: done. 1: a run, a check or a verification failed. 2: wrong usage or unusable input. 130: interrupted. 143: ended
+    by SIGTERM.
     """
     fill_standard_descriptors()
     messages: Any = Messages(sys.stderr if sys.stderr is not None else open(2, "w", closefd=False))  # noqa: SIM115
-    with contextlib.redirect_stderr(messages), delivered_again():
+    with contextlib.redirect_stderr(messages), lost_interrupts_repeated():
         try:
             return _main(words)
-        except KeyboardInterrupt:  # once more, while the first was being said
+        except KeyboardInterrupt:  # a second Ctrl-C, while the first is being reported
             return INTERRUPTED
 
 
@@ -36,7 +37,7 @@ def _main(words: Sequence[str] | None) -> int:
     logging.basicConfig(format="bench: %(levelname)s: %(message)s", level=logging.WARNING, stream=sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that lacks a character is no reason to stop
+            stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks is escaped
     try:
         arguments = _parser().parse_args(words)
         command: Callable[[argparse.Namespace], int] = arguments.command
@@ -45,7 +46,7 @@ def _main(words: Sequence[str] | None) -> int:
         print(f"bench: {one_line(error)}", file=sys.stderr)
         return UNUSABLE
     except OSError as error:
-        print(f"bench: {one_line(error)}: free or mend it, and run the same command again", file=sys.stderr)
+        print(f"bench: {one_line(error)}: remove the cause, then run the same command again", file=sys.stderr)
         return UNUSABLE
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
@@ -53,7 +54,7 @@ def _main(words: Sequence[str] | None) -> int:
 
 
 class _Parser(argparse.ArgumentParser):
-    """A parser whose complaint is one line."""
+    """A parser that reports wrong usage in one line."""
 
     def error(self, message: str) -> NoReturn:
         raise UnusableInput(f"{message}; see `{self.prog} --help`")
@@ -77,58 +78,65 @@ def _parser() -> argparse.ArgumentParser:
     for name, function, text in (
         ("all", commands.do_all, "train what is not recorded yet, then write the report"),
         ("run", commands.do_run, "train what is not recorded yet"),
-        ("plan", commands.do_plan, "say what `run` would do, and how long it would take"),
+        ("plan", commands.do_plan, "show what `run` would do and how long it would take"),
     ):
         training = command(name, function, text)
         _add_selection(training)
         _add_files(training, "runs", "report", "data")
         training.add_argument(
-            "--cluster", metavar="ADDRESS", help="a Dask scheduler, like tcp://127.0.0.1:8786, whose workers train"
+            "--cluster",
+            metavar="ADDRESS",
+            help="train on the workers of this Dask scheduler, e.g. tcp://127.0.0.1:8786",
         )
     verifying = command(
         "verify", commands.do_verify, "train recorded runs again and compare them with the record, bit for bit"
     )
-    _add_selection(verifying, "whatever is recorded")
+    _add_selection(verifying, "everything recorded")
     _add_files(verifying, "runs", "report", "data")
-    measuring = command("speed", commands.do_speed, "training images per second of each network beside the plain loop")
+    measuring = command(
+        "speed", commands.do_speed, "measure training images per second of each network and of the plain loop"
+    )
     measuring.add_argument("--models", metavar="NAME[,NAME…]", help="documented networks (default: all of them)")
-    measuring.add_argument("--json", action="store_true", help="one line of JSON for scripts")
+    measuring.add_argument("--json", action="store_true", help="print one line of JSON, for scripts")
     _add_files(measuring, "data")
-    comparing = command("compare", commands.do_compare, "did convergence change between two records?")
+    comparing = command("compare", commands.do_compare, "say whether convergence changed between two records")
     for name in ("old", "new"):
         comparing.add_argument(name, type=Path, metavar=f"{name.upper()}.csv")
     merging = command("merge", commands.do_merge, "join records of several people or machines; refuse contradictions")
     merging.add_argument("records", type=Path, nargs="+", metavar="RUNS.csv")
     merging.add_argument("-o", "--output", type=Path, required=True, metavar="ALL.csv", help="the record to write")
     checking = command(
-        "check", commands.do_check, "the gate for CI: structure, parameters, multiply-accumulates, record, speed"
+        "check", commands.do_check, "check structure, parameters, multiply-accumulates, record and speed, for CI"
     )
-    checking.add_argument("--update", action="store_true", help="store structures and speed as they are now instead")
+    checking.add_argument("--update", action="store_true", help="store the current structures and speed; do not check")
     _add_files(checking, "runs", "data")
     _add_files(
         command("report", commands.do_report, "write the report from the record alone"), "runs", "report", "data"
     )
-    command("list", commands.do_list, "the networks: document, parameters, recipe, what is claimed")
-    showing = command("show", commands.do_show, "a network's layers, beside the documented ones if there are any")
-    showing.add_argument("name", metavar="NAME", help="a network, its file, or a folder of such files")
+    command("list", commands.do_list, "list the networks: document, parameters, recipe, claims")
+    showing = command("show", commands.do_show, "show a network's layers beside the documented ones, if there are any")
+    showing.add_argument("name", metavar="NAME", help="a network's name, its file, or a folder of such files")
     return parser
 
 
 def _add_selection(parser: argparse.ArgumentParser, default: str = "") -> None:
-    """The words that select runs. Where `default` says what they mean if left out, they are None then."""
+    """Add the options that select runs. With `default`, an omitted option is None and the help shows `default`."""
     seeds, devices = (None, None) if default else ("5", "auto")
     texts = (
         f"networks by name, file or folder (default: {default or 'all of `bench list`'})",
-        f"N for 1…N, A-B, or a list 3,8 (default: {default or seeds})",
-        f"cpu, cuda, mps, or auto: all that are here (default: {default or devices})",
-        f"how many, from the first (default: {default or 'each documented number'})",
+        f"N for seeds 1 to N, A-B, or a list like 3,8 (default: {default or seeds})",
+        f"cpu, cuda, mps, or auto for every device here (default: {default or devices})",
+        f"number of epochs, from the first (default: {default or 'as in the recipe'})",
     )
     parser.add_argument("--models", metavar="NAME[,NAME…]", help=texts[0])
     parser.add_argument("--seeds", default=seeds, help=texts[1])
     parser.add_argument("--devices", default=devices, metavar="DEVICE[,…]", help=texts[2])
     parser.add_argument("--epochs", type=_positive, metavar="N", help=texts[3])
     parser.add_argument(
-        "--jobs", type=_positive, metavar="N", help="runs at a time on the CPU (default: its physical cores)"
+        "--jobs",
+        type=_positive,
+        metavar="N",
+        help="runs at the same time on the CPU (default: one for each physical core)",
     )
 
 
@@ -147,5 +155,5 @@ def _add_files(parser: argparse.ArgumentParser, *names: str) -> None:
 
 def _positive(text: str) -> int:
     if not re.fullmatch(r"[0-9]{1,9}", text) or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1")
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 1 to 999999999")
     return int(text)

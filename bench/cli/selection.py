@@ -1,6 +1,6 @@
-"""What the words of a command line select: networks, seeds, devices, and the cluster that trains.
+"""Read the options that select what to train: networks, seeds, devices and the cluster.
 
-What it takes to look is imported only then, so that a wrong word is refused at once.
+Slow modules are imported only when they are needed, so that a wrong word is refused at once.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
-    """The seeds meant by `N` (1 to N), or by a list of seeds and ranges `A-B`.
+    """Return the seeds of `--seeds`: `N` means 1 to N; a list has seeds and ranges `A-B`.
 
     Raises:
-        UnusableInput: the text means no seed, or none that fits 64 bits.
+        UnusableInput: the text has another form, a seed does not fit 64 bits, or there are too many seeds.
     """
     problem = f"--seeds {text}: give N for 1 to N, A-B, or a list like 3,8"
     if re.fullmatch(r"[0-9]{1,7}", text):
@@ -31,7 +31,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
             raise UnusableInput(f"--seeds {text}: at least one seed is needed")
         return tuple(range(1, int(text) + 1))
     if re.fullmatch(r"[0-9]+", text):
-        raise UnusableInput(f"--seeds {text}: 1 to N is too many; for one seed alone give {text}-{text}")
+        raise UnusableInput(f"--seeds {text}: 1 to {text} is too many; for this one seed, give {text}-{text}")
     seeds: list[int] = []
     for part in text.split(","):
         ends = re.fullmatch(r"([0-9]{1,20})(?:-([0-9]{1,20}))?", part)
@@ -45,39 +45,41 @@ def parse_seeds(text: str) -> tuple[int, ...]:
 
 
 def parse_names(text: str | None) -> tuple[str, ...]:
-    """The documented networks meant by `--models`; all of them by none.
+    """Return the names of the documented networks that `--models` names, or of all if the option is omitted.
 
     Raises:
-        UnusableInput: there is no such network.
+        UnusableInput: a name is not that of a documented network.
     """
     from models import ARCHITECTURES
 
     names = text.split(",") if text is not None else list(ARCHITECTURES)
     for name in names:
         if name not in ARCHITECTURES:
-            raise UnusableInput(f"--models {name}: no such network; there are {', '.join(ARCHITECTURES)}")
+            raise UnusableInput(f"--models {name}: no such network; choose from {', '.join(ARCHITECTURES)}")
     return tuple(dict.fromkeys(names))
 
 
 def parse_networks(text: str | None, others: Mapping[str, Architecture] | None = None) -> list[Architecture]:
-    """The networks meant by `--models`, `others` among them by name; by none all that have a name here.
+    """Return the networks that `--models` chooses. If the option is omitted, return all that have a name.
+
+    `others` are more networks that can be chosen by name.
 
     Raises:
         UnusableInput: as `bench.cli.networks.known` and `bench.cli.networks.find`.
     """
     from bench.cli import networks
 
-    here = networks.known()
+    known = networks.known()
     if text is None:
-        return list(here.values())
-    return networks.find(text.split(","), {**(others or {}), **here}, "--models ")
+        return list(known.values())
+    return networks.find(text.split(","), {**(others or {}), **known}, "--models ")
 
 
 def parse_devices(text: str, available: Iterable[str] | None = None) -> tuple[str, ...]:
-    """The devices meant by `--devices`; `available` are those of this machine by default.
+    """Return the devices of `--devices`. `auto` means all `available` devices, by default those of this machine.
 
     Raises:
-        UnusableInput: there is no such kind of device.
+        UnusableInput: a word is not a kind of device.
     """
     from bench.network.specification import DEVICES
 
@@ -95,14 +97,14 @@ def parse_devices(text: str, available: Iterable[str] | None = None) -> tuple[st
 
 
 def jobs(arguments: argparse.Namespace) -> int:
-    """The runs at a time on the CPU: those of `--jobs`, or one a physical core."""
+    """Return how many runs train at the same time on the CPU: `--jobs`, or one for each physical core."""
     from bench.jobs import scheduling
 
     return arguments.jobs or scheduling.physical_cores()
 
 
 def places(arguments: argparse.Namespace, cluster: Cluster | None = None) -> Places:
-    """The places that `--runs`, `--report` and `--data` name."""
+    """Return the places that `--runs`, `--report` and `--data` name."""
     from bench.jobs.job import Places
 
     return Places(arguments.runs, arguments.report, arguments.data, cluster)
@@ -110,16 +112,16 @@ def places(arguments: argparse.Namespace, cluster: Cluster | None = None) -> Pla
 
 @contextlib.contextmanager
 def selected(arguments: argparse.Namespace) -> Iterator[tuple[Selection, Cluster | None]]:
-    """The runs that are selected, and the cluster of `--cluster`, connected to while this lasts.
+    """Yield the selection and the cluster of `--cluster`. The connection to the cluster closes with the context.
 
     Raises:
-        UnusableInput: the words mean nothing, a network cannot be trained, or the cluster cannot be used.
+        UnusableInput: an option is wrong, a network cannot be trained, or the cluster cannot be used.
     """
     chosen, seeds = parse_networks(arguments.models), parse_seeds(arguments.seeds)
-    parse_devices(arguments.devices, ())  # whatever is wrong with the words is said before anybody is asked
+    parse_devices(arguments.devices, ())  # refuse a wrong word before the slow steps below
     if arguments.cluster is not None and arguments.jobs is not None:
         raise UnusableInput(
-            "--jobs: not with --cluster, where a worker trains as many runs at a time as it has threads"
+            "--jobs: cannot be used with --cluster; there, each worker trains as many runs as it has threads"
         )
 
     from bench.cli import networks

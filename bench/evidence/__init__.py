@@ -1,1 +1,1 @@
-"""Evidence: it turns recorded numbers into conclusions. Every module is pure and needs no torch."""
+"""Evidence: turn recorded numbers into conclusions. Every module is pure and needs no torch."""

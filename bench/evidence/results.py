@@ -1,4 +1,4 @@
-"""A record as values to compute with: the runs of one network, recipe, device and environment, never pooled. Pure."""
+"""Turn a record into groups of runs. A group has one network, recipe, device and environment. Pure."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from bench.record.record import Record
 from bench.record.rows import RUN_KEY
 
 GROUP_KEY = RUN_KEY[:-1]
-"""The columns in which runs must agree to be pooled."""
+"""Runs may be pooled only if they agree in these columns."""
 
 _Key = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True)
 class Series:
-    """One run, epoch by epoch from the first; every tuple has one value an epoch.
+    """One run from its first epoch on. Every tuple has one value for each epoch.
 
-    `correct` counts test images of `total`. `seconds` are of training and evaluation together. `ending` says how the
-    run ended last if it is not complete ("diverged: …"), else is empty.
+    `correct` has the numbers of correctly classified test images, of `total`. `seconds` are of training and evaluation
+    together. `ending` says how an incomplete run last ended ("diverged: …"). It is empty for a complete run.
     """
 
     seed: int
@@ -38,7 +38,7 @@ class Series:
 
     @property
     def has_diverged(self) -> bool:
-        """Whether its loss ceased to be finite. Then it has failed, whatever it had reached before."""
+        """Whether the loss was no longer finite. Such a run has failed, even if it reached the target before."""
         return self.ending.startswith("diverged")
 
 
@@ -46,7 +46,7 @@ class Series:
 class Group:
     """The runs of one network that may be pooled, by ascending seed.
 
-    `budget` is the documented number of epochs. `is_current` says whether `recipe` is the one the network has now.
+    `budget` is the documented number of epochs. `is_current` says whether `recipe` is the network's current recipe.
     """
 
     model: str
@@ -60,14 +60,14 @@ class Group:
 
     @property
     def complete(self) -> tuple[Series, ...]:
-        """The runs that have all the documented epochs."""
+        """The runs that have all documented epochs."""
         return tuple(run for run in self.runs if len(run.correct) >= self.budget)
 
 
 def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[Group, ...]:
-    """The groups of a record, in the order of the networks, the current recipe first, then devices, then environments.
+    """The groups of a record, sorted by network, recipe (the current one first), device and environment.
 
-    Rows of networks that are not among `architectures` are passed over.
+    Networks are in the order of `architectures`. Rows of other networks are ignored.
     """
     rows = record.rows[record.rows["model"].isin(list(architectures))]
     machines = rows[[*GROUP_KEY, "machine"]].drop_duplicates()
@@ -98,7 +98,7 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
 
 
 def _runs(rows: pandas.DataFrame, architectures: Mapping[str, Architecture]) -> Iterator[tuple[_Key, Series]]:
-    """Every run with the key of its group, by ascending key and seed: one sort of all rows, then slices."""
+    """Every run with the key of its group, by ascending key and seed. It sorts all rows once, then takes slices."""
     number = rows.groupby(list(RUN_KEY)).ngroup().to_numpy()
     finished = (rows["status"] == "ok").to_numpy()
     order = np.flatnonzero(finished)
@@ -133,7 +133,7 @@ def _runs(rows: pandas.DataFrame, architectures: Mapping[str, Architecture]) -> 
 
 
 def _endings(closing: pandas.DataFrame, number: NDArray[np.int64]) -> dict[int, str]:
-    """How each run, by its number, ended last; rows of the same second are told apart by what they say."""
+    """How each run last ended, by the run's number. Rows of the same second are sorted by their content."""
     last_first = closing.assign(run=number).sort_values(["recorded_at", "epoch", "status", "note"], ascending=False)
     last = last_first.drop_duplicates("run")
     return {

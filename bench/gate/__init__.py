@@ -1,1 +1,1 @@
-"""The gate: what CI holds the project to."""
+"""The gate: the checks of networks, record and speed that CI runs on every change."""

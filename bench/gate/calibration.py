@@ -1,7 +1,7 @@
-"""A fixed piece of work to measure steps against: ratios to it survive a change of machine far better than seconds.
+"""A fixed workload to compare training steps with. Such ratios differ much less between machines than seconds do.
 
-It has what a step has, convolutions and passes over memory, in PyTorch's own operators. Nothing of the harness is in
-it, so that a step made slower shows, and a machine that is slower or busier for a while does not.
+The workload has convolutions and passes over memory, like a step, in PyTorch's own operators. It uses no code of the
+harness. So a slower step changes the ratio, but a slower or busier machine does not.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 
 def workload() -> Callable[[], None]:
-    """A function that does the work once: a convolution, a ReLU and a second convolution, forward and backward."""
+    """Return a function that does the work once: convolution, ReLU and second convolution, forward and backward."""
     generator = torch.Generator().manual_seed(1)
     images = torch.rand(32, 16, 28, 28, generator=generator).contiguous(memory_format=torch.channels_last)
     with torch.random.fork_rng(devices=[]):
@@ -29,7 +29,7 @@ def workload() -> Callable[[], None]:
 
 
 def ratios(step: Callable[[], object], rounds: int) -> list[float]:
-    """The time of a step over that of the work just before and after it, so many times."""
+    """Return `rounds` ratios: the time of a step over the mean time of the work just before and just after it."""
     work = workload()
     seconds(work)
     found = []
@@ -43,7 +43,7 @@ def ratios(step: Callable[[], object], rounds: int) -> list[float]:
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """How long a function takes."""
+    """Return how many seconds a function takes."""
     started = time.perf_counter()
     function()
     return time.perf_counter() - started

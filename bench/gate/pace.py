@@ -1,8 +1,11 @@
-"""The process that measures one loop: `python -m bench.gate.pace NETWORK plain|ours DATA`.
+"""The process that measures one training loop: `python -m bench.gate.pace NETWORK plain|ours DATA`.
 
-It prints `ready`, and then answers each line of its standard input, a word and a number, with a line of JSON: `train`
-for so many seconds; `peak`, large matrix products for so many seconds; `share`, the part of so many steps that is
-convolution; `ratios`, so many steps each against a calibration.
+It prints `ready`. Then it answers each line of standard input, a word and a number, with a line of JSON:
+
+- `train SECONDS`: train for so many seconds; the answer has the images and the seconds.
+- `peak SECONDS`: multiply large matrices; the answer has the multiply-accumulates and the seconds.
+- `share STEPS`: the part of the time of so many steps that convolutions take.
+- `ratios STEPS`: the times of so many steps, relative to the calibration.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ _CONVOLUTIONS = (
 
 
 def ours(architecture: Architecture, root: Path) -> Iterator[int]:
-    """Train as the harness does; yields the number of images of every step."""
+    """Train as the harness does. Yield the number of images of every step."""
     dataset = data.load(root)
     trainee = loop.prepare(architecture, 1, "cpu")
     for epoch in itertools.count(1):
@@ -44,7 +47,7 @@ def ours(architecture: Architecture, root: Path) -> Iterator[int]:
 
 
 def measure(steps: Iterator[int], seconds: float) -> dict[str, float]:
-    """Take steps for some seconds: the images trained on, and the seconds it took."""
+    """Take steps for so many seconds. Return the number of images, and the seconds that passed."""
     started, images = time.perf_counter(), 0
     while (elapsed := time.perf_counter() - started) < seconds:
         images += next(steps)
@@ -52,7 +55,7 @@ def measure(steps: Iterator[int], seconds: float) -> dict[str, float]:
 
 
 def convolution_share(steps: Iterator[int], count: int) -> float:
-    """The part of the time of so many steps that goes into convolutions, forward and backward."""
+    """Return the part of the time of so many steps that convolutions take, forward and backward."""
     with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
         for _ in range(count):
             next(steps)
@@ -61,7 +64,7 @@ def convolution_share(steps: Iterator[int], count: int) -> float:
 
 
 def peak(seconds: float) -> dict[str, float]:
-    """Multiply-accumulates of large float32 matrix products, and the seconds they took."""
+    """Multiply large float32 matrices. Return the multiply-accumulates, and the seconds that passed."""
     matrix = torch.rand(PEAK_SIDE, PEAK_SIDE)
     result = torch.empty_like(matrix)
     torch.mm(matrix, matrix, out=result)
@@ -73,7 +76,7 @@ def peak(seconds: float) -> dict[str, float]:
 
 
 def main() -> None:
-    """Answer one line of standard input after another, until there is none."""
+    """Answer the lines of standard input until it ends."""
     name, kind, root = sys.argv[1:]
     if kind == "ours":
         environment.configure("cpu")

@@ -1,4 +1,4 @@
-"""The loop that the documents' notebooks have, to measure against: a data loader, transforms, PyTorch's defaults."""
+"""The training loop of the documents' notebooks, for comparison: a data loader, transforms, PyTorch's defaults."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bench.training.vision import import_torchvision
 
 
 def steps(architecture: Architecture, root: Path) -> Iterator[int]:
-    """Train as the notebooks do, epoch after epoch; yields the number of images of every step."""
+    """Train as the notebooks do, epoch after epoch. Yield the number of images of every step."""
     transforms = import_torchvision().transforms
     transform = transforms.Compose([transforms.ToTensor(), transforms.Normalize((MEAN,), (STANDARD_DEVIATION,))])
     recipe = architecture.recipe
     torch.manual_seed(1)
     network = architecture.build()
     optimizer = torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
-    # torchvision unpacks beside the archives, and believes what is unpacked there already: so in a folder of our own.
+    # torchvision unpacks beside the archives and trusts files that are already unpacked there, so use a new folder.
     with tempfile.TemporaryDirectory(prefix="bench-mnist-") as folder:
         links = raw_folder(Path(folder))
         links.mkdir(parents=True)

@@ -1,4 +1,4 @@
-"""The gate for CI: what a change must not do unnoticed to the networks, to their speed and to the record."""
+"""The gate for CI: find unintended changes of the networks, of their speed and of the record."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from bench.record import catalogue, record
 from bench.wording import count
 
 BASELINE = Path(__file__).parents[2] / "tests" / "benchmarks" / "baseline.json"
-"""The time of a step of each network, against the calibration, as `check --update` writes it."""
+"""The file with the time of a step of each network, relative to the calibration. `check --update` writes it."""
 
 TOLERANCE = 0.25
-"""How much slower a step may get before the gate fails; measurements of unchanged code stay within a third of that."""
+"""The gate fails if a step is slower by more than this part. Unchanged code varies by less than a third of it."""
 
 PROBLEMS_SHOWN = 50
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing looked at: what, whether it is as it must be, and in words what was found."""
+    """The result of one check: what was checked, whether it passed, and a text about what was found."""
 
     subject: str
     passed: bool
@@ -37,15 +37,15 @@ class Finding:
 
 
 def check(architectures: Mapping[str, Architecture], runs: Path, data: Path) -> list[Finding]:
-    """Look at every network's structure, beside its document and what is stored, at the record, and at the speed.
+    """Check every network's structure against its document and the stored one, then the record, then the speed.
 
-    The speed takes half a minute to measure, and is looked at only when everything else is as it must be.
+    It takes half a minute to measure the speed. Therefore it is measured only if all other checks pass.
 
     Raises:
-        UnusableInput: there is nothing to look at (no network, no record), or nothing stored to compare with.
+        UnusableInput: there is nothing to check (no network, no record), or nothing is stored to compare with.
     """
     if not architectures:
-        raise UnusableInput("there is no network to check: look at ARCHITECTURES in models/__init__.py")
+        raise UnusableInput("there is no network to check: add one to ARCHITECTURES in models/__init__.py")
     stored, baseline = structure_facts.load(tuple(architectures)), load_baseline(architectures)
     findings = [
         finding
@@ -56,12 +56,12 @@ def check(architectures: Mapping[str, Architecture], runs: Path, data: Path) -> 
     findings += _vanished(BASELINE.name, baseline, architectures)
     findings += _record(runs, architectures)
     if not all(finding.passed for finding in findings):
-        return [*findings, Finding("speed", False, "not measured: mend the above first")]
+        return [*findings, Finding("speed", False, "not measured: solve the problems above first")]
     return [*findings, *judge_speed(baseline, speed.step_ratios(list(architectures.values()), data))]
 
 
 def update(architectures: Mapping[str, Architecture], data: Path, path: Path = BASELINE) -> list[str]:
-    """Store structures and speeds as they are now; lines that say what changed.
+    """Store the current structures and speeds. Return lines that say what changed.
 
     Raises:
         UnusableInput: a file cannot be written.
@@ -87,24 +87,24 @@ def update(architectures: Mapping[str, Architecture], data: Path, path: Path = B
         for name in structures
         if before.get(name) != structures[name]
     ]
-    lines += [f"{name}: is gone" for name in sorted({*before, *old} - {*structures})]
+    lines += [f"{name}: removed" for name in sorted({*before, *old} - {*structures})]
     lines += [f"{name}: step {_change(old.get(name), ratio)}" for name, ratio in new.items()]
     return lines
 
 
 def load_baseline(names: Iterable[str] = (), path: Path = BASELINE) -> dict[str, float]:
-    """The stored time of a step of each network, against the calibration.
+    """Return the stored time of a step of each network, relative to the calibration.
 
     Raises:
-        UnusableInput: the file is missing, is no baseline, or lacks one of `names`.
+        UnusableInput: the file is missing, is not a baseline, or lacks one of `names`.
     """
-    advice = "write it with python -m bench check --update, on a quiet machine"
+    advice = "write it with `python -m bench check --update` on an idle machine"
     try:
         stored = {str(name): float(ratio) for name, ratio in json.loads(path.read_text(encoding="utf-8")).items()}
     except OSError as error:
         raise UnusableInput(f"{path}: cannot be read ({files.cause(error)}): {advice}") from error
     except (ValueError, TypeError, AttributeError) as error:
-        raise UnusableInput(f"{path}: holds no baseline: {advice}") from error
+        raise UnusableInput(f"{path}: is not a baseline: {advice}") from error
     missing = [name for name in names if not stored.get(name, 0) > 0]
     if missing:
         raise UnusableInput(f"{path}: lacks {', '.join(missing)}: {advice}")
@@ -112,13 +112,13 @@ def load_baseline(names: Iterable[str] = (), path: Path = BASELINE) -> dict[str,
 
 
 def judge_speed(baseline: Mapping[str, float], measured: Mapping[str, float]) -> list[Finding]:
-    """A finding a network: its step may take at most `TOLERANCE` more than in the baseline.
+    """Return a finding for each network: its step may take at most `TOLERANCE` more than in the baseline.
 
     Raises:
         UnusableInput: nothing was measured.
     """
     if not measured:
-        raise UnusableInput("no step was measured: there is nothing to compare with the baseline")
+        raise UnusableInput("no step was measured, so nothing can be compared with the baseline")
     return [
         Finding(f"{name}: speed", ratio <= baseline[name] * (1 + TOLERANCE), f"a step {_change(baseline[name], ratio)}")
         for name, ratio in measured.items()
@@ -126,7 +126,7 @@ def judge_speed(baseline: Mapping[str, float], measured: Mapping[str, float]) ->
 
 
 def format_findings(findings: list[Finding]) -> list[str]:
-    """A table with a row for everything looked at, and a line that sums up."""
+    """Format a table with a row for each finding, then a summary line."""
     rows = [("ok" if finding.passed else "FAILED", finding.subject, finding.text) for finding in findings]
     failed = sum(not finding.passed for finding in findings)
     table = tabulate(rows, headers=("", "checked", "found"), disable_numparse=True)
@@ -135,14 +135,14 @@ def format_findings(findings: list[Finding]) -> list[str]:
 
 def _change(before: float | None, now: float) -> str:
     if before is None:
-        return f"takes {now:.2f} of the calibration, and was not stored"
-    return f"takes {now:.2f} of the calibration, stored {before:.2f} ({100 * (now / before - 1):+.0f} %)"
+        return f"takes {now:.2f} times the calibration's time, not stored before"
+    return f"takes {now:.2f} times the calibration's time, stored {before:.2f} ({100 * (now / before - 1):+.0f} %)"
 
 
 def _structure(architecture: Architecture, found: Structure, stored: Structure) -> list[Finding]:
     name, document = architecture.name, architecture.document
-    assert document is not None  # the gate is for the documented networks
-    advice = "if that is meant, python -m bench check --update"
+    assert document is not None  # the gate checks only documented networks
+    advice = "if this is intended, run `python -m bench check --update`"
     equal = sum(one == other for one, other in zip(found.layers, document.layers, strict=False))
     rows = max(len(found.layers), len(document.layers))
     changed = [field for field in Structure.__dataclass_fields__ if getattr(found, field) != getattr(stored, field)]
@@ -167,9 +167,9 @@ def _structure(architecture: Architecture, found: Structure, stored: Structure) 
 
 
 def _vanished(where: str, stored: Iterable[str], architectures: Mapping[str, Architecture]) -> list[Finding]:
-    advice = "if that is meant, python -m bench check --update"
+    advice = "if this is intended, run `python -m bench check --update`"
     return [
-        Finding(f"{name}: network", False, f"is in {where} and no longer among the networks: {advice}")
+        Finding(f"{name}: network", False, f"is in {where}, but this network no longer exists: {advice}")
         for name in stored
         if name not in architectures
     ]
@@ -177,14 +177,14 @@ def _vanished(where: str, stored: Iterable[str], architectures: Mapping[str, Arc
 
 def _record(runs: Path, architectures: Mapping[str, Architecture]) -> list[Finding]:
     if not runs.exists():
-        raise UnusableInput(f"{runs}: no such record to check: train one, or name it with --runs")
+        raise UnusableInput(f"{runs}: no such record to check: train one, or give it with --runs")
     found = record.read(runs, {*architectures, *catalogue.read(runs).architectures})
     problems = [
         Finding(f"{runs}:{problem.line}", False, problem.reason + (" (left out)" if problem.left_out else ""))
         for problem in found.problems[:PROBLEMS_SHOWN]
     ]
     if len(found.problems) > PROBLEMS_SHOWN:
-        problems.append(Finding(str(runs), False, f"and {len(found.problems) - PROBLEMS_SHOWN} problems more"))
+        problems.append(Finding(str(runs), False, f"and {len(found.problems) - PROBLEMS_SHOWN} more problems"))
     if found.rows.empty and not problems:
-        problems.append(Finding(str(runs), False, "holds no epoch"))
-    return problems or [Finding(str(runs), True, f"{count(len(found.epochs), 'epoch')}, every line sound")]
+        problems.append(Finding(str(runs), False, "has no epoch"))
+    return problems or [Finding(str(runs), True, f"{count(len(found.epochs), 'epoch')}, every line valid")]

@@ -1,4 +1,4 @@
-"""Training images per second of each network beside the plain loop, every core in use, measured in turns."""
+"""Measure training images per second of each network and of the plain loop, in turns, with every core in use."""
 
 from __future__ import annotations
 
@@ -24,14 +24,15 @@ from bench.training.environment import worker_variables
 ROUNDS = 5
 STEP_ROUNDS = 25
 BURST = 3.0  # seconds of training in one round
-NOISY = 0.15  # a spread of the rounds' ratios, against their median, from which one should not trust them
+NOISY = 0.15  # a larger spread of the rounds' ratios, relative to their median, makes them unreliable
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One network: images per second by round, of the plain loop and of ours on all cores together.
+    """One network: images per second in each round, of the plain loop and of ours, on all cores together.
 
-    `convolution` is the part of our step that is convolution; `work` the multiply-accumulates of a training image.
+    `convolution` is the part of our step's time that convolutions take. `work` is the multiply-accumulates of one
+    training image.
     """
 
     model: str
@@ -42,12 +43,12 @@ class Measurement:
 
     @property
     def ratios(self) -> tuple[float, ...]:
-        """How many times as fast ours was in each round."""
+        """How many times as fast as the plain loop ours was, by round."""
         return tuple(ours / plain for ours, plain in zip(self.ours, self.plain, strict=True))
 
     @property
     def spread(self) -> float:
-        """Half the range of the ratios between their quartiles, against their median."""
+        """Half the distance between the quartiles of the ratios, relative to their median."""
         ordered = sorted(self.ratios)
         quarter = len(ordered) // 4
         return (ordered[-1 - quarter] - ordered[quarter]) / 2 / median(ordered)
@@ -55,7 +56,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Speed:
-    """All measurements, and the multiply-accumulates a second that large matrix products reach on the same cores."""
+    """All measurements. `peak` is the multiply-accumulates per second of large matrix products on the same cores."""
 
     networks: tuple[Measurement, ...]
     cores: int
@@ -63,14 +64,14 @@ class Speed:
 
     @property
     def ratio(self) -> float:
-        """How many times as fast one epoch of every network is, the medians of the rounds compared."""
+        """How many times as fast one epoch of all networks is, from the medians of the rounds."""
         plain = sum(TRAINING_IMAGES / median(one.plain) for one in self.networks)
         ours = sum(TRAINING_IMAGES / median(one.ours) for one in self.networks)
         return plain / ours
 
 
 def step_ratios(architectures: Sequence[Architecture], root: Path) -> dict[str, float]:
-    """The time of a step of each network against a fixed calibration, both taken in turns: their median.
+    """Return the median time of a step of each network relative to the calibration, measured in turns.
 
     Raises:
         UnusableInput: as `measure`.
@@ -84,15 +85,16 @@ def step_ratios(architectures: Sequence[Architecture], root: Path) -> dict[str, 
 
 
 def measure(architectures: Sequence[Architecture], root: Path, cores: int) -> Speed:
-    """Measure each network in rounds, plain and ours in turn, with all of their processes started beforehand.
+    """Measure each network in rounds, the plain loop and ours in turns. All processes of a network start first.
 
-    The plain loop is one process with PyTorch's own number of threads; ours is a single-threaded one for each core.
+    The plain loop is one process with PyTorch's default number of threads. Ours is one single-threaded process for each
+    core.
 
     Raises:
         UnusableInput: there is no network, the data cannot be used, or a measuring process fails.
     """
     if not architectures:
-        raise UnusableInput("there is no network to measure: name some with --models")
+        raise UnusableInput("there is no network to measure: choose some with --models")
     data.ensure(root)
     structures = structure_facts.load([one.name for one in architectures])
     measured, peaks = [], []
@@ -109,7 +111,7 @@ def measure(architectures: Sequence[Architecture], root: Path, cores: int) -> Sp
 
 
 def to_json(speed: Speed) -> str:
-    """The medians for scripts."""
+    """Format the medians as JSON, for scripts."""
     networks = {
         one.model: {"plain": median(one.plain), "ours": median(one.ours), "ratio": median(one.ours) / median(one.plain)}
         for one in speed.networks
@@ -118,7 +120,7 @@ def to_json(speed: Speed) -> str:
 
 
 def format_speed(speed: Speed) -> list[str]:
-    """The lines for a reader."""
+    """Format the measurements for a reader: a table, then its explanation."""
     rows = [
         (
             one.model,
@@ -136,27 +138,27 @@ def format_speed(speed: Speed) -> list[str]:
     lines = tabulate(rows, headers, colalign=("left", *("right",) * 7), disable_numparse=True).splitlines()
     lines += [
         "",
-        f"An epoch of each, all in all: {speed.ratio:.2f} times as fast as the plain loop.",
+        f"One epoch of all networks together: {speed.ratio:.2f} times as fast as the plain loop.",
         f"Training images per second on {speed.cores} cores; medians of {ROUNDS} rounds, measured in turns.",
-        "Convolution: its part of our step. GFLOP/s counts what convolutions take by definition, not Winograd's way.",
-        f"The peak is that of large matrix products on the same cores, {2e-9 * speed.peak:.0f} GFLOP/s.",
+        "Convolution: its part of our step's time. GFLOP/s counts direct convolutions; Winograd's way needs fewer.",
+        f"Peak: large matrix products on the same cores reach {2e-9 * speed.peak:.0f} GFLOP/s.",
     ]
     noisy = [one.model for one in speed.networks if one.spread > NOISY]
     if noisy:
         lines.append(
-            f"Too noisy to tell for {', '.join(noisy)}: the rounds differ by more than {100 * NOISY:.0f} %. "
-            "End what else is running, and measure again."
+            f"The measurement of {', '.join(noisy)} is too noisy: the rounds differ by more than {100 * NOISY:.0f} %. "
+            "Stop other programs, then measure again."
         )
     return lines
 
 
 def _rate(processes: Sequence[subprocess.Popen[str]]) -> float:
-    """Images per second of processes that train at the same time."""
+    """Return the images per second of processes that train at the same time."""
     return float(sum(answer["images"] / answer["seconds"] for answer in _ask(processes, f"train {BURST}")))
 
 
 def _ask(processes: Sequence[subprocess.Popen[str]], question: str) -> list[Any]:
-    """The answers of processes that are asked at the same time."""
+    """Ask several processes at the same time, and return their answers."""
     for process in processes:
         assert process.stdin is not None
         process.stdin.write(question + "\n")
@@ -168,13 +170,13 @@ def _line(process: subprocess.Popen[str]) -> str:
     assert process.stdout is not None
     line = process.stdout.readline()
     if not line:
-        raise UnusableInput(f"a measuring process ended with code {process.wait()}; what it printed stands above")
+        raise UnusableInput(f"a measuring process ended with code {process.wait()}: see its error above")
     return line
 
 
 @contextmanager
 def _processes(name: str, root: Path, kinds: Mapping[str, int]) -> Iterator[list[subprocess.Popen[str]]]:
-    """So many processes of each kind, warmed up and waiting."""
+    """Start so many processes of each kind and yield them, warmed up and waiting. They end with the context."""
     started: list[subprocess.Popen[str]] = []
     try:
         for kind, count in kinds.items():

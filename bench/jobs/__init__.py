@@ -1,1 +1,1 @@
-"""Jobs: what to train, where to train it, and what came out of it."""
+"""Jobs. A job plans which runs to train, trains them here or on a cluster, and records the results."""

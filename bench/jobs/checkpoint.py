@@ -1,7 +1,7 @@
-"""The state of a run between two epochs, on disk.
+"""Save and load the state of a run between two epochs.
 
-A checkpoint file is the SHA-256 of its payload, 32 bytes, and the payload: a dictionary that torch saved. It names the
-run it belongs to. The one before is kept until its successor is on the disk under its final name.
+A checkpoint file is the SHA-256 of its payload (32 bytes), then the payload: a dictionary that torch saved. The
+dictionary names its run. The previous checkpoint is kept until the new one is on the disk under its final name.
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _CHECKSUM_BYTES = 32
 
 
 def save(folder: Path, run: Run, state: State) -> None:
-    """Put a state on the disk as the newest of its run.
+    """Save a state to the disk as the newest of its run.
 
     Raises:
-        OSError: it could not be written; the newest one before it is still there.
+        OSError: the state could not be written. The previous state is still there.
     """
     buffer = io.BytesIO()
     content = {
@@ -45,39 +45,39 @@ def save(folder: Path, run: Run, state: State) -> None:
 
 
 def load(folder: Path, run: Run) -> Iterator[State]:
-    """The saved states of just this run, the newest first; one that is damaged or another's is passed over."""
+    """Yield the saved states of this run, the newest first. Skip a state that is damaged or belongs to another run."""
     for path in _paths(folder, run):
         try:
             content = path.read_bytes()
         except FileNotFoundError:
             continue
         except OSError as error:
-            _log.warning("%s: cannot be read (%s); an earlier state is used", path, files.cause(error))
+            _log.warning("%s: cannot be read (%s); this state is skipped", path, files.cause(error))
             continue
         checksum, payload = content[:_CHECKSUM_BYTES], content[_CHECKSUM_BYTES:]
         if hashlib.sha256(payload).digest() != checksum:
-            _log.warning("%s: damaged, its checksum differs; an earlier state is used", path)
+            _log.warning("%s: damaged, its checksum differs; this state is skipped", path)
             continue
         try:
             saved = torch.load(io.BytesIO(payload), weights_only=True)
             history = tuple(Epoch(**epoch) for epoch in saved["history"])
             identity, state = saved["run"], State(saved["network"], saved["optimizer"], history, saved["predictions"])
-        except Exception as error:  # it is whole: another version saved it, whose states may differ in any way
-            _log.warning("%s: not a state of this version (%s); an earlier state is used", path, one_line(error))
+        except Exception as error:  # undamaged, but of another version; its content can be anything
+            _log.warning("%s: not a state of this version (%s); this state is skipped", path, one_line(error))
             continue
         if identity != _identity(run):
-            _log.warning("%s: belongs to another run; an earlier state is used", path)
+            _log.warning("%s: belongs to another run; this state is skipped", path)
             continue
         yield state
 
 
 def discard_previous(folder: Path, run: Run) -> None:
-    """Delete the last but one state of a finished run."""
+    """Delete the second newest state of a finished run."""
     _paths(folder, run)[1].unlink(missing_ok=True)
 
 
 def _identity(run: Run) -> dict[str, str | int]:
-    """What must be equal for a state to be continued; the environment covers PyTorch's version."""
+    """Return what must be equal to continue from a state. The environment covers PyTorch's version."""
     return {name: getattr(run, name) for name in ("model", "recipe", "device", "environment", "seed")}
 
 

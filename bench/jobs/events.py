@@ -1,4 +1,4 @@
-"""What schedulers say of their runs, whether they train here or on a cluster, and how they are told to stop."""
+"""The events that a scheduler reports, on this machine or on a cluster, and the request to stop it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from bench.training.loop import Epoch
 
 @dataclass(frozen=True)
 class Started:
-    """A run has got a slot; `worker` names the one of a cluster that trains it."""
+    """A run has got a slot. On a cluster, `worker` is the name of the worker that trains it."""
 
     run: Run
     worker: str = ""
@@ -26,7 +26,7 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run has finished an epoch; `misses` are those of its last one, where they are known."""
+    """A run has finished an epoch. `misses` belong to the run's last epoch; they are None for others, or if unknown."""
 
     run: Run
     epoch: Epoch
@@ -35,7 +35,7 @@ class Finished:
 
 @dataclass(frozen=True)
 class Ended:
-    """A run is over; the status is `ok` when its last epoch is finished, else the reason says why it is not."""
+    """A run has ended. The status is `ok` if its last epoch is finished; otherwise `reason` says why it is not."""
 
     run: Run
     status: Status
@@ -44,7 +44,7 @@ class Ended:
 
 @dataclass(frozen=True)
 class Lost:
-    """A run has lost its worker, and waits for another one."""
+    """A run has lost its worker and waits for another one."""
 
     run: Run
     reason: str
@@ -59,26 +59,29 @@ Event = Started | Finished | Ended | Lost | Waiting
 
 
 class Stop:
-    """A request to stop, which may come from a signal handler."""
+    """The request to stop a job. A signal handler can make it."""
 
     def __init__(self) -> None:
         self.reason = ""
-        self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # what happens to the runs, None for this request
+        self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # what happens to the runs; None: stop
 
     def request(self, reason: str) -> None:
-        """End all runs as interrupted, for this reason."""
+        """Ask the scheduler to end all runs as interrupted, for this reason."""
         self.reason = reason
         self.events.put(None)
 
 
 @contextmanager
 def stopped_by_signals(stop: Stop) -> Iterator[list[int]]:
-    """While this lasts, a first SIGINT or SIGTERM requests a stop, a second ends the process; yields those received."""
+    """Within this context, the first SIGINT or SIGTERM requests a stop and the second ends this process at once.
+
+    Yields the list of the signals received so far.
+    """
     received: list[int] = []
 
     def handle(number: int, frame: FrameType | None) -> None:
         if received:
-            # The workers end themselves when their standard input closes with this process.
+            # The end of this process closes the standard input of the workers. They then end themselves.
             os._exit(128 + number)
         received.append(number)
         stop.request(f"by {signal.Signals(number).name}")

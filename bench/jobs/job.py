@@ -1,4 +1,4 @@
-"""The main job: what a selection still lacks is planned, trained and recorded, a row for every finished epoch."""
+"""The main job: plan what is not recorded of a selection, train it, and record a row for every finished epoch."""
 
 from __future__ import annotations
 
@@ -31,14 +31,15 @@ from bench.wording import count
 
 _log = logging.getLogger(__name__)
 
-LONG_JOB = 600.0  # seconds from which it is worth saying how to try the job small
+LONG_JOB = 600.0  # seconds; before a longer job, print how to try a small one
 
 
 @dataclass(frozen=True)
 class Selection:
-    """What is asked for: networks, devices, seeds, epochs (None: each recipe's own number), runs at a time.
+    """What to train. If `epochs` is None, each recipe gives the number.
 
-    `structures` has those of the networks that are not documented.
+    `jobs` is how many runs train at the same time on the CPU. `structures` has the structure of every network that is
+    not documented, by name.
     """
 
     architectures: tuple[Architecture, ...]
@@ -51,9 +52,9 @@ class Selection:
 
 @dataclass(frozen=True)
 class Places:
-    """The record, the report's folder, the data's folder, and the cluster that trains if it is not this machine.
+    """The paths of the record, the report's folder and the data's folder, and the cluster, if one trains.
 
-    A cluster's workers have the data in a folder of their own, of that name.
+    On a cluster, each worker has its own data folder of that name.
     """
 
     runs: Path
@@ -64,7 +65,7 @@ class Places:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a job went: the runs it had to train, those that ended badly, and the signal that interrupted it, if any."""
+    """The outcome of a job: how many runs it had to train, which failed, and the signal that interrupted it, if any."""
 
     trained: int
     failed: tuple[Ended, ...] = ()
@@ -72,10 +73,10 @@ class Outcome:
 
 
 def environments(devices: Sequence[str]) -> dict[str, Environment]:
-    """The environment of each device of this machine.
+    """Return the environment of each of these devices of this machine.
 
     Raises:
-        UnusableInput: there is no such device here.
+        UnusableInput: this machine lacks one of the devices.
     """
     return {device: environment.describe(device) for device in devices}
 
@@ -83,10 +84,10 @@ def environments(devices: Sequence[str]) -> dict[str, Environment]:
 def make_plan(
     selection: Selection, here: Mapping[str, Environment] | Cluster, recorded: record.Record
 ) -> list[Planned]:
-    """A selection's plan on this machine, given the environment of each device, or on a cluster, and what is recorded.
+    """Plan a selection, given what is recorded. `here` is a cluster, or the environment of each local device.
 
     Raises:
-        UnusableInput: no worker of the cluster has such a device.
+        UnusableInput: no worker of the cluster has one of the devices.
     """
     if isinstance(here, Cluster):
         here.require(selection.devices)
@@ -102,12 +103,13 @@ def make_plan(
 
 
 def run(selection: Selection, places: Places, subset: tuple[int, int] | None = None) -> Outcome:
-    """Train whatever of a selection is not recorded yet. `subset` keeps only the first training and test images.
+    """Train what is not recorded of a selection. `subset` keeps only the first training and test images.
 
-    SIGINT and SIGTERM end the runs in progress, closed as interrupted; a second one ends this process at once.
+    SIGINT or SIGTERM ends the runs in progress and records them as interrupted. A second signal ends this process at
+    once.
 
     Raises:
-        UnusableInput: a device is absent, the data or the record cannot be used, somebody else holds the record, or the
+        UnusableInput: a device is missing, the data or the record cannot be used, another job holds the record, or the
             scheduler of a cluster is lost.
     """
     here = places.cluster or environments(selection.devices)
@@ -128,7 +130,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         used = {one.run.environment for one in missing}
         found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
         for digest in used:
-            _describe(places.report, found[digest])
+            _store_environment(places.report, found[digest])
         _announce(missing, selection, places.cluster)
         tasks = _tasks(missing, selection, places, recorded, subset)
         stop = Stop()
@@ -140,11 +142,11 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
 
 
 def warn(recorded: record.Record) -> None:
-    """Say on standard error what cannot be used of a record."""
+    """Warn about the first problems of a record."""
     for problem in recorded.problems[:5]:
         _log.warning("%s:%d: %s", recorded.path, problem.line, problem.reason)
     if len(recorded.problems) > 5:
-        _log.warning("%s: and %d more; `check` lists them all", recorded.path, len(recorded.problems) - 5)
+        _log.warning("%s: and %d more problems; `check` lists them", recorded.path, len(recorded.problems) - 5)
 
 
 def _train(
@@ -168,7 +170,7 @@ def _train(
             elif isinstance(event, Lost):
                 progress.lost(run, event.reason)
             elif isinstance(event, Finished):
-                if event.misses is not None:  # before the row: no run is complete without them
+                if event.misses is not None:  # written before the row, so that every complete run has them
                     misses_writer.append(run, event.misses)
                 writer.append(_epoch_row(run, event.epoch, machines[run.environment]))
                 done[run.key] = event.epoch.epoch
@@ -190,7 +192,7 @@ def _tasks(
 ) -> list[Task]:
     architectures = {one.name: one for one in selection.architectures}
     folder = record.state_folder(places.runs)
-    checkpoints = folder / "checkpoints" if places.cluster is None else Path(_name(folder))
+    checkpoints = folder / "checkpoints" if places.cluster is None else Path(_name_on_workers(folder))
     fingerprints: dict[tuple[object, ...], list[Fingerprint]] = {}
     for row in recorded.epochs.sort_values("epoch").itertuples():
         key = tuple(getattr(row, name) for name in RUN_KEY)
@@ -208,27 +210,27 @@ def _tasks(
     ]
 
 
-def _name(folder: Path) -> str:
-    """What a record's states go by on workers, who may have those of other records too."""
+def _name_on_workers(folder: Path) -> str:
+    """Return the name of this record's states on a worker. A worker can also have the states of other records."""
     path = folder / "name"
     if not path.exists():
         files.replace(path, uuid4().hex.encode())
     return path.read_text(encoding="utf-8")
 
 
-def _announce(missing: Sequence[Planned], selection: Selection, workers: Cluster | None = None) -> None:
-    seconds = plan.wall_seconds(missing, selection.jobs, None if workers is None else workers.slots)
+def _announce(missing: Sequence[Planned], selection: Selection, cluster: Cluster | None = None) -> None:
+    seconds = plan.wall_seconds(missing, selection.jobs, None if cluster is None else cluster.slots)
     epochs = sum(one.run.epochs - one.recorded for one in missing)
     what = f"{count(len(missing), 'run')}, {count(epochs, 'epoch')}"
     print(f"{what} to train: about {duration(seconds)}.", file=sys.stderr)
     if seconds > LONG_JOB:
         print(
-            "To try it small first: --seeds 2 --epochs 3. Ctrl-C stops it; the same command goes on from there.",
+            "To try a small job first, add --seeds 2 --epochs 3. Ctrl-C stops the job; the same command continues it.",
             file=sys.stderr,
         )
 
 
-def _describe(folder: Path, found: Environment) -> None:
+def _store_environment(folder: Path, found: Environment) -> None:
     path = folder / "environments" / f"{found.digest}.json"
     try:
         if not path.exists():

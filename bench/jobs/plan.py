@@ -1,4 +1,4 @@
-"""What there is to train: networks x devices x seeds, less what is recorded. Pure, and without torch."""
+"""Plan what to train: networks x devices x seeds, less what is recorded. Pure functions, without torch."""
 
 from __future__ import annotations
 
@@ -14,14 +14,15 @@ from bench.network.structure_facts import Structure
 from bench.record.rows import RUN_KEY, Run
 from bench.wording import count
 
-# A first estimate for a machine with no record: what one core of a 2.6 GHz server processor with AVX-512 did, in
-# multiply-accumulates of training a second; a GPU is launch-bound, so its figure is one of steps.
+# A first estimate for a machine without a record, in multiply-accumulates of training a second. The CPU's value was
+# measured on one core of a 2.6 GHz server processor with AVX-512. A GPU mostly waits for kernel launches: its value
+# stands for a rate of steps.
 MULTIPLY_ACCUMULATES_PER_SECOND = {"cpu": 3.0e10, "cuda": 1.0e11, "mps": 3.0e10}
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A run, the epochs of it that are recorded, and the seconds that the others may take on one core or GPU."""
+    """A run, how many of its epochs are recorded, and the estimated seconds for the others on one core or GPU."""
 
     run: Run
     recorded: int
@@ -29,18 +30,21 @@ class Planned:
 
     @property
     def is_done(self) -> bool:
-        """Whether nothing of it is left to train."""
+        """Whether all epochs of the run are recorded."""
         return self.recorded >= self.run.epochs
 
 
 Slots = Mapping[str, Mapping[str, int]]
-"""How many runs a cluster trains at a time, by device and by environment."""
+"""How many runs a cluster trains at the same time, by device and by environment."""
 
 
 def expand(
     architectures: Sequence[Architecture], environments: Mapping[str, str], seeds: Sequence[int], epochs: int | None
 ) -> list[Run]:
-    """Every run of a selection. `environments` maps a device to its digest; `epochs` None is each document's number."""
+    """Return every run of a selection. `environments` maps a device to the digest of its environment.
+
+    If `epochs` is None, each recipe gives the number.
+    """
     return [
         Run(one.name, one.digest, device, environment, seed, epochs or one.recipe.epochs)
         for one in architectures
@@ -50,11 +54,10 @@ def expand(
 
 
 def spread(runs: Sequence[Run], cluster: Slots, recorded_epochs: pandas.DataFrame) -> list[Run]:
-    """The runs, each in one of the environments that a cluster has for its device.
+    """Place each run in one of the environments that a cluster has for its device.
 
-    A run stays in the environment where most of it is recorded. The others are dealt out in their order, to each
-    environment as large a part of them as it has slots, so that as few networks as can be are in more than one: the
-    report pools no two.
+    A run stays in the environment where most of it is recorded. The others are divided in their order, in proportion
+    to the slots of each environment. This keeps most networks in one environment, because the report never pools two.
     """
     counts = recorded_epochs.groupby(list(RUN_KEY), sort=False)["epoch"].max().to_dict()
     placed: dict[Run, str] = {}
@@ -74,7 +77,7 @@ def spread(runs: Sequence[Run], cluster: Slots, recorded_epochs: pandas.DataFram
 
 
 def make(runs: Sequence[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> list[Planned]:
-    """The plan, in the order of `runs`, given the finished epochs of the record; `work` as for `epoch_seconds`."""
+    """Return the plan in the order of `runs`, given the recorded epochs. `work` is as for `epoch_seconds`."""
     counts = recorded_epochs.groupby(list(RUN_KEY), sort=False)["epoch"].max().to_dict()
     seconds = epoch_seconds(runs, recorded_epochs, work)
     plan = []
@@ -85,10 +88,10 @@ def make(runs: Sequence[Run], recorded_epochs: pandas.DataFrame, work: Mapping[s
 
 
 def epoch_seconds(runs: Iterable[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> dict[Run, float]:
-    """The seconds that one epoch of each run may take.
+    """Estimate the seconds of one epoch of each run.
 
-    That is the median of the epochs recorded for the same network, device and environment. Where there are none it
-    follows from `work`, the multiply-accumulates of an epoch of each network, and from how long the others took.
+    The estimate is the median of the epochs recorded for the same network, device and environment. If there are none,
+    it is computed from `work`, the multiply-accumulates of an epoch of each network, and from the times of the others.
     """
     timed = recorded_epochs.assign(seconds=recorded_epochs["train_seconds"] + recorded_epochs["eval_seconds"])
     medians: dict[tuple[str, str, str], float] = (
@@ -112,19 +115,20 @@ def epoch_seconds(runs: Iterable[Run], recorded_epochs: pandas.DataFrame, work: 
 
 
 def epoch_work(structures: Mapping[str, Structure]) -> dict[str, int]:
-    """The multiply-accumulates of an epoch of each network: training costs three forward passes."""
+    """Return the multiply-accumulates of one epoch of each network. Training an image costs three forward passes."""
     return {name: one.multiply_accumulates * (3 * TRAINING_IMAGES + TEST_IMAGES) for name, one in structures.items()}
 
 
 def longest_first(plan: Iterable[Planned]) -> list[Planned]:
-    """What is left to train, the longest first, so that no core waits for a long run begun last."""
+    """Return what is left to train, the longest first. So no long run begins last while the other cores are idle."""
     return sorted((one for one in plan if not one.is_done), key=lambda one: -one.seconds)
 
 
 def wall_seconds(plan: Iterable[Planned], jobs: int, cluster: Slots | None = None) -> float:
-    """About how long the plan takes: `jobs` runs at a time on the CPU, one at a time on every other device, at once.
+    """Estimate the seconds of the whole plan. All devices train at the same time.
 
-    On a cluster it is as many at a time as each environment has slots.
+    The CPU trains `jobs` runs at a time, every other device one. On a cluster, each environment trains as many runs at
+    a time as it has slots.
     """
     busy: dict[tuple[str, str], list[float]] = {}
     for one in longest_first(plan):
@@ -136,7 +140,7 @@ def wall_seconds(plan: Iterable[Planned], jobs: int, cluster: Slots | None = Non
 
 
 def format_plan(plan: Sequence[Planned], jobs: int, cluster: Slots | None = None) -> list[str]:
-    """The plan for a reader: a line a run, then what it comes to."""
+    """Format the plan for a reader: a line for each run, then the total."""
     rows = [
         (
             one.run.model,
@@ -149,19 +153,19 @@ def format_plan(plan: Sequence[Planned], jobs: int, cluster: Slots | None = None
         for one in plan
     ]
     headers = ("network", "device", "environment", "seed", "epochs recorded", "time left")
-    table = tabulate(rows, headers=headers, disable_numparse=[2])  # 0e123456 is a digest and not zero
+    table = tabulate(rows, headers=headers, disable_numparse=[2])  # the digest 0e123456 is not the number zero
     missing = longest_first(plan)
     epochs = sum(one.run.epochs - one.recorded for one in missing)
     if not missing:
         return [*table.splitlines(), "", "Nothing is left to train."]
     seconds = wall_seconds(plan, jobs, cluster)
     total = f"{len(missing)} of {count(len(plan), 'run')} to train, {count(epochs, 'epoch')}: about {duration(seconds)}"
-    where = f"with {jobs} at a time on the CPU" if cluster is None else "on the workers there are"
+    where = f"with {count(jobs, 'run')} at a time on the CPU" if cluster is None else "on the present workers"
     return [*table.splitlines(), "", f"{total} {where}."]
 
 
 def duration(seconds: float) -> str:
-    """Seconds in words that suit their size: `45 s`, `12 min`, `2 h 05 min`."""
+    """Format seconds with suitable units: `45 s`, `12 min`, `2 h 05 min`."""
     if seconds < 90:
         return f"{seconds:.0f} s"
     minutes = round(seconds / 60)

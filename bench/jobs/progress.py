@@ -1,4 +1,4 @@
-"""How far a job is, on standard error: bars on a terminal, a plain line every half minute elsewhere."""
+"""Show the progress of a job on standard error: bars on a terminal, otherwise a plain line every half minute."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ PLAIN_INTERVAL = 30.0  # seconds
 
 
 class Progress:
-    """The display of one job, measured in estimated work: a long epoch counts for more than a short one."""
+    """The display of one job. It counts estimated seconds of work, so a long epoch counts more than a short one."""
 
     def __init__(self, plan: Sequence[Planned], stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
@@ -29,7 +29,7 @@ class Progress:
         self._ended = 0
         self._worked = 0.0
         self._started = self._last_line = time.monotonic()
-        self._accuracy: dict[Run, str] = {}
+        self._status: dict[Run, str] = {}
         self._names: dict[Run, str] = {}
         self._bars: dict[Run, tqdm[Any]] = {}
         self._overall: tqdm[Any] | None = None
@@ -49,8 +49,8 @@ class Progress:
             bar.close()
 
     def started(self, run: Run, recorded: int, worker: str = "") -> None:
-        """A run has begun, or goes on after `recorded` epochs, on a worker of a cluster if one is named."""
-        self._accuracy[run] = "starting"
+        """Show that a run has begun, or continues after `recorded` epochs. `worker` names the worker of a cluster."""
+        self._status[run] = "starting"
         self._names[run] = f"{run} on {worker}" if worker else str(run)
         if self._overall is not None:
             taken = {-bar.pos for bar in self._bars.values()}
@@ -67,8 +67,8 @@ class Progress:
             )
 
     def finished(self, run: Run, epoch: Epoch) -> None:
-        """A run has finished an epoch."""
-        self._accuracy[run] = f"epoch {epoch.epoch}/{run.epochs} {100 * epoch.correct / epoch.total:.2f} %"
+        """Show that a run has finished an epoch."""
+        self._status[run] = f"epoch {epoch.epoch}/{run.epochs} {100 * epoch.correct / epoch.total:.2f} %"
         self._worked += self._seconds[run.key]
         if self._overall is not None:
             bar = self._bars[run]
@@ -78,12 +78,12 @@ class Progress:
         self.tick()
 
     def lost(self, run: Run, reason: str) -> None:
-        """A run waits for another worker."""
+        """Show that a run has lost its worker and waits for another one."""
         self._forget(run)
         self.say(f"{run}: {reason}")
 
     def ended(self, run: Run, status: str, reason: str) -> None:
-        """A run is over."""
+        """Show that a run has ended."""
         self._ended += 1
         self._forget(run)
         if self._overall is not None:
@@ -92,19 +92,19 @@ class Progress:
             self.say(f"{run}: {status}: {reason}")
 
     def _forget(self, run: Run) -> None:
-        self._accuracy.pop(run, None)
+        self._status.pop(run, None)
         if run in self._bars:
             self._bars.pop(run).close()
 
     def tick(self) -> None:
-        """Time has passed: print the plain line if one is due."""
+        """Print the plain line if it is due."""
         if self._overall is None and time.monotonic() - self._last_line >= PLAIN_INTERVAL:
             self._last_line = time.monotonic()
-            running = "; ".join(f"{self._names[run]}: {text}" for run, text in self._accuracy.items())
+            running = "; ".join(f"{self._names[run]}: {text}" for run, text in self._status.items())
             self.say(f"{self._headline()}, {self._remaining()}; {running}")
 
     def say(self, line: str) -> None:
-        """A line above the bars."""
+        """Print a line above the bars."""
         if self._overall is None:
             print(line, file=self._stream, flush=True)
         else:

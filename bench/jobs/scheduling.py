@@ -1,6 +1,6 @@
-"""Runs onto cores and GPUs: every run in a process of its own, and every way it can end decided here.
+"""Train runs on this machine's cores and GPUs, each in a separate process, and decide how each run ended.
 
-A crash, a hang or a kill of one run closes that run alone. What comes out is a stream of events; nothing is written.
+If a run crashes, hangs or is killed, only that run ends. This module yields events and writes no files.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ from bench.training.environment import worker_variables
 from bench.training.loop import Epoch
 
 EPOCH_LIMIT = 3600.0
-"""Seconds without a finished epoch after which a run counts as hanging: a hundred times the usual."""
+"""A run that finishes no epoch for so many seconds counts as hanging. The limit is a hundred times the usual."""
 
-_TAIL = 8192  # bytes of a worker's output that are kept for the reason of a crash
-_FAREWELL = 30.0  # seconds a worker may take to end after its last message
+_TAIL_BYTES = 8192  # the end of a worker's output, kept to explain a crash
+_END_LIMIT = 30.0  # seconds that a worker may take to end after its last message
 _POLL = 0.5  # seconds between two looks at the clock
 
 
 def execute(
     tasks: Sequence[Task], slots: Mapping[str, int], stop: Stop, epoch_limit: float = EPOCH_LIMIT
 ) -> Generator[Event, None, None]:
-    """Train every task's run, in this order for each device, with `slots[device]` of them going on at a time.
+    """Train the run of every task. Each device takes its runs in this order, `slots[device]` at a time.
 
-    However the iteration ends, no worker is left running.
+    No worker is left running when the iteration ends, even if it ends early.
     """
     waiting = {device: deque(task for task in tasks if task.run.device == device) for device in slots}
     active: list[_Worker] = []
@@ -56,7 +56,7 @@ def execute(
                     yield Started(task.run)
                     try:
                         active.append(_Worker(task, stop.events))
-                    except OSError as error:  # too many open files, say
+                    except OSError as error:  # for example too many open files
                         yield Ended(task.run, "error", f"no process could be started: {cause(error)}")
             if not active:
                 return
@@ -84,7 +84,7 @@ def _next_events(active: list[_Worker], stop: Stop, epoch_limit: float) -> Itera
             active.remove(worker)
             yield Ended(worker.run, *_how_it_ended(worker))
             return
-        worker.last_sign = time.monotonic()
+        worker.last_heard = time.monotonic()
         if message["kind"] == "epoch":
             misses = message.get("misses")
             yield Finished(
@@ -95,15 +95,15 @@ def _next_events(active: list[_Worker], stop: Stop, epoch_limit: float) -> Itera
         else:
             worker.last_message = message
     for worker in active:
-        limit = epoch_limit if worker.last_message is None else _FAREWELL
-        if not worker.timed_out and time.monotonic() - worker.last_sign > limit:
+        limit = epoch_limit if worker.last_message is None else _END_LIMIT
+        if not worker.timed_out and time.monotonic() - worker.last_heard > limit:
             worker.timed_out = True
             worker.limit = limit
             worker.kill()
 
 
 def _how_it_ended(worker: _Worker) -> tuple[Status, str]:
-    """The one place that decides how a run ended, once its process is gone."""
+    """Decide how a run ended, after its process is gone. Only this function decides it."""
     message = worker.last_message
     if message is not None and message["kind"] == "done":
         return "ok", ""
@@ -123,14 +123,14 @@ def _how_it_ended(worker: _Worker) -> tuple[Status, str]:
 
 @dataclass(eq=False)
 class _Worker:
-    """A process that trains one run, with the threads that listen to it."""
+    """A process that trains one run, and the threads that read its output."""
 
     task: Task
     events: queue.SimpleQueue[Any]
     last_message: dict[str, Any] | None = None
     timed_out: bool = False
     limit: float = 0.0
-    last_sign: float = field(default_factory=time.monotonic)
+    last_heard: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
         self.process = subprocess.Popen(
@@ -139,7 +139,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=child_variables(worker_variables()),
-            start_new_session=True,  # so that Ctrl-C reaches us alone, and the whole group can be ended
+            start_new_session=True,  # Ctrl-C then reaches only this process, and the group can be killed
         )
         self._tail = bytearray()
         self._reader = threading.Thread(target=self._read_messages, daemon=True)
@@ -147,21 +147,21 @@ class _Worker:
         for thread in (self._reader, self._drain, threading.Thread(target=self._wait, daemon=True)):
             thread.start()
         assert self.process.stdin is not None
-        with contextlib.suppress(BrokenPipeError):  # it died at once; its exit code will say so
+        with contextlib.suppress(BrokenPipeError):  # the process has already ended; its exit code tells why
             self.process.stdin.write(pickle.dumps(self.task))
-            self.process.stdin.flush()  # and it stays open: closing it tells the worker that we are gone
+            self.process.stdin.flush()  # it stays open: closing it would end the worker
 
     @property
     def run(self) -> Run:
         return self.task.run
 
     def kill(self) -> None:
-        """End the process and everything it has started in its group."""
+        """Kill the process and all others of its group."""
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.process.pid, signal.SIGKILL)
 
     def output_tail(self) -> str:
-        """The last that it printed."""
+        """Return the end of what the process printed."""
         return self._tail.decode("utf-8", errors="replace")
 
     def _read_messages(self) -> None:
@@ -170,30 +170,30 @@ class _Worker:
             try:
                 message = json.loads(line)
             except ValueError:
-                continue  # a line torn by a kill
+                continue  # a kill has cut the line short
             self.events.put((self, message))
 
     def _drain_output(self) -> None:
         assert self.process.stderr is not None
         while block := self.process.stderr.read1(65_536):  # type: ignore[attr-defined]
             self._tail += block
-            del self._tail[:-_TAIL]
+            del self._tail[:-_TAIL_BYTES]
 
     def _wait(self) -> None:
         self.process.wait()
-        self.kill()  # its children: one that holds our pipe open would keep us waiting
+        self.kill()  # and its children: one with an open pipe would block the threads below
         for thread in (self._reader, self._drain):
             thread.join(timeout=5)
         self.events.put((self, None))
 
 
 def slots(jobs: int) -> dict[str, int]:
-    """How many runs go on at a time on each kind of device: `jobs` on the CPU, one elsewhere."""
+    """Return how many runs train at the same time on each kind of device: `jobs` on the CPU, one on any other."""
     return {device: jobs if device == "cpu" else 1 for device in DEVICES}
 
 
 def physical_cores() -> int:
-    """The physical cores this process may use."""
+    """Return the number of physical cores that this process may use."""
     if sys.platform == "darwin":
         counted = subprocess.run(["sysctl", "-n", "hw.physicalcpu"], capture_output=True, text=True, check=True)
         return int(counted.stdout)

@@ -1,6 +1,6 @@
 """Train recorded runs again and compare them with the record, bit for bit. The record is only read.
 
-What came of it is kept beside the record for the report.
+The results are stored beside the record, for the report.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Request:
-    """What to verify; None is whatever is recorded. Of each run the first `epochs` epochs, None: all recorded ones."""
+    """What to verify. None means everything that is recorded. `epochs` limits each run to its first epochs."""
 
     models: tuple[str, ...] | None
     devices: tuple[str, ...] | None
@@ -47,7 +47,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Finding:
-    """What came of one recorded run: its first `epochs` epochs are identical, or `difference` says what is not."""
+    """The result for one run. Its first `epochs` epochs are identical, unless `difference` says why not."""
 
     name: str
     epochs: int
@@ -56,32 +56,33 @@ class Finding:
 
 @dataclass(frozen=True)
 class Verification:
-    """All findings, and the signal that interrupted the work, if any."""
+    """All findings, and the signal that interrupted the verification, if any."""
 
     findings: tuple[Finding, ...]
     interrupted_by: int | None = None
 
     @property
     def is_identical(self) -> bool:
-        """Whether everything asked for was compared, and all of it is identical."""
+        """Whether every requested run was compared and is identical."""
         return bool(self.findings) and not any(finding.difference for finding in self.findings)
 
 
 def verify(
     request: Request, architectures: Mapping[str, Architecture], places: Places, subset: tuple[int, int] | None = None
 ) -> Verification:
-    """Train the recorded runs of a request again in this environment, and compare.
+    """Train the requested runs again in this environment and compare them with the record.
 
-    `subset` keeps only the first training and test images, for records made so.
+    `subset` keeps only the first training and test images. It must be that of the record.
 
     Raises:
-        UnusableInput: nothing of what is asked for is recorded, or the data cannot be used.
+        UnusableInput: none of the requested runs is recorded, or the data cannot be used.
     """
     found = record.read(places.runs, architectures)
     warn(found)
-    rows = _asked_for(found.epochs, request)
+    rows = _requested(found.epochs, request)
     if rows.empty:
-        raise UnusableInput(f"{places.runs}: nothing of what is asked for is recorded, so nothing can be compared")
+        advice = "choose other --models, --devices or --seeds, or another --runs file"
+        raise UnusableInput(f"{places.runs}: none of the requested runs is recorded: {advice}")
     here = {device: environment.describe(device) for device in environment.available_devices()}
     findings = [*_left_out(found), *_not_recorded(rows, request)]
     again: dict[Run, tuple[Run, pandas.DataFrame]] = {}
@@ -101,26 +102,26 @@ def verify(
             identical = not difference
             compared.append(Verified(*run.key, run.epochs, identical, utc_now(), target.environment))
         if difference and target.key in endings:
-            difference = f"training it again ended early: {endings[target.key]}"
+            difference = f"the new training ended early: {endings[target.key]}"
         elif difference and run.environment != target.environment:
-            difference += f"; {_environments_differ(run, recorded, here[run.device], places.report)}"
+            difference += f"; {_environment_changes(run, recorded, here[run.device], places.report)}"
         findings.append(Finding(_name(run), run.epochs, difference))
-    _keep(compared, places.runs)
+    _store(compared, places.runs)
     return Verification(tuple(findings), interrupted_by)
 
 
-def _keep(compared: Sequence[Verified], runs: Path) -> None:
-    """Write it beside the record; a record that stands where nothing can be written is verified all the same."""
+def _store(compared: Sequence[Verified], runs: Path) -> None:
+    """Store the results beside the record. If that is impossible, only warn: the verification still counts."""
     writer = verifications.Writer(runs)
     try:
         for one in compared:
             writer.append(one)
     except UnusableInput as error:
-        _log.warning("the report will not know of this verification: %s", error)
+        _log.warning("the report will not mention this verification: %s", error)
 
 
 def format_verification(verification: Verification) -> list[str]:
-    """A line a run, and one that sums up."""
+    """Format a line for each finding, then a summary line."""
     lines = [
         f"{finding.name}: {finding.difference or 'identical in ' + count(finding.epochs, 'epoch')}"
         for finding in verification.findings
@@ -129,7 +130,7 @@ def format_verification(verification: Verification) -> list[str]:
     return [*lines, f"{identical} of {count(len(verification.findings), 'run')} identical, bit for bit."]
 
 
-def _asked_for(rows: pandas.DataFrame, request: Request) -> pandas.DataFrame:
+def _requested(rows: pandas.DataFrame, request: Request) -> pandas.DataFrame:
     for column, wanted in (("model", request.models), ("device", request.devices), ("seed", request.seeds)):
         if wanted is not None:
             rows = rows[rows[column].isin(wanted)]
@@ -137,7 +138,7 @@ def _asked_for(rows: pandas.DataFrame, request: Request) -> pandas.DataFrame:
 
 
 def _left_out(found: record.Record) -> list[Finding]:
-    """A finding for every line that cannot be used: nobody knows whether it is about what is asked for."""
+    """Return a finding for every line of the record that was left out: it could belong to a requested run."""
     return [
         Finding(f"{found.path}:{problem.line}", 0, f"not compared: {problem.reason}")
         for problem in found.problems
@@ -146,7 +147,7 @@ def _left_out(found: record.Record) -> list[Finding]:
 
 
 def _not_recorded(rows: pandas.DataFrame, request: Request) -> list[Finding]:
-    """A finding for every combination that is asked for by name and has no run in the record."""
+    """Return a finding for every requested combination of network, device and seed that the record lacks."""
     wanted: list[tuple[str, ...]] = [()]
     columns = []
     for column, values in (("model", request.models), ("device", request.devices), ("seed", request.seeds)):
@@ -162,7 +163,7 @@ def _not_recorded(rows: pandas.DataFrame, request: Request) -> list[Finding]:
 
 
 def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.DataFrame]]:
-    """Each recorded run with the rows to compare, in the order of the epochs."""
+    """Return each recorded run with its rows to compare, in the order of the epochs."""
     found = []
     for key, part in rows.sort_values("epoch").groupby(list(RUN_KEY), sort=False):
         compared = part.head(epochs or len(part))
@@ -173,8 +174,8 @@ def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.
 
 def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment]) -> str:
     if run.recipe != architecture.digest:
-        return f"recorded with recipe {run.recipe}; network or recipe changed since, and is {architecture.digest} now"
-    return "" if run.device in here else f"not compared: there is no {run.device} on this machine"
+        return f"recorded with recipe {run.recipe}; the network or its recipe has changed to {architecture.digest}"
+    return "" if run.device in here else f"not compared: this machine has no {run.device}"
 
 
 def _train(
@@ -185,9 +186,9 @@ def _train(
     places: Places,
     subset: tuple[int, int] | None,
 ) -> tuple[dict[tuple[object, ...], list[Epoch]], dict[tuple[object, ...], str], int | None]:
-    """The epochs of each run by its key, how those ended that ended badly, and the signal that interrupted it all."""
+    """Train runs. Return the epochs by run key, the failures by run key, and the signal that interrupted, if any."""
     longest: dict[tuple[object, ...], Run] = {}
-    for run in runs:  # the same run may be recorded from several environments; it is trained once
+    for run in runs:  # a run that is recorded in several environments is trained once
         longest[run.key] = max(run, longest.get(run.key, run), key=lambda one: one.epochs)
     trained: dict[tuple[object, ...], list[Epoch]] = {key: [] for key in longest}
     endings: dict[tuple[object, ...], str] = {}
@@ -219,7 +220,7 @@ def _train(
 
 
 def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
-    """The first epoch and column that differ, with both values; empty if none does."""
+    """Return the first epoch and column that differ, with both values, or an empty string."""
     for row in recorded.itertuples():
         if row.epoch > len(trained):
             return f"epoch {row.epoch} is recorded but was not trained again"
@@ -230,16 +231,16 @@ def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
     return ""
 
 
-def _environments_differ(run: Run, recorded: pandas.DataFrame, here: Environment, report: Path) -> str:
+def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment, report: Path) -> str:
     path = report / "environments" / f"{run.environment}.json"
     try:
         before = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
-        return f"recorded in environment {run.environment} ({machine}), this is {here.digest} ({here.machine})"
+        return f"recorded in environment {run.environment} ({machine}), but this is {here.digest} ({here.machine})"
     now = dict(here.details)
     changes = [
-        f"{name} was {before.get(name, 'unset')}, is {now.get(name, 'unset')}"
+        f"{name} was {before.get(name, 'unset')}, is now {now.get(name, 'unset')}"
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
     ]

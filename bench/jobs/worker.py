@@ -1,8 +1,9 @@
-"""The process that trains one run: `python -m bench.jobs.worker`, a task on its standard input, messages on its output.
+"""The process that trains one run: `python -m bench.jobs.worker`.
 
-A message is a line of JSON with a `kind`: an `epoch` for every finished one, the last with its `misses`, then `done`,
-or `failed` with a status and a reason. Whatever a network prints goes to standard error. The process ends itself, and
-what it may have started, when its standard input is closed, because then nobody is left to listen.
+It reads a pickled task from standard input and writes messages to standard output. A message is a line of JSON with a
+`kind`. Every finished epoch gets a message `epoch`; the last one has `misses`. The final message is `done`, or `failed`
+with a status and a reason. What a network prints goes to standard error. When standard input is closed, nobody reads
+the messages any more. The process then kills its whole process group.
 """
 
 from __future__ import annotations
@@ -26,22 +27,22 @@ from bench.record.rows import Run
 if TYPE_CHECKING:
     from torch import Tensor
 
-_COMPILED = Path(__file__).parents[1] / "training" / "arithmetic"
-"""The folder of the modules that numba compiles: it keeps the result beside them."""
+_COMPILED_MODULES = Path(__file__).parents[1] / "training" / "arithmetic"
+"""The folder of the modules that numba compiles. Numba stores the compiled code beside them."""
 
 MissedImages = tuple[tuple[int, int, int], ...]
-"""Test image, label and prediction of every image that is classified wrongly, by ascending image."""
+"""Number, label and prediction of every test image that is classified wrongly, in the order of the images."""
 
 Fingerprint = tuple[int, int, float, float]
-"""Correct and total images, test and train loss: what training an epoch again must give, bit for bit."""
+"""Correct images, total images, test loss, train loss. Training an epoch again must give the same bits."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A run to train and where its files are.
+    """A run to train, and where its files are.
 
-    `recorded` has the reproducible part of each epoch that is recorded already, from the first: `fingerprint` of it.
-    `subset` keeps only the first training and test images.
+    `data` is the data's folder, `checkpoints` the folder of the states. `recorded` has the fingerprints of the epochs
+    that are already recorded, from the first. `subset` keeps only the first training and test images.
     """
 
     architecture: Architecture
@@ -53,13 +54,14 @@ class Task:
 
 
 def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
-    """Train a task's run to its last epoch and send every epoch that is not recorded yet.
+    """Train a task's run to its last epoch. Send every epoch that is not recorded yet.
 
     Raises:
-        UnusableInput: the data cannot be used, or an epoch comes out otherwise than it is recorded.
+        UnusableInput: the data cannot be used, the environment is not the planned one, or an epoch differs from its
+            record.
         bench.training.loop.Diverged: the loss is no longer finite.
     """
-    if not os.access(_COMPILED, os.W_OK):
+    if not os.access(_COMPILED_MODULES, os.W_OK):
         os.environ.setdefault("NUMBA_CACHE_DIR", str(task.checkpoints / "compiled"))
 
     from bench.jobs import checkpoint
@@ -69,7 +71,7 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
     environment.configure(run.device)
     here = environment.describe(run.device)
     if here.digest != run.environment:
-        raise UnusableInput(f"the worker's environment is {here.digest}, not the plan's {run.environment}")
+        raise UnusableInput(f"the worker's environment is {here.digest}, but the plan has {run.environment}")
     dataset = data.load(task.data)
     if task.subset is not None:
         dataset = dataset.head(*task.subset)
@@ -77,7 +79,7 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
 
     def emit(epoch: loop.Epoch, state: loop.State) -> None:
         if epoch.epoch > len(task.recorded):
-            # A state has the predictions of its own last epoch alone.
+            # A state has only the predictions of its own last epoch.
             is_last = epoch.epoch == run.epochs == len(state.history)
             misses = _misses(state.predictions, dataset.test_labels) if is_last else None
             send({"kind": "epoch", "epoch": asdict(epoch), "misses": misses})
@@ -87,7 +89,7 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
             difference = (
                 f"epoch {epoch.epoch} is recorded as {task.recorded[epoch.epoch - 1]}, but training gives {trained}"
             )
-            raise UnusableInput(f"{difference}: mend the record, or use another --runs file")
+            raise UnusableInput(f"{difference}: correct the record, or use another --runs file")
 
     if start is not None:
         for epoch in start.history[: run.epochs]:
@@ -99,13 +101,13 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
 
 
 def _misses(predictions: Tensor, labels: Tensor) -> MissedImages:
-    """What `predictions` (N,) get wrong of `labels` (N,), both on the CPU."""
+    """Return the images whose prediction is not their label. Both tensors are (N,), on the CPU."""
     wrong = (predictions != labels).nonzero().flatten()
     return tuple(zip(wrong.tolist(), labels[wrong].tolist(), predictions[wrong].tolist(), strict=True))
 
 
 def main() -> None:
-    """Read the task, perform it, and say how it ended."""
+    """Read the task, perform it, and send a message about how it ended."""
     messages = os.fdopen(os.dup(sys.stdout.fileno()), "w", encoding="utf-8")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
 
@@ -117,21 +119,21 @@ def main() -> None:
     threading.Thread(target=_end_with_standard_input, daemon=True).start()
     try:
         perform(task, send)
-    except Exception as error:  # whatever a network does closes its own run, with the reason, and no other
+    except Exception as error:  # an error of a network ends its own run only
         traceback.print_exc()
         is_divergence = type(error).__name__ == "Diverged"
-        reason = one_line(error) if isinstance(error, UnusableInput) or is_divergence else _named(error)
+        reason = one_line(error) if isinstance(error, UnusableInput) or is_divergence else _with_type(error)
         send({"kind": "failed", "status": "diverged" if is_divergence else "error", "reason": reason})
     else:
         send({"kind": "done"})
 
 
-def _named(error: Exception) -> str:
+def _with_type(error: Exception) -> str:
     return f"{type(error).__name__}: {one_line(error)}"
 
 
 def _end_with_standard_input() -> None:
-    while os.read(0, 4096):  # not sys.stdin: Python aborts if a thread holds its lock when the process wants to exit
+    while os.read(0, 4096):  # not sys.stdin: Python aborts if a thread holds its lock at exit
         pass
     os.killpg(os.getpgrp(), signal.SIGKILL)
 

@@ -1,1 +1,1 @@
-"""Networks: what is trained, and what was claimed of it."""
+"""The description of a network: its code, its recipe, its structure and the claims about it."""

@@ -1,4 +1,4 @@
-"""A call with plain arguments, written as text: `StepLR(step_size=6, gamma=0.1)`. It is read, never evaluated."""
+"""Calls that are written as text, such as `StepLR(step_size=6, gamma=0.1)`. They are parsed, never evaluated."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Call:
-    """The name of what is called, with its arguments."""
+    """A call: the name of the function or class, and the arguments."""
 
     name: str
     positional: tuple[Any, ...]
@@ -17,10 +17,10 @@ class Call:
 
 
 def parse(text: str) -> Call:
-    """The call that a text is.
+    """Parse the text of one call.
 
     Raises:
-        ValueError: it is not one call of a plain name, with numbers, text and lists of these as arguments.
+        ValueError: the text is not one call of a plain name with literals (numbers, text, lists of these) as arguments.
     """
     try:
         node = ast.parse(text.strip(), mode="eval").body
@@ -33,11 +33,11 @@ def parse(text: str) -> Call:
     raise ValueError(f"{text!r} is not a call with plain arguments")
 
 
-def normal(text: str) -> str:
-    """The same call as every layout of it is written.
+def normalised(text: str) -> str:
+    """Return the text of a call in a standard layout. Spaces and quotes then make no difference.
 
     Raises:
-        ValueError: as `parse`.
+        ValueError: as for `parse`.
     """
     parse(text)
     return ast.unparse(ast.parse(text.strip(), mode="eval"))

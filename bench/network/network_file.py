@@ -1,10 +1,10 @@
-"""A file with one network, read without running it: the class, and the values that may stand beside it.
+"""Read a file with one network, without running it. The file has a class, and it can have these values:
 
-    RECIPE = {"learning_rate": 0.05, "epochs": 15, "schedule": "StepLR(step_size=6)"}    how it is trained
+    RECIPE = {"learning_rate": 0.05, "epochs": 15, "schedule": "StepLR(step_size=6)"}    how to train the network
     TARGET = 9940                                                                        images of 10,000
-    CLAIM = {"first_epoch": 9, "best": 9951}                                             what is to be judged
+    CLAIM = {"first_epoch": 9, "best": 9951}                                             what to judge
 
-The values are plain literals, so that a file can be planned and reported without importing it, and PyTorch with it.
+The values are plain literals. So a run can be planned and reported without importing the file, or PyTorch.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from bench.network.specification import (
 )
 
 DEFAULT_RECIPE = Recipe(learning_rate=0.01, batch_size=128, epochs=19)
-LONGEST_NAME = 100  # bytes: it is part of file names
+LONGEST_NAME = 100  # bytes, because file names contain it
 
-_CLAIMS: Mapping[ClaimKind, str] = {
+_CLAIM_TEXTS: Mapping[ClaimKind, str] = {
     "parameters": "{value:,} parameters",
     "parameters_below": "fewer than {value:,} parameters",
     "reaches_target": "{value} of 10,000 within {epochs} epochs",
@@ -43,28 +43,31 @@ _CLAIMS: Mapping[ClaimKind, str] = {
     "last": "{value} of 10,000 in the last epoch",
     "sustained": "more than {target} of 10,000 in each of the last {value} epochs",
 }
-"""The kinds of claim that a file can make, in words."""
+"""The kinds of claim that a file can make, and the text of each."""
 
 
 def read(path: Path, recipe: Recipe | None = None, document: Document | None = None) -> Architecture:
-    """The network of a file; its name is the file's. With a document, the recipe is the documented one.
+    """Read the network of a file. The file's name becomes the network's name.
 
-    Whether its scores are logits is not known before it is run: see `bench.cli.networks.inspect`.
+    For a documented network, give its documented recipe and its document. Only a run of the network shows whether its
+    scores are logits: see `bench.cli.networks.inspect`.
 
     Raises:
-        UnusableInput: it cannot be read, is not Python, or has not just one network; or a value beside it is unusable.
+        UnusableInput: the file cannot be read, is not Python or does not have exactly one network, or one of its values
+            cannot be used.
     """
     try:
         source = path.read_text(encoding="utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         cause = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8"
-        raise UnusableInput(f"{path}: cannot be read ({cause}): name a Python file, or a folder of them") from error
+        advice = "name a Python file or a folder of Python files"
+        raise UnusableInput(f"{path}: cannot be read ({cause}): {advice}") from error
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
         line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
         reason = error.msg if isinstance(error, SyntaxError) else one_line(error)
-        raise UnusableInput(f"{path}{line}: not Python ({reason}): mend it") from error
+        raise UnusableInput(f"{path}{line}: this is not valid Python ({reason}): correct the file") from error
     name, values = _name(path), _values(path, tree)
     recipe = recipe or _recipe(values.get("RECIPE"))
     target = _target(values.get("TARGET"))
@@ -81,21 +84,22 @@ def read(path: Path, recipe: Recipe | None = None, document: Document | None = N
 
 
 def _name(path: Path) -> str:
-    """The name of a network: it stands in records, in words that commas divide, and in names of files."""
+    """Return the name of a file's network. It must fit into records, comma-separated lists and file names."""
     name = path.stem
     if not re.fullmatch(r"\w( ?[\w.()+-])*", name) or len(name.encode()) > LONGEST_NAME:
-        raise UnusableInput(f"{path}: no name for a network: rename the file to letters, digits and _")
+        advice = f"rename it to at most {LONGEST_NAME} letters, digits and _"
+        raise UnusableInput(f"{path}: the file's name cannot be the name of a network: {advice}")
     return name
 
 
 @dataclass(frozen=True)
 class _Value:
-    """A value beside a network, and where it stands."""
+    """A value in a network's file, and its place in the file."""
 
     place: str
     content: Any
 
-    def refuse(self, problem: str) -> UnusableInput:
+    def error(self, problem: str) -> UnusableInput:
         return UnusableInput(f"{self.place}: {problem}")
 
 
@@ -108,13 +112,16 @@ def _values(path: Path, tree: ast.Module) -> dict[str, _Value]:
             try:
                 found[name] = _Value(place, ast.literal_eval(node.value))
             except (ValueError, TypeError, MemoryError, RecursionError) as error:
-                problem = f"{name} is not written out: give plain numbers, text and lists"
+                problem = f"{name} contains an expression: write plain numbers, text and lists instead"
                 raise UnusableInput(f"{place}: {problem}") from error
     return found
 
 
 def _network_class(path: Path, tree: ast.Module) -> str:
-    """The one class derived from torch.nn.Module that no other such class makes use of: those are its blocks."""
+    """Return the name of the network: the one class derived from torch.nn.Module that no other such class uses.
+
+    The classes that it uses are its blocks.
+    """
     imported = dict(_imports(tree))
     defined = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
 
@@ -131,18 +138,18 @@ def _network_class(path: Path, tree: ast.Module) -> str:
 
     uses = {name: _names_in(node) & defined.keys() for name, node in defined.items()}
     modules = [name for name, node in defined.items() if is_module(node)]
-    blocks = {used for name in modules for used in _reached(name, uses)}
+    blocks = {used for name in modules for used in _used_by(name, uses)}
     networks = [name for name in modules if name not in blocks]
     if len(networks) == 1:
         return networks[0]
     if not networks:
         raise UnusableInput(f"{path}: defines no network: it needs one class derived from torch.nn.Module")
     names = " and ".join([", ".join(networks[:-1]), networks[-1]])
-    raise UnusableInput(f"{path}: defines {len(networks)} networks, {names}: leave one in it")
+    raise UnusableInput(f"{path}: defines {len(networks)} networks, {names}: keep only one in the file")
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Local names and what they stand for; a star import stands for itself."""
+    """Yield each imported name and the full name that it stands for. A star import stands for itself."""
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             for alias in node.names:
@@ -157,14 +164,14 @@ def _names_in(node: ast.AST) -> set[str]:
     return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
 
 
-def _reached(name: str, uses: Mapping[str, set[str]]) -> set[str]:
-    """All that a definition makes use of, itself left out."""
-    reached, waiting = set[str](), [name]
+def _used_by(name: str, uses: Mapping[str, set[str]]) -> set[str]:
+    """Return all definitions that a definition uses, directly or through others, except itself."""
+    found, waiting = set[str](), [name]
     while waiting:
-        for used in uses[waiting.pop()] - reached:
-            reached.add(used)
+        for used in uses[waiting.pop()] - found:
+            found.add(used)
             waiting.append(used)
-    return reached - {name}
+    return found - {name}
 
 
 def _recipe(value: _Value | None) -> Recipe:
@@ -172,20 +179,20 @@ def _recipe(value: _Value | None) -> Recipe:
         return DEFAULT_RECIPE
     given = value.content
     if not isinstance(given, dict):
-        raise value.refuse(f"RECIPE is no dictionary: what it may have is {', '.join(_FIELDS)}")
-    fields: dict[str, Any] = {name: getattr(DEFAULT_RECIPE, name) for name in _FIELDS}
+        raise value.error(f"RECIPE is not a dictionary: give one with keys from {', '.join(_RECIPE_FIELDS)}")
+    fields: dict[str, Any] = {name: getattr(DEFAULT_RECIPE, name) for name in _RECIPE_FIELDS}
     for name, content in given.items():
-        if name not in _FIELDS:
-            raise value.refuse(f"RECIPE has {name!r}: what it may have is {', '.join(_FIELDS)}")
-        convert, wanted = _FIELDS[name]
+        if name not in _RECIPE_FIELDS:
+            raise value.error(f"RECIPE has the unknown key {name!r}: use keys from {', '.join(_RECIPE_FIELDS)}")
+        convert, wanted = _RECIPE_FIELDS[name]
         try:
             fields[name] = convert(content)
         except (ValueError, TypeError) as error:
-            raise value.refuse(f"RECIPE has {name} {content!r}: give {wanted}") from error
+            raise value.error(f"RECIPE has {name} {content!r}: give {wanted}") from error
     return Recipe(**fields)
 
 
-def _number(low: float, high: float, includes_low: bool) -> Callable[[Any], float]:
+def _number_between(low: float, high: float, includes_low: bool) -> Callable[[Any], float]:
     def convert(content: Any) -> float:
         if isinstance(content, bool) or not isinstance(content, int | float) or not math.isfinite(content):
             raise ValueError
@@ -196,7 +203,7 @@ def _number(low: float, high: float, includes_low: bool) -> Callable[[Any], floa
     return convert
 
 
-def _whole(low: int, high: int) -> Callable[[Any], int]:
+def _whole_number_between(low: int, high: int) -> Callable[[Any], int]:
     def convert(content: Any) -> int:
         if isinstance(content, bool) or not isinstance(content, int) or not low <= content <= high:
             raise ValueError
@@ -205,35 +212,35 @@ def _whole(low: int, high: int) -> Callable[[Any], int]:
     return convert
 
 
-def _call(content: Any) -> str:
+def _read_call(content: Any) -> str:
     if not isinstance(content, str):
         raise TypeError
-    return calls.normal(content)
+    return calls.normalised(content)
 
 
-def _calls(content: Any) -> tuple[str, ...]:
-    return tuple(_call(one) for one in ([content] if isinstance(content, str) else content))
+def _read_calls(content: Any) -> tuple[str, ...]:
+    return tuple(_read_call(one) for one in ([content] if isinstance(content, str) else content))
 
 
-_FIELDS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "learning_rate": (_number(0, math.inf, includes_low=False), "a number above 0"),
-    "momentum": (_number(0, 1, includes_low=True), "a number from 0 and below 1"),
-    "batch_size": (_whole(1, TRAINING_IMAGES), f"a whole number from 1 to {TRAINING_IMAGES}"),
-    "epochs": (_whole(1, 10_000), "a whole number from 1 to 10000"),
-    "dropout": (_number(0, 1, includes_low=True), "a number from 0 and below 1"),
-    "augmentation": (_calls, "text like 'RandomRotation(degrees=7)', or a list of such"),
-    "schedule": (_call, "text like 'StepLR(step_size=6, gamma=0.1)'"),
+_RECIPE_FIELDS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
+    "learning_rate": (_number_between(0, math.inf, includes_low=False), "a number above 0"),
+    "momentum": (_number_between(0, 1, includes_low=True), "a number of at least 0 and below 1"),
+    "batch_size": (_whole_number_between(1, TRAINING_IMAGES), f"a whole number from 1 to {TRAINING_IMAGES}"),
+    "epochs": (_whole_number_between(1, 10_000), "a whole number from 1 to 10000"),
+    "dropout": (_number_between(0, 1, includes_low=True), "a number of at least 0 and below 1"),
+    "augmentation": (_read_calls, "text like 'RandomRotation(degrees=7)', or a list of such texts"),
+    "schedule": (_read_call, "text like 'StepLR(step_size=6, gamma=0.1)'"),
 }
-"""What a recipe may have: how each is read, and what it must be."""
+"""The fields of a recipe: how to read each one, and what it must be."""
 
 
 def _target(value: _Value | None) -> Target:
     if value is None:
         return Target()
     try:
-        return Target(_whole(1, 10_000)(value.content))
+        return Target(_whole_number_between(1, 10_000)(value.content))
     except ValueError as error:
-        raise value.refuse(f"TARGET is {value.content!r}: give a whole number of test images, 1 to 10000") from error
+        raise value.error(f"TARGET is {value.content!r}: give a whole number of test images, 1 to 10000") from error
 
 
 def _claims(value: _Value | None, target: Target, recipe: Recipe) -> tuple[Claim, ...]:
@@ -241,11 +248,11 @@ def _claims(value: _Value | None, target: Target, recipe: Recipe) -> tuple[Claim
     if value is not None:
         given = value.content
         if not isinstance(given, dict):
-            raise value.refuse(f"CLAIM is no dictionary: what it may have is {', '.join(_CLAIMS)}")
+            raise value.error(f"CLAIM is not a dictionary: give one with keys from {', '.join(_CLAIM_TEXTS)}")
         for kind, claimed in given.items():
-            if kind not in _CLAIMS:
-                raise value.refuse(f"CLAIM has {kind!r}: what it may have is {', '.join(_CLAIMS)}")
+            if kind not in _CLAIM_TEXTS:
+                raise value.error(f"CLAIM has the unknown key {kind!r}: use keys from {', '.join(_CLAIM_TEXTS)}")
             if isinstance(claimed, bool) or not isinstance(claimed, int) or claimed < 1:
-                raise value.refuse(f"CLAIM has {kind} {claimed!r}: give a whole number from 1")
+                raise value.error(f"CLAIM has {kind} {claimed!r}: give a whole number from 1")
     words = {"target": target.correct, "epochs": recipe.epochs}
-    return tuple(Claim(kind, one, _CLAIMS[kind].format(value=one, **words), "file") for kind, one in given.items())
+    return tuple(Claim(kind, one, _CLAIM_TEXTS[kind].format(value=one, **words), "file") for kind, one in given.items())

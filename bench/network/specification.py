@@ -1,4 +1,4 @@
-"""What is trained and what was claimed of it, as frozen values. Nothing here imports torch."""
+"""Networks, recipes, documents and claims as frozen dataclasses. This module does not import torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Source = Literal["document", "notebook", "file"]
 """Where a fact was read: printed in the public document, in its author's public notebook, or in the network's file."""
 
 Device = Literal["cpu", "cuda", "mps"]
-"""A kind of device that trains."""
+"""A kind of device that can train."""
 
 DEVICES: tuple[str, ...] = get_args(Device)
 
@@ -41,16 +41,16 @@ ClaimKind = Literal[
     "convolutions",
     "max_pools",
 ]
-"""What a claim is about. The statistical kinds are decided by the record, the others by the module itself."""
+"""What a claim is about. The record decides claims of the statistical kinds. The module itself decides the others."""
 
 
 TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
-"""How many MNIST has."""
+"""The numbers of training and test images in MNIST."""
 
 
 @dataclass(frozen=True)
 class Target:
-    """An accuracy to reach, as a count of correctly classified test images: 9940 of 10,000 is there, 9939 is not."""
+    """An accuracy to reach, as a count of correctly classified test images. 9940 of 10,000 reach it, 9939 do not."""
 
     correct: int = 9940
     total: int = TEST_IMAGES
@@ -60,9 +60,9 @@ class Target:
 class Recipe:
     """How a network is trained: SGD with momentum on the mean negative log-likelihood of a batch.
 
-    `dropout` is the probability of every dropout layer in place of its own. `augmentation` has calls of
-    `torchvision.transforms.v2`, applied in this order to each batch; `schedule` is a call of
-    `torch.optim.lr_scheduler` without its optimizer, one step an epoch. Both are text, as `calls` reads it.
+    `dropout` replaces the probability of every dropout layer. `augmentation` has calls of `torchvision.transforms.v2`,
+    which are applied in this order to each batch. `schedule` is a call of `torch.optim.lr_scheduler` without its
+    optimizer. The scheduler takes one step an epoch. Both are text that `calls` can parse.
     """
 
     learning_rate: float
@@ -75,14 +75,14 @@ class Recipe:
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The fields by name, less those of the last three that are not used: a recipe without them has no such."""
+        """The fields by name, without those of dropout, augmentation and schedule that the recipe does not use."""
         unused = {name for name in ("dropout", "augmentation", "schedule") if getattr(self, name) in (None, (), "")}
         return {name: value for name, value in asdict(self).items() if name not in unused}
 
 
 @dataclass(frozen=True)
 class Layer:
-    """One row of a layer table: the kind of module, its output shape without the batch, its parameters."""
+    """One row of a layer table: the kind of module, its output shape without the batch, its number of parameters."""
 
     kind: str
     shape: tuple[int, ...]
@@ -91,7 +91,7 @@ class Layer:
 
 @dataclass(frozen=True)
 class LoggedEpoch:
-    """One epoch of a documented training log: images classified correctly, of 10,000, and where that is printed."""
+    """One epoch of a documented log: the correctly classified images of 10,000, and where that number is printed."""
 
     epoch: int
     correct: int
@@ -102,9 +102,9 @@ class LoggedEpoch:
 class Claim:
     """One statement of a document that can be true or false.
 
-    `value` is the number claimed (an epoch, a count of images or parameters, a number of layers); it is 1 for
-    the kinds that are simply true or false. `contradiction` says what the document's own log or table shows
-    against the claim, and is empty where it agrees.
+    `value` is the claimed number: an epoch, a count of images or parameters, or a number of layers. It is 1 for the
+    kinds that are simply true or false. `contradiction` says what the document's own log or table shows against the
+    claim. It is empty where they agree.
     """
 
     kind: ClaimKind
@@ -118,8 +118,8 @@ class Claim:
 class Document:
     """A public document about one network, and its author's notebook.
 
-    `recipe_sources` names, for each field of the recipe, where it was read. `batches_per_second` is the speed of the
-    progress bar printed in the document, on a cloud GPU of unknown model.
+    `recipe_sources` says for each field of the recipe where it was read. `batches_per_second` is the speed that the
+    printed progress bar shows, on a cloud GPU of unknown model.
     """
 
     title: str
@@ -138,11 +138,11 @@ class Document:
 
 @dataclass(frozen=True)
 class Architecture:
-    """One network: its name, the source text of its file, the class in it, how it is trained and what is claimed of it.
+    """One network: its name, the source text of its file, its class in that file, its recipe and the claims about it.
 
-    `document` is what a public document says, for the networks that have one; the claims of any other are in
-    `own_claims`. `gives_logits` says that its scores are no log-probabilities yet. `path` is where the file was,
-    for messages; the text alone is enough to build the network on any machine.
+    `document` is what a public document says about the network, if there is one. The claims of other networks are in
+    `own_claims`. `gives_logits` says that the scores are not log-probabilities yet. `path` is the path of the file, for
+    messages. The source text alone is enough to build the network on any machine.
     """
 
     name: str
@@ -157,7 +157,7 @@ class Architecture:
 
     @property
     def claims(self) -> tuple[Claim, ...]:
-        """What is claimed of it."""
+        """The claims about the network."""
         return self.own_claims if self.document is None else self.document.claims
 
     @property
@@ -166,7 +166,7 @@ class Architecture:
         return () if self.document is None else self.document.log
 
     def build(self) -> nn.Module:
-        """A new network: float32 images (N, 1, 28, 28) to log-probabilities (N, 10)."""
+        """Build a new network, from float32 images (N, 1, 28, 28) to log-probabilities (N, 10)."""
         network = self.build_as_written()
         if not self.gives_logits:
             return network
@@ -175,11 +175,11 @@ class Architecture:
         return wrapped
 
     def build_as_written(self) -> nn.Module:
-        """A new network with its scores as they are; its file is executed anew."""
+        """Build a new network, and leave its scores as they are. Its file is executed each time."""
         file = self.path or f"<{self.name}>"
         module = ModuleType(f"network_{self.digest}")
         module.__file__ = file
-        sys.modules[module.__name__] = module  # where classes and decorators look for the module they stand in
+        sys.modules[module.__name__] = module  # classes and decorators look up their module here
         linecache.cache[file] = (len(self.source), None, self.source.splitlines(keepends=True), file)
         exec(compile(self.source, file, "exec", dont_inherit=True), module.__dict__)
         network: nn.Module = getattr(module, self.class_name)()
@@ -189,8 +189,8 @@ class Architecture:
     def digest(self) -> str:
         """Eight hex digits over the network's code and its recipe.
 
-        Comments, docstrings and layout do not count: the code is read as a syntax tree, without importing it. Nor do
-        the values that a file may have beside its network: a recipe counts as what it says, and a claim changes no run.
+        Comments, docstrings and layout do not count, because the code is parsed into a syntax tree and not imported.
+        The values in the file do not count either: the recipe counts by its facts, and a claim changes no run.
         """
         recipe = json.dumps(self.recipe.facts, sort_keys=True)
         content = "\n".join([self.class_name, "".join(_canonical(_without_values(self.source))), recipe])
@@ -198,7 +198,7 @@ class Architecture:
 
 
 VALUES = ("RECIPE", "TARGET", "CLAIM")
-"""The names of the values that a network's file may have beside its network."""
+"""The names of the values that a network's file may have."""
 
 
 def _without_values(source: str) -> ast.Module:
@@ -208,17 +208,17 @@ def _without_values(source: str) -> ast.Module:
 
 
 def value_name(node: ast.stmt) -> str | None:
-    """Which of `VALUES` a statement gives, if any."""
+    """Return the name in `VALUES` that a statement assigns, if any."""
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
     names = [target.id for target in targets if isinstance(target, ast.Name)]
     return names[0] if len(names) == len(targets) == 1 and names[0] in VALUES else None
 
 
 def _canonical(node: Any) -> Iterator[str]:
-    """A syntax tree as text that no version of Python writes otherwise.
+    """Yield a syntax tree as text that is the same in every version of Python.
 
-    `ast.dump` changed its treatment of empty fields in Python 3.13, and new fields appear with new versions; leaving
-    out whatever is empty gives the same text for the same program on all of them.
+    `ast.dump` writes empty fields differently since Python 3.13, and new versions add new fields. Without its empty
+    fields, a program has the same text in all versions.
     """
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"

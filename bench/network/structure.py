@@ -1,4 +1,4 @@
-"""What a network is made of, decided by looking at its modules and running one image through them."""
+"""Find the structure of a network from its modules and from one image that runs through them."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from bench.network.structure_facts import AveragePool, Followed, FunctionCall, S
 
 
 @dataclass(frozen=True)
-class _Call:
-    """One call of a module without children: shapes with the batch of one image in front."""
+class _ModuleCall:
+    """One call of a module without children. The first dimension of the shapes is the batch of one image."""
 
     module: nn.Module
     input_shape: tuple[int, ...]
@@ -28,34 +28,34 @@ class _Call:
 
 
 def examine(network: nn.Module) -> Structure:
-    """The structure of a network that takes images (N, 1, 28, 28); the network itself is left as it is."""
+    """Return the structure of a network that takes images (N, 1, 28, 28). The network itself does not change."""
     network = copy.deepcopy(network).eval()
     with FlopCounterMode(display=False) as counter, torch.no_grad():
-        calls = _calls(network)
+        calls = _module_calls(network)
     modules = [call.module for call in calls]
     layers = tuple(_layer(call) for call in calls)
     return Structure(
-        parameters=_trainable(network),
-        multiply_accumulates=counter.get_total_flops() // 2,  # it counts a multiplication and an addition
+        parameters=_count_trainable(network),
+        multiply_accumulates=counter.get_total_flops() // 2,  # a multiplication and an addition are two
         convolutions=sum(isinstance(module, _ConvNd) for module in modules),
         max_pools=sum(isinstance(module, nn.MaxPool2d | nn.AdaptiveMaxPool2d) for module in modules),
         fully_connected_layers=sum(isinstance(module, nn.Linear) for module in modules),
         batch_norm_after_every_convolution=_followed(modules, [isinstance(module, _BatchNorm) for module in modules]),
-        dropout_after_every_convolution=_followed(modules, [_drops(module) for module in modules]),
+        dropout_after_every_convolution=_followed(modules, [_is_active_dropout(module) for module in modules]),
         global_average_pooling=_last_average_pool(calls),
         layers=layers,
         functions=_functions(network, len(layers)),
     )
 
 
-def _calls(network: nn.Module) -> list[_Call]:
-    calls: list[_Call] = []
+def _module_calls(network: nn.Module) -> list[_ModuleCall]:
+    calls: list[_ModuleCall] = []
 
-    def note(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
-        calls.append(_Call(module, _shape(inputs), _shape(output)))
+    def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
+        calls.append(_ModuleCall(module, _shape(inputs), _shape(output)))
 
     leaves = [module for module in network.modules() if not list(module.children())]
-    handles = [module.register_forward_hook(note) for module in leaves]
+    handles = [module.register_forward_hook(record) for module in leaves]
     network(torch.zeros(1, 1, 28, 28))
     for handle in handles:
         handle.remove()
@@ -63,36 +63,36 @@ def _calls(network: nn.Module) -> list[_Call]:
 
 
 def _shape(values: Any) -> tuple[int, ...]:
-    """The shape of a tensor, or of the first one of several."""
+    """Return the shape of a tensor, or of the first of several tensors."""
     if isinstance(values, Tensor):
         return tuple(values.shape)
     return _shape(values[0]) if isinstance(values, tuple | list) and values else ()
 
 
-def _layer(call: _Call) -> Layer:
-    return Layer(type(call.module).__name__, call.output_shape[1:], _trainable(call.module))
+def _layer(call: _ModuleCall) -> Layer:
+    return Layer(type(call.module).__name__, call.output_shape[1:], _count_trainable(call.module))
 
 
-def _trainable(module: nn.Module) -> int:
+def _count_trainable(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters() if parameter.requires_grad)
 
 
-def _drops(module: nn.Module) -> bool:
+def _is_active_dropout(module: nn.Module) -> bool:
     return isinstance(module, _DropoutNd) and module.p > 0
 
 
 def _followed(modules: Sequence[nn.Module], wanted: Sequence[bool]) -> Followed:
-    """Which convolutions have a wanted module between themselves and the next convolution or linear layer."""
+    """Find the convolutions that have a wanted module before the next convolution or linear layer."""
     weighted = [i for i, module in enumerate(modules) if isinstance(module, _ConvNd | nn.Linear)]
     ends = dict(zip(weighted, [*weighted[1:], len(modules)], strict=True))
     convolutions = [i for i in weighted if isinstance(modules[i], _ConvNd)]
     is_classifier = bool(convolutions) and convolutions[-1] == weighted[-1]
-    asked = convolutions[:-1] if is_classifier else convolutions
-    without = tuple(position for position, i in enumerate(asked, start=1) if not any(wanted[i : ends[i]]))
-    return Followed(len(asked), without, is_classifier)
+    considered = convolutions[:-1] if is_classifier else convolutions
+    without = tuple(position for position, i in enumerate(considered, start=1) if not any(wanted[i : ends[i]]))
+    return Followed(len(considered), without, is_classifier)
 
 
-def _last_average_pool(calls: Sequence[_Call]) -> AveragePool | None:
+def _last_average_pool(calls: Sequence[_ModuleCall]) -> AveragePool | None:
     kinds = (nn.AvgPool2d, nn.AdaptiveAvgPool2d)
     pools = [call for call in calls if isinstance(call.module, kinds) and len(call.input_shape) == 4]
     if not pools:
@@ -105,10 +105,13 @@ def _last_average_pool(calls: Sequence[_Call]) -> AveragePool | None:
 
 
 def _functions(network: nn.Module, layers: int) -> tuple[FunctionCall, ...] | None:
-    """The calls of the forward pass that are no modules; None if it cannot be traced, or not into the same layers."""
+    """Return the calls of the forward pass that are not modules.
+
+    Return None if the pass cannot be traced, or if the trace has another number of layers.
+    """
     try:
         nodes = fx.symbolic_trace(network).graph.nodes
-    except Exception:  # tracing runs any code with stand-ins for tensors, and that code may fail in any way
+    except Exception:  # the network's code can fail in any way when it runs on proxies instead of tensors
         return None
     calls, seen = [], 0
     for node in nodes:

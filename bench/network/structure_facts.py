@@ -1,4 +1,7 @@
-"""What a network is made of, as values: decided by `structure`, kept beside the networks, read without torch."""
+"""The structure of a network as values. `structure` finds them. A file beside the networks keeps them.
+
+This module does not import torch.
+"""
 
 from __future__ import annotations
 
@@ -14,16 +17,16 @@ from bench.files import cause, replace
 from bench.network.specification import Layer
 
 STORED = Path(__file__).parents[2] / "models" / "structure.json"
-"""The structures of the documented networks, as `python -m bench.network.structure` writes them."""
+"""The file with the structures of the documented networks. `python -m bench.network.structure` writes it."""
 
 
 @dataclass(frozen=True)
 class Followed:
-    """Whether a kind of layer stands after every convolution, anywhere before the next convolution or linear layer.
+    """Whether a kind of layer follows every convolution, anywhere before the next convolution or linear layer.
 
-    `convolutions` is the number asked about. It leaves out a last convolution with no linear layer behind it: its
-    outputs are the scores of the classes (`excludes_classifier`). `without` has the positions, among all convolutions
-    from 1, of those that are not followed.
+    `convolutions` is the number of convolutions considered. A last convolution with no linear layer after it does not
+    count, because its outputs are the scores of the classes (`excludes_classifier`). `without` has the positions of the
+    convolutions that the layer does not follow. Positions count all convolutions from 1.
     """
 
     convolutions: int
@@ -32,13 +35,13 @@ class Followed:
 
     @property
     def always(self) -> bool:
-        """Whether there is a convolution, and none goes without."""
+        """Whether there is a convolution, and the layer follows all of them."""
         return self.convolutions > 0 and not self.without
 
 
 @dataclass(frozen=True)
 class AveragePool:
-    """The last average pool: how many of a channel's `cells` it averages, and into how many outputs."""
+    """The last average pool. It averages `seen` of the `cells` of a channel into `outputs` values."""
 
     seen: int
     cells: int
@@ -46,7 +49,7 @@ class AveragePool:
 
     @property
     def is_global(self) -> bool:
-        """Whether one output averages every cell."""
+        """Whether a single output averages all cells."""
         return self.seen == self.cells and self.outputs == 1
 
     def __str__(self) -> str:
@@ -56,7 +59,7 @@ class AveragePool:
 
 @dataclass(frozen=True)
 class FunctionCall:
-    """An operation of the forward pass that is no module, `after` so many rows of the layer table."""
+    """An operation of the forward pass that is not a module. `after` is the number of layer table rows before it."""
 
     name: str
     after: int
@@ -64,11 +67,12 @@ class FunctionCall:
 
 @dataclass(frozen=True)
 class Structure:
-    """One network. `layers` are its modules without children, in the order of the forward pass, a row for every call.
+    """The structure of one network.
 
-    `parameters` counts every trainable number once. `functions` are None where the forward pass cannot be traced; they
-    are no part of the other fields. `global_average_pooling` is None where there is no average pool.
-    `multiply_accumulates` are those of the convolutions and linear layers, forward, for one image.
+    `layers` has one row for every call of a module without children, in the order of the forward pass. `parameters`
+    counts every trainable number once. `functions` is None where the forward pass cannot be traced. Functions are
+    not in the counts of layers. `global_average_pooling` is None where there is no average pool. `multiply_accumulates`
+    counts those of all convolutions and matrix products, also of functions, in the forward pass of one image.
     """
 
     parameters: int
@@ -84,41 +88,41 @@ class Structure:
 
 
 def load(names: Collection[str] = (), path: Path = STORED) -> dict[str, Structure]:
-    """The stored structures by network.
+    """Read the stored structures, by name of the network.
 
     Raises:
-        UnusableInput: the file cannot be read, is not what `store` writes, or lacks one of `names`.
+        UnusableInput: the file cannot be read, `store` did not write it, or it lacks one of `names`.
     """
-    advice = "write it anew with python -m bench.network.structure"
+    advice = "write it again with python -m bench.network.structure"
     try:
         stored = {name: from_json(content) for name, content in json.loads(path.read_text(encoding="utf-8")).items()}
     except OSError as error:
         raise UnusableInput(f"{path}: cannot be read ({cause(error)}): {advice}") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UnusableInput(f"{path}: holds no structures: {advice}") from error
+        raise UnusableInput(f"{path}: this is not a file of structures: {advice}") from error
     missing = [name for name in names if name not in stored]
     if missing:
-        raise UnusableInput(f"{path}: lacks {', '.join(missing)}: {advice}")
+        raise UnusableInput(f"{path}: the structures of {', '.join(missing)} are missing: {advice}")
     return stored
 
 
 def store(structures: Mapping[str, Structure], path: Path = STORED) -> None:
-    """Write structures as JSON, a line a layer; the same structures give the same bytes.
+    """Write structures as JSON, with one line for each layer. The same structures give the same bytes.
 
     Raises:
-        OSError: nothing has changed.
+        OSError: the file cannot be written. Its old content is still there.
     """
     text = json.dumps({name: asdict(structure) for name, structure in structures.items()}, indent=2)
-    # Objects without objects in them (a layer, a pool) fit on one line each.
+    # An object without objects in it, such as a layer or a pool, fits on one line.
     text = re.sub(r"\{[^{}]*\}", lambda found: json.dumps(json.loads(found.group())), text)
     replace(path, (text + "\n").encode())
 
 
 def from_json(content: dict[str, Any]) -> Structure:
-    """The structure that was written as JSON.
+    """Return the structure that JSON describes.
 
     Raises:
-        KeyError, TypeError or AttributeError: it is none.
+        KeyError, TypeError or AttributeError: the content is not a structure.
     """
     values = dict(content)
     for kind in ("batch_norm_after_every_convolution", "dropout_after_every_convolution"):

@@ -1,1 +1,1 @@
-"""The record: files that only grow, each with one module that writes and reads it."""
+"""The record: files that only grow. Each file has one module that writes and reads it."""

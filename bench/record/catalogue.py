@@ -1,7 +1,7 @@
-"""<runs>.networks.json, the networks of users' own files that a record has runs of: written and read here alone.
+"""Write and read <runs>.networks.json, the users' own networks of a record. No other module writes or reads this file.
 
-It has all that a worker and a report need, so that both do without the networks' files. Runs of a network that is not
-in it are named as a problem and left out.
+It has everything that a worker and a report need, so that neither needs the networks' own files. Runs of a network that
+is not in it are left out and reported as problems.
 """
 
 from __future__ import annotations
@@ -23,22 +23,22 @@ from models import ARCHITECTURES
 
 @dataclass(frozen=True)
 class Catalogue:
-    """Networks and what they are made of, by name."""
+    """Networks and their structures, by name."""
 
     architectures: Mapping[str, Architecture] = field(default_factory=dict)
     structures: Mapping[str, Structure] = field(default_factory=dict)
 
 
 def path_beside(runs: Path) -> Path:
-    """The file that belongs to a record."""
-    return runs.parent / f"{runs.stem}.networks.json"  # a folder has no name to change, and is refused when read
+    """The path of this file beside a record."""
+    return runs.parent / f"{runs.stem}.networks.json"  # `with_name` would fail for "."; `record.read` refuses a folder
 
 
 def read(runs: Path) -> Catalogue:
-    """The networks of the file beside a record; none if there is no such file.
+    """Read the networks of the file beside a record. A missing file has no networks.
 
     Raises:
-        UnusableInput: it cannot be read, or is not what `add` writes.
+        UnusableInput: the file cannot be read, or its content is not what `add` writes.
     """
     path = path_beside(runs)
     try:
@@ -50,16 +50,16 @@ def read(runs: Path) -> Catalogue:
     except FileNotFoundError:
         return Catalogue()
     except OSError as error:
-        raise UnusableInput(f"{path}: cannot be read ({files.cause(error)}): mend it or move it away") from error
+        raise UnusableInput(f"{path}: cannot be read ({files.cause(error)}): repair it or move it away") from error
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UnusableInput(f"{path}: holds no networks: move it away, and train with --models again") from error
+        raise UnusableInput(f"{path}: has no valid networks: move it away and train with --models again") from error
 
 
 def add(runs: Path, architectures: Mapping[str, Architecture], structures: Mapping[str, Structure]) -> None:
-    """Write networks beside a record, each in place of what is there under its name.
+    """Add networks to the file beside a record. A network replaces an earlier network of the same name.
 
     Raises:
-        UnusableInput: the file is there and cannot be read, or cannot be written.
+        UnusableInput: the file exists but cannot be read, or it cannot be written.
     """
     before = read(runs)
     after = Catalogue({**before.architectures, **architectures}, {**before.structures, **structures})
@@ -72,19 +72,20 @@ def add(runs: Path, architectures: Mapping[str, Architecture], structures: Mappi
 
 
 def format_catalogue(catalogue: Catalogue) -> str:
-    """The text of the file, by ascending name."""
+    """Format the networks as the text of the file, by ascending name."""
     content = {name: _content(one, catalogue.structures[name]) for name, one in sorted(catalogue.architectures.items())}
     return json.dumps(content, indent=1) + "\n"
 
 
 def read_record(runs: Path) -> tuple[Record, Catalogue]:
-    """A record, and the networks that a report of it is about.
+    """Read a record, and the networks that a report of it is about.
 
-    Those of users' own files that the record has runs of; and all the documented ones, unless there are runs of others
-    only. A run of a network that is neither is a problem of the record, and left out.
+    These are the users' own networks with runs in the record, and all documented networks. The documented networks are
+    left out if the record has runs of users' own networks only. A run of any other network is left out and is a problem
+    of the record.
 
     Raises:
-        UnusableInput: as `read` and `bench.record.record.read`.
+        UnusableInput: like `read` and `bench.record.record.read`.
     """
     beside = read(runs)
     found = record.read(runs, {*ARCHITECTURES, *beside.architectures})

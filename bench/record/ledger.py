@@ -1,7 +1,7 @@
-"""A CSV file that only grows: appended durably, and read however damaged.
+"""A CSV file that only grows. Lines are appended durably, and even a damaged file can be read.
 
-A line is acknowledged once it is on the disk, newline included. A last line without a newline was therefore never
-acknowledged: reading leaves it out, and the next append first sets it aside, in a file with `.torn` at its end.
+A line is acknowledged when all of it is on the disk, including its newline. A last line without a newline was therefore
+never acknowledged. Reading leaves it out. The next append first moves it to another file, whose name ends in `.torn`.
 """
 
 from __future__ import annotations
@@ -20,13 +20,14 @@ from pathlib import Path
 from bench.errors import UnusableInput
 from bench.files import cause, naming, sync_folder, write_all
 from bench.record.rows import Malformed, format_line
+from bench.wording import count
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Problem:
-    """Something wrong with a file: where, what, and whether the line was left out because of it."""
+    """A problem of a file: on which line, why, and whether the line was left out because of it."""
 
     line: int
     reason: str
@@ -34,7 +35,7 @@ class Problem:
 
 
 class Line:
-    """A line that was read: the physical line it starts on, and what it holds."""
+    """A line of a file: the number of the physical line on which it starts, and its values."""
 
     __slots__ = ("_header", "_values", "number")
 
@@ -44,43 +45,43 @@ class Line:
         self._values = values
 
     def fields(self) -> dict[str, str]:
-        """Column to text.
+        """The text of each column.
 
         Raises:
-            Malformed: it has not as many fields as the header, or is the header once more.
+            Malformed: the line has more or fewer fields than the header, or repeats the header.
         """
         if self._values == self._header:
-            raise Malformed("the header stands here once more")
+            raise Malformed("the line repeats the header")
         if len(self._values) != len(self._header):
-            raise Malformed(f"{len(self._values)} fields where the header has {len(self._header)}")
+            raise Malformed(f"the line has {count(len(self._values), 'field')}, but the header has {len(self._header)}")
         return dict(zip(self._header, self._values, strict=True))
 
 
 def read(path: Path, required: Sequence[str], problems: list[Problem]) -> Iterator[Line]:
-    """The lines of a file after its header, which must have the `required` columns; `problems` gets what is wrong.
+    """Read the lines of a file after its header. The header must have the `required` columns. `problems` gets problems.
 
     Raises:
-        OSError: there is no such file, or it cannot be read at all, being a folder, say.
+        OSError: the file does not exist or cannot be read, for example because it is a folder.
     """
-    if path.is_char_device():  # a terminal, or one of those that never end
+    if path.is_char_device():  # reading a terminal or a device like /dev/zero would never end
         raise OSError(errno.EINVAL, "is a device")
     return _lines(_decode(path.read_bytes(), problems), required, problems)
 
 
 def _decode(content: bytes, problems: list[Problem]) -> str:
     if not content:
-        problems.append(Problem(1, "the file is empty: it has not even a header", left_out=False))
+        problems.append(Problem(1, "the file is empty and has no header", left_out=False))
     if content.startswith(b"\xef\xbb\xbf"):
         content = content[3:]
         problems.append(Problem(1, "the file starts with a byte-order mark: save it as plain UTF-8", left_out=False))
     if b"\r" in content:
         line = content[: content.index(b"\r")].count(b"\n") + 1
         problems.append(
-            Problem(line, "a line ends with a carriage return: save the file with LF alone", left_out=False)
+            Problem(line, "a line ends with a carriage return: save the file with LF line ends", left_out=False)
         )
         content = content.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
     if content and not content.endswith(b"\n"):
-        problems.append(Problem(content.count(b"\n") + 1, "the last line has no newline at its end: it may be torn"))
+        problems.append(Problem(content.count(b"\n") + 1, "the last line has no newline at its end: it may be cut off"))
         content = content[: content.rfind(b"\n") + 1]
     return content.replace(b"\0", b"?").decode("utf-8", errors="replace")
 
@@ -95,9 +96,9 @@ def _lines(text: str, required: Sequence[str], problems: list[Problem]) -> Itera
         problems.append(Problem(1, f"the header lacks {', '.join(missing)}: no line can be read"))
         return
     if header[: len(required)] != list(required):
-        problems.append(Problem(1, "the columns do not stand in the documented order", left_out=False))
+        problems.append(Problem(1, "the columns are not in the documented order", left_out=False))
     if len(set(header)) != len(header):
-        problems.append(Problem(1, "a column stands twice in the header", left_out=False))
+        problems.append(Problem(1, "the header has a column twice", left_out=False))
     while True:
         start = lines.line_num + 1
         try:
@@ -109,7 +110,7 @@ def _lines(text: str, required: Sequence[str], problems: list[Problem]) -> Itera
         yield Line(start, header, values)
 
 
-def _is_at(descriptor: int, path: Path) -> bool:
+def _is_file_at(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
@@ -117,7 +118,7 @@ def _is_at(descriptor: int, path: Path) -> bool:
 
 
 def _header_fields(lines: Iterator[list[str]]) -> list[str] | None:
-    """The first line of a CSV reader, None if there is none; a file of another kind may have no fields at all."""
+    """The fields of a CSV reader's first line, or None without a line. A file that is not CSV may have no fields."""
     try:
         return next(lines, None)
     except csv.Error:
@@ -125,11 +126,11 @@ def _header_fields(lines: Iterator[list[str]]) -> list[str] | None:
 
 
 class Appender:
-    """Appends lines to a file of `columns`, each on the disk when `append` returns; `what` names it in a message.
+    """Append lines to a file of `columns`. A line is on the disk when `append` returns. `what` names the file's kind.
 
-    The file is opened anew for every line: somebody may have saved it from an editor, under the same name but as
-    another file, while a job was running. Several processes may append to the same file. One that is there may have
-    other columns than ours after the `required` ones, which then stay empty.
+    The file is opened again for every line, because an editor may replace it with another file of the same name while
+    a job is running. Several processes may append to the same file. After the `required` columns, an existing file may
+    have other columns than ours. These stay empty.
     """
 
     def __init__(self, path: Path, columns: Sequence[str], required: Sequence[str], what: str) -> None:
@@ -137,18 +138,18 @@ class Appender:
         self._columns, self._required, self._what = list(columns), list(required), what
 
     def prepare(self) -> None:
-        """Create the file if there is none, and make sure that lines can be appended to it.
+        """Create the file if it does not exist, and check that lines can be appended to it.
 
         Raises:
-            UnusableInput: as `append`.
+            UnusableInput: like `append`.
         """
         self._append(None)
 
     def append(self, fields: Mapping[str, str]) -> None:
-        """Write one line, given as column to text, and wait until it is on the disk.
+        """Write one line, the text of each column, and wait until it is on the disk.
 
         Raises:
-            UnusableInput: the file cannot be written, or has the header of another; nothing is left half-written.
+            UnusableInput: the file cannot be written, or has the header of another kind of file. No partial line stays.
         """
         self._append(fields)
 
@@ -157,17 +158,17 @@ class Appender:
             is_new = not self.path.exists()
             descriptor = os.open(self.path, os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
             try:
-                if is_new:  # the name first: a row that is there is never said to have failed
+                if is_new:  # before any row, so that a failure here is never reported for a written row
                     with naming(self.path):
                         sync_folder(self.path.parent)
-                fcntl.flock(descriptor, fcntl.LOCK_EX)  # until the descriptor is closed, or its process is killed
-                if not _is_at(descriptor, self.path):  # an editor has saved another file under its name since
+                fcntl.flock(descriptor, fcntl.LOCK_EX)  # held until the descriptor is closed or the process ends
+                if not _is_file_at(descriptor, self.path):  # an editor has replaced the file since it was opened
                     return self._append(fields)
                 self._append_to(descriptor, fields)
             finally:
                 os.close(descriptor)
         except OSError as error:
-            advice = "every row acknowledged before is kept; mend this and run the same command again"
+            advice = "all earlier rows are kept; fix this and run the same command again"
             raise UnusableInput(
                 f"{error.filename or self.path}: cannot be written ({cause(error)}): {advice}"
             ) from error
@@ -179,21 +180,21 @@ class Appender:
         if fields is not None:
             lines += format_line([fields.get(column, "") for column in header or self._columns])
         if lines:
-            _extend(descriptor, size, lines.encode())
+            _append_durably(descriptor, size, lines.encode())
 
     def _header(self, descriptor: int) -> list[str] | None:
-        """The columns of the file, None if it has none yet, being empty or torn within its first line."""
+        """The columns of the file, or None if it is empty or its first line is an incomplete header."""
         first_line, newline, _ = os.pread(descriptor, 65_536, 0).decode("utf-8", errors="replace").partition("\n")
         if not newline and format_line(self._columns).startswith(first_line):
             return None
         header = _header_fields(csv.reader([first_line])) or []
         if not newline or header[: len(self._required)] != self._required:
-            advice = "mend its first line, or name another file with --runs"
-            raise UnusableInput(f"{self.path}:1: not the header of {self._what}, so nothing is appended: {advice}")
+            advice = "correct its first line, or name another file with --runs"
+            raise UnusableInput(f"{self.path}:1: not the header of {self._what}, so nothing was appended: {advice}")
         return header
 
     def _set_torn_tail_aside(self, descriptor: int) -> int:
-        """Move what follows the last newline to a file beside this one; the size of what stays, in bytes."""
+        """Move the text after the last newline to a file beside this one. Return the size of the rest, in bytes."""
         size = os.fstat(descriptor).st_size
         tail, position = b"", size
         while position > 0 and b"\n" not in tail:
@@ -207,22 +208,22 @@ class Appender:
         saved = os.open(beside, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             with naming(beside):
-                _extend(saved, os.fstat(saved).st_size, torn + b"\n")
+                _append_durably(saved, os.fstat(saved).st_size, torn + b"\n")
                 sync_folder(beside.parent)
         finally:
             os.close(saved)
         os.ftruncate(descriptor, size - len(torn))
         os.fsync(descriptor)
-        _log.warning("%s: its last line was torn; it was moved to %s", self.path, beside)
+        _log.warning("%s: the last line was cut off and was moved to %s", self.path, beside)
         return size - len(torn)
 
 
-def _extend(descriptor: int, size: int, content: bytes) -> None:
-    """Write at the end of a file of this size and wait until it is on the disk; if that fails, nothing is added."""
+def _append_durably(descriptor: int, size: int, content: bytes) -> None:
+    """Append to a file of this size and wait until the content is on the disk. If that fails, add nothing."""
     try:
         write_all(descriptor, content)
         os.fsync(descriptor)
     except OSError:
-        with suppress(OSError):  # what made the first call fail is what there is to say
+        with suppress(OSError):  # the first error is the one to report
             os.ftruncate(descriptor, size)
         raise

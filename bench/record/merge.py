@@ -1,7 +1,7 @@
-"""Records of several people or machines joined into one, each epoch once; contradictions are refused. Without torch.
+"""Join the records of several people or machines into one, with each epoch once. Refuse contradictions. Needs no torch.
 
-What is beside a record comes with it: misses, verifications, users' networks, and `report/environments/`. Everything is
-sorted, so that the order of the sources does not matter.
+The files beside a record are joined too: misses, verifications, users' networks, and `report/environments/`. Everything
+is sorted, so that the order of the sources does not matter.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _NOTES_SHOWN = 5
 
 @dataclass(frozen=True)
 class Merged:
-    """What was joined into `target`: sources, their rows, what is left of them, and what a reader should know."""
+    """The result of joining records into `target`: counts of sources, rows and runs, and `notes` for the user."""
 
     target: Path
     sources: int
@@ -44,31 +44,31 @@ class Merged:
 
 
 def merge(sources: Sequence[Path], target: Path) -> Merged:
-    """Join records and what is beside them into a new record; the sources stay as they are.
+    """Join records and the files beside them into a new record. The sources do not change.
 
-    The record itself is written last. Lines that reading leaves out of the files beside a record are noted.
+    The record itself is written last. The notes name lines that were left out of the files beside a record.
 
     Raises:
-        UnusableInput: a source is missing or has a line that cannot be right, two lines contradict each other, an epoch
-            is missing, or a file to be written holds something else already; then nothing is written.
+        UnusableInput: a source is missing or has an unusable line, two lines contradict each other, an epoch is
+            missing, or a file to write already has other content. Nothing is written then.
     """
     for source in sources:
         if not source.is_file():
-            raise UnusableInput(f"{source}: no such file; name the records to join")
+            raise UnusableInput(f"{source}: no such file: name the records to join")
         if target.exists() and target.samefile(source):
             raise UnusableInput(f"{target}: is one of the records to join: name another file with -o")
     read = pandas.concat([merge_rows.read(source) for source in sources], ignore_index=True)
     rows = merge_rows.join(read)
-    missed, missed_notes = _misses(sources, rows)
-    verified, verified_notes = _verifications(sources, rows)
-    networks = _networks(sources, rows)
+    missed, missed_notes = _joined_misses(sources, rows)
+    verified, verified_notes = _joined_verifications(sources, rows)
+    networks = _joined_networks(sources, rows)
     environments = sorted({*rows["environment"], *(one.verified_in for one in verified)})
-    described = _descriptions(environments, [*sources, target])
+    described = _details(environments, [*sources, target])
     contents = {
         misses.path_beside(target): misses.format_misses(missed) if missed else "",
         verifications.path_beside(target): verifications.format_verifications(verified) if verified else "",
         catalogue.path_beside(target): catalogue.format_catalogue(networks) if networks.architectures else "",
-        **{_description(target, digest): text for digest, text in described.items()},
+        **{_details_path(target, digest): text for digest, text in described.items()},
         target: record.format_rows(rows),
     }
     _write({path: text.encode() for path, text in contents.items()})
@@ -83,7 +83,7 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
             *missed_notes,
             *verified_notes,
             *(
-                f"{_description(Path(), digest)} is beside none of the records: ask for it"
+                f"{_details_path(Path(), digest)} is not beside any of the records: ask the sender for it"
                 for digest in environments
                 if digest not in described
             ),
@@ -92,17 +92,17 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
 
 
 def format_merged(merged: Merged) -> list[str]:
-    """A line that says what was joined, and one a note."""
+    """Format a line that says what was joined, and one line for each note."""
     found = f"{count(merged.rows, 'row')} of {count(merged.runs, 'run')} in {count(merged.environments, 'environment')}"
     again = count(merged.rows_read - merged.rows, "row")
     return [
-        f"{merged.target}: {found}, from {count(merged.sources, 'record')}; {again} stood there once more.",
+        f"{merged.target}: {found}, from {count(merged.sources, 'record')}; {again} left out as duplicates.",
         *(f"Note: {note}." for note in merged.notes),
     ]
 
 
-def _misses(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[list[Missed], list[str]]:
-    """What the runs miss, by ascending key, and notes on what is left out.
+def _joined_misses(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[list[Missed], list[str]]:
+    """The misses of the runs, by ascending key, and notes on lines that were left out.
 
     Raises:
         UnusableInput: two lines contradict each other.
@@ -112,29 +112,29 @@ def _misses(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[list[Misse
     for source in sources:
         path = misses.path_beside(source)
         found = misses.read(Record(source, rows, ()))
-        notes += _notes(path, found.problems)
+        notes += _problem_notes(path, found.problems)
         for one in found.runs:
             first_path, first = joined.setdefault(one.key, (path, one))
             if not np.array_equal(one.images, first.images):
                 model, _, device, _, seed, epoch = one.key
-                what = f"other images missed by epoch {epoch} of {model} on {device}, seed {seed}"
+                what = f"epoch {epoch} of {model} on {device}, seed {seed}: the missed images differ"
                 raise UnusableInput(f"{path}:{one.line}: contradicts {first_path}:{first.line}: {what}: {ADVICE}")
     return [joined[key][1] for key in sorted(joined)], notes
 
 
-def _verifications(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[list[Verified], list[str]]:
-    """Every verification once, in order, and notes on what is left out."""
+def _joined_verifications(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[list[Verified], list[str]]:
+    """Every verification once, in order, and notes on lines that were left out."""
     joined: set[Verified] = set()
     notes: list[str] = []
     for source in sources:
         found = verifications.read(Record(source, rows, ()))
-        notes += _notes(verifications.path_beside(source), found.problems)
+        notes += _problem_notes(verifications.path_beside(source), found.problems)
         joined.update(found.found)
     return sorted(joined, key=astuple), notes
 
 
-def _networks(sources: Sequence[Path], rows: pandas.DataFrame) -> Catalogue:
-    """The users' networks of the record; of two with one name that differ, the one that was trained last."""
+def _joined_networks(sources: Sequence[Path], rows: pandas.DataFrame) -> Catalogue:
+    """The users' own networks of the record. If two networks share a name, the one that was trained last is kept."""
     recorded = rows.groupby(["model", "recipe"])["recorded_at"].max().to_dict()
     found: dict[str, tuple[tuple[str, str, str], Catalogue]] = {}
     for one in (catalogue.read(source) for source in sources):
@@ -151,7 +151,7 @@ def _networks(sources: Sequence[Path], rows: pandas.DataFrame) -> Catalogue:
     )
 
 
-def _notes(path: Path, problems: Sequence[Problem]) -> list[str]:
+def _problem_notes(path: Path, problems: Sequence[Problem]) -> list[str]:
     notes = [
         f"{path}:{problem.line}: {problem.reason}{' (left out)' if problem.left_out else ''}"
         for problem in problems[:_NOTES_SHOWN]
@@ -159,40 +159,40 @@ def _notes(path: Path, problems: Sequence[Problem]) -> list[str]:
     return [*notes, f"{path}: and {len(problems) - _NOTES_SHOWN} more"] if len(problems) > _NOTES_SHOWN else notes
 
 
-def _description(runs: Path, digest: str) -> Path:
-    """Where the details of an environment stand: in the report beside a record."""
+def _details_path(runs: Path, digest: str) -> Path:
+    """The path of an environment's details, in the report beside a record."""
     return runs.parent / "report" / "environments" / f"{digest}.json"
 
 
-def _descriptions(digests: Iterable[str], records: Sequence[Path]) -> dict[str, str]:
-    """The details of each environment that has some beside one of the records.
+def _details(digests: Iterable[str], records: Sequence[Path]) -> dict[str, str]:
+    """The details of each environment that are beside one of the records.
 
     Raises:
-        UnusableInput: a file does not say what its name is the digest of, or cannot be read.
+        UnusableInput: a file cannot be read, or its name is not the digest of its content.
     """
     found = {}
-    for digest, path in ((digest, _description(one, digest)) for digest in digests for one in records):
+    for digest, path in ((digest, _details_path(one, digest)) for digest in digests for one in records):
         try:
             content = path.read_bytes()
         except (FileNotFoundError, NotADirectoryError):
             continue
         except OSError as error:
-            raise UnusableInput(f"{path}: cannot be read ({files.cause(error)}): mend or delete it") from error
+            raise UnusableInput(f"{path}: cannot be read ({files.cause(error)}): repair or delete it") from error
         if hashlib.sha256(content).hexdigest()[:8] != digest:
-            raise UnusableInput(f"{path}: was changed, its name is not its digest: get it again, or delete it")
+            raise UnusableInput(f"{path}: its name is not the digest of its content: get it again, or delete it")
         found[digest] = content.decode()
     return found
 
 
 def _write(contents: Mapping[Path, bytes]) -> None:
-    """Write files, in this order, unless one of them holds something else already."""
+    """Write files in this order. Refuse if one of them already has other content."""
     try:
         present = {path: path.read_bytes() for path in contents if os.path.lexists(path)}
     except OSError as error:
         raise UnusableInput(f"{error.filename}: cannot be read ({files.cause(error)}): choose another -o") from error
     for path, content in present.items():
         if content not in (b"", contents[path]):
-            raise UnusableInput(f"{path}: exists and holds something else: name another file with -o, or move it away")
+            raise UnusableInput(f"{path}: has other content already: name another file with -o, or move it away")
     try:
         for path, content in contents.items():
             if content != present.get(path, b""):

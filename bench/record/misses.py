@@ -1,7 +1,7 @@
-"""<runs>.misses.csv, the test images that finished runs miss: the only module that writes it or reads it.
+"""Write and read <runs>.misses.csv, the test images that finished runs miss. No other module writes or reads this file.
 
-A row is one run after the last epoch it was asked for, and every image it classifies wrongly then. It is written
-before that epoch's own row: a crash between the two leaves a row too many, which reading passes over.
+A row has one run after its last requested epoch, with every image that it then classifies wrongly. The row is written
+before the record's row of that epoch. A crash between the two leaves a row without its epoch. Reading leaves it out.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ _MISSES = re.compile(r"([0-9]{1,9}:[0-9]>[0-9]( [0-9]{1,9}:[0-9]>[0-9])*)?")
 
 @dataclass(frozen=True, eq=False)
 class Missed:
-    """One run after an epoch: `images` (n, 3) has test image, label and prediction of each it misses, of `total`.
+    """The test images that one run misses after an epoch, of `total`.
 
-    `line` is the line of the file it stands on.
+    `images` (n, 3) has the test image, its label and the prediction. `line` is the number of the line in the file.
     """
 
     key: Key
@@ -45,43 +45,43 @@ class Missed:
 
 @dataclass(frozen=True)
 class Misses:
-    """What a file holds, a run and epoch at most once, and what could not be used of it."""
+    """The usable content of a file, with each run and epoch at most once, and the problems of the file."""
 
     runs: tuple[Missed, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
 def path_beside(runs: Path) -> Path:
-    """The file that belongs to a record."""
+    """The path of this file beside a record."""
     return runs.with_name(f"{runs.stem}.misses.csv")
 
 
 class Writer:
-    """Appends to the file beside a record, each row on the disk when `append` returns."""
+    """Append rows to the file beside a record. A row is on the disk when `append` returns."""
 
     def __init__(self, runs: Path) -> None:
         self._file = ledger.Appender(path_beside(runs), COLUMNS, COLUMNS, "a record's misses")
 
     def prepare(self) -> None:
-        """Make sure that rows can be appended to a file that is there already.
+        """Check that rows can be appended, if the file exists already.
 
         Raises:
-            UnusableInput: as `append`.
+            UnusableInput: like `append`.
         """
         if self._file.path.exists():
             self._file.prepare()
 
     def append(self, run: Run, misses: Iterable[tuple[int, int, int]]) -> None:
-        """Write what a run misses after its last epoch: test image, label and prediction, by ascending image.
+        """Write the images that a run misses after its last epoch, as (test image, label, prediction), sorted.
 
         Raises:
-            UnusableInput: the file cannot be written, or its header is another; nothing is left half-written.
+            UnusableInput: the file cannot be written, or has another header. No partial row stays.
         """
         self._file.append(dict(zip(COLUMNS, _texts((*run.key, run.epochs), misses), strict=True)))
 
 
 def format_misses(runs: Iterable[Missed]) -> str:
-    """A whole file of these runs."""
+    """Format the text of a whole file with these runs."""
     lines = [COLUMNS, *(_texts(run.key, run.images.tolist()) for run in runs)]
     return "".join(map(format_line, lines))
 
@@ -91,9 +91,9 @@ def _texts(key: Key, images: Iterable[Iterable[int]]) -> list[str]:
 
 
 def read(record: Record) -> Misses:
-    """All that is usable in the file beside a record; a missing file is an empty one.
+    """Read the usable rows of the file beside a record, and its problems. A missing file counts as empty.
 
-    A row is left out if the record lacks its epoch or has another number of misses for it.
+    A row is left out if the record lacks its epoch or has another number of misses for that epoch.
     """
     problems: list[Problem] = []
     found: list[tuple[int, Key, NDArray[np.int64]]] = []
@@ -110,11 +110,11 @@ def read(record: Record) -> Misses:
     except OSError as error:
         problems.append(Problem(1, f"the file cannot be read ({cause(error)})"))
     runs: dict[Key, Missed] = {}
-    counts = _recorded(record, [key for _, key, _ in found])
+    counts = _recorded_counts(record, [key for _, key, _ in found])
     for (line_number, key, images), (correct, total) in zip(found, counts, strict=True):
         problem = _problem(images, correct, total)
         if problem is None and key in runs and not np.array_equal(runs[key].images, images):
-            problem = "other images than on an earlier line for the same run and epoch"
+            problem = "an earlier line has other images for the same run and epoch"
         if problem is None:
             runs.setdefault(key, Missed(key, total, images, line_number))
         else:
@@ -130,8 +130,8 @@ def _parse(text: str) -> NDArray[np.int64]:
     return np.array(numbers, dtype=np.int64).reshape(-1, 3)
 
 
-def _recorded(record: Record, keys: list[Key]) -> Iterator[tuple[int, int]]:
-    """What the record has of each epoch: `correct` and `total`, -1 where it has none."""
+def _recorded_counts(record: Record, keys: list[Key]) -> Iterator[tuple[int, int]]:
+    """The `correct` and `total` of each epoch in the record, or -1 if the record lacks the epoch."""
     wanted = pandas.DataFrame(keys, columns=list(EPOCH_KEY)).astype({"seed": "uint64", "epoch": "int64"})
     epochs = record.epochs[[*EPOCH_KEY, "correct", "total"]]
     joined = wanted.merge(epochs, on=list(EPOCH_KEY), how="left")
@@ -141,11 +141,11 @@ def _recorded(record: Record, keys: list[Key]) -> Iterator[tuple[int, int]]:
 
 def _problem(images: NDArray[np.int64], correct: int, total: int) -> str | None:
     if total < 0:
-        return "not in the record"
+        return "the epoch is not in the record"
     if len(images) != total - correct:
         return f"{len(images)} misses, but the record has {correct} of {total} correct"
     if (np.diff(images[:, 0]) <= 0).any() or (images[:, 0] >= total).any():
-        return f"the images do not ascend from 0 to {total - 1}"
+        return f"the images are not in ascending order from 0 to {total - 1}"
     if (images[:, 1] == images[:, 2]).any():
-        return "an image is missed with its own label"
+        return "an image is listed as missed, but its prediction is its label"
     return None

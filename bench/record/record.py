@@ -1,4 +1,4 @@
-"""runs.csv: the only module that writes it, the only module that reads it."""
+"""Write and read runs.csv. No other module writes or reads this file."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ from bench.record.rows import (
     parse_row,
 )
 
-_CHUNK = 50_000  # rows turned into columns at a time, so that a million rows fit in little memory
+_CHUNK = 50_000  # rows are turned into columns in chunks, so that a million rows need little memory
 _INTEGERS = ("correct", "total", "correct_batch_statistics")
 _FLOATS = ("test_loss", "train_loss", "train_seconds", "eval_seconds", "smallest_variance")
 
 
 @dataclass(frozen=True)
 class Record:
-    """What a record holds.
+    """The content of a record and its problems.
 
-    `rows` has the columns of `rows.COLUMNS` and `line`, the physical line each row starts on, in file order;
-    counts are nullable integers, losses and seconds floats. It holds closing rows too; `epochs` has the finished ones.
+    `rows` has the columns of `rows.COLUMNS`, and the column `line`, the physical line on which each row starts. The
+    rows are in file order and include closing rows. Counts are nullable integers. Losses and seconds are floats.
     """
 
     path: Path
@@ -49,19 +49,21 @@ class Record:
 
     @property
     def epochs(self) -> pandas.DataFrame:
-        """The finished epochs alone: unique by `bench.record.rows.EPOCH_KEY`, without a gap in any run."""
+        """The finished epochs only. They are unique by `bench.record.rows.EPOCH_KEY`, and no run has a gap."""
         return self.rows[self.rows["status"] == "ok"]
 
 
 @contextmanager
 def exclusive(path: Path) -> Iterator[None]:
-    """Hold a record for a whole job, so that no second job trains the same runs; a killed holder holds nothing.
+    """Lock a record for a whole job, so that no second job trains the same runs.
+
+    The lock ends if the process is killed.
 
     Raises:
-        UnusableInput: another process holds it (the message says which), or its folder cannot be written.
+        UnusableInput: another process holds the lock (the message says which), or the folder cannot be written.
     """
     if path.is_dir():
-        raise UnusableInput(f"{path}: a folder: name a CSV file with --runs")
+        raise UnusableInput(f"{path}: is a folder: name a CSV file with --runs")
     folder = state_folder(path)
     holder = folder / "holder"
     lock = filelock.FileLock(folder / "lock", timeout=0)
@@ -71,7 +73,7 @@ def exclusive(path: Path) -> Iterator[None]:
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
     except filelock.Timeout:
         raise UnusableInput(
-            f"{path}: {_who(holder)} is training into it: wait for it, or name another file with --runs"
+            f"{path}: {_holder_name(holder)} is training into it: wait for it, or name another file with --runs"
         ) from None
     except OSError as error:
         raise UnusableInput(f"{folder}: cannot be written ({cause(error)}): name another file with --runs") from error
@@ -81,8 +83,8 @@ def exclusive(path: Path) -> Iterator[None]:
         lock.release()
 
 
-def _who(holder: Path) -> str:
-    """Who holds a record, if that process has come to say so."""
+def _holder_name(holder: Path) -> str:
+    """The process that holds a record. Its name is unknown until it has written the file `holder`."""
     try:
         return holder.read_text(encoding="utf-8") or "another process"
     except OSError:
@@ -90,21 +92,21 @@ def _who(holder: Path) -> str:
 
 
 def state_folder(path: Path) -> Path:
-    """The folder beside a record for what only resuming needs: the states of its runs, and its lock.
+    """The folder beside a record with the saved states of its runs, for resuming, and the record's lock.
 
-    A record that goes by several names, being linked to, has one such folder, so that two jobs cannot both hold it.
+    All symbolic links to a record share its folder, so that two jobs cannot both hold the lock.
     """
     target = path.resolve() if path.is_symlink() else path
     return target.with_name(f".{target.name}.state")
 
 
 def read(path: Path, models: Collection[str] | None = None) -> Record:
-    """All that is usable in a record, and what is not; a missing file is an empty record.
+    """Read the usable rows of a record, and its problems. A missing file is an empty record.
 
-    With `models`, rows of any other network are problems.
+    If `models` is given, rows of other networks are problems.
 
     Raises:
-        UnusableInput: the file cannot be read at all, being a folder, say.
+        UnusableInput: the file cannot be read, for example because it is a folder.
     """
     problems: list[Problem] = []
     rows = read_rows(path, problems, models)
@@ -114,12 +116,12 @@ def read(path: Path, models: Collection[str] | None = None) -> Record:
 
 
 def read_rows(path: Path, problems: list[Problem], models: Collection[str] | None = None) -> pandas.DataFrame:
-    """The rows that are sound each by itself, as `Record.rows` has them: epochs may stand twice or be missing.
+    """Read the rows that are valid by themselves, as in `Record.rows`. Epochs may be duplicates or missing.
 
-    `problems` gets what is wrong; a missing file has no rows.
+    `problems` gets the problems of the file. A missing file has no rows.
 
     Raises:
-        UnusableInput: as `read`.
+        UnusableInput: like `read`.
     """
     try:
         lines = ledger.read(path, REQUIRED, problems)
@@ -131,13 +133,13 @@ def read_rows(path: Path, problems: list[Problem], models: Collection[str] | Non
 
 
 def unknown_columns(path: Path) -> list[str]:
-    """The columns of a record that have no place in `bench.record.rows.Row`: reading passes over them."""
+    """The columns of a record that `bench.record.rows.Row` does not have. Reading ignores them."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
         return [column for column in next(csv.reader([file.readline()]), []) if column not in COLUMNS]
 
 
 def format_rows(rows: pandas.DataFrame) -> str:
-    """A whole record: the header, and a line for each row of a table that has the columns of `Record.rows`."""
+    """Format a whole record: the header, and a line for each row. `rows` has the columns of `Record.rows`."""
     values = rows[list(COLUMNS)].astype(object)
     lines = values.where(values.notna(), None).itertuples(index=False, name=None)
     return "".join([format_line(COLUMNS), *(format_row(Row(*line)) for line in lines)])
@@ -179,12 +181,12 @@ def _without_duplicates(rows: pandas.DataFrame, problems: list[Problem]) -> pand
     first_lines = finished.drop_duplicates(list(EPOCH_KEY)).set_index(list(EPOCH_KEY))["line"]
     for row in repeated.itertuples():
         first = first_lines[tuple(getattr(row, name) for name in EPOCH_KEY)]
-        problems.append(Problem(int(row.line), f"the same run and epoch as line {first}"))
+        problems.append(Problem(int(row.line), f"the same run and epoch as on line {first}"))
     return rows.drop(repeated.index)
 
 
 def _without_gaps(rows: pandas.DataFrame, problems: list[Problem]) -> pandas.DataFrame:
-    """Without the epochs that come after a missing one: nobody can say what happened in between."""
+    """Leave out the epochs after a missing epoch, because it is unknown what happened in between."""
     beyond = beyond_gaps(rows)
     for row in beyond.drop_duplicates(list(RUN_KEY)).itertuples():
         reason = f"epoch {row.epoch} of {row.model} seed {row.seed}, but its epoch {row.missing} is missing"
@@ -193,23 +195,23 @@ def _without_gaps(rows: pandas.DataFrame, problems: list[Problem]) -> pandas.Dat
 
 
 def beyond_gaps(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """The finished epochs after a missing one, by ascending epoch; `missing` says which, for the first of each run."""
+    """The finished epochs after a missing epoch, by ascending epoch. In a run's first row, `missing` is that epoch."""
     finished = rows[rows["status"] == "ok"].sort_values("epoch", kind="stable")
     expected = finished.groupby(list(RUN_KEY), sort=False).cumcount() + 1
     return finished.assign(missing=expected)[finished["epoch"] != expected]
 
 
 class Writer:
-    """Appends rows to a record, each on the disk when `append` returns."""
+    """Append rows to a record. A row is on the disk when `append` returns."""
 
     def __init__(self, path: Path) -> None:
         self._file = ledger.Appender(path, COLUMNS, REQUIRED, "a record")
 
     def prepare(self) -> None:
-        """Create the record if there is none, and make sure that rows can be appended to it.
+        """Create the record if it does not exist, and check that rows can be appended to it.
 
         Raises:
-            UnusableInput: as `append`.
+            UnusableInput: like `append`.
         """
         self._file.prepare()
 
@@ -217,6 +219,6 @@ class Writer:
         """Write one row and wait until it is on the disk.
 
         Raises:
-            UnusableInput: the file cannot be written, or its header is not a record's; nothing is left half-written.
+            UnusableInput: the file cannot be written, or does not have the header of a record. No partial row stays.
         """
         self._file.append(as_text(row))

@@ -1,4 +1,4 @@
-"""One line of runs.csv: its columns, what may stand in them, and the way from text to value and back."""
+"""One line of runs.csv: its columns, their valid values, and the conversion between text and values."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ STATUSES: tuple[str, ...] = get_args(Status)
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One finished epoch (status `ok`), or the closing row of a run that ended badly; None is an empty field.
+    """One finished epoch (status `ok`), or the closing row of a run that ended badly. None is an empty field.
 
-    `correct` of `total` test images are classified correctly; losses are mean negative log-likelihoods; seconds are of
-    a monotonic clock. The last three columns are not required of a record: `machine` says in words what `environment`
-    is a digest of, `smallest_variance` is the smallest running variance of any BatchNorm channel, and
-    `correct_batch_statistics` counts the same weights evaluated with each batch's own statistics, for an epoch that
-    lost many images.
+    `correct` of `total` test images are classified correctly. Losses are mean negative log-likelihoods. Seconds are
+    from a monotonic clock. A record may lack the last three columns. `machine` describes in words the environment of
+    which `environment` is the digest. `smallest_variance` is the smallest running variance of any BatchNorm channel.
+    `correct_batch_statistics` is the number of correct images if the same weights are evaluated with the statistics of
+    each batch. It is recorded for an epoch that lost many images.
     """
 
     model: str
@@ -52,9 +52,10 @@ class Row:
 
 @dataclass(frozen=True)
 class Run:
-    """One network trained from one seed on one device, up to and including epoch `epochs`.
+    """One network, trained from one seed on one device up to and including epoch `epochs`.
 
-    `recipe` and `environment` are digests: of what is trained, and of what else can change the bits.
+    `recipe` is a digest of the network and its training. `environment` is a digest of everything else that can change
+    the bits of the result.
     """
 
     model: str
@@ -66,7 +67,7 @@ class Run:
 
     @property
     def key(self) -> tuple[str, str, str, str, int]:
-        """What makes it this run, whatever its number of epochs: the columns `RUN_KEY`."""
+        """The values of the columns `RUN_KEY`. They identify the run, for any number of epochs."""
         return (self.model, self.recipe, self.device, self.environment, self.seed)
 
     def __str__(self) -> str:
@@ -78,7 +79,7 @@ REQUIRED: tuple[str, ...] = COLUMNS[: COLUMNS.index("recorded_at") + 1]
 RUN_KEY: tuple[str, ...] = ("model", "recipe", "device", "environment", "seed")
 EPOCH_KEY: tuple[str, ...] = (*RUN_KEY, "epoch")
 REPRODUCIBLE: tuple[str, ...] = ("correct", "total", "test_loss", "train_loss")
-"""The columns of an epoch that training it again in the same environment must reproduce bit for bit."""
+"""Training an epoch again in the same environment must reproduce these columns bit for bit."""
 
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf|nan")
@@ -87,14 +88,14 @@ _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
 
 
 class Malformed(ValueError):
-    """A line that is no row: the message names the column and what is wrong with it."""
+    """A line that is not a valid row. The message says what is wrong, and in which column."""
 
 
 def parse_row(text: Mapping[str, str]) -> Row:
-    """The value of one line, given as column to text; columns beyond the required ones may be missing.
+    """Parse one line, given as the text of each column. Columns that are not required may be missing.
 
     Raises:
-        Malformed: naming the first column that holds something it may not.
+        Malformed: a column has an invalid value. The message names the first such column.
     """
     finished = text["status"] == "ok"
     row = Row(
@@ -114,21 +115,21 @@ def parse_row(text: Mapping[str, str]) -> Row:
         correct_batch_statistics=_optional_integer(text, "correct_batch_statistics"),
     )
     if row.epoch < 1:
-        raise Malformed("epoch is 0: epochs count from 1")
+        raise Malformed("epoch is 0, but the first epoch is 1")
     if row.total == 0:
         raise Malformed("total is 0")
     if row.total is not None:
         for name, count in (("correct", row.correct), ("correct_batch_statistics", row.correct_batch_statistics)):
             if count is not None and count > row.total:
-                raise Malformed(f"{name} is {count} of only {row.total}")
+                raise Malformed(f"{name} is {count}, more than the total of {row.total}")
     return row
 
 
 def parse_run(text: Mapping[str, str]) -> tuple[str, str, str, str, int]:
-    """The value of the columns `RUN_KEY`.
+    """Parse the columns `RUN_KEY`.
 
     Raises:
-        Malformed: as `parse_row`.
+        Malformed: like `parse_row`.
     """
     if not text["model"]:
         raise Malformed("model is empty")
@@ -142,18 +143,18 @@ def parse_run(text: Mapping[str, str]) -> tuple[str, str, str, str, int]:
 
 
 def format_row(row: Row, header: Sequence[str] = COLUMNS) -> str:
-    """The line for a row under a file's header, newline included; a column the row does not have stays empty."""
+    """Format a row as a line under a file's header, with its newline. A column that the row lacks stays empty."""
     texts = as_text(row)
     return format_line([texts.get(column, "") for column in header])
 
 
 def as_text(row: Row) -> dict[str, str]:
-    """A row as column to text."""
+    """The text of each column of a row."""
     return {column: _text(getattr(row, column)) for column in COLUMNS}
 
 
 def format_line(values: Sequence[str]) -> str:
-    """A CSV line, newline included."""
+    """Format a CSV line, with its newline."""
     buffer = io.StringIO()
     csv.writer(buffer, lineterminator="\n").writerow(values)
     return buffer.getvalue()
@@ -163,36 +164,36 @@ def _text(value: object) -> str:
     if value is None:
         return ""
     if isinstance(value, float):
-        return repr(float(value))  # the shortest text that reads back as the same float; numpy's own repr is longer
+        return repr(float(value))  # the shortest text that gives the same float; the repr of a numpy float is longer
     return one_line(value) if isinstance(value, str) and value else str(value)
 
 
 def digest(text: Mapping[str, str], column: str) -> str:
-    """Eight hex digits."""
+    """Parse a digest: eight hex digits."""
     return sys.intern(_matching(text, column, _DIGEST, "8 hex digits"))
 
 
 def time(text: Mapping[str, str], column: str) -> str:
-    """A time in UTC."""
+    """Parse a time in UTC."""
     return _matching(text, column, _TIME, "a UTC time like 2026-01-31T12:00:00Z")
 
 
 def one_of(text: Mapping[str, str], column: str, allowed: Sequence[str]) -> str:
-    """One of some words."""
+    """Parse one of the `allowed` words."""
     if text[column] not in allowed:
         raise Malformed(f"{column} is {quoted(text[column])}, not one of {', '.join(allowed)}")
     return sys.intern(text[column])
 
 
 def utc_now() -> str:
-    """The time, as records have it."""
+    """The current time in the format of a record."""
     return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def integer(text: Mapping[str, str], column: str) -> int:
-    """A whole number from 0."""
+    """Parse a whole number that is at least 0."""
     if not _DIGITS.fullmatch(text[column]):
-        raise Malformed(f"{column} is {quoted(text[column])}, not a whole number from 0")
+        raise Malformed(f"{column} is {quoted(text[column])}, not a whole number >= 0")
     if int(text[column]) >= (2**64 if column == "seed" else 2**63):
         raise Malformed(f"{column} is {quoted(text[column])}, which is too large")
     return int(text[column])
@@ -215,10 +216,10 @@ def _number(text: Mapping[str, str], column: str, required: bool) -> float | Non
         raise Malformed(f"{column} is {quoted(text[column])}, not a number")
     value = float(text[column])
     if not math.isfinite(value) or value < 0:
-        raise Malformed(f"{column} is {quoted(text[column])}, not a finite number from 0")
+        raise Malformed(f"{column} is {quoted(text[column])}, not a finite number >= 0")
     return value
 
 
 def quoted(text: str) -> str:
-    """A text for a message: in quotation marks, and no more of it than 40 characters."""
+    """Quote a text for a message. At most 40 characters of the text are shown."""
     return repr(text if len(text) <= 40 else text[:37] + "...")

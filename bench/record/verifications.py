@@ -1,4 +1,4 @@
-"""<runs>.verified.csv, what came of training recorded runs again: the only module that writes it or reads it."""
+"""Write and read <runs>.verified.csv, the results of training recorded runs again. No other module does so."""
 
 from __future__ import annotations
 
@@ -16,9 +16,9 @@ from bench.record.rows import RUN_KEY, Malformed, digest, format_line, integer, 
 
 @dataclass(frozen=True)
 class Verified:
-    """One recorded run, trained again: whether its first `epochs` epochs came out identical, bit for bit.
+    """One recorded run that was trained again, and whether its first `epochs` epochs were identical, bit for bit.
 
-    `environment` is the recorded one, `verified_in` that of the second training.
+    `environment` is the environment of the recorded run. `verified_in` is the environment of the second training.
     """
 
     model: str
@@ -37,34 +37,34 @@ COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Verified))
 
 @dataclass(frozen=True)
 class Verifications:
-    """What a file holds, and what could not be used of it."""
+    """The usable content of a file, and the problems of the file."""
 
     found: tuple[Verified, ...] = ()
     problems: tuple[Problem, ...] = ()
 
 
 def path_beside(runs: Path) -> Path:
-    """The file that belongs to a record."""
+    """The path of this file beside a record."""
     return runs.with_name(f"{runs.stem}.verified.csv")
 
 
 class Writer:
-    """Appends to the file beside a record, each row on the disk when `append` returns."""
+    """Append rows to the file beside a record. A row is on the disk when `append` returns."""
 
     def __init__(self, runs: Path) -> None:
         self._file = ledger.Appender(path_beside(runs), COLUMNS, COLUMNS, "a record's verifications")
 
     def append(self, verified: Verified) -> None:
-        """Write what came of one run.
+        """Write the result for one run.
 
         Raises:
-            UnusableInput: the file cannot be written, or its header is another; nothing is left half-written.
+            UnusableInput: the file cannot be written, or has another header. No partial row stays.
         """
         self._file.append(_texts(verified))
 
 
 def format_verifications(found: Iterable[Verified]) -> str:
-    """A whole file of these rows."""
+    """Format the text of a whole file with these rows."""
     return "".join(map(format_line, [COLUMNS, *(list(_texts(one).values()) for one in found)]))
 
 
@@ -74,7 +74,7 @@ def _texts(verified: Verified) -> dict[str, str]:
 
 
 def read(record: Record) -> Verifications:
-    """All that is usable in the file beside a record; a missing file is an empty one.
+    """Read the usable rows of the file beside a record, and its problems. A missing file counts as empty.
 
     A row is left out if the record has no epoch of its run.
     """
@@ -106,5 +106,5 @@ def _parse(text: dict[str, str]) -> Verified:
         verified_in=digest(text, "verified_in"),
     )
     if one.epochs < 1:
-        raise Malformed("epochs is 0: nothing was compared")
+        raise Malformed("epochs is 0, so nothing was compared")
     return one

@@ -1,1 +1,1 @@
-"""The report: it shows the record's evidence as Markdown, figures and JSON. It never imports torch."""
+"""The report shows the evidence of a record as Markdown, figures and JSON. It never imports torch."""

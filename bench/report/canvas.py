@@ -1,4 +1,4 @@
-"""What every figure stands on: ground, letters, axes in a grid or in rows, and SVG without anything that changes."""
+"""The common base of all figures: style, panels, rows, legends, and SVG with the same bytes every time."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _STYLE = {
 
 @dataclass(frozen=True)
 class Picture:
-    """An SVG file, and the words that stand for it where it is not seen."""
+    """An SVG file and its alternative text."""
 
     svg: bytes
     alt: str
@@ -50,14 +50,14 @@ class Picture:
 
 @contextmanager
 def style() -> Iterator[None]:
-    """What a figure is made and drawn under."""
-    # "default" first: what a user's own matplotlibrc says must not change a byte.
+    """The matplotlib style in which every figure is made and drawn."""
+    # "default" comes first, so that a user's own matplotlibrc does not change a byte.
     with matplotlib.style.context(["default", _STYLE]):
         yield
 
 
 def svg(figure: Figure) -> bytes:
-    """A figure as a file."""
+    """The figure as the content of an SVG file."""
     buffer = io.BytesIO()
     canvas = FigureCanvasSVG(figure)
     canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
@@ -65,7 +65,7 @@ def svg(figure: Figure) -> bytes:
 
 
 def panels(count: int) -> tuple[Figure, list[Axes]]:
-    """A grid of three columns with at least one place left over, for the legend."""
+    """A grid of three columns with `count` panels and at least one empty place for the legend."""
     rows = count // 3 + 1
     figure = Figure(figsize=(9.6, 0.55 + 2.35 * rows))
     height = figure.get_figheight()
@@ -77,9 +77,9 @@ def panels(count: int) -> tuple[Figure, list[Axes]]:
 
 
 def label_outer(panels: Sequence[Axes], count: int, x: str, y: str) -> None:
-    """Name the axes of the first `count` panels where no panel stands below or to the left."""
+    """Label the x axis of the lowest panels and the y axis of the leftmost panels, of the first `count` panels."""
     for place, axes in enumerate(panels[:count]):
-        if place + 3 >= count:  # nothing below it
+        if place + 3 >= count:  # no panel is below it
             axes.set_xlabel(x)
             axes.tick_params(labelbottom=True)
         if place % 3 == 0:
@@ -92,7 +92,7 @@ def legend(panels: Sequence[Axes], keys: Sequence[Any]) -> None:
 
 
 def rows(names: Sequence[str]) -> tuple[Figure, Axes]:
-    """One axes with a named row for each thing shown, the first on top."""
+    """One axes with a row for each name, the first row at the top."""
     height = 1.3 + 0.36 * max(1, len(names))
     figure = Figure(figsize=(8.4, height))
     figure.subplots_adjust(left=0.24, right=0.975, bottom=0.55 / height, top=1 - 0.6 / height)

@@ -1,4 +1,4 @@
-"""A comparison of two records as text: its tests, its reference points, its notes and, last, what follows. Pure."""
+"""Write a comparison of two records as text: the tests, the reference points, the notes and the conclusion. Pure."""
 
 from __future__ import annotations
 
@@ -13,17 +13,19 @@ from bench.wording import count
 
 
 def format_comparison(comparison: Comparison) -> list[str]:
-    """The lines of a comparison: tests, reference points, notes and, last, what follows."""
+    """The lines of a comparison: the tests, the reference points, the notes and, in the last line, the conclusion."""
     return [
         f"{comparison.old} (old) against {comparison.new} (new)",
         "",
         *_tests_table(comparison.pairs),
         "",
-        "A run that never reaches the target counts with all the epochs compared. Exact two-sided permutation tests on",
-        f"the mean, adjusted by Holm's method for {count(comparison.tests, 'test')}; the level is {LEVEL:g}.",
+        "The tests are two-sided permutation tests on the mean. They are exact unless p is marked (drawn).",
+        f"The adjusted p has Holm's correction for {count(comparison.tests, 'test')}. The level is {LEVEL:g}.",
+        "A run that never reaches the target counts with all compared epochs.",
         "",
-        "MLPerf's reference convergence points for the epochs to target, which decide nothing here: mean and deviation",
-        "without the fastest and the slowest run of a side, and the largest speed-up that still counts as the same.",
+        "The next table has MLPerf's reference convergence points for the epochs to target. They decide nothing here.",
+        "Means and deviations leave out the fastest and the slowest run of each side.",
+        "The allowed speed-up is the largest one that still counts as no change.",
         "",
         *_reference_table(comparison.pairs),
         "",
@@ -101,6 +103,6 @@ def _conclusion(comparison: Comparison) -> Iterator[str]:
         tests = max(1, comparison.tests)
         needed = next(n for n in itertools.count(2) if smallest_two_sample_p(n, n) * tests <= LEVEL)
         yield (
-            f"Nor could there have been any: the smallest adjusted p that these seeds can reach is {smallest:.3f}. "
-            f"{needed} seeds on either side are the fewest for {count(tests, 'test')}; fewer networks are fewer tests."
+            f"These seeds cannot give evidence: their smallest possible adjusted p is {smallest:.3f}. Use at least "
+            f"{needed} seeds on each side for {count(tests, 'test')}. Fewer networks mean fewer tests."
         )

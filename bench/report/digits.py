@@ -1,4 +1,4 @@
-"""The test images that most runs miss, drawn from their pixels."""
+"""Draw the test images that runs miss most often."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from bench.report import canvas
 from bench.report.canvas import Picture
 
 _COLUMNS = 5
-_INCHES = 9.6 / _COLUMNS, 1.0  # of one image with its words
-_PIXEL = 2.0 / 72  # inches; two points, so that pixels have short coordinates
+_INCHES = 9.6 / _COLUMNS, 1.0  # width and height of one image with its text
+_PIXEL = 2.0 / 72  # inches: two points, so that the coordinates of pixels are short numbers
 _SHADES = ((48, "#c9c9c5"), (112, "#8d8d89"), (176, "#575753"), (224, "#222222"))
-"""From which ink on, and the colour: four steps, each drawn over the one before."""
+"""The least ink and the colour of four shades. Each shade is drawn over the one before."""
 
 
 def missed(images: Sequence[MissedImage], pixels: NDArray[np.uint8]) -> Picture:
-    """Images with their number, their label and what runs see instead; `pixels` (N, 28, 28) has every test image."""
+    """Draw images with their number, label and the digits that runs see. `pixels` (N, 28, 28) has all test images."""
     rows = -(-len(images) // _COLUMNS)
     size = (_INCHES[0] * _COLUMNS, _INCHES[1] * rows)
     with canvas.style():
@@ -39,12 +39,12 @@ def missed(images: Sequence[MissedImage], pixels: NDArray[np.uint8]) -> Picture:
             for line, words in enumerate(_seen(one)):
                 axes.text(x, top + 0.5 + 0.15 * line, words, fontsize=8)
         said = "; ".join(f"image {one.image}, label {one.label}, {' and '.join(_seen(one))}" for one in images[:5])
-        alt = f"The test images that most of {images[0].runs:,} runs miss, drawn. The first ones: {said}."
+        alt = f"The test images that {images[0].runs:,} runs miss most often. The first ones: {said}."
         return Picture(canvas.svg(figure), alt)
 
 
 def _draw(axes: Axes, image: NDArray[np.uint8], left: float, top: float) -> None:
-    """An image as one patch a shade, of which every pixel in a row that are alike are one rectangle."""
+    """Draw an image as one patch for each shade. Equal neighbouring pixels of a row are one rectangle."""
     edge = 28 * _PIXEL
     axes.add_patch(PathPatch(_rectangles([(left, top, left + edge, top + edge)]), facecolor="white", linewidth=0))
     for darkness, colour in _SHADES:
@@ -71,6 +71,6 @@ def _rectangles(boxes: Sequence[tuple[float, float, float, float]]) -> Path:
 
 
 def _seen(one: MissedImage) -> list[str]:
-    """What the runs that miss an image see, in two lines at most."""
+    """The digits that the runs see that miss an image, in at most two lines."""
     shown = [f"{runs} run{' sees' if runs == 1 else 's see'} {digit}" for digit, runs in one.seen_as[:2]]
     return shown if len(one.seen_as) < 3 else [shown[0], f"{one.missed_by - one.seen_as[0][1]} see others"]

@@ -1,4 +1,4 @@
-"""From a record to the files of its report, and from there to the disk."""
+"""Render the files of a report from a record, and write them to disk."""
 
 from __future__ import annotations
 
@@ -27,13 +27,14 @@ README, NUMBERS = "README.md", "summary.json"
 
 
 def write(record: Record, architectures: Mapping[str, Architecture], folder: Path, data: Path | None = None) -> None:
-    """Write the report of a record into a folder, README.md last, so that it never names a picture that is not there.
+    """Write the report of a record into a folder.
 
     The files beside the record are read too, and the pixels of the test images if they are in the folder `data`.
-    Pictures of an earlier report that this one no longer has are removed; any other file stays.
+    README.md is written last, so that it never links to a missing figure. Figures that only an earlier report has are
+    removed. Any other file stays.
 
     Raises:
-        OSError: the folder cannot be written; every file in it is the old one or the new one, whole.
+        OSError: the folder cannot be written. Every file in it is then complete, either the old one or the new one.
     """
     files = render(
         record,
@@ -58,7 +59,7 @@ def render(
     verified: Verifications | None = None,
     test_images: NDArray[np.uint8] | None = None,
 ) -> dict[str, bytes]:
-    """The files of the report, name to content."""
+    """The files of the report, as a mapping from name to content."""
     summary = summarise(record, architectures, structures, missed, verified)
     pictures = _pictures(summary, test_images)
     alts = {name: picture.alt for name, picture in pictures.items()}
@@ -70,7 +71,7 @@ def render(
 
 
 def document(summary: Summary, alts: Mapping[str, str]) -> str:
-    """The Markdown; `alts` has the words that stand for each picture there is."""
+    """The Markdown of the report. `alts` maps the name of each figure to its alternative text."""
     lines = head.lines(summary, alts)
     for network in summary.networks:
         lines += networks.lines(network, alts)
@@ -96,7 +97,7 @@ def _pictures(summary: Summary, test_images: NDArray[np.uint8] | None) -> dict[s
 
 
 def _figures_named_in(readme: Path) -> set[str]:
-    """The pictures that an earlier report shows and may have made: files of ours, beside it."""
+    """The figures that an earlier report shows and that the harness can have written beside it."""
     if not readme.is_file():
         return set()
     shown = re.findall(r"^!\[.*\]\(([^()/]+)\)$", readme.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)

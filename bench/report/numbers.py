@@ -1,4 +1,4 @@
-"""The numbers of the report for scripts: JSON that is the same to the byte for the same rows."""
+"""Write the numbers of the report as JSON for scripts. The same rows give the same bytes."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bench.evidence.verdicts import Verdict
 
 
 def as_json(summary: Summary) -> str:
-    """Everything of a summary, with sorted keys; null where there is no number."""
+    """All numbers of a summary as JSON with sorted keys. A missing number is null."""
     content = {
         "networks": {network.name: _network(network) for network in summary.networks},
         "other_recipes": [_group(group) for group in summary.other_recipes],
@@ -91,7 +91,7 @@ def _paired(test: Paired) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    """Without what JSON has no word for: an infinite or undefined number is null."""
+    """The value in a form that JSON allows: an infinite or undefined number becomes None."""
     if isinstance(value, dict):
         return {key: _plain(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""The test images of MNIST as they are drawn, read without torch."""
+"""Read the test images of MNIST for the figures, without torch."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-_MAGIC = 2051  # of an IDX file of unsigned bytes in three dimensions
+_MAGIC = 2051  # starts an IDX file of unsigned bytes in three dimensions
 
 
 def test_images(data: Path) -> NDArray[np.uint8] | None:
-    """The test images (N, 28, 28) in the folder of MNIST, 255 being ink; None without the file, or if it is another."""
+    """The test images (N, 28, 28) from the MNIST folder; 255 is ink. None if the file is missing or not valid."""
     try:
         content = gzip.decompress((data / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz").read_bytes())
         magic, count, height, width = struct.unpack(">4i", content[:16])

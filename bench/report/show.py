@@ -1,4 +1,4 @@
-"""One network in full, and all of them in brief: values to lines. Pure, and without torch."""
+"""Write one network in full, or a list of all networks, as lines. Pure; needs no torch."""
 
 from __future__ import annotations
 
@@ -11,27 +11,27 @@ from bench.network.specification import Architecture, Claim, Document, Layer, Re
 from bench.network.structure_facts import FunctionCall, Structure
 
 _TABLE_SOURCES = {
-    "document": "the documented rows are printed in the document",
-    "notebook": "the documented rows were read in the author's notebook, for the document's text has no table",
+    "document": "The documented rows are printed in the document",
+    "notebook": "The documented rows were read in the author's notebook, because the document has no table as text",
 }
 _LIMITS: Mapping[str, Callable[[Architecture, Structure], int]] = {
     "parameters_below": lambda architecture, structure: structure.parameters,
     "epochs_below": lambda architecture, structure: architecture.recipe.epochs,
 }
-"""The claims that set a limit, and what must be below it."""
+"""The kinds of claims that set a limit, with the value that must be below it."""
 
 ASSIGNMENT = (
     Claim("parameters_below", 20_000, "fewer than 20,000 parameters", "document"),
     Claim("epochs_below", 20, "fewer than 20 epochs", "document"),
 )
-"""The limits of the assignment that the documents answer."""
+"""The limits of the assignment that the documents solve."""
 
 _LIST_WIDTHS = [None, 16, None, None, 48]
-"""Where the cells of each column of the list are wrapped, in characters."""
+"""The widths, in characters, at which the cells of each column of the list are wrapped."""
 
 
 def format_list(architectures: Mapping[str, Architecture], structures: Mapping[str, Structure]) -> list[str]:
-    """The lines of the list: a row a network, with what is claimed of it."""
+    """The lines of the list, with one row for each network and the claims about it."""
     rows = [
         (
             name,
@@ -47,10 +47,10 @@ def format_list(architectures: Mapping[str, Architecture], structures: Mapping[s
 
 
 def format_show(architecture: Architecture, structure: Structure, unused: Sequence[str] = ()) -> list[str]:
-    """The lines on one network: its layers, its size, its recipe, and the limits it met.
+    """The lines about one network: its layers, its size, its recipe, and whether it meets the limits.
 
-    What it has of these stands beside what its document says, if it has one. No gradient reaches the parameters
-    `unused`.
+    If the network has a document, the documented values stand beside the measured ones. No gradient reaches the
+    parameters `unused`.
     """
     document = architecture.document
     if document is None:
@@ -69,7 +69,7 @@ def format_show(architecture: Architecture, structure: Structure, unused: Sequen
         "",
         *_layers(rows, structure.functions or ()),
         "",
-        f"Shapes are channels x height x width; {_TABLE_SOURCES[document.layers_source]}.",
+        f"Shapes are channels x height x width. {_TABLE_SOURCES[document.layers_source]}.",
         *_on_functions(structure.functions),
         "",
         *_table(facts, (), ("left", "left")),
@@ -82,7 +82,7 @@ def _show_own(architecture: Architecture, structure: Structure, unused: Sequence
     for number, layer in enumerate(structure.layers, start=1):
         rows.append((number, *_cells(layer)))
         rows += [("", f"({call.name})", "", "") for call in calls if call.after == number]
-    scores = "logits: their log-softmax is taken" if architecture.gives_logits else "log-probabilities"
+    scores = "logits; the harness applies a log-softmax" if architecture.gives_logits else "log-probabilities"
     facts = [
         ("parameters", f"{structure.parameters:,}"),
         *([("unused", f"no gradient reaches {', '.join(unused)}")] if unused else []),
@@ -106,7 +106,7 @@ def _show_own(architecture: Architecture, structure: Structure, unused: Sequence
 
 
 def _work(structure: Structure) -> str:
-    return f"{structure.multiply_accumulates:,} multiply-accumulates for one image, forward"
+    return f"{structure.multiply_accumulates:,} multiply-accumulates in the forward pass of one image"
 
 
 def _layers(rows: Sequence[tuple[Layer | None, Layer | None]], functions: Sequence[FunctionCall]) -> list[str]:
@@ -131,10 +131,10 @@ def _cells(layer: Layer | None) -> tuple[str, str, str]:
 
 def _on_functions(calls: tuple[FunctionCall, ...] | None) -> list[str]:
     if calls is None:
-        return ["The forward pass cannot be traced: functions that it calls between the layers are not shown."]
+        return ["The forward pass cannot be traced, so functions between the layers are not shown."]
     if not calls:
         return []
-    return ["In brackets: functions that the forward pass calls; they are no modules and in no printed table."]
+    return ["The forward pass calls the functions in brackets. They are not modules and not in any printed table."]
 
 
 def _beside(measured: int, documented: int) -> str:
@@ -143,7 +143,7 @@ def _beside(measured: int, documented: int) -> str:
 
 
 def _recipe(recipe: Recipe, document: Document | None = None) -> str:
-    """Every field of the recipe, with its source where a document says it."""
+    """Every field of the recipe, with its source if the network has a document."""
     where = dict(document.recipe_sources) if document else {}
     names = where or recipe.facts
     parts = (

@@ -1,1 +1,1 @@
-"""One run: it trains a network an epoch at a time and touches no file."""
+"""Training of one network on one device, epoch by epoch: the data, the random numbers and the arithmetic of a run."""

@@ -1,8 +1,8 @@
-"""MNIST as tensors, from files whose checksums were compared; torchvision downloads those that are missing.
+"""Load MNIST as tensors from the published files. torchvision downloads missing files. All checksums are compared.
 
-The images are normalised as the documents' notebooks do it: pixels from 0 to 1, less 0.1307, over 0.3081.
-torchvision only downloads: reading through it unpacks the files into a folder that a killed worker leaves behind, and
-starts each worker half a second later.
+The images are normalised as in the documents' notebooks: pixels from 0 to 1, minus 0.1307, divided by 0.3081.
+torchvision only downloads the files and does not read them. Its reader would unpack the files into a folder that a
+killed worker leaves behind, and each worker would start half a second later.
 """
 
 from __future__ import annotations
@@ -36,10 +36,10 @@ MD5 = {
 }
 """The published files and their checksums, as torchvision has them."""
 
-# How many bytes stand before the values in the published files: a magic number, then four for each dimension.
+# The bytes before the values in the published files: four for a magic number, and four for each dimension.
 _IMAGE_HEADER, _LABEL_HEADER = 16, 8
 
-# What torchvision raises, and what it lets through when a connection breaks in the middle.
+# The errors that torchvision raises, and those that it does not catch when a connection breaks.
 _DOWNLOAD_ERRORS = (RuntimeError, ValueError, ConnectionError, TimeoutError, http.client.HTTPException)
 
 
@@ -53,43 +53,44 @@ class Dataset:
     test_labels: Tensor
 
     def to(self, device: str) -> Dataset:
-        """The same data on another device."""
+        """Return the same data on another device."""
         tensors = (self.train_images, self.train_labels, self.test_images, self.test_labels)
         return Dataset(*(tensor.to(device) for tensor in tensors))
 
     def head(self, train: int, test: int) -> Dataset:
-        """Only the first images of each set: a short job that still sees real data."""
+        """Return only the first images of each set, for a short job with real data."""
         return Dataset(
             self.train_images[:train], self.train_labels[:train], self.test_images[:test], self.test_labels[:test]
         )
 
 
 def ensure(root: Path) -> None:
-    """Make sure that the four files are under `root`, whole and unaltered, downloading those that are missing.
+    """Make sure that the four files under `root` are complete and unaltered. Download missing files.
 
     Raises:
-        UnusableInput: a file is not what it should be, or is missing and cannot be had. Nothing is left behind.
+        UnusableInput: a file is not the published one, or it is missing and cannot be downloaded. A failed download
+            leaves no files.
     """
     _published(root)
 
 
 def load(root: Path) -> Dataset:
-    """Both sets from the files under `root`.
+    """Load both sets from the files under `root`.
 
     Raises:
-        UnusableInput: as `ensure`.
+        UnusableInput: as for `ensure`.
     """
     train_images, train_labels, test_images, test_labels = map(gzip.decompress, _published(root))
     return Dataset(_images(train_images), _labels(train_labels), _images(test_images), _labels(test_labels))
 
 
 def raw_folder(root: Path) -> Path:
-    """Where torchvision has the four files below the folder it is given."""
+    """Return the folder below `root` where torchvision puts the four files."""
     return root / "MNIST" / "raw"
 
 
 def _published(root: Path) -> list[bytes]:
-    """The content of the four files, in the order of `MD5`, each compared with its checksum."""
+    """Return the contents of the four files, in the order of `MD5`, after comparing their checksums."""
     folder = raw_folder(root)
     missing = [name for name in MD5 if not _is_file(folder / name)]
     if missing:
@@ -107,7 +108,10 @@ def _labels(content: bytes) -> Tensor:
 
 
 def _normalised(pixels: Tensor) -> Tensor:
-    """(N, 28, 28) bytes to (N, 1, 28, 28) floats, with the same operations and so the same bits as the transforms."""
+    """Convert bytes (N, 28, 28) to floats (N, 1, 28, 28).
+
+    The operations, and so the bits, are those of torchvision's transforms.
+    """
     return pixels.unsqueeze(1).to(torch.float32).div_(255).sub_(MEAN).div_(STANDARD_DEVIATION)
 
 
@@ -126,7 +130,7 @@ def _verified(path: Path, checksum: str) -> bytes:
         return content
     is_page = content[:64].lstrip().lower().startswith((b"<!doctype", b"<html"))
     kind = "an HTML page" if is_page else f"MD5 {found} instead of {checksum}"
-    raise UnusableInput(f"{path}: not the published file ({kind}): delete it, and it is downloaded again")
+    raise UnusableInput(f"{path}: this is not the published file ({kind}): delete it to download it again")
 
 
 def _download(root: Path, names: list[str]) -> None:
@@ -136,7 +140,7 @@ def _download(root: Path, names: list[str]) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         try:
             with tempfile.TemporaryDirectory(prefix=".download-", dir=folder) as arriving:
-                # It reports its mirrors on standard output, which is for results.
+                # torchvision writes about its mirrors to standard output, but that is only for results.
                 with contextlib.redirect_stdout(sys.stderr):
                     import_torchvision().datasets.MNIST(arriving, download=True)
                 for name in names:
@@ -147,7 +151,7 @@ def _download(root: Path, names: list[str]) -> None:
                     path.rmdir()
             if isinstance(error, _DOWNLOAD_ERRORS):
                 advice = "copy the four files of MNIST there, or name a folder that has them with --data"
-                message = f"{folder}: {', '.join(names)} missing and not to be downloaded ({one_line(error)}): {advice}"
+                message = f"{folder}: {', '.join(names)} missing, and the download failed ({one_line(error)}): {advice}"
                 raise UnusableInput(message) from error
             raise
 
@@ -158,4 +162,4 @@ def _one_line_for_system_errors(path: Path) -> Any:
         yield
     except OSError as error:
         place = error.filename or path
-        raise UnusableInput(f"{place}: {cause(error)}: free or mend it, or name another folder with --data") from error
+        raise UnusableInput(f"{place}: {cause(error)}: remove the cause, or name another folder with --data") from error

@@ -1,4 +1,4 @@
-"""Dropout whose masks are a pure function of (seed, step, layer), in place of PyTorch's."""
+"""Dropout that replaces PyTorch's. Its masks are a pure function of (seed, step, layer)."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bench.training import randomness
 
 @dataclass
 class Clock:
-    """The number of steps taken since a run began, over all its epochs."""
+    """Count the steps of a run since its start, over all epochs."""
 
     step: int = 0
 
 
 class SeededDropout(nn.Module):
-    """Dropout whose mask is a function of (seed, step, layer), for values (N, C, H, W) or for whole channels."""
+    """Dropout of values (N, C, H, W) or of whole channels. Its mask is a function of (seed, step, layer)."""
 
     def __init__(self, probability: float, whole_channels: bool, seed: int, layer: int, clock: Clock) -> None:
         super().__init__()
@@ -31,7 +31,7 @@ class SeededDropout(nn.Module):
         self.clock = clock
 
     def forward(self, values: Tensor) -> Tensor:
-        """The values times the mask of this step while training, else the values."""
+        """Multiply the values by the mask of this step in training. Return them unchanged in evaluation."""
         if not self.training or self.probability == 0:
             return values
         shape = tuple(values.shape)
@@ -43,14 +43,14 @@ class SeededDropout(nn.Module):
         return values * mask.to(values.device)
 
     def mask(self, shape: tuple[int, ...]) -> NDArray[numpy.float32]:
-        """The mask of this step in logical order."""
+        """Return the mask of this step in logical order."""
         return randomness.dropout_mask(self.seed, self.clock.step, self.layer, shape, self.probability)
 
 
 def seed_dropout(network: nn.Module, seed: int, clock: Clock, probability: float | None = None) -> None:
-    """Replace each Dropout and Dropout2d, numbered in the order they were registered, by one with a seed.
+    """Replace each Dropout and Dropout2d with a seeded one. Number the layers in their order of registration.
 
-    `probability` stands in place of every layer's own, if it is given.
+    If `probability` is given, it replaces the probability of every layer.
     """
     layer = 0
     for parent in list(network.modules()):

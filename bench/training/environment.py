@@ -1,7 +1,8 @@
-"""What can change the bits of a run, and its digest.
+"""The environment of a run: everything that can change its bits, and a digest of that.
 
-PyTorch promises equal results only for the same release, platform and device; on a processor they also change with the
-number of threads and the instruction set (PyTorch documentation, "Reproducibility"). All of that is the environment.
+PyTorch promises equal results only for the same release, platform and device (PyTorch documentation,
+"Reproducibility"). On a processor, results also depend on the number of threads and the instruction set. All of that
+is the environment.
 """
 
 from __future__ import annotations
@@ -23,13 +24,13 @@ from bench.errors import UnusableInput
 from bench.network.specification import DEVICES
 
 THREADS = 1
-"""Threads of a run on the CPU. One, so that neither `--jobs` nor the number of cores changes a bit."""
+"""The threads of a run on the CPU. With one thread, `--jobs` and the number of cores do not change any bit."""
 
 _OPERATORS = "float32, channels last, PyTorch's operators"
 _FUSED = "float32, channels last, Winograd's convolutions and fused normalisation of numba"
-"""How a step is computed; another way that rounds differently is another environment."""
+"""How a step is computed. Arithmetic that rounds differently is another environment."""
 
-# Settings of the numerical libraries that choose other kernels.
+# These settings make the numerical libraries choose other kernels.
 _LIBRARY_VARIABLES = (
     "ATEN_CPU_CAPABILITY",
     "CUBLAS_WORKSPACE_CONFIG",
@@ -44,8 +45,9 @@ _LIBRARY_VARIABLES = (
 )
 _REQUIRED_VARIABLES = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it cuBLAS may choose another order of sums
 
-# Memory that the allocator gives back to the kernel after every step costs a page fault per page in the next one. These
-# are glibc's own settings; they change speed and not a bit, and other systems ignore them.
+# These settings of glibc keep memory in the process from one step to the next. Without them, the allocator gives the
+# memory back to the kernel, and the next step pays one page fault per page. They change the speed but no bit. Systems
+# without glibc ignore them.
 _ALLOCATOR = {
     "GLIBC_TUNABLES": ":".join(
         f"glibc.malloc.{setting}"
@@ -56,7 +58,7 @@ _ALLOCATOR = {
 
 @dataclass(frozen=True)
 class Environment:
-    """Where and how a run is computed, as names to values in words."""
+    """The environment of a run, as pairs of a name and a value in words."""
 
     details: tuple[tuple[str, str], ...]
 
@@ -67,29 +69,29 @@ class Environment:
 
     @property
     def machine(self) -> str:
-        """The details that tell one environment from another at a glance, for a report."""
+        """The details that distinguish environments best, for a report."""
         facts = dict(self.details)
         hardware = " ".join(facts[name] for name in ("gpu", "processor", "instruction set") if name in facts)
         return f"{hardware}; PyTorch {facts['pytorch']}; {facts['platform']}"
 
     def to_json(self) -> str:
-        """The details as JSON, the same text for the same details."""
+        """Return the details as JSON. The same details give the same text."""
         return json.dumps(dict(self.details), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
 
 
 def available_devices() -> tuple[str, ...]:
-    """The kinds of device this machine can train on, the CPU first."""
+    """Return the kinds of device that this machine can train on, the CPU first."""
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     return tuple(device for device in DEVICES if present[device])
 
 
 def worker_variables() -> dict[str, str]:
-    """The environment variables that a worker process must be started with."""
+    """Return the environment variables for the start of a worker process."""
     return {**_ALLOCATOR, **_REQUIRED_VARIABLES, "OMP_NUM_THREADS": str(THREADS), "MKL_NUM_THREADS": str(THREADS)}
 
 
 def configure(device: str) -> None:
-    """Set this process up for training: threads, determinism, precision. It is for a process that does nothing else."""
+    """Set the threads, determinism and precision of this process. Call it only in a process that does nothing else."""
     torch.set_num_threads(THREADS)
     if device != "cpu":
         torch.use_deterministic_algorithms(True)
@@ -100,13 +102,14 @@ def configure(device: str) -> None:
 
 
 def describe(device: str) -> Environment:
-    """The environment that training on a device of this machine has, once configured.
+    """Return the environment of training on a device of this machine after `configure`.
 
     Raises:
-        UnusableInput: there is no such device here.
+        UnusableInput: this machine does not have the device.
     """
     if device not in available_devices():
-        raise UnusableInput(f"--devices {device}: not on this machine, which has {', '.join(available_devices())}")
+        choices = ", ".join(available_devices())
+        raise UnusableInput(f"--devices {device}: this machine has no such device: choose from {choices}")
     details = {
         "arithmetic": f"{_FUSED} {version('numba')}, products of {_blas()}" if device == "cpu" else _OPERATORS,
         "determinism": "deterministic algorithms, no autotuning, no TF32" if device != "cpu" else "one thread",
@@ -130,13 +133,13 @@ def describe(device: str) -> Environment:
 
 
 def _blas() -> str:
-    """The library with which numpy multiplies matrices, and its version."""
+    """Return the library that numpy uses for matrix products, with its version."""
     library = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
     return f"{library['name']} {library['version']} in numpy {numpy.__version__}"
 
 
 def _processor() -> str:
-    """The processor's model, with family and stepping where the model's name alone may stand for several."""
+    """Return the processor's model, with family and stepping because several processors can share a model name."""
     if platform.system() == "Darwin":
         command = ["sysctl", "-n", "machdep.cpu.brand_string"]
         return str(subprocess.run(command, capture_output=True, text=True, check=True).stdout).strip()

@@ -1,9 +1,8 @@
-"""The process that looks at networks of files: `python -m bench.training.inspection`.
+"""The process that inspects the networks of files: `python -m bench.training.inspection`.
 
-It reads architectures on its standard input.
-
-Each is looked at in a process of its own: one that crashes, never ends or prints takes nothing else down. The answer,
-on standard output, is JSON: for every network what was found, or `refused` with the reason.
+It reads pickled architectures from standard input. It inspects each of them in a child process, so a network that
+crashes, never ends or prints does not disturb anything else. It writes JSON to standard output: for every network the
+facts that it found, or `refused` with the reason.
 """
 
 from __future__ import annotations
@@ -27,50 +26,51 @@ from bench.network.specification import Architecture
 from bench.training import environment, loop, randomness
 from bench.training.dropout import SeededDropout
 from bench.training.recipe import learning_rates, transforms
+from bench.wording import count
 
 LIMIT = 60
-"""Seconds that looking at one network may take."""
+"""The longest time to inspect one network, in seconds."""
 
 IMAGES = 8
-"""Images that a network is tried on: few, and enough for batch normalisation."""
+"""The number of images to try a network on. It is small, but enough for batch normalisation."""
 
 Values = dict[str, Any]
 
 
 def inspect(architecture: Architecture) -> Values:
-    """What a network is and does, found by building it and taking one step of training on random images.
+    """Build a network, train it for one step on random images, and return the facts found.
 
-    `structure` is that of `structure_facts`, `gives_logits` whether its scores are no log-probabilities, `unused`
-    the names of parameters that no gradient reaches.
+    `structure` is a `Structure` of `structure_facts` as a dictionary. `gives_logits` says whether the scores are
+    something other than log-probabilities. `unused` has the names of the parameters that no gradient reaches.
 
     Raises:
-        UnusableInput: it cannot be trained as a function of seed and step alone; the message says why.
+        UnusableInput: training the network is not a function of seed and step alone, or fails. The message says why.
     """
     settings = _settings()
-    network, other = (_built(architecture, seed) for seed in (1, 2))
+    network, other = (_build(architecture, seed) for seed in (1, 2))
     if _settings() != settings:
-        raise UnusableInput("its file changes settings of PyTorch: take that out of it")
+        raise UnusableInput("its file changes settings of PyTorch: remove that code")
     parameters = dict(network.named_parameters())
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise UnusableInput("it has no parameters to train")
     if all(torch.equal(one, two) for one, two in zip(parameters.values(), other.parameters(), strict=True)):
-        raise UnusableInput("its first weights are the same for every seed: take out what seeds a generator")
+        raise UnusableInput("its initial weights are the same for every seed: remove the code that seeds a generator")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(1)) * 2 - 0.5
     _try("with a single image", lambda: _scores(network.eval(), images[:1]))
     evaluated = _try("in evaluation", lambda: _scores(network.eval(), images))
     if not torch.equal(evaluated, _scores(network, images)):
-        reason = "it gives other scores for the same images in evaluation"
-        raise UnusableInput(f"{reason}: a dropout that asks not whether it is training?")
-    before = _plain_values(network)
+        reason = "in evaluation it gives different scores for the same images"
+        raise UnusableInput(f"{reason}: turn off dropout and other randomness when self.training is false")
+    before = _plain_attributes(network)
     trained = _try("in training", lambda: _scores(network.train(), images))
-    changed = [name for name, value in _plain_values(network).items() if before.get(name) != value]
+    changed = [name for name, value in _plain_attributes(network).items() if before.get(name) != value]
     if changed:
-        advice = "use register_buffer, so that a run can be continued"
-        raise UnusableInput(f"its forward pass changes {', '.join(changed)}, which no saved state holds: {advice}")
+        problem = f"its forward pass changes {', '.join(changed)}, but a saved state does not contain that"
+        raise UnusableInput(f"{problem}: use register_buffer, so that a run can be continued")
     unused = _unused(network, parameters, trained)
-    _rehearse(architecture)
+    _try_one_step(architecture)
     return {
-        "structure": asdict(_try("its layers", lambda: structure.examine(_built(architecture, 1)))),
+        "structure": asdict(_try("when its layers are examined", lambda: structure.examine(_build(architecture, 1)))),
         "gives_logits": not all(_are_log_probabilities(scores) for scores in (evaluated, trained)),
         "unused": unused,
     }
@@ -87,32 +87,33 @@ def _settings() -> tuple[object, ...]:
     )
 
 
-def _built(architecture: Architecture, seed: int) -> nn.Module:
+def _build(architecture: Architecture, seed: int) -> nn.Module:
     network = _try("when it is built", lambda: randomness.build(architecture, seed))
     if not isinstance(network, nn.Module):
-        raise UnusableInput(f"{architecture.class_name} is no torch.nn.Module")
+        raise UnusableInput(f"{architecture.class_name} is not a torch.nn.Module")
     return network
 
 
 def _try(when: str, function: Any) -> Any:
-    """What a function of the network gives; whatever it raises is why the network is refused."""
+    """Call a function that runs the network, and return its result. Refuse the network for any error."""
     try:
         return function()
     except UnusableInput:
         raise
-    except BaseException as error:  # SystemExit too: the code is anybody's
-        raise UnusableInput(f"fails {when} ({type(error).__name__}: {one_line(error)})") from error
+    except BaseException as error:  # also SystemExit, because this is a user's code
+        raise UnusableInput(f"it fails {when} ({type(error).__name__}: {one_line(error)})") from error
 
 
 def _scores(network: nn.Module, images: Tensor) -> Tensor:
-    """The scores of images (N, 1, 28, 28), which must be (N, 10) and finite."""
+    """Return the scores of images (N, 1, 28, 28). Refuse scores that are not (N, 10) or not finite."""
     scores = network(images)
     if not isinstance(scores, Tensor):
-        raise UnusableInput(f"gives a {type(scores).__name__}, not a tensor of scores (N, 10)")
+        raise UnusableInput(f"it gives a {type(scores).__name__}, not a tensor of scores (N, 10)")
     if tuple(scores.shape) != (len(images), 10):
-        raise UnusableInput(f"gives {tuple(scores.shape)} for images {tuple(images.shape)}, not {(len(images), 10)}")
+        shapes = f"scores {tuple(scores.shape)} for images {tuple(images.shape)}"
+        raise UnusableInput(f"it gives {shapes}, not scores {(len(images), 10)}")
     if not scores.isfinite().all():
-        raise UnusableInput("gives scores that are not finite, before any training")
+        raise UnusableInput("before any training, it gives scores that are not finite")
     return scores
 
 
@@ -122,22 +123,26 @@ def _are_log_probabilities(scores: Tensor) -> bool:
 
 
 def _unused(network: nn.Module, parameters: dict[str, nn.Parameter], scores: Tensor) -> list[str]:
-    """The trainable parameters that scores do not depend on; all that they do depend on must be among them."""
+    """Return the trainable parameters that the scores do not depend on.
+
+    Refuse a network whose scores depend on other tensors that need a gradient.
+    """
     loss = F.nll_loss(scores.log_softmax(dim=1), torch.arange(len(scores)) % 10)
     if not loss.requires_grad:
-        raise UnusableInput("no gradient reaches its parameters: no_grad or detach in its forward pass?")
+        raise UnusableInput("no gradient reaches its parameters: look for no_grad or detach in its forward pass")
     known = {id(parameter) for parameter in parameters.values()}
     leaves = {id(leaf): leaf for leaf in _leaves(loss)}
     hidden = [tuple(leaf.shape) for key, leaf in leaves.items() if key not in known]
     if hidden:
         shapes = ", ".join(map(str, hidden[:3])) + (" …" if len(hidden) > 3 else "")
         advice = "use nn.ModuleList or nn.Parameter, not plain lists or tensors"
-        raise UnusableInput(f"hides {len(hidden)} tensors of parameters ({shapes}) from the optimizer: {advice}")
+        tensors = f"{count(len(hidden), 'parameter tensor')} ({shapes})"
+        raise UnusableInput(f"it hides {tensors} from the optimizer: {advice}")
     return [name for name, one in parameters.items() if one.requires_grad and id(one) not in leaves]
 
 
 def _leaves(loss: Tensor) -> Iterator[Tensor]:
-    """The tensors that a gradient would arrive at."""
+    """Yield the tensors that the gradient of a loss reaches."""
     waiting, seen = [loss.grad_fn], set()
     while waiting:
         node = waiting.pop()
@@ -148,24 +153,25 @@ def _leaves(loss: Tensor) -> Iterator[Tensor]:
             waiting += [following for following, _ in node.next_functions]
 
 
-def _rehearse(architecture: Architecture) -> None:
-    """Prepare training, and take a step of it with all that the recipe has."""
+def _try_one_step(architecture: Architecture) -> None:
+    """Prepare training, and take one step with everything in the recipe."""
     recipe = architecture.recipe
     learning_rates(recipe, recipe.epochs)
     trainee = loop.prepare(architecture, 1, "cpu", fused=False)
     if recipe.dropout is not None and not any(isinstance(one, SeededDropout) for one in trainee.network.modules()):
-        raise UnusableInput(f"its recipe has dropout {recipe.dropout:g}, but it has no nn.Dropout or nn.Dropout2d")
+        missing = "but the network has no nn.Dropout or nn.Dropout2d"
+        raise UnusableInput(f"its recipe has dropout {recipe.dropout:g}, {missing}: remove dropout from RECIPE")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(2))
     if trainee.augmentation is not None:
         images = _try("in its augmentation", lambda: trainee.augmentation(images))
     labels = torch.arange(IMAGES) % 10
     loss = _try("in a step of training", lambda: loop.step(trainee.forward, trainee.optimizer, images, labels))
     if not loss.isfinite():
-        raise UnusableInput(f"the loss of its first step is {float(loss)}")
+        raise UnusableInput(f"the loss of its first step is {float(loss)}, not a finite number")
 
 
-def _plain_values(network: nn.Module) -> dict[str, str]:
-    """Numbers, texts and tensors that modules have beside parameters and buffers, by name."""
+def _plain_attributes(network: nn.Module) -> dict[str, str]:
+    """Return the numbers, texts and tensors that are plain attributes of modules, by name."""
     return {
         f"{name}.{key}".lstrip("."): repr(value.tolist() if isinstance(value, Tensor) else value)
         for name, module in network.named_modules()
@@ -174,47 +180,47 @@ def _plain_values(network: nn.Module) -> dict[str, str]:
     }
 
 
-def _answer(architecture: Architecture) -> Values:
-    """What is found of a network by a process that does nothing else and may end in any way."""
+def _inspect_in_child(architecture: Architecture) -> Values:
+    """Inspect a network in a child process, which may end in any way, and return the facts or the refusal."""
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
         signal.alarm(LIMIT)
-        nowhere = os.open(os.devnull, os.O_RDWR)
+        null = os.open(os.devnull, os.O_RDWR)
         for number in range(3):
-            os.dup2(nowhere, number)
+            os.dup2(null, number)
         try:
             found = inspect(architecture)
         except UnusableInput as error:
             found = {"refused": str(error)}
-        except BaseException as error:  # ours or the network's
+        except BaseException as error:  # an error of this module or of the network
             found = {"refused": f"{type(error).__name__}: {one_line(error)}"}
         with os.fdopen(writing, "w") as pipe:
             json.dump(found, pipe)
         os._exit(0)
     os.close(writing)
     with os.fdopen(reading) as pipe:
-        said = pipe.read()
+        text = pipe.read()
     _, status = os.waitpid(child, 0)
     try:
-        answer: Values = json.loads(said)
+        answer: Values = json.loads(text)
         return answer
     except ValueError:
         pass
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGALRM:
-        return {"refused": f"is not done after {LIMIT} seconds: what it does when it is imported must not go on"}
-    how = f"with code {code}" if code >= 0 else f"by signal {-code}"
-    return {"refused": f"ends the process that builds it, {how}"}
+        return {"refused": f"building and trying it takes more than {LIMIT} seconds: remove the slow code"}
+    how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
+    return {"refused": f"it ends the process that builds it, {how}: remove the code that does this"}
 
 
 def main() -> None:
-    """Look at every network that is asked for."""
+    """Inspect every network from standard input."""
     architectures: list[Architecture] = pickle.load(sys.stdin.buffer)
     environment.configure("cpu")
     if any(one.recipe.augmentation for one in architectures):
-        transforms()  # once, not in every process below
-    json.dump([_answer(architecture) for architecture in architectures], sys.stdout)
+        transforms()  # import them once, not in every child process
+    json.dump([_inspect_in_child(architecture) for architecture in architectures], sys.stdout)
 
 
 if __name__ == "__main__":

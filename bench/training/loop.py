@@ -1,9 +1,9 @@
-"""One run: a network trained on one device, an epoch at a time. Nothing here touches a file.
+"""Train one network on one device, epoch by epoch. This module does not touch any file.
 
-What a run computes depends on its architecture, seed, device and environment alone. The step is the documents': plain
-SGD with momentum on the mean negative log-likelihood of a batch, every image once an epoch, the short last batch kept.
-A recipe may have a schedule, which gives every epoch its learning rate, and an augmentation of each batch. The test set
-is evaluated after every epoch.
+The results of a run depend only on its architecture, seed, device and environment. The step is that of the documents:
+plain SGD with momentum on the mean negative log-likelihood of a batch. An epoch uses every image once and keeps the
+short last batch. A recipe can have a schedule, which gives every epoch its learning rate, and an augmentation of each
+batch. The test set is evaluated after every epoch.
 """
 
 from __future__ import annotations
@@ -27,17 +27,17 @@ from bench.training.randomness import Purpose
 from bench.training.recipe import Augmentation, learning_rates
 
 EVALUATION_BATCH = 250
-COLLAPSE = 50  # images lost against the best epoch so far, from which an epoch is evaluated a second time
+COLLAPSE = 50  # images; an epoch that is further than this below the best epoch so far is evaluated a second time
 
 
 @dataclass(frozen=True)
 class Epoch:
-    """What came out of one epoch; all but the seconds is reproducible bit for bit.
+    """The results of one epoch. All of them except the seconds are reproducible bit for bit.
 
-    `correct` of `total` test images are classified correctly; losses are mean negative log-likelihoods, summed in
-    float64. `smallest_variance` is the smallest running variance of any BatchNorm channel, None without BatchNorm.
-    `correct_batch_statistics` counts the same weights with each batch normalised by its own statistics; it is measured
-    when `correct` is more than 50 below the best epoch so far, else None.
+    `correct` of `total` test images are classified correctly. The losses are mean negative log-likelihoods, summed in
+    float64. `smallest_variance` is the smallest running variance of any BatchNorm channel, or None without BatchNorm.
+    `correct_batch_statistics` counts the correct images with the same weights when BatchNorm uses the statistics of
+    each batch. It is measured when `correct` is more than 50 below the best epoch so far. Otherwise it is None.
     """
 
     epoch: int
@@ -53,10 +53,10 @@ class Epoch:
 
 @dataclass(frozen=True)
 class State:
-    """All that training needs to go on after an epoch as if it had never stopped.
+    """Everything that training needs to continue after an epoch as if it had never stopped.
 
-    `network` has weights and BatchNorm buffers, `optimizer` the momentum; `history` is every epoch so far.
-    `predictions` are the digits the network sees in the test images, uint8 (total,).
+    `network` has the weights and BatchNorm buffers. `optimizer` has the momentum. `history` has every epoch so far.
+    `predictions` has the digit that the network predicts for each test image, uint8 (total,).
     """
 
     network: dict[str, Tensor]
@@ -78,10 +78,11 @@ def train(
     start: State | None = None,
     fused: bool = True,
 ) -> Iterator[State]:
-    """Train to epoch `epochs`, from the beginning or from a state; yields the state after each epoch.
+    """Train up to epoch `epochs`, from the beginning or from a state. Yield the state after each epoch.
 
-    The dataset must be on `device`. The last of a state's `history` is the epoch just finished. On the CPU the passes
-    of `arithmetic.fuse` are used; without `fused` it is PyTorch's own operators everywhere, which is the reference.
+    The dataset must be on `device`. The last entry of a state's `history` is the epoch that has just finished. On the
+    CPU, training uses the passes of `arithmetic.fuse`. Without `fused`, and on other devices, it uses PyTorch's own
+    operators, which are the reference.
 
     Raises:
         Diverged: the loss of an epoch is not finite.
@@ -90,7 +91,7 @@ def train(
     history: tuple[Epoch, ...] = ()
     if start is not None:
         trainee.network.load_state_dict(start.network)
-        trainee.optimizer.load_state_dict(_copied(start.optimizer))  # it would go on to change what it is given
+        trainee.optimizer.load_state_dict(_copy(start.optimizer))  # the optimizer changes the tensors that it gets
         history = start.history
     batch_size = architecture.recipe.batch_size
     steps_per_epoch = -(-len(dataset.train_labels) // batch_size)
@@ -100,13 +101,13 @@ def train(
         for group in trainee.optimizer.param_groups:
             group["lr"] = rates[number - 1]
         order = randomness.order(seed, number, len(dataset.train_labels)).to(device)
-        started = _now(device)
+        started = _seconds(device)
         train_loss = train_on(trainee, dataset, order.split(batch_size))
-        trained = _now(device)
+        trained = _seconds(device)
         if not math.isfinite(train_loss):
             raise Diverged(f"the training loss of epoch {number} is {train_loss}")
         evaluation = evaluate(trainee.forward, dataset.test_images, dataset.test_labels)
-        seconds = trained - started, _now(device) - trained
+        seconds = trained - started, _seconds(device) - trained
         if not math.isfinite(evaluation.loss):
             raise Diverged(f"the test loss of epoch {number} is {evaluation.loss}")
         best = max((epoch.correct for epoch in history), default=0)
@@ -124,8 +125,8 @@ def train(
         )
         history = (*history, epoch)
         yield State(
-            _copied(trainee.network.state_dict()),
-            _copied(trainee.optimizer.state_dict()),
+            _copy(trainee.network.state_dict()),
+            _copy(trainee.optimizer.state_dict()),
             history,
             evaluation.predictions,
         )
@@ -133,9 +134,10 @@ def train(
 
 @dataclass(frozen=True)
 class Trainee:
-    """A network in training: its module, what computes its forward pass, its optimizer and its count of steps.
+    """A network in training, with its optimizer and its count of steps.
 
-    `seed` is the run's, from which everything is drawn that the network or the augmentation draws.
+    `network` is the module that has the weights. `forward` is the module that computes the forward pass. All random
+    numbers of the network and of the augmentation come from `seed`, the seed of the run.
     """
 
     network: nn.Module
@@ -147,7 +149,7 @@ class Trainee:
 
 
 def prepare(architecture: Architecture, seed: int, device: str, fused: bool = True) -> Trainee:
-    """A network with its initial weights, ready for its first step on a device."""
+    """Build a network with its initial weights, ready for its first step on a device."""
     network = randomness.build(architecture, seed).to(device).to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     clock, recipe = Clock(), architecture.recipe
     seed_dropout(network, seed, clock, recipe.dropout)
@@ -158,7 +160,7 @@ def prepare(architecture: Architecture, seed: int, device: str, fused: bool = Tr
 
 
 def train_on(trainee: Trainee, dataset: Dataset, batches: Sequence[Tensor]) -> float:
-    """One step for each batch of indices (N,); the mean loss over the images as they were seen."""
+    """Take one step for each batch of indices (N,). Return the mean of each image's loss in its own step."""
     trainee.forward.train()
     losses = []
     with randomness.generators_restored():
@@ -175,7 +177,7 @@ def train_on(trainee: Trainee, dataset: Dataset, batches: Sequence[Tensor]) -> f
 
 
 def step(network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, labels: Tensor) -> Tensor:
-    """One step of training on a batch; its mean loss, a scalar tensor on the device."""
+    """Take one training step on a batch. Return its mean loss, a scalar tensor on the device."""
     optimizer.zero_grad(set_to_none=True)
     loss = F.nll_loss(network(images.contiguous(memory_format=torch.channels_last)), labels)
     loss.backward()
@@ -185,7 +187,7 @@ def step(network: nn.Module, optimizer: torch.optim.Optimizer, images: Tensor, l
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Images classified correctly, mean negative log-likelihood, and the digit seen in each image, uint8 (N,)."""
+    """The number of correct images, the mean negative log-likelihood and the predicted digits, uint8 (N,)."""
 
     correct: int
     loss: float
@@ -193,7 +195,7 @@ class Evaluation:
 
 
 def evaluate(network: nn.Module, images: Tensor, labels: Tensor) -> Evaluation:
-    """Evaluate a network on images (N, 1, 28, 28) with labels (N,), leaving it in evaluation mode."""
+    """Evaluate a network on images (N, 1, 28, 28) with labels (N,). Leave the network in evaluation mode."""
     network.eval()
     predictions, loss = [], 0.0
     with torch.no_grad():
@@ -206,8 +208,8 @@ def evaluate(network: nn.Module, images: Tensor, labels: Tensor) -> Evaluation:
 
 
 def _evaluate_with_batch_statistics(network: nn.Module, dataset: Dataset) -> int:
-    """Correct test images with BatchNorm using each batch's statistics; the network's own are left as they were."""
-    before = _copied(network.state_dict())
+    """Count the correct test images when BatchNorm uses the statistics of each batch. The network does not change."""
+    before = _copy(network.state_dict())
     normalisations = [module for module in network.modules() if isinstance(module, nn.BatchNorm2d)]
     network.eval()
     predictions = []
@@ -229,19 +231,19 @@ def _smallest_variance(network: nn.Module) -> float | None:
     return min(variances, default=None)
 
 
-def _copied(state: Any) -> Any:
-    """A state dictionary on the CPU that further training does not change."""
+def _copy(state: Any) -> Any:
+    """Return a copy of a state dictionary on the CPU, so that further training does not change it."""
     if isinstance(state, Tensor):
         return state.detach().to("cpu", copy=True)
     if isinstance(state, dict):
-        return {key: _copied(value) for key, value in state.items()}
+        return {key: _copy(value) for key, value in state.items()}
     if isinstance(state, list):
-        return [_copied(value) for value in state]
+        return [_copy(value) for value in state]
     return state
 
 
-def _now(device: str) -> float:
-    """Seconds of a monotonic clock once the device has done all that was asked of it."""
+def _seconds(device: str) -> float:
+    """Wait until the device has finished its work, then return the seconds of a monotonic clock."""
     if device == "cuda":
         torch.cuda.synchronize()
     elif device == "mps":

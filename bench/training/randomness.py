@@ -1,9 +1,10 @@
-"""Every random draw as a pure function of (seed, purpose, step, layer).
+"""Draw all random numbers as a pure function of (seed, purpose, step, layer).
 
 The generator is Philox4x64 with 10 rounds (Salmon, Moraes, Dror and Shaw, "Parallel random numbers: as easy as 1, 2,
-3", SC 2011), whose raw words are specified for good. The key is (seed, purpose); the counter's second and third words
-are step and layer, and the first counts the blocks of four words within one draw, from 1. Nothing depends on what was
-drawn before, and numpy's distributions, whose streams may change between versions, are not used.
+3", SC 2011). Its specification fixes its raw words for all versions. The key is (seed, purpose). The second and third
+words of the counter are the step and the layer. The first word counts the blocks of four words within one draw, from 1.
+No draw depends on earlier draws. This module does not use numpy's distributions, because their streams can change
+between versions.
 """
 
 from __future__ import annotations
@@ -22,18 +23,18 @@ from bench.network.specification import Architecture
 
 
 class Purpose(IntEnum):
-    """What a draw is for. The numbers are part of the stream: never change one."""
+    """The purpose of a draw. Never change these numbers, because they are part of the stream."""
 
     WEIGHTS = 1
     ORDER = 2
     DROPOUT = 3
     AUGMENTATION = 4
     NETWORK = 5
-    """What a network draws by itself in a step, from whatever generator."""
+    """The random numbers that a network itself draws in a step, from any global generator."""
 
 
 def words(seed: int, purpose: Purpose, step: int, layer: int, count: int) -> NDArray[numpy.uint64]:
-    """`count` raw 64-bit words of the stream (seed, purpose, step, layer), each argument from 0 to 2⁶⁴ - 1."""
+    """Draw `count` raw 64-bit words of the stream (seed, purpose, step, layer). Each of these is from 0 to 2⁶⁴ - 1."""
     generator = numpy.random.Philox(
         key=numpy.array([seed, purpose], dtype=numpy.uint64),
         counter=numpy.array([0, step, layer, 0], dtype=numpy.uint64),
@@ -42,25 +43,28 @@ def words(seed: int, purpose: Purpose, step: int, layer: int, count: int) -> NDA
 
 
 def order(seed: int, epoch: int, count: int) -> Tensor:
-    """The order of `count` images in an epoch: int64 (count,), a permutation.
+    """Draw the order of `count` images in an epoch: a permutation, int64 (count,).
 
-    It sorts the images by one random word each, which is unbiased but for two equal words among 2⁶⁴.
+    It sorts the images by one random word each. Only two equal words, out of 2⁶⁴ possible ones, would bias the order.
     """
     return torch.from_numpy(numpy.argsort(words(seed, Purpose.ORDER, epoch, 0, count), kind="stable"))
 
 
 def keep_threshold(probability: float) -> int:
-    """How many of the 65,536 16-bit words keep a value under this dropout probability: off by less than 2⁻¹⁶."""
+    """Return how many of the 65,536 16-bit words keep a value.
+
+    The share of the others differs from the dropout probability by less than 2⁻¹⁶.
+    """
     return round((1 - probability) * 65_536)
 
 
 def kept_factor(probability: float) -> numpy.float32:
-    """What a kept value is multiplied by, so that the mean stays: 1 / (1 - probability)."""
+    """Return 1 / (1 - probability), the factor for kept values that preserves the mean."""
     return numpy.float32(1 / (1 - probability) if probability < 1 else 0)
 
 
 def half_words(seed: int, step: int, layer: int, count: int) -> NDArray[numpy.uint16]:
-    """`count` 16-bit words for a dropout mask, from the low end of each 64-bit word of the stream."""
+    """Draw `count` 16-bit words for a dropout mask. Each 64-bit word of the stream gives four, the low end first."""
     stream = words(seed, Purpose.DROPOUT, step, layer, -(-count // 4))
     return stream.astype("<u8", copy=False).view("<u2")[:count]
 
@@ -68,18 +72,19 @@ def half_words(seed: int, step: int, layer: int, count: int) -> NDArray[numpy.ui
 def dropout_mask(
     seed: int, step: int, layer: int, shape: tuple[int, ...], probability: float
 ) -> NDArray[numpy.float32]:
-    """A dropout mask in logical order: 0 where a value is dropped, 1 / (1 - probability) where it is kept.
+    """Draw a dropout mask in logical order: 0 for a dropped value, 1 / (1 - probability) for a kept value.
 
-    Element i of the flattened mask takes the i-th 16-bit word, so it is the same for every memory layout and device.
+    Element i of the flattened mask uses the i-th 16-bit word. So the mask is the same for every memory layout and
+    device.
     """
     kept = half_words(seed, step, layer, int(numpy.prod(shape))) < keep_threshold(probability)
     return numpy.multiply(kept, kept_factor(probability), dtype=numpy.float32).reshape(shape)
 
 
 def build(architecture: Architecture, seed: int) -> nn.Module:
-    """A new network on the CPU, with PyTorch's default initialisation under a seed derived from the run's.
+    """Build a network on the CPU, with PyTorch's default initialisation and a seed derived from the run's seed.
 
-    The global generators, which that initialisation may draw from, are left as they were.
+    The initialisation can draw from the global generators. Their states are restored afterwards.
     """
     with generators_restored():
         seed_generators(seed, Purpose.WEIGHTS, 0)
@@ -87,9 +92,9 @@ def build(architecture: Architecture, seed: int) -> nn.Module:
 
 
 def seed_generators(seed: int, purpose: Purpose, step: int) -> None:
-    """Seed the global generators of PyTorch, on every device, of Python and of numpy from a run's own stream.
+    """Seed the global generators of PyTorch (on every device), Python and numpy from the run's own stream.
 
-    What draws from them next, code of a user's own say, draws the same whatever was drawn before.
+    The next draws from them, for example in a user's code, do not depend on earlier draws.
     """
     derived = int(words(seed, purpose, step, 0, 1)[0])
     torch.manual_seed(derived)
@@ -99,7 +104,7 @@ def seed_generators(seed: int, purpose: Purpose, step: int) -> None:
 
 @contextmanager
 def generators_restored() -> Iterator[None]:
-    """Leave the global generators of PyTorch on the CPU, of Python and of numpy as they were."""
+    """Restore the global generators of PyTorch on the CPU, of Python and of numpy on exit."""
     state, numpy_state = random.getstate(), numpy.random.get_state()
     try:
         with torch.random.fork_rng(devices=[]):
@@ -110,5 +115,5 @@ def generators_restored() -> Iterator[None]:
 
 
 def generator_states() -> tuple[object, ...]:
-    """The states of those generators: equal ones mean that nothing was drawn in between."""
+    """Return the states of those three generators. If two results are equal, nothing was drawn in between."""
     return torch.get_rng_state().numpy().tobytes(), random.getstate(), str(numpy.random.get_state(legacy=False))

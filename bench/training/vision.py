@@ -1,9 +1,9 @@
-"""Importing torchvision beside any build of torch.
+"""Import torchvision with any build of torch.
 
-The wheel of torchvision on the package index is built for CUDA. Beside a CPU build of torch its compiled part cannot be
-loaded, and the import then fails where torchvision describes two operators of that part to torch: "operator
-torchvision::nms does not exist". Declaring their schemas first is all that the import needs. The operators themselves
-stay missing; nothing here uses them.
+The wheel of torchvision on the package index is built for CUDA. A CPU build of torch cannot load its compiled part. The
+import then fails where torchvision describes two operators of that part to torch: "operator torchvision::nms does not
+exist". The import succeeds if the schemas of the two operators are declared first. The operators themselves are still
+missing, but this package does not use them.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ _declared: list[torch.library.Library] = []  # torch forgets a schema when its l
 
 
 def import_torchvision() -> ModuleType:
-    """The module torchvision, whether or not its compiled operators match this build of torch."""
+    """Import torchvision, even if its compiled operators do not match this build of torch."""
     try:
         return importlib.import_module("torchvision")
     except RuntimeError as error:

@@ -1,11 +1,14 @@
-"""What the five documents say, a file each: `RECIPE` is how a network was trained, `DOCUMENT` what is claimed of it.
+"""The contents of the five documents, one file each.
 
-Data only, without torch. Figures are quoted; the words are ours. What a document leaves out was read in its author's
-public notebook at the commit named, and is marked as such wherever a value has a source.
+`RECIPE` says how the network was trained. `DOCUMENT` has the other facts and the claims.
 
-Accuracies are images classified correctly of 10,000, so that "99.4 %" is 9940. A `reaches_target` claim carries the
-count claimed, a `sustained` claim the number of last epochs, `epochs_below` and `parameters_below` the bound itself,
-which is excluded.
+These modules contain only data and do not import torch. The figures are quoted from the documents, but the sentences
+are not. If a document leaves out a value, the value comes from its author's public notebook at the given commit. Every
+value with a field for its source says which source it has.
+
+Accuracies are correctly classified images of 10,000, so "99.4 %" is 9940. The value of a `reaches_target` claim is the
+claimed count, and that of a `sustained` claim is the number of last epochs. The value of `epochs_below` and
+`parameters_below` is the bound, which is excluded.
 """
 
 from __future__ import annotations
@@ -20,6 +23,6 @@ COMMON: tuple[str, ...] = (
     "The training images are shuffled, and the last, short batch is kept.",
     "Mean negative log-likelihood, SGD with momentum 0.9, without weight decay, Nesterov momentum or schedule.",
     "Single precision, PyTorch's default initialisation, seed 1, no determinism flags.",
-    "Neither the model of the cloud GPU nor the version of PyTorch is recorded: no run can be repeated bit for bit.",
+    "The model of the cloud GPU and the version of PyTorch are not recorded, so no run can be repeated bit for bit.",
 )
-"""What holds for all five documents and their notebooks, for a reader of the report."""
+"""Facts about all five documents and their notebooks. The report prints them."""

@@ -92,9 +92,9 @@ DOCUMENT = Document(
     ),
     batches_per_second=28,
     remarks=(
-        "The text says 20 epochs, the log has 19 and so has the notebook; the recipe follows the log.",
+        "The text says 20 epochs, but the log and the notebook have 19. The recipe follows the log.",
         "The author's rerun with the same network, recipe and seed: 9940 first in epoch 13, best 9948, last 9935.",
-        "The layer table is a picture in the document: layers, their order and dropout were read in the notebook.",
-        "Dropout follows every convolution, in four of the eight after a pool; the third also lacks a ReLU.",
+        "The layer table is a picture in the document. The layers, their order and the dropout come from the notebook.",
+        "Dropout follows all eight convolutions, in four cases after a pool. The third convolution also has no ReLU.",
     ),
 )

@@ -71,7 +71,7 @@ DOCUMENT = Document(
     ),
     batches_per_second=65,
     remarks=(
-        "The batch of 64 follows from the 938 batches an epoch in the log; the other four documents have 128.",
+        "The log has 938 batches an epoch, so the batch size is 64. The other four documents have 128.",
         "The dropout probability and the place of the ReLU were read in the notebook.",
     ),
 )

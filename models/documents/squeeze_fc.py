@@ -57,7 +57,7 @@ DOCUMENT = Document(
             9940,
             "99.4 % validation accuracy (set as a target; no result is given)",
             "document",
-            "its six printed epochs peak at 9921, the notebook's 19 at 9922; the log is of an earlier network",
+            "its 6 printed epochs have at most 9921, the notebook's 19 at most 9922; the log is of an earlier network",
         ),
         Claim(
             "epochs_below",
@@ -84,7 +84,7 @@ DOCUMENT = Document(
     batches_per_second=39,
     remarks=(
         "The document names epoch 19 as optimal and leaves its result empty.",
-        "Epoch 19 is the best of the notebook's log, with 9922, which is below the target.",
+        "Epoch 19 is the best epoch in the notebook's log. It has 9922, and that is below the target.",
         "The log belongs to an earlier network: in the notebook, training ran before the printed network was defined.",
         "The document prints the log of epochs 10 to 15 only; the other epochs were read in the notebook.",
         "The dropout probability and the kernel of the average pool were read in the notebook.",

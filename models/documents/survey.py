@@ -1,8 +1,8 @@
-"""How published runs of the same assignment came out: context for the report, not evidence.
+"""The results of published runs of the same assignment. They are context for the report, not evidence.
 
-A survey of the logs printed in public course notebooks, each one network and one run. Published runs are chosen ones,
-so that their share of successes is an upper bound. Accuracies are images classified correctly of 10,000; the target is
-9940 of them.
+The survey read the logs in public course notebooks. Each notebook has one network and one run. People choose the runs
+that they publish, so the share of successes is an upper bound. Accuracies are correctly classified images of 10,000.
+The target is 9940 of them.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Assignment:
-    """The notebooks of this very assignment, whatever their recipe.
+    """The notebooks of this same assignment, with any recipe.
 
     `best_reached` and `last_reached` count the notebooks whose best and last epoch reached the target.
     """
@@ -50,7 +50,7 @@ class PlainSgd:
 
 @dataclass(frozen=True)
 class Survey:
-    """What was looked at, and what came out. `repeated_over_seeds` counts notebooks with more than one seed."""
+    """The scope and the results of the survey. `repeated_over_seeds` counts notebooks with more than one seed."""
 
     date: str
     repositories: int

@@ -50,7 +50,7 @@ DOCUMENT = Document(
         Claim(
             "epochs_below",
             20,
-            "the target in fewer than 20 epochs (set as a target; the result given is of epoch 20)",
+            "the target in fewer than 20 epochs (set as a target; the only result is of epoch 20)",
             "document",
             "20 epochs are not fewer than 20; the notebook's log does reach 9940 in epoch 10",
         ),
@@ -66,7 +66,7 @@ DOCUMENT = Document(
     batches_per_second=29,
     remarks=(
         "The document prints epoch 20 only; the other epochs were read in the notebook.",
-        "In the notebook's log the target is reached in epochs 10, 13 and 20 and in no other.",
+        "In the notebook's log, only the epochs 10, 13 and 20 reach the target.",
         "The dropout probability and the place of the ReLU were read in the notebook.",
     ),
 )

@@ -64,8 +64,8 @@ DOCUMENT = Document(
     ),
     batches_per_second=36,
     remarks=(
-        "The document gives no learning rate; 0.07, seven times that of the other four, was read in the notebook.",
-        "The document gives dropout as 0.1 to 0.3; which layer has which was read in the notebook.",
-        "The prose has no ReLU after the fifth 3x3 convolution; the printed forward pass has, and is followed here.",
+        "The document gives no learning rate. The notebook has 0.07, seven times that of the other four networks.",
+        "The document gives dropout as 0.1 to 0.3. The probability of each layer comes from the notebook.",
+        "The prose has no ReLU after the fifth 3x3 convolution. The printed forward pass has one; it is used here.",
     ),
 )

@@ -1,1 +1,1 @@
-"""Two records compared: did convergence change?"""
+"""Compare two records: did convergence change?"""

@@ -1,11 +1,11 @@
-"""Did convergence change between two records: faster or slower to the target, better or worse in the end? Pure.
+"""Test whether convergence changed between two records: the epochs to the target and the last accuracy. Pure.
 
-Networks are compared device by device, environment by environment and by equal recipe; runs of different environments
-are never pooled. If NEW has environments that OLD has not, each of those is compared with each of OLD, and what both
-files hold is passed over; if not, every environment is compared with itself.
+Only runs of the same network, device and recipe are compared. Runs of different environments are never pooled. If NEW
+has environments that OLD does not have, each of these new environments is compared with each environment of OLD, and
+environments in both files are ignored. Otherwise, every environment is compared with itself.
 
-The tests take the two sets of runs as independent samples: the same seed starts with the same weights in another
-environment, but rounding drives the two runs apart within an epoch or two.
+The tests treat the two sets of runs as independent samples. The same seed starts with the same weights in another
+environment, but rounding makes the two runs differ within an epoch or two.
 """
 
 from __future__ import annotations
@@ -40,36 +40,36 @@ from bench.record.record import Record
 
 
 def compare(old: Record, new: Record, architectures: Mapping[str, Architecture]) -> Comparison:
-    """The comparison of two records.
+    """Compare two records.
 
     Raises:
-        UnusableInput: they have nothing in common that could be compared; the message says why.
+        UnusableInput: the records have nothing in common that can be compared. The message says why.
     """
     names = (str(old.path), str(new.path))
     notes = [*_unknown_networks(old, architectures), *_unknown_networks(new, architectures)]
     pairs = []
-    for one, other in _pairs(groups(old, architectures), groups(new, architectures), names, notes):
-        pair = _pair(one, other, architectures[one.model].target.correct)
+    for one, other in _groups_to_compare(groups(old, architectures), groups(new, architectures), names, notes):
+        pair = _compare_groups(one, other, architectures[one.model].target.correct)
         if min(pair.old.seeds, pair.new.seeds):
             pairs.append(pair)
-            notes.extend(_on_runs(pair))
+            notes.extend(_notes_on_runs(pair))
         else:
             notes.append(f"{pair}: {names[0] if not pair.old.seeds else names[1]} has no finished run to compare")
     if not pairs:
-        reason = "; ".join(notes) or "both are without runs"
+        reason = "; ".join(notes) or "neither has runs"
         raise UnusableInput(f"{names[0]} and {names[1]}: nothing to compare: {reason}")
-    return Comparison(*names, _adjusted(pairs), tuple(notes))
+    return Comparison(*names, _with_adjusted_p_values(pairs), tuple(notes))
 
 
 def _unknown_networks(record: Record, architectures: Mapping[str, Architecture]) -> list[str]:
     unknown = sorted(set(record.rows["model"]) - set(architectures))
-    return [f"{record.path}: passed over, being none of the networks here: {', '.join(unknown)}"] if unknown else []
+    return [f"{record.path}: networks not known here are ignored: {', '.join(unknown)}"] if unknown else []
 
 
-def _pairs(
+def _groups_to_compare(
     old: Sequence[Group], new: Sequence[Group], names: tuple[str, str], notes: list[str]
 ) -> Iterator[tuple[Group, Group]]:
-    """What is compared with what, by the rule at the head of this module; `notes` gets what is not."""
+    """The pairs of groups to compare, by the rule at the top of this module. `notes` gets what is not compared."""
     for key in dict.fromkeys((group.model, group.device) for group in (*old, *new)):
         place = f"{key[0]} on {key[1]}"
         ours, theirs = ([group for group in side if (group.model, group.device) == key] for side in (old, new))
@@ -78,7 +78,8 @@ def _pairs(
             continue
         recipes = [sorted({group.recipe for group in side}) for side in (ours, theirs)]
         for recipe in sorted(set(recipes[0]) ^ set(recipes[1])):
-            notes.append(f"{place}: recipe {recipe} only in {names[recipe in recipes[1]]}; recipes are not compared")
+            name = names[recipe in recipes[1]]
+            notes.append(f"{place}: recipe {recipe} only in {name}; different recipes are not compared")
         for recipe in sorted(set(recipes[0]) & set(recipes[1])):
             before, after = ([group for group in side if group.recipe == recipe] for side in (ours, theirs))
             for name, side in zip(names, (before, after), strict=True):
@@ -92,7 +93,7 @@ def _pairs(
                 yield from ((one, other) for one in before for other in after if one.environment == other.environment)
 
 
-def _pair(old: Group, new: Group, target: int) -> Pair:
+def _compare_groups(old: Group, new: Group, target: int) -> Pair:
     longest = [max((len(run.correct) for run in group.runs), default=0) for group in (old, new)]
     epochs = min(old.budget, *longest)
     before, after = _side(old, epochs, target), _side(new, epochs, target)
@@ -128,11 +129,11 @@ def _change(measure: Measure, old: Sequence[int], new: Sequence[int]) -> Change:
     return Change(measure, sum(old) / len(old), sum(new) / len(new), test, finding)
 
 
-def _adjusted(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
-    """The pairs with Holm's p-values, over the tests that could be significant by themselves.
+def _with_adjusted_p_values(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
+    """The pairs with Holm's p-values over the tests that could be significant by themselves.
 
-    Whether one could depends on the pooled values alone and not on which of them are new, so leaving the others out
-    keeps the level (Tarone, Biometrics 46 (1990) 515).
+    The pooled values alone decide whether a test could be significant. It does not matter which of the values are new.
+    Leaving the other tests out therefore keeps the level (Tarone, Biometrics 46 (1990) 515).
     """
     pairs = tuple(pairs)
     able = [change for pair in pairs for change in pair.changes if change.finding == "no evidence"]
@@ -166,13 +167,14 @@ def _reference_points(old: Sequence[int | None], new: Sequence[int | None]) -> A
     )
 
 
-def _on_runs(pair: Pair) -> Iterator[str]:
+def _notes_on_runs(pair: Pair) -> Iterator[str]:
     if pair.epochs < pair.budget:
         yield f"{pair}: only the first {pair.epochs} of {pair.budget} epochs are in both"
     for side in (pair.old, pair.new):
+        where = f"{pair}, {side.environment}"
         if side.diverged:
-            yield f"{pair}, {side.environment}: {side.diverged} diverged, counted as never and as none correct"
+            yield f"{where}: {side.diverged} diverged, counted as never at the target and as 0 correct images"
         if side.unfinished:
-            yield f"{pair}, {side.environment}: {side.unfinished} left out, having stopped before epoch {pair.epochs}"
+            yield f"{where}: {side.unfinished} stopped before epoch {pair.epochs}, left out"
     if pair.old.environment == pair.new.environment:
-        yield f"{pair}: the same environment in both, where equal seeds give equal results"
+        yield f"{pair}: both records have the same environment, so equal seeds give equal results"

@@ -1,4 +1,4 @@
-"""What comes out of a comparison of two records: the runs of either side, what was measured of them, what changed."""
+"""The result of a comparison of two records: the runs of each side, their measures, and what changed."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ DIRECTIONS: Mapping[Measure, tuple[Finding, Finding]] = {
     "epochs to target": ("faster", "slower"),
     "last accuracy": ("lower", "higher"),
 }
-"""What a significant decrease is called, and an increase."""
+"""The names of a significant decrease and a significant increase in each measure."""
 
 
 @dataclass(frozen=True)
 class Side:
-    """The runs of one environment, over the epochs that are compared; `times` and `last` have one value a run.
+    """The runs of one environment over the compared epochs. `times` and `last` have one value for each run.
 
-    A time is the first epoch at or above the target, None if there is none; `last` is the count of correctly classified
-    images in the last epoch. A run that diverged never reached the target, whatever it had reached before, and has none
-    correct. The `unfinished` runs stopped for another reason, and are in neither, whatever they had reached.
+    A time is the first epoch at or above the target, or None if there is no such epoch. `last` is the number of
+    correctly classified images in the last epoch. A run that diverged counts as a run that never reached the target and
+    has 0 correct images, even if it reached the target before. `unfinished` counts the runs that stopped for another
+    reason. They are in neither tuple, even if they reached the target.
     """
 
     environment: str
@@ -39,21 +40,21 @@ class Side:
 
     @property
     def seeds(self) -> int:
-        """The number of runs compared."""
+        """The number of compared runs."""
         return len(self.times)
 
     @property
     def never(self) -> int:
-        """How many of them did not reach the target."""
+        """The number of compared runs that did not reach the target."""
         return self.times.count(None)
 
 
 @dataclass(frozen=True)
 class Change:
-    """New minus old in one measure. A run that never reached the target counts with all the epochs compared.
+    """The change from old to new in one measure. A run that never reached the target counts with all compared epochs.
 
-    `adjusted` is Holm's p-value over all tests of a comparison that could be significant by themselves, and None for
-    the others.
+    `test.difference` is new minus old. `adjusted` is Holm's p-value over all tests of a comparison that could be
+    significant by themselves. It is None for the other tests.
     """
 
     measure: Measure
@@ -66,9 +67,10 @@ class Change:
 
 @dataclass(frozen=True)
 class AgainstReference:
-    """MLPerf's reference convergence points, old runs as the reference: "olympic" means and trimmed deviations.
+    """MLPerf's reference convergence points with the old runs as the reference: "olympic" means, trimmed deviations.
 
-    `passes` says whether the new runs are no faster than allowed; speed-ups are shares, and None where none is finite.
+    `passes` says whether the new runs are no faster than allowed. Speed-ups are shares. `largest_speed_up` is None if
+    it is not finite.
     """
 
     old_mean: float
@@ -84,7 +86,7 @@ class AgainstReference:
 class Pair:
     """One network on one device in two environments, over the first `epochs` of the documented `budget`.
 
-    `reference_points` is a reason where there are none.
+    If there are no reference points, `reference_points` is the reason as text.
     """
 
     model: str
@@ -102,7 +104,7 @@ class Pair:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Two records beside each other; `notes` say what was left out, or is worth knowing."""
+    """The comparison of two records. `notes` say what was left out and what else a reader should know."""
 
     old: str
     new: str
@@ -111,27 +113,27 @@ class Comparison:
 
     @property
     def changes(self) -> tuple[Change, ...]:
-        """Every measure of every pair."""
+        """The change in every measure of every pair."""
         return tuple(change for pair in self.pairs for change in pair.changes)
 
     @property
     def found(self) -> tuple[tuple[Pair, Change], ...]:
-        """What changed."""
+        """The pairs and measures with evidence of a change."""
         every = ((pair, change) for pair in self.pairs for change in pair.changes)
         return tuple((pair, change) for pair, change in every if change.finding in DIRECTIONS[change.measure])
 
     @property
     def tests(self) -> int:
-        """The tests that Holm's correction counts."""
+        """The number of tests in Holm's correction."""
         return sum(change.adjusted is not None for change in self.changes)
 
     @property
     def smallest_adjusted(self) -> float:
-        """The smallest adjusted p-value that could have come out; above the level, nothing could have been found."""
+        """The smallest possible adjusted p-value. If it is above the level, no change could have been found."""
         smallest = (change.test.smallest_p for change in self.changes if change.adjusted is not None)
         return min(1.0, min(smallest, default=1.0) * max(1, self.tests))
 
     @property
     def exit_code(self) -> int:
-        """0 without evidence of a change, 1 with it, in whatever direction."""
+        """0 without evidence of a change, 1 with evidence of a change in either direction."""
         return 1 if self.found else 0

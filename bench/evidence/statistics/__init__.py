@@ -1,4 +1,4 @@
-"""Arrays to numbers: time to target, intervals, comparisons. Pure: no torch, no files, no global random state."""
+"""Statistics: time to target, intervals, comparisons. Pure: no torch, no files, no global random state."""
 
 from bench.evidence.statistics.comparison import (
     DeviceDifference,

@@ -1,4 +1,4 @@
-"""Comparisons: permutation tests, Holm's correction, and what the device adds to what the seed does."""
+"""Comparisons: permutation tests, Holm's correction, and the effects of the seed and of the device."""
 
 from __future__ import annotations
 
@@ -11,21 +11,21 @@ import numpy as np
 from numpy.typing import NDArray
 
 _ARRANGEMENTS = 200_000
-"""Up to this many arrangements are enumerated (17 pairs; 10 against 10); beyond, this many are drawn."""
+"""Up to this number, all arrangements are enumerated (17 pairs; 10 against 10). Otherwise this many are drawn."""
 
 _GENERATOR_SEED = 20_000
-"""Of the drawn arrangements: the same data give the same p-value."""
+"""The seed of the drawn arrangements. It is fixed, so that the same data give the same p-value."""
 
 _TIE = 1e-9
-"""Statistics closer than this, as a share of the largest possible one, are equal."""
+"""Two statistics are equal if they differ by less than this share of the largest possible statistic."""
 
 
 @dataclass(frozen=True)
 class PermutationTest:
     """A two-sided permutation test on the mean.
 
-    `difference` is the mean of the first minus that of the second. `smallest_p` is the least p-value that any
-    arrangement of these very values could give: 2 / 2**n for n pairs that all differ. Where it is above 0.05, the test
+    `difference` is the mean of the first minus the mean of the second. `smallest_p` is the smallest p-value that any
+    arrangement of the same values could give: 2 / 2**n for n pairs that all differ. If it is above 0.05, the test
     cannot reject. `exact` says that every arrangement was enumerated.
     """
 
@@ -37,7 +37,7 @@ class PermutationTest:
 
 @dataclass(frozen=True)
 class DeviceDifference:
-    """First device minus second over the `seeds` that both ran: mean, and standard deviation (None below two seeds)."""
+    """First device minus second device, over their shared seeds. `deviation` is None for fewer than two seeds."""
 
     first: str
     second: str
@@ -48,10 +48,10 @@ class DeviceDifference:
 
 @dataclass(frozen=True)
 class Variation:
-    """How much the seed moves a result, and how much the device does at the same seed.
+    """How much a result varies with the seed, and how much it varies with the device at the same seed.
 
-    `over_seeds` holds (device, variance over its seeds), the variance None below two seeds. `differences` holds every
-    pair of devices that share a seed, in the order given.
+    `over_seeds` holds (device, variance over its seeds). The variance is None for fewer than two seeds. `differences`
+    holds every pair of devices that share a seed, in the given order.
     """
 
     over_seeds: tuple[tuple[str, float | None], ...]
@@ -59,18 +59,18 @@ class Variation:
 
 
 def paired_permutation_test(first: Sequence[float], second: Sequence[float]) -> PermutationTest:
-    """Whether paired values differ in the mean: each pair's difference changes its sign, or does not.
+    """Test whether paired values differ in the mean. An arrangement gives each pair's difference a sign.
 
-    `first` and `second` have the same length n >= 1. Up to 17 pairs all 2**n arrangements are enumerated; beyond,
-    200,000 are drawn from a generator of fixed seed, the observed one among them. Raises ValueError for unequal or zero
-    length and for values that are not finite.
+    `first` and `second` have the same length n >= 1. For up to 17 pairs, all 2**n arrangements are enumerated. For more
+    pairs, 200,000 arrangements are drawn with a fixed seed; the observed arrangement is one of them. Raises ValueError
+    for unequal or zero length and for values that are not finite.
 
     Sources: Fisher, The Design of Experiments (1935), section 21; Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9
-    (2010) 39 (why the observed one counts).
+    (2010) 39 (why the observed arrangement counts).
     """
     if len(first) != len(second):
         raise ValueError(f"pairs need equal lengths, not {len(first)} and {len(second)}")
-    differences = _finite(first) - _finite(second)
+    differences = _finite_sample(first) - _finite_sample(second)
     n = len(differences)
     exact = 2**n <= _ARRANGEMENTS
     if exact:
@@ -78,17 +78,17 @@ def paired_permutation_test(first: Sequence[float], second: Sequence[float]) -> 
     else:
         signs = np.random.default_rng(_GENERATOR_SEED).choice([-1, 1], size=(_ARRANGEMENTS, n))
         signs[0] = 1
-    return _test(float(differences.mean()), signs @ differences, exact)
+    return _permutation_test(float(differences.mean()), signs @ differences, exact)
 
 
 def two_sample_permutation_test(first: Sequence[float], second: Sequence[float]) -> PermutationTest:
-    """Whether two independent samples, of any sizes n, m >= 1, differ in the mean: all values change places.
+    """Test whether two independent samples of sizes n, m >= 1 differ in the mean.
 
-    Up to 200,000 splits (10 against 10) all are enumerated; beyond, as many are drawn from a generator of fixed seed,
-    the observed one among them. Raises ValueError for an empty sample and for values that are not finite.
-    Source: Pitman, J. R. Stat. Soc. Suppl. 4 (1937) 119.
+    An arrangement is a split of all values into two samples. Up to 200,000 splits (10 against 10), all are enumerated.
+    Otherwise 200,000 are drawn with a fixed seed; the observed split is one of them. Raises ValueError for an empty
+    sample and for values that are not finite. Source: Pitman, J. R. Stat. Soc. Suppl. 4 (1937) 119.
     """
-    n, pooled = len(first), np.concatenate([_finite(first), _finite(second)])
+    n, pooled = len(first), np.concatenate([_finite_sample(first), _finite_sample(second)])
     difference = float(pooled[:n].mean() - pooled[n:].mean())
     splits = math.comb(len(pooled), n)
     exact = splits <= _ARRANGEMENTS
@@ -98,26 +98,26 @@ def two_sample_permutation_test(first: Sequence[float], second: Sequence[float])
         places = np.tile(np.arange(len(pooled)), (_ARRANGEMENTS, 1))
         chosen = np.random.default_rng(_GENERATOR_SEED).permuted(places, axis=1)[:, :n]
         chosen[0] = np.arange(n)
-    return _test(difference, pooled[chosen].sum(axis=1), exact)
+    return _permutation_test(difference, pooled[chosen].sum(axis=1), exact)
 
 
 def smallest_two_sample_p(n: int, m: int) -> float:
-    """The least two-sided p-value that `two_sample_permutation_test` can give n values against m, where none are equal.
+    """The smallest two-sided p-value of `two_sample_permutation_test` for n values against m, if all values differ.
 
-    One split in all (n + m choose n) is the most extreme on either side.
+    Of all (n + m choose n) splits, one is the most extreme on either side.
     """
     return min(1.0, 2 / math.comb(n + m, n))
 
 
 def holm(p_values: Sequence[float]) -> tuple[float, ...]:
-    """Holm's adjusted p-values, in the order given.
+    """Holm's adjusted p-values, in the given order.
 
-    Rejecting those at or below a level keeps the chance of any false rejection at that level. Raises ValueError for
-    a p-value outside 0..1. Source: Holm, Scand. J. Stat. 6 (1979) 65.
+    If all adjusted p-values at or below a level are rejected, the probability of any false rejection is at most that
+    level. Raises ValueError for a p-value outside 0..1. Source: Holm, Scand. J. Stat. 6 (1979) 65.
     """
     raw = np.array(p_values, dtype=float)
     if not ((raw >= 0) & (raw <= 1)).all():
-        raise ValueError("a p-value is between 0 and 1")
+        raise ValueError("p-values must be between 0 and 1")
     order = np.argsort(raw, kind="stable")
     adjusted = np.empty_like(raw)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)))
@@ -125,14 +125,14 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
 
 
 def variation(values: Mapping[str, Mapping[int, float]]) -> Variation:
-    """Variance over seeds on each device, and the mean difference between devices at the same seed.
+    """The variance over seeds on each device, and the mean difference between devices at the same seed.
 
-    `values` holds device -> seed -> value; devices may have run different seeds. Raises ValueError for values that are
-    not finite and for a device without any.
+    `values` holds device -> seed -> value. Devices may have different seeds. Raises ValueError for values that are not
+    finite and for a device without values.
     """
     over_seeds = []
     for device, by_seed in values.items():
-        sample = _finite(list(by_seed.values()))
+        sample = _finite_sample(list(by_seed.values()))
         over_seeds.append((device, float(sample.var(ddof=1)) if len(sample) > 1 else None))
     differences = []
     for one, other in itertools.combinations(values, 2):
@@ -144,15 +144,15 @@ def variation(values: Mapping[str, Mapping[int, float]]) -> Variation:
     return Variation(tuple(over_seeds), tuple(differences))
 
 
-def _finite(values: Sequence[float]) -> NDArray[np.float64]:
+def _finite_sample(values: Sequence[float]) -> NDArray[np.float64]:
     sample = np.asarray(values, dtype=float)
     if len(sample) == 0 or not np.isfinite(sample).all():
-        raise ValueError("a comparison needs finite values, at least one; for a run that never arrives take the budget")
+        raise ValueError("a comparison needs at least one value, all finite; for a run without a hit, use the budget")
     return sample
 
 
-def _test(difference: float, null: NDArray[np.float64], exact: bool) -> PermutationTest:
-    """From the statistic of every arrangement, the observed one first. Two-sided is twice the smaller tail."""
+def _permutation_test(difference: float, null: NDArray[np.float64], exact: bool) -> PermutationTest:
+    """The test from the statistics of all arrangements, the observed one first. It doubles the smaller tail."""
     tie = _TIE * np.abs(null).max()
     p_value = 2 * min(np.mean(null <= null[0] + tie), np.mean(null >= null[0] - tie))
     smallest = 2 * min(np.mean(null <= null.min() + tie), np.mean(null >= null.max() - tie))

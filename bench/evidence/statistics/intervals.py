@@ -1,7 +1,7 @@
-"""Intervals: for a share of successes, for one new run, and how many seeds it takes to decide.
+"""Intervals for a share of successes and for one new run, and the number of seeds that a decision needs.
 
-Quantiles come from `scipy.special`, which loads four times faster than `scipy.stats`. "Never" is None on the way in and
-infinity on the way out.
+Quantiles come from `scipy.special`, because it loads four times faster than `scipy.stats`. "Never" is None in arguments
+and infinity in results.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ Side = Literal["two-sided", "lower", "upper"]
 
 @dataclass(frozen=True)
 class Interval:
-    """From `lower` to `upper`, both included; `confidence` is the probability of covering what is estimated."""
+    """From `lower` to `upper`, both included. `confidence` is the probability that it covers the estimated quantity."""
 
     lower: float
     upper: float
@@ -30,10 +30,11 @@ class Interval:
 
 @dataclass(frozen=True)
 class Rank:
-    """Where a value stands in a sample of `n`: how many are below it, tied with it, above it.
+    """The rank of a value in a sample of `n` values: how many are below it, equal to it (`ties`) and above it.
 
-    `p_value` is two-sided, for the hypothesis that the value is one more draw of the same kind; `smallest_p` is the
-    least that any value could get against this many, and `can_reject` whether that is at most 0.05 (n of 39 or more).
+    `p_value` is two-sided, for the hypothesis that the value is one more draw of the same kind. `smallest_p` is the
+    smallest p-value that any value could have with this `n`. `can_reject` says whether `smallest_p` is at most 0.05,
+    that is, whether n >= 39.
     """
 
     n: int
@@ -46,12 +47,12 @@ class Rank:
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95, side: Side = "two-sided") -> Interval:
-    """Exact interval for the share of successes; `side` "lower" or "upper" puts all of the error on that bound.
+    """The exact interval for the share of successes. `side` "lower" or "upper" puts the whole error on that bound.
 
     No trials give [0, 1]. Raises ValueError unless 0 <= `successes` <= `trials` and 0 < `confidence` < 1.
     Source: Clopper and Pearson, Biometrika 26 (1934) 404.
     """
-    _check(successes, trials, confidence)
+    _check_arguments(successes, trials, confidence)
     error = (1 - confidence) / 2 if side == "two-sided" else 1 - confidence
     lower, upper = 0.0, 1.0
     if side != "upper" and successes > 0:
@@ -64,16 +65,17 @@ def clopper_pearson(successes: int, trials: int, confidence: float = 0.95, side:
 def share_of_seeds(
     successes: int, decided: int, undecided: int, confidence: float = 0.95, side: Side = "two-sided"
 ) -> Interval:
-    """Interval for the share of all seeds that succeed, where `undecided` runs stopped before they had done either.
+    """The interval for the share of all seeds that succeed. `undecided` runs stopped before they succeeded or failed.
 
-    A run without an end counts as a failure in the lower bound and not at all in the upper one, so that none can raise
-    a bound. The lower one holds whatever the undecided runs would have become; the upper one, if why they stopped has
-    nothing to do with that. Counted as successes, runs that crash could undo a finding that the share is small.
+    An undecided run counts as a failure in the lower bound and is left out of the upper bound, so it cannot raise a
+    bound. The lower bound is valid for any outcome of the undecided runs. The upper bound is valid only if the reason
+    why they stopped has nothing to do with their outcome. The upper bound does not count them as successes, because
+    then runs that crash could undo a finding that the share is small.
 
-    Raises ValueError as `clopper_pearson`, and for a negative number of undecided runs.
+    Raises ValueError like `clopper_pearson`, and for a negative number of undecided runs.
     """
     if undecided < 0:
-        raise ValueError(f"{undecided} undecided runs")
+        raise ValueError(f"the number of undecided runs cannot be negative: {undecided}")
     lower = clopper_pearson(successes, decided + undecided, confidence, side).lower
     return Interval(lower, clopper_pearson(successes, decided, confidence, side).upper, confidence)
 
@@ -81,13 +83,13 @@ def share_of_seeds(
 def smallest_deciding_n(
     threshold: float = 0.5, confidence: float = 0.95, side: Literal["either", "above", "below"] = "either"
 ) -> int:
-    """The fewest seeds whose unanimous outcome puts the share of successes above (or below) `threshold`.
+    """The smallest number of seeds that decide, if all agree, whether the share of successes is above `threshold`.
 
-    Decided means that a one-sided Clopper-Pearson bound at `confidence` is beyond the threshold: 5 for "more likely
-    than not", 29 for "above 0.9". Raises ValueError unless both numbers are between 0 and 1.
+    They decide if a one-sided Clopper-Pearson bound at `confidence` is above (or below) the threshold. It takes 5 seeds
+    for "more likely than not" and 29 for "above 0.9". Raises ValueError unless both numbers are between 0 and 1.
     """
     _check_threshold(threshold)
-    _check(0, 0, confidence)
+    _check_arguments(0, 0, confidence)
     return next(
         n
         for n in itertools.count(1)
@@ -99,13 +101,13 @@ def smallest_deciding_n(
 def seeds_to_decide(
     successes: int, trials: int, threshold: float = 0.5, confidence: float = 0.95, cap: int = 1000
 ) -> int | None:
-    """How many further seeds decide whether the share is above or below `threshold`, if it stays as seen.
+    """The number of further seeds that decide whether the share is above `threshold`, if the share stays the same.
 
-    0 if it is decided already. The successes expected of the further seeds are rounded towards the undecided side. None
-    if the share seen is the threshold itself, if there are no trials, or if more than `cap` further seeds are needed.
-    Raises ValueError for an impossible count and unless both probabilities are between 0 and 1.
+    It is 0 if the trials decide already. The expected successes of the further seeds are rounded towards the undecided
+    side. It is None if the share is exactly the threshold, if there are no trials, or if more than `cap` further seeds
+    are needed. Raises ValueError for an impossible count and unless both probabilities are between 0 and 1.
     """
-    _check(successes, trials, confidence)
+    _check_arguments(successes, trials, confidence)
     _check_threshold(threshold)
     if trials == 0 or successes / trials == threshold:
         return None
@@ -120,15 +122,16 @@ def seeds_to_decide(
 
 
 def prediction_interval_t(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
-    """Where ONE new value of a normal distribution falls: mean -+ t s sqrt(1 + 1/n). None for fewer than two values.
+    """The interval for ONE new value of a normal distribution: mean -+ t s sqrt(1 + 1/n).
 
-    Raises ValueError for values that are not finite and unless 0 < `confidence` < 1.
+    It is None for fewer than two values. Raises ValueError for values that are not finite and unless
+    0 < `confidence` < 1.
     Source: Hahn and Meeker, Statistical Intervals (1991), chapter 4.
     """
-    _check(0, 0, confidence)
+    _check_arguments(0, 0, confidence)
     sample = np.asarray(values, dtype=float)
     if not np.isfinite(sample).all():
-        raise ValueError("a t interval needs finite values; for runs that never arrive use prediction_interval_ranks")
+        raise ValueError("a t interval needs finite values; for runs without a hit, use prediction_interval_ranks")
     n = len(sample)
     if n < 2:
         return None
@@ -137,22 +140,22 @@ def prediction_interval_t(values: Sequence[float], confidence: float = 0.95) -> 
 
 
 def prediction_interval_ranks(values: Sequence[float | None]) -> Interval | None:
-    """Where ONE new value of any distribution falls: [min, max], with confidence (n - 1) / (n + 1).
+    """The interval for ONE new value of any distribution: [min, max], with confidence (n - 1) / (n + 1).
 
-    None among the values is never and counts as infinity; ties only raise the confidence. None for fewer than two
-    values. Raises ValueError for NaN. Source: Hahn and Meeker, Statistical Intervals (1991), chapter 5.
+    A value of None means never and counts as infinity. Ties only raise the confidence. The result is None for fewer
+    than two values. Raises ValueError for NaN. Source: Hahn and Meeker, Statistical Intervals (1991), chapter 5.
     """
-    sample = _with_never(values)
+    sample = _never_as_infinity(values)
     n = len(sample)
     return Interval(float(sample.min()), float(sample.max()), (n - 1) / (n + 1)) if n > 1 else None
 
 
 def rank_of(value: float | None, sample: Sequence[float | None]) -> Rank:
-    """The rank of one new value in `sample`, None being never, with a two-sided p-value that ties can only raise.
+    """The rank of one new value in `sample`. None means never. Ties can only raise the two-sided p-value.
 
     Raises ValueError for NaN. Source: the rank of an exchangeable draw is uniform on 1..n + 1.
     """
-    others, (new,) = _with_never(sample), _with_never([value])
+    others, (new,) = _never_as_infinity(sample), _never_as_infinity([value])
     n = len(others)
     below, above = int(np.count_nonzero(others < new)), int(np.count_nonzero(others > new))
     tail = min(n - above, n - below)
@@ -160,20 +163,20 @@ def rank_of(value: float | None, sample: Sequence[float | None]) -> Rank:
     return Rank(n, below, n - below - above, above, min(1.0, 2 * (tail + 1) / (n + 1)), smallest, smallest <= 0.05)
 
 
-def _with_never(values: Sequence[float | None]) -> NDArray[np.float64]:
+def _never_as_infinity(values: Sequence[float | None]) -> NDArray[np.float64]:
     sample = np.array([math.inf if value is None else value for value in values], dtype=float)
     if np.isnan(sample).any():
         raise ValueError("NaN has no rank")
     return sample
 
 
-def _check(successes: int, trials: int, confidence: float) -> None:
+def _check_arguments(successes: int, trials: int, confidence: float) -> None:
     if not 0 <= successes <= trials:
-        raise ValueError(f"{successes} successes of {trials} trials")
+        raise ValueError(f"{successes} successes of {trials} trials are impossible")
     if not 0 < confidence < 1:
-        raise ValueError(f"confidence is between 0 and 1, not {confidence}")
+        raise ValueError(f"the confidence must be between 0 and 1, not {confidence}")
 
 
 def _check_threshold(threshold: float) -> None:
     if not 0 < threshold < 1:
-        raise ValueError(f"a threshold is between 0 and 1, not {threshold}")
+        raise ValueError(f"the threshold must be between 0 and 1, not {threshold}")

@@ -1,4 +1,4 @@
-"""A record as the numbers of its report: every network's runs, verdicts and comparisons, as frozen values. Pure."""
+"""Summarise a record for its report: the runs, verdicts and comparisons of every network, as frozen values. Pure."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class NetworkSummary:
-    """One network: what it is, its groups of the current recipe, and the verdicts that stand without a run."""
+    """One network: its architecture, its groups of the current recipe, and its verdicts if there are no runs."""
 
     architecture: Architecture
     structure: Structure | None
@@ -63,12 +63,12 @@ class NetworkSummary:
 
     @property
     def is_documented(self) -> bool:
-        """Whether a public document says something of it; else it is a user's own."""
+        """Whether a public document describes the network. Otherwise it is a user's own network."""
         return self.architecture.document is not None
 
     @property
     def documented(self) -> tuple[int, ...]:
-        """The documented log, by epoch."""
+        """The correct images of the documented log, by epoch."""
         return tuple(logged.correct for logged in self.architecture.log)
 
     @property
@@ -78,18 +78,18 @@ class NetworkSummary:
 
     @property
     def documented_final_mean(self) -> float | None:
-        """The mean of the last `FINAL_EPOCHS` of the documented log, if it has all documented epochs."""
+        """The mean of the last `FINAL_EPOCHS` of the documented log, or None if the log lacks documented epochs."""
         return final_mean(self.documented, self.architecture.recipe.epochs)
 
     def verdicts_on(self, label: str) -> tuple[verdicts.Verdict, ...]:
-        """The verdicts of the runs with a label, or those without a run."""
+        """The verdicts of the group with this label. If there is no such group, the verdicts without runs."""
         found = (group.verdicts for group in self.groups if group.label == label)
         return next(found, self.verdicts_without_runs)
 
 
 @dataclass(frozen=True)
 class Summary:
-    """Everything a report says in numbers; the problems are those of the record and of the two files beside it."""
+    """Every number of a report, and the problems of the record and of the two files beside it."""
 
     networks: tuple[NetworkSummary, ...]
     labels: tuple[str, ...]
@@ -104,12 +104,12 @@ class Summary:
 
     @property
     def has_many_networks(self) -> bool:
-        """Whether there are too many networks with runs to compare every two of them, or to draw them."""
+        """Whether more networks have runs than the report compares in pairs and draws."""
         return sum(bool(network.groups) for network in self.networks) > MANY_NETWORKS
 
     @property
     def current(self) -> tuple[GroupSummary, ...]:
-        """Every group of a current recipe, in the order of the networks."""
+        """All groups of the current recipes, in the order of the networks."""
         return tuple(group for network in self.networks for group in network.groups)
 
 
@@ -120,7 +120,7 @@ def summarise(
     misses: Misses | None = None,
     verifications: Verifications | None = None,
 ) -> Summary:
-    """The numbers of a record and of what is beside it; a network without a structure is judged by nothing."""
+    """Summarise a record and the files beside it. A network without a structure has no verdicts."""
     misses, verifications = misses or Misses(), verifications or Verifications()
     found = groups(record, architectures)
     places = list(dict.fromkeys((group.device, group.environment) for group in found if group.is_current))
@@ -154,18 +154,18 @@ def summarise(
         between_devices=tuple(between_devices(current)),
         images=images(current, misses.runs),
         repeats=repeats(current, verifications.found),
-        problems=_in_order(record.problems),
-        problems_of_misses=_in_order(misses.problems),
-        problems_of_verifications=_in_order(verifications.problems),
+        problems=_by_line(record.problems),
+        problems_of_misses=_by_line(misses.problems),
+        problems_of_verifications=_by_line(verifications.problems),
     )
 
 
-def _in_order(problems: Sequence[Problem]) -> tuple[Problem, ...]:
+def _by_line(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: (problem.line, problem.reason)))
 
 
 def _labels(places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """The device alone where that is enough, else device and environment."""
+    """A label for each place: the device if that is unique, otherwise the device and the environment."""
     devices = [device for device, _ in places]
     return {
         (device, environment): device if devices.count(device) == 1 else f"{device} {environment}"

@@ -1,4 +1,4 @@
-"""Which test images runs miss, and on how many they disagree. Pure."""
+"""Summarise which test images runs miss and on how many images the runs disagree. Pure."""
 
 from __future__ import annotations
 
@@ -15,17 +15,18 @@ from bench.record.misses import Missed
 _Integers = NDArray[np.int64]
 
 MOST_MISSED = 20
-"""Images that are listed and drawn: those that most runs miss."""
+"""The number of images that the report lists and draws: those that most runs miss."""
 
 
 @dataclass(frozen=True)
 class Agreement:
-    """How far runs classify the `total` test images alike.
+    """How far `runs` runs give the same answers on the `total` test images.
 
-    `model` is empty over all networks, `label` over all devices. `epoch` is the one after which all of them are looked
-    at, None where it is not the same. On `differ` images two runs or more see different digits; `missed_by_any` and
-    `missed_by_all` are missed by at least one run and by every one; `pairwise` is the mean over pairs of runs of the
-    images on which the two differ, None for a single run.
+    `model` is empty if the runs are of all networks, `label` if they are of all devices. `epoch` is the epoch after
+    which all runs are looked at, or None if it is not the same epoch for all. `differ` is the number of images on which
+    at least two runs see different digits. `missed_by_any` images are missed by at least one run, `missed_by_all` by
+    every run. `pairwise` is the mean, over all pairs of runs, of the number of images on which the two runs differ. It
+    is None for a single run.
     """
 
     model: str
@@ -41,7 +42,7 @@ class Agreement:
 
 @dataclass(frozen=True)
 class MissedImage:
-    """A test image, how many of `runs` miss it, and what they see instead: (digit, runs), the most frequent first."""
+    """A test image that `missed_by` of `runs` runs miss. `seen_as` has (digit, runs), the most frequent digit first."""
 
     image: int
     label: int
@@ -52,10 +53,10 @@ class MissedImage:
 
 @dataclass(frozen=True)
 class Images:
-    """The agreement of every group, that of all its runs together, and the images that most of these miss.
+    """The agreement in every group, the agreement of all runs `together`, and the images that most runs miss.
 
-    `as_often` further images are missed as often as the last of those. `without` counts the complete runs whose misses
-    are not kept.
+    `as_often` is the number of further images that are missed as often as the last image of `most_missed`. `without` is
+    the number of complete runs whose misses are not recorded.
     """
 
     groups: tuple[Agreement, ...] = ()
@@ -66,10 +67,10 @@ class Images:
 
 
 def images(groups: Sequence[GroupSummary], kept: Sequence[Missed]) -> Images:
-    """What runs miss in the groups of a report.
+    """Summarise the images that runs miss in the groups of a report.
 
-    The runs of a group are looked at after the same epoch: the latest documented one that two of them are kept for, or
-    if there is none, that any is kept for.
+    All runs of a group are looked at after the same epoch, within the documented number of epochs. That is the latest
+    epoch for which the misses of at least two runs are recorded. If there is no such epoch, one run is enough.
     """
     by_group: dict[tuple[str, ...], list[Missed]] = {}
     for one in kept:
@@ -78,7 +79,7 @@ def images(groups: Sequence[GroupSummary], kept: Sequence[Missed]) -> Images:
     for group in groups:
         what = group.group
         here = by_group.get((what.model, what.recipe, what.device, what.environment), [])
-        chosen = _after_the_same_epoch(here, what.budget)
+        chosen = _at_common_epoch(here, what.budget)
         if chosen:
             found.append(_agreement(what.model, group.label, chosen))
         together += chosen
@@ -91,7 +92,7 @@ def images(groups: Sequence[GroupSummary], kept: Sequence[Missed]) -> Images:
     return Images(tuple(found), _agreement("", "", together), *_most_missed(together), without)
 
 
-def _after_the_same_epoch(runs: Sequence[Missed], budget: int) -> list[Missed]:
+def _at_common_epoch(runs: Sequence[Missed], budget: int) -> list[Missed]:
     counts = Counter(one.key[5] for one in runs if one.key[5] <= budget)
     several = [epoch for epoch, count in counts.items() if count > 1]
     epoch = max(several or counts, default=0)
@@ -100,10 +101,10 @@ def _after_the_same_epoch(runs: Sequence[Missed], budget: int) -> list[Missed]:
 
 def _agreement(model: str, label: str, runs: Sequence[Missed]) -> Agreement:
     n = len(runs)
-    (images, _), counts = _seen_instead(runs)
+    (images, _), counts = _wrong_digits(runs)
     missed, which = np.unique(images, return_inverse=True)
-    missed_by = _summed(counts, which)
-    alike = _pairs(n - missed_by) + _summed(_pairs(counts), which)  # pairs of runs that see the same digit
+    missed_by = _sum_by_image(counts, which)
+    alike = _pairs(n - missed_by) + _sum_by_image(_pairs(counts), which)  # pairs of runs that see the same digit
     epochs = {one.key[5] for one in runs}
     return Agreement(
         model=model,
@@ -119,10 +120,10 @@ def _agreement(model: str, label: str, runs: Sequence[Missed]) -> Agreement:
 
 
 def _most_missed(runs: Sequence[Missed]) -> tuple[tuple[MissedImage, ...], int]:
-    """The images to list, and how many are missed as often as the last of them and are not listed."""
-    (images, seen), counts = _seen_instead(runs)
+    """The images to list, and the number of other images that are missed as often as the last listed image."""
+    (images, seen), counts = _wrong_digits(runs)
     missed, which = np.unique(images, return_inverse=True)
-    missed_by = _summed(counts, which)
+    missed_by = _sum_by_image(counts, which)
     labelled = np.unique(np.concatenate([one.images[:, 0] * 10 + one.images[:, 1] for one in runs]))
     labels = labelled[np.unique(labelled // 10, return_index=True)[1]] % 10
     order = np.lexsort((missed, -missed_by))
@@ -136,15 +137,15 @@ def _most_missed(runs: Sequence[Missed]) -> tuple[tuple[MissedImage, ...], int]:
     return tuple(listed), as_often
 
 
-def _seen_instead(runs: Sequence[Missed]) -> tuple[tuple[_Integers, _Integers], _Integers]:
-    """Every wrong digit that runs see in an image, as image and digit, and how many of them do."""
+def _wrong_digits(runs: Sequence[Missed]) -> tuple[tuple[_Integers, _Integers], _Integers]:
+    """Every image with a wrong digit that runs see in it, and the number of runs that see this digit."""
     every = np.concatenate([one.images for one in runs])
     codes, counts = np.unique(every[:, 0] * 10 + every[:, 2], return_counts=True)
     return divmod(codes, 10), counts
 
 
-def _summed(values: _Integers, which: _Integers) -> _Integers:
-    """The sum of the values of each image."""
+def _sum_by_image(values: _Integers, which: _Integers) -> _Integers:
+    """The sum of the values for each image."""
     return np.bincount(which, weights=values, minlength=which.max(initial=-1) + 1).astype(np.int64)
 
 

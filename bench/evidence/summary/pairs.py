@@ -1,4 +1,4 @@
-"""Two sets of runs over the seeds they share: networks on one device, devices for one network. Pure."""
+"""Compare two sets of runs over their shared seeds: two networks on one device, or one network on two devices. Pure."""
 
 from __future__ import annotations
 
@@ -9,22 +9,23 @@ from dataclasses import dataclass
 from bench.evidence.statistics import PermutationTest, holm, paired_permutation_test, variation
 from bench.evidence.summary.pooled import GroupSummary
 
-_PAIRS = 17
-"""Seeds that a paired test looks at, the lowest ones: up to here all arrangements are enumerated."""
+_MOST_SEEDS = 17
+"""A paired test uses at most this many seeds, the lowest ones. The test can still enumerate all arrangements."""
 
 
 MANY_NETWORKS = 20
-"""With more networks than this, no two of them are compared, nor any drawn. Pairs grow with the square: of 500 networks
-they take hours, and Holm's correction for so many tests leaves none that could find anything."""
+"""With more networks than this, the report does not compare pairs of networks and does not draw the networks. The
+number of pairs grows with the square: 500 networks take hours, and after Holm's correction for so many tests, none of
+them could find a difference."""
 
 
 @dataclass(frozen=True)
 class Paired:
-    """Two sets of runs over the seeds they share, in one measure: "last" or "first".
+    """The comparison of two sets of runs over their shared seeds in one measure, "last" or "first".
 
-    `model` is empty where two networks are compared, and the network's name where two devices are. The difference is
-    that of `first` minus `second`; `adjusted` is Holm's p-value over every test of the same table, `smallest` the least
-    that it could have become.
+    `model` is empty if two networks are compared. If two devices are compared, it is the network's name and `label` is
+    empty. The difference is `first` minus `second`. `adjusted` is Holm's p-value over all tests of the same table.
+    `smallest` is the smallest possible value of `adjusted`.
     """
 
     model: str
@@ -40,15 +41,15 @@ class Paired:
 
 
 def between_networks(groups: Sequence[GroupSummary]) -> Iterator[Paired]:
-    """Every pair of networks on the same device and environment, both measures corrected together.
+    """Compare every pair of networks on the same device and environment. Both measures are corrected together.
 
-    There are none with more than `MANY_NETWORKS` networks.
+    With more than `MANY_NETWORKS` networks, no pair is compared.
     """
     if len({group.group.model for group in groups}) > MANY_NETWORKS:
         return
     for label in dict.fromkeys(group.label for group in groups):
         here = [group for group in groups if group.label == label]
-        yield from _paired(
+        yield from _paired_tests(
             [
                 ("", label, one.group.model, one, other.group.model, other)
                 for one, other in itertools.combinations(here, 2)
@@ -57,8 +58,8 @@ def between_networks(groups: Sequence[GroupSummary]) -> Iterator[Paired]:
 
 
 def between_devices(groups: Sequence[GroupSummary]) -> Iterator[Paired]:
-    """Every pair of devices or environments of one network, all networks corrected together."""
-    yield from _paired(
+    """Compare every pair of devices or environments of each network. All networks are corrected together."""
+    yield from _paired_tests(
         [
             (one.group.model, "", one.label, one, other.label, other)
             for one, other in itertools.combinations(groups, 2)
@@ -67,12 +68,12 @@ def between_devices(groups: Sequence[GroupSummary]) -> Iterator[Paired]:
     )
 
 
-def _paired(pairs: Sequence[tuple[str, str, str, GroupSummary, str, GroupSummary]]) -> Iterator[Paired]:
+def _paired_tests(pairs: Sequence[tuple[str, str, str, GroupSummary, str, GroupSummary]]) -> Iterator[Paired]:
     tests = []
     for measure in ("last", "first"):
         for model, label, first, one, second, other in pairs:
             left, right = _measured(one, other, measure), _measured(other, one, measure)
-            seeds = tuple(sorted(left.keys() & right.keys())[:_PAIRS])
+            seeds = tuple(sorted(left.keys() & right.keys())[:_MOST_SEEDS])
             if not seeds:
                 continue
             left = {seed: left[seed] for seed in seeds}
@@ -86,10 +87,10 @@ def _paired(pairs: Sequence[tuple[str, str, str, GroupSummary, str, GroupSummary
 
 
 def _measured(group: GroupSummary, other: GroupSummary, measure: str) -> dict[int, float]:
-    """Last accuracy, or first epoch at the target under the smaller budget of two, of every seed that is over.
+    """The measure of every seed that is over. Of two budgets, the smaller one limits the first epoch at the target.
 
-    A seed that diverged never arrives and has none correct. An unfinished one is left out even if it has arrived: to
-    let in the fast of them and not the slow ones would flatter.
+    A seed that diverged never reaches the target and has 0 correct images. An unfinished seed is left out even if it
+    has reached the target: to include only the fast unfinished seeds would make the group look better than it is.
     """
     over = [seed for seed in group.seeds if seed.is_over]
     if measure == "last":

@@ -1,4 +1,4 @@
-"""The numbers of the runs that may be pooled: one network, recipe, device and environment. Pure."""
+"""Summarise the runs that may be pooled: those of one network, recipe, device and environment. Pure."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ from bench.network.specification import Architecture, Target
 from bench.network.structure_facts import Structure
 
 STREAK = 3
-"""Epochs in a row at or above the target that count as having arrived to stay."""
+"""A run has reached the target lastingly after this many epochs in a row at or above it."""
 
 FINAL_EPOCHS = 5
-"""Epochs at the end whose mean is taken: it tells the level of a run from the jitter of its last epoch."""
+"""The number of epochs in the mean at the end of a run. This mean varies less than the last epoch alone."""
 
 
 @dataclass(frozen=True)
 class Collapse:
-    """An epoch far below the best before it. The last two are None where they were not recorded."""
+    """An epoch far below the best epoch before it. The last two fields are None if they were not recorded."""
 
     epoch: int
     correct: int
@@ -44,11 +44,12 @@ class Collapse:
 
 @dataclass(frozen=True)
 class SeedResult:
-    """One run within the documented epochs, of which `done` are recorded.
+    """One run within the documented epochs. `done` of these epochs are recorded.
 
-    `first` is the first epoch at or above the target, None for a run that diverged later: it has failed. `last` is
-    None for a run without all of its epochs: its latest count is not that of the documented last epoch. So is
-    `final_mean`, the mean over the last `FINAL_EPOCHS` documented epochs, and where there are fewer of these.
+    `first` is the first epoch at or above the target. It is None for a run that diverged, even if the run reached the
+    target before. `last` is the count in the last documented epoch. `final_mean` is the mean over the last
+    `FINAL_EPOCHS` documented epochs. Both are None for a run that lacks epochs. `final_mean` is also None if the
+    document has fewer epochs than `FINAL_EPOCHS`.
     """
 
     seed: int
@@ -64,13 +65,13 @@ class SeedResult:
 
     @property
     def is_over(self) -> bool:
-        """Whether nothing can come any more that changes what it has reached."""
+        """Whether no further epoch can change the result of the run."""
         return self.diverged or self.last is not None
 
 
 @dataclass(frozen=True)
 class GroupSummary:
-    """The numbers of one group. `label` names its device, and its environment where the device has several."""
+    """The numbers of one group. `label` names its device, and also its environment if the device has several."""
 
     label: str
     colour: int
@@ -88,12 +89,12 @@ class GroupSummary:
 
     @property
     def planned(self) -> int:
-        """Epochs that the recorded seeds have when complete."""
+        """The number of epochs that the recorded seeds have when they are complete."""
         return self.group.budget * len(self.group.runs)
 
     @property
     def done(self) -> int:
-        """Epochs of those that are recorded."""
+        """The number of planned epochs that are recorded."""
         return sum(seed.done for seed in self.seeds)
 
     @property
@@ -103,31 +104,31 @@ class GroupSummary:
 
     @property
     def best(self) -> tuple[int, ...]:
-        """The best accuracy of every run with an epoch, by seed."""
+        """The best accuracy of every run that has at least one epoch, by seed."""
         return tuple(seed.best for seed in self.seeds if seed.best is not None)
 
 
 def final_mean(counts: Sequence[int], budget: int) -> float | None:
-    """The mean of the last `FINAL_EPOCHS` of as many counts as the budget is; of fewer counts there is none."""
+    """The mean of the last `FINAL_EPOCHS` counts, or None if there are not `budget` counts or too few for the mean."""
     return fmean(counts[-FINAL_EPOCHS:]) if len(counts) == budget >= FINAL_EPOCHS else None
 
 
 def required(target: Target, total: int) -> int:
-    """The fewest correct of `total` images that are at or above a target."""
+    """The smallest number of correct images, of `total`, that is at or above a target."""
     return -(-target.correct * total // target.total)
 
 
 def summarise_group(
     group: Group, label: str, colour: int, architecture: Architecture, structure: Structure | None
 ) -> GroupSummary:
-    """The numbers of one group of runs; without a structure it has no verdicts. `colour` numbers its label, from 0."""
+    """Summarise one group of runs. Without a structure it has no verdicts. `colour` numbers its label, from 0."""
     budget = group.budget
     needed = [required(architecture.target, run.total or architecture.target.total) for run in group.runs]
     first = [_observe(run, target, budget, 1) for run, target in zip(group.runs, needed, strict=True)]
     streak = [_observe(run, target, budget, STREAK) for run, target in zip(group.runs, needed, strict=True)]
     latest = [_observe_latest(run, target, budget) for run, target in zip(group.runs, needed, strict=True)]
     reached = time_to_target(first, budget)
-    seeds = tuple(_seed(run, target, budget) for run, target in zip(group.runs, needed, strict=True))
+    seeds = tuple(_seed_result(run, target, budget) for run, target in zip(group.runs, needed, strict=True))
     final = [seed.last for seed in seeds if seed.last is not None]
     train_seconds = [seconds for run in group.runs for seconds in run.train_seconds]
     seconds = [seconds for run in group.runs for seconds in run.seconds]
@@ -137,10 +138,10 @@ def summarise_group(
         group=group,
         seeds=seeds,
         first=reached,
-        # What a success costs is known of the first epoch alone: a streak is recognised later than it begins, and the
-        # last epoch at the target once all are over.
+        # The average runtime is defined for the first epoch only. A streak is recognised later than it begins, and the
+        # last epoch at the target is known only when all epochs are over.
         sustained=replace(time_to_target(streak, budget), average_runtime=None),
-        latest=replace(  # a seed has a last epoch at the target if it has a first one
+        latest=replace(  # a seed has a last epoch at the target exactly if it has a first one
             time_to_target(latest, budget),
             average_runtime=None,
             share=reached.share,
@@ -163,16 +164,16 @@ def _observe(run: Series, target: int, budget: int, length: int) -> Observation:
 
 
 def _observe_latest(run: Series, target: int, budget: int) -> Observation:
-    """The last epoch at or above the target; it is known only of a run that cannot go on."""
+    """Observe the last epoch at or above the target. It is known only for a run that is over."""
     counts = run.correct[:budget]
     time = last_hit(counts, target)
     if len(counts) == budget or run.has_diverged:
         return Observation(None if run.has_diverged else time, budget)
-    # The last hit seen may yet be overtaken by a later one: all that is known is that none before it is the last.
+    # The run may still reach the target in a later epoch. So far we know only that no earlier epoch is the last hit.
     return Observation(None, len(counts) if time is None else time - 1)
 
 
-def _seed(run: Series, target: int, budget: int) -> SeedResult:
+def _seed_result(run: Series, target: int, budget: int) -> SeedResult:
     counts = run.correct[:budget]
     best = max(counts, default=None)
     return SeedResult(

@@ -1,4 +1,4 @@
-"""Whether training a recorded run again gives the same bits: what neither seed nor device explains. Pure."""
+"""Summarise whether training a recorded run again gives the same bits. Pure."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from bench.record.verifications import Verified
 
 @dataclass(frozen=True)
 class Repeats:
-    """What came of training recorded runs again, of `recorded` ones.
+    """The results of training recorded runs again. `recorded` is the number of recorded runs.
 
-    `here` runs were trained again in the environment they are recorded in, `elsewhere` in another one; of these
-    `identical_here` and `identical_elsewhere` came out identical every time. `epochs` is how many epochs of the first
-    kind were compared, a run's longest verification counting; `differing` names those of that kind that differ.
+    `here` is the number of runs that were trained again in their own environment, `elsewhere` in another environment.
+    `identical_here` and `identical_elsewhere` are the numbers of these runs that were identical every time. `epochs` is
+    the number of epochs that were compared in the runs' own environments; of several verifications of one run, the
+    longest counts. `differing` names the runs that differ in their own environment.
     """
 
     recorded: int
@@ -28,7 +29,7 @@ class Repeats:
 
 
 def repeats(groups: Sequence[GroupSummary], verified: Iterable[Verified]) -> Repeats:
-    """The verifications of the runs of a report."""
+    """Summarise the verifications of the runs of a report."""
     names: dict[tuple[str, str, str, str, int], str] = {}
     for group in groups:
         what = group.group

@@ -1,4 +1,4 @@
-"""A document's claims against what was measured. Pure, and without torch."""
+"""Judge a document's claims by the measurements. Pure; needs no torch."""
 
 from __future__ import annotations
 
@@ -16,44 +16,46 @@ __all__ = ["LEVEL", "RULES", "Outcome", "Verdict", "is_of_the_module", "judge"]
 
 
 def judge(architecture: Architecture, structure: Structure, group: Group | None) -> tuple[Verdict, ...]:
-    """Every claim on a network, in its order; `group` None is a network without a run."""
+    """The verdict on every claim about a network, in order. `group` is None for a network without runs."""
     case = Case(architecture, structure, group)
     return tuple(_verdict(claim, case) for claim in architecture.claims)
 
 
 def is_of_the_module(claim: Claim) -> bool:
-    """Whether a claim is about parameters or layers, so that no run decides it."""
-    return claim.kind in _OF_THE_MODULE
+    """Whether a claim is about parameters or layers. The module decides such a claim, without any run."""
+    return claim.kind in _JUDGE_BY_MODULE
 
 
 def _verdict(claim: Claim, case: Case) -> Verdict:
     if is_of_the_module(claim):
-        outcome, evidence = _OF_THE_MODULE[claim.kind](claim, case)
+        outcome, evidence = _JUDGE_BY_MODULE[claim.kind](claim, case)
     elif case.other_totals:
-        outcome, evidence = _another_test_set(case)
+        outcome, evidence = _tested_on_other_images(case)
     else:
-        outcome, evidence = _OF_THE_RUNS[claim.kind](claim, case)
+        outcome, evidence = _JUDGE_BY_RUNS[claim.kind](claim, case)
     contradicted = _contradicted_by_log(claim, case)
-    if contradicted and claim.kind in _ONE_RUN:
+    if contradicted and claim.kind in _ABOUT_ONE_RUN:
         outcome = "does not hold"
     if contradicted:
         evidence += f"; contradicted by the document's own log: {claim.contradiction or 'it shows otherwise'}"
     elif claim.contradiction:
-        role = "caveat" if claim.kind in _IN_LOG else "contradicted by the document or its notebook"
+        role = "caveat" if claim.kind in _LOG_CONFIRMS else "contradicted by the document or its notebook"
         evidence += f"; {role}: {claim.contradiction}"
     return Verdict(claim, outcome, evidence)
 
 
-def _another_test_set(case: Case) -> Finding:
+def _tested_on_other_images(case: Case) -> Finding:
     sizes = " or ".join(f"{total:,}" for total in case.other_totals)
     return "cannot be decided yet", f"tested on {sizes} images, not {case.architecture.target.total:,}"
 
 
 def _contradicted_by_log(claim: Claim, case: Case) -> bool:
-    return bool(case.log) and claim.kind in _IN_LOG and not _IN_LOG[claim.kind](claim.value, case.log, case.target)
+    if not case.log or claim.kind not in _LOG_CONFIRMS:
+        return False
+    return not _LOG_CONFIRMS[claim.kind](claim.value, case.log, case.target)
 
 
-_IN_LOG: Mapping[ClaimKind, Callable[[int, Sequence[int], int], bool]] = {
+_LOG_CONFIRMS: Mapping[ClaimKind, Callable[[int, Sequence[int], int], bool]] = {
     "reaches_target": lambda value, log, target: max(log) >= value,
     "epochs_below": lambda value, log, target: first_hit(log[: value - 1], target) is not None,
     "first_epoch": lambda value, log, target: first_hit(log, target) == value,
@@ -61,12 +63,12 @@ _IN_LOG: Mapping[ClaimKind, Callable[[int, Sequence[int], int], bool]] = {
     "last": lambda value, log, target: log[-1] == value,
     "sustained": lambda value, log, target: min(log[-value:]) > target,
 }
-"""Whether a log bears a claim out."""
+"""Whether a document's log confirms a claim of a kind, given the claimed value, the log and the target."""
 
-_ONE_RUN: tuple[ClaimKind, ...] = ("first_epoch", "best", "last")
-"""Claims about the documented run alone."""
+_ABOUT_ONE_RUN: tuple[ClaimKind, ...] = ("first_epoch", "best", "last")
+"""The kinds of claim that are about the documented run alone."""
 
-_OF_THE_MODULE: Mapping[ClaimKind, Callable[[Claim, Case], Finding]] = {
+_JUDGE_BY_MODULE: Mapping[ClaimKind, Callable[[Claim, Case], Finding]] = {
     "parameters": module.number_of,
     "parameters_below": module.parameters_below,
     "convolutions": module.number_of,
@@ -76,7 +78,7 @@ _OF_THE_MODULE: Mapping[ClaimKind, Callable[[Claim, Case], Finding]] = {
     "dropout_after_every_convolution": module.after_every_convolution,
     "global_average_pooling": module.global_average_pooling,
 }
-_OF_THE_RUNS: Mapping[ClaimKind, Callable[[Claim, Case], Finding]] = {
+_JUDGE_BY_RUNS: Mapping[ClaimKind, Callable[[Claim, Case], Finding]] = {
     "reaches_target": shares.reaches_target,
     "epochs_below": shares.epochs_below,
     "sustained": shares.sustained,

@@ -1,4 +1,4 @@
-"""What a claim is judged by, and what becomes of it."""
+"""What a claim is judged by, and its verdict."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Outcome = Literal["holds", "does not hold", "cannot be decided yet"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """What becomes of one claim, and the evidence, in words and numbers that fit a table's cell."""
+    """The outcome of one claim. `evidence` gives the reason in words and numbers, short enough for a table cell."""
 
     claim: Claim
     outcome: Outcome
@@ -23,7 +23,7 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Case:
-    """All that a claim is judged by."""
+    """Everything that a claim about one network is judged by. `group` is None for a network without runs."""
 
     architecture: Architecture
     structure: Structure
@@ -31,7 +31,7 @@ class Case:
 
     @property
     def target(self) -> int:
-        """The test images that are to be classified correctly."""
+        """The number of test images that a run must classify correctly."""
         return self.architecture.target.correct
 
     @property
@@ -46,24 +46,24 @@ class Case:
 
     @property
     def complete(self) -> list[tuple[int, ...]]:
-        """The counts of every complete run, within the documented epochs."""
+        """The counts of correct images by epoch of every complete run, up to the documented number of epochs."""
         return [run.correct[: self.budget] for run in self.group.complete] if self.group else []
 
     @property
     def diverged(self) -> int:
-        """How many runs diverged."""
+        """The number of runs that diverged."""
         return sum(run.has_diverged for run in self.runs)
 
     @property
     def other_totals(self) -> tuple[int, ...]:
-        """The sizes of the test sets that runs were tested on, other than the one that claims are about."""
+        """The sizes of the test sets of the runs, without the size that the claims are about."""
         return tuple(sorted({run.total for run in self.runs if run.total} - {self.architecture.target.total}))
 
     @property
     def log(self) -> tuple[int, ...]:
-        """The documented log, by epoch."""
+        """The correct images of the documented log, by epoch."""
         return tuple(logged.correct for logged in self.architecture.log)
 
 
 Finding = tuple[Outcome, str]
-"""What becomes of a claim, and the evidence."""
+"""The outcome of a claim and the evidence for it."""

@@ -1,4 +1,4 @@
-"""By which rules claims are judged, and the numbers in them."""
+"""The rules by which claims are judged, and the numbers in them."""
 
 from __future__ import annotations
 
@@ -10,61 +10,78 @@ SEEDS_FOR_SHARES = smallest_deciding_n(HALF, 1 - LEVEL)
 SEEDS_FOR_RANKS = round(2 / LEVEL) - 1
 
 RULES: tuple[str, ...] = (
-    "Parameters and layers are counted in the module and in the shapes that an image takes through it.",
+    "Claims about parameters and layers are judged by the module itself and by the shapes of its layer outputs.",
     (
-        "Batch norm or dropout after every convolution means anywhere between it and the next convolution or linear "
-        "layer. A last convolution with no linear layer behind it scores the classes and is left out."
+        "“After every convolution” means that batch norm or dropout stands anywhere between a convolution and the next "
+        "convolution or linear layer. If no linear layer follows the last convolution, that convolution is the "
+        "classifier and is not counted."
     ),
-    "Average pooling is global if one output averages every cell.",
-    "The target is reached at 9940 of 10,000 images: 9939 rounds to 99.4 % and is below it.",
+    "Average pooling is global if one output is the average of every cell of a channel.",
     (
-        "A network reaches the target if more than half of all seeds do, in any epoch of the documented number; a "
-        "claim of fewer than 20 epochs looks at the first 19. With one-sided 95 % Clopper-Pearson bounds on that "
-        "share, the claim holds if the lower bound is above one half, and does not hold if the upper one is below."
-    ),
-    "A claim on the last epochs is judged in the same way: a seed succeeds if every one of them is above the target.",
-    (
-        "One epoch at the target is enough, and each is a look at the test set: that the target is reached does not "
-        "say that it is kept, which is why the evidence also counts the seeds that are there in the last epoch."
-    ),
-    f"{SEEDS_FOR_SHARES} seeds that agree are the fewest that decide; any forecast takes the share to stay as seen.",
-    (
-        "The bounds are for a number of seeds fixed beforehand, and for seeds not chosen by their outcome. Adding "
-        "seeds until one decides errs more often: if exactly half of all seeds succeed, in 13 % of cases with a look "
-        "at 5 and one at 13 seeds, in 20 % with a look after each seed from 5 to 20. Nothing is corrected for the "
-        "number of claims."
+        "A run reaches the target at 9940 of 10,000 images. 9939 images are below the target, although they round to "
+        "99.4 %."
     ),
     (
-        "A run that diverged has failed, whatever it reached before: everywhere in this report it counts as never at "
-        "the target, and in tests on means as none correct."
+        "A network reaches the target if more than half of all seeds reach it in any of the documented epochs. For a "
+        "claim of fewer than 20 epochs, only the first 19 epochs count. The share of seeds has one-sided 95 % "
+        "Clopper-Pearson bounds. The claim holds if the lower bound is above one half. It does not hold if the upper "
+        "bound is below one half."
     ),
     (
-        "A run is unfinished if it crashed, was interrupted, ran out of time or is still going on. What it has reached "
-        "counts. While it has not, it is a failure in every lower bound and left out of every upper one, here and in "
-        "the tables, so that no failed run can ever improve a verdict. The lower bounds hold whatever it would have "
-        "become; the upper ones, like the Kaplan–Meier estimate, if why it stopped has nothing to do with that. Tests "
-        "on means leave it out."
+        "A claim about the last epochs is judged in the same way. A seed succeeds if it is above the target in every "
+        "one of these epochs."
     ),
     (
-        "A first epoch, a best or a last accuracy is that of one run, and is judged as one more draw beside the "
-        "complete seeds. If the document's own log contradicts it, it does not hold, whatever the seeds do."
+        "One epoch at the target is enough, and every epoch is one more look at the test set. A seed that reaches the "
+        "target may fall below it again. The evidence therefore also counts the seeds that are at the target in the "
+        "last epoch."
     ),
     (
-        "A first epoch is ranked among those of the complete seeds; a seed that never reaches the target ranks last. "
-        "An epoch outside all n of them has p = 2/(n + 1), and one more seed falls inside with a confidence of (n − 1)/"
-        f"(n + 1), which is that of the interval given. At the level {LEVEL:g} it takes {SEEDS_FOR_RANKS} seeds: fewer "
-        "cannot reject any epoch, so that they decide nothing."
+        f"{SEEDS_FOR_SHARES} seeds can decide if all of them agree; fewer seeds never decide. A forecast of further "
+        "seeds assumes that the share stays the same."
     ),
     (
-        "A best or last accuracy does not hold outside the 95 % prediction interval of one new run (Student's t). It "
-        "holds inside it, if it is also within the range of the seeds and the interval ends below a perfect score: a "
-        "seed gone astray widens the interval, and earns nothing by it. "
-        f"Fewer than {SEEDS_FOR_SHARES} seeds decide nothing. That it holds means no more than: it is like our seeds. "
-        "With 5 of them the interval is three of their standard deviations wide on either side."
+        "The bounds are valid if the number of seeds is fixed beforehand and no seed is chosen by its outcome. If "
+        "seeds are added until a verdict is decided, the verdict is wrong more often. If exactly half of all seeds "
+        "succeed, it is wrong in 13 % of cases with one look at 5 and one at 13 seeds, and in 20 % with a look after "
+        "each seed from 5 to 20. The verdicts are not corrected for the number of claims."
     ),
-    "Runs tested on anything but the 10,000 test images decide nothing.",
-    "If a seed diverged, no such claim holds on the strength of the others.",
-    "A best accuracy is the best of many looks at the test set, on either side of the comparison.",
-    "What the document's own log or layer table contradicts is named with the verdict, whichever it is.",
+    (
+        "A run that diverged has failed, even if it reached the target before. Everywhere in this report it counts as "
+        "a run that never reaches the target. In tests on means it counts as 0 correct images."
+    ),
+    (
+        "A run is unfinished if it crashed, was interrupted, ran out of time or is still running. If it has reached "
+        "the target, it counts as a success. Otherwise every lower bound counts it as a failure and every upper bound "
+        "leaves it out, here and in the tables. So no failed run can ever improve a verdict. The lower bounds are "
+        "valid for any outcome of the unfinished runs. The upper bounds and the Kaplan–Meier estimate are valid only "
+        "if the reason why a run stopped has nothing to do with its outcome. Tests on means leave unfinished runs out."
+    ),
+    (
+        "A claimed first epoch, best accuracy or last accuracy describes one run. That run is judged as one more draw "
+        "beside the complete seeds. If the document's own log contradicts the claim, the claim does not hold, even if "
+        "the seeds agree with it."
+    ),
+    (
+        "A first epoch is ranked among the first epochs of the complete seeds. A seed that never reaches the target "
+        "ranks last. An epoch that is earlier or later than all n seeds has p = 2/(n + 1). The evidence gives the "
+        "range of the seeds as the interval of one new run: one more seed falls inside it with a confidence of "
+        f"(n − 1)/(n + 1). At the level {LEVEL:g}, at least {SEEDS_FOR_RANKS} seeds are needed. Fewer seeds cannot "
+        "reject any epoch, so they decide nothing."
+    ),
+    (
+        "A best or last accuracy does not hold if it is outside the 95 % prediction interval of one new run (Student's "
+        "t). It holds if it is inside the interval and within the range of the seeds, and if the interval ends below a "
+        "perfect score. A single bad seed widens the interval; the last two conditions stop it from helping the claim. "
+        f"Fewer than {SEEDS_FOR_SHARES} seeds decide nothing. “Holds” means only that the claimed value is like our "
+        f"seeds. With {SEEDS_FOR_SHARES} seeds, the interval extends three of their standard deviations to either side."
+    ),
+    "Runs that were tested on other images than the 10,000 test images decide nothing.",
+    (
+        "If a seed diverged, a claim about a first epoch, a best or a last accuracy cannot hold. At best it cannot be "
+        "decided yet."
+    ),
+    "A best accuracy is the best of many looks at the test set. That is true of the claim and of our seeds.",
+    "If the document's own log or layer table contradicts a claim, the evidence says so, for every outcome.",
 )
-"""How verdicts come about, in sentences for the report."""
+"""The rules of the verdicts, in sentences for the report."""

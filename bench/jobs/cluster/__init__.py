@@ -1,1 +1,1 @@
-"""Jobs on a Dask cluster: its workers, and the runs they get."""
+"""Jobs on a Dask cluster: find its workers and train runs on them."""

@@ -1,7 +1,8 @@
-"""Runs onto the workers of a Dask cluster, one task a run; what comes out are the events of `bench.jobs.events`.
+"""Train runs on the workers of a Dask cluster, one Dask task for each run. Yield the events of `bench.jobs.events`.
 
-A run is handed to a worker of its environment when one is free, with what is recorded of it by then: when a worker is
-lost, the next one trains the run again, compares it with that, and sends what comes after; no epoch arrives twice.
+A free worker gets a run of its environment, together with the epochs that are recorded by then. If the worker is lost,
+the next one trains the run again and compares these epochs. It sends only the epochs after them, so no epoch arrives
+twice.
 """
 
 from __future__ import annotations
@@ -25,18 +26,18 @@ from bench.jobs.worker import Task
 from bench.record.rows import Run
 
 TRIES = 3
-"""How often a run is begun whose workers are lost."""
+"""A run ends as an error when it has lost so many workers."""
 
 PATIENCE = 600.0
-"""Seconds that a run waits for a worker of its environment when there is none."""
+"""How many seconds a run waits for a worker of its environment if there is none."""
 
 _POLL = 0.5  # seconds between two looks at the clock
-_LOOK = 2.0  # seconds between two looks at which workers there are
+_WORKERS_POLL = 2.0  # seconds between two looks at the list of workers
 
 
 @dataclass(eq=False)
 class _Try:
-    """A task handed to a worker; the future is what makes the scheduler want it."""
+    """A task that a worker has got. Dask's scheduler drops the task when the future is released."""
 
     task: Task
     worker: Worker
@@ -45,14 +46,16 @@ class _Try:
 
 
 @dataclass(frozen=True)
-class _Said:
+class _Reported:
+    """A worker has reported a pickled event of a task."""
+
     key: str
     event: bytes
 
 
 @dataclass(frozen=True)
-class _Over:
-    """Dask has ended a task, which may have said so itself before."""
+class _TaskEnded:
+    """Dask has ended a task. The task may have reported its end before."""
 
     key: str
 
@@ -60,12 +63,12 @@ class _Over:
 def execute(
     tasks: Sequence[Task], cluster: Cluster, stop: Stop, patience: float = PATIENCE
 ) -> Generator[Event, None, None]:
-    """Train every task's run on a worker of its environment, in this order, on those that join meanwhile too.
+    """Train every task's run on a worker of its environment, in this order. Workers that join later get runs too.
 
-    However the iteration ends, no worker goes on with any of it.
+    No worker continues a run when the iteration ends, even if it ends early.
 
     Raises:
-        UnusableInput: the scheduler is lost; the runs in progress are closed as interrupted before.
+        UnusableInput: the scheduler is lost. The runs in progress are first closed as interrupted.
     """
     job = _Job(cluster, stop, patience)
     for task in tasks:
@@ -81,7 +84,7 @@ def execute(
             yield from job.next_events()
             if job.is_cut_off or job.client.status != "running":
                 yield from job.interrupt(f"the scheduler {cluster.address} is lost")
-                advice = "every finished epoch is kept; start it again, and the same command goes on from there"
+                advice = "every finished epoch is kept. Start it again, then run the same command to continue"
                 raise UnusableInput(f"--cluster {cluster.address}: the scheduler is lost: {advice}")
         yield from job.interrupt(stop.reason)
     finally:
@@ -90,7 +93,7 @@ def execute(
 
 
 class _Job:
-    """What there is to train, where it is trained, and how often that was begun."""
+    """The tasks of a job: those that wait, those that workers train, and how often each run has lost its worker."""
 
     def __init__(self, cluster: Cluster, stop: Stop, patience: float) -> None:
         self.client = cluster.client
@@ -98,19 +101,19 @@ class _Job:
         self.waiting: dict[str, deque[Task]] = {}  # by environment
         self.active: dict[str, _Try] = {}  # by the key of Dask's task
         self._workers: Mapping[str, Worker] = {one.address: one for one in cluster.workers}
-        self._busy: Counter[str] = Counter()  # by address
-        self._lost: Counter[Run] = Counter()
-        self._last_seen: dict[str, float] = {}  # by environment
-        self.is_cut_off = False  # whether the scheduler was lost, be it for a moment: it wants nothing any more then
+        self._busy: Counter[str] = Counter()  # runs in progress, by address
+        self._lost: Counter[Run] = Counter()  # lost workers, by run
+        self._last_seen: dict[str, float] = {}  # when there was a worker, by environment
+        self.is_cut_off = False  # whether the scheduler was lost, even for a moment: it has then dropped all tasks
         self._stop = stop
         self._patience = patience
 
     def hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
-        """Take what a worker has logged: Dask calls this in a thread of its own."""
-        self._stop.events.put(_Said(event[1]["key"], event[1]["event"]))
+        """Queue what a worker has logged. Dask calls this in a separate thread."""
+        self._stop.events.put(_Reported(event[1]["key"], event[1]["event"]))
 
     def hand_out(self) -> None:
-        """Give every worker as much as it trains at a time."""
+        """Give every worker as many runs as it trains at the same time."""
         for worker in self._workers.values():
             queued = self.waiting.get(worker.environment.digest)
             while queued and self._busy[worker.address] < worker.slots:
@@ -124,33 +127,33 @@ class _Job:
                     workers=[worker.address],
                     resources=None if worker.device == "cpu" else {GPU: 1},
                 )
-                future.add_done_callback(lambda future: self._stop.events.put(_Over(future.key)))
+                future.add_done_callback(lambda future: self._stop.events.put(_TaskEnded(future.key)))
                 self._busy[worker.address] += 1
                 self.active[key] = _Try(task, worker, future)
 
     def next_events(self) -> Iterator[Event]:
-        """What happens next."""
+        """Handle what happens next."""
         try:
             item = self._stop.events.get(timeout=_POLL)
         except Empty:
             item = None
             yield Waiting()
-        if isinstance(item, _Said) and item.key in self.active:
-            yield from self._heard(item.key, pickle.loads(item.event))
-        elif isinstance(item, _Over) and item.key in self.active:
-            yield from self._given_up(item.key)
+        if isinstance(item, _Reported) and item.key in self.active:
+            yield from self._handle_report(item.key, pickle.loads(item.event))
+        elif isinstance(item, _TaskEnded) and item.key in self.active:
+            yield from self._task_ended(item.key)
         elif isinstance(item, dict):
             self._workers = item
             for key in [key for key, one in self.active.items() if one.worker.address not in item]:
-                yield from self._is_lost(key)
-        yield from self._without_workers()
+                yield from self._worker_lost(key)
+        yield from self._end_without_workers()
 
-    def _heard(self, key: str, event: Event) -> Iterator[Event]:
-        """What a worker says of a run."""
+    def _handle_report(self, key: str, event: Event) -> Iterator[Event]:
+        """Handle an event that a worker has reported."""
         one = self.active[key]
         if isinstance(event, Started):
-            if one.has_started:  # it was lost and is back under its address, where Dask has begun the old task again
-                yield from self._is_lost(key)
+            if one.has_started:  # a lost worker is back under its address; Dask has begun the task again
+                yield from self._worker_lost(key)
                 return
             one.has_started = True
             event = replace(event, worker=one.worker.name)
@@ -164,22 +167,22 @@ class _Job:
                 event = replace(event, reason=f"{event.reason} (on {one.worker.name})")
         yield event
 
-    def _given_up(self, key: str) -> Iterator[Event]:
-        """Dask has ended a task that never said how its run ended."""
+    def _task_ended(self, key: str) -> Iterator[Event]:
+        """Handle a task that Dask has ended and that never reported the end of its run."""
         future = self.active[key].future
         if future.status == "cancelled":
             self.is_cut_off = True
             return
         error = future.exception() if future.status == "error" else None
         if error is None or type(error).__name__ == "KilledWorker":
-            yield from self._is_lost(key)
+            yield from self._worker_lost(key)
         else:
             one = self._forget(key)
             reason = f"{type(error).__name__}: {one_line(error)} (on {one.worker.name})"
             yield Ended(one.task.run, "error", reason)
 
-    def _is_lost(self, key: str) -> Iterator[Event]:
-        """Its worker is lost in mid-run: another one begins it again, the next that is free."""
+    def _worker_lost(self, key: str) -> Iterator[Event]:
+        """Handle the loss of a run's worker: the next free worker begins the run again, unless too many were lost."""
         one = self._forget(key)
         run = one.task.run
         if not one.has_started:
@@ -187,12 +190,12 @@ class _Job:
             return
         self._lost[run] += 1
         if self._lost[run] == TRIES:
-            yield Ended(run, "error", f"its worker was lost {TRIES} times, the last time {one.worker.name}")
+            yield Ended(run, "error", f"its worker was lost {TRIES} times; the last one was {one.worker.name}")
         else:
             self.waiting[run.environment].appendleft(one.task)
-            yield Lost(run, f"the worker {one.worker.name} is lost; it is trained again elsewhere")
+            yield Lost(run, f"the worker {one.worker.name} is lost; another worker will train the run again")
 
-    def _without_workers(self) -> Iterator[Event]:
+    def _end_without_workers(self) -> Iterator[Event]:
         """Close the runs that have waited too long for a worker of their environment."""
         now = time.monotonic()
         present = {one.environment.digest for one in self._workers.values()}
@@ -206,18 +209,18 @@ class _Job:
                     yield Ended(queued.popleft().run, "error", reason)
 
     def interrupt(self, reason: str) -> Iterator[Event]:
-        """Close the runs in progress."""
+        """Close the runs in progress as interrupted."""
         for key in [key for key, one in self.active.items() if one.has_started]:
             yield Ended(self._forget(key).task.run, "interrupted", reason)
 
     def release(self) -> None:
-        """Let the scheduler end what is in progress."""
+        """Take back all tasks in progress and stop listening to the workers."""
         for key in list(self.active):
             self._forget(key)
         self.client.unsubscribe_topic(self.topic)
 
     def _forget(self, key: str) -> _Try:
-        """Take a task back; its worker ends it if it is still at it."""
+        """Take a task back. If its worker still trains it, the worker ends it."""
         one = self.active.pop(key)
         self._busy[one.worker.address] -= 1
         one.future.release()
@@ -225,15 +228,15 @@ class _Job:
 
 
 def _watch(cluster: Cluster, stop: Stop, over: threading.Event) -> None:
-    """Say time and again which workers there are, until it is over or the scheduler no longer answers."""
+    """Regularly report which workers there are, until the job is over or the scheduler no longer answers."""
     known = {one.address: one for one in cluster.workers}
     asked = set(cluster.asked)
 
     def ask(addresses: set[str]) -> None:
-        with suppress(Exception):  # the scheduler is lost, which the job itself sees
+        with suppress(Exception):  # the scheduler is lost; the job notices that itself
             known.update({one.address: one for one in survey(cluster.client, cluster.architectures, addresses)})
 
-    while not over.wait(_LOOK):
+    while not over.wait(_WORKERS_POLL):
         try:
             present = set(registered(cluster.client))
         except Exception:  # as above

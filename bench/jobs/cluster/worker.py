@@ -1,6 +1,6 @@
-"""What runs on a worker of a cluster: it says what it is, and trains a run as a local job of one run would.
+"""The functions that run on a worker of a cluster: describe the worker, and train a run as a local job does.
 
-PyTorch is imported in a thread of the worker, whose event loop would else miss its heartbeats meanwhile.
+PyTorch is imported in a separate thread. Otherwise the worker's event loop would miss heartbeats during the import.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from bench.training.environment import Environment
 
 GPU = "GPU"
-"""The resource that a worker announces to train on its GPU; one that does not announce it trains on its CPU."""
+"""The resource that a worker announces to train on its GPU. Without it, the worker trains on its CPU."""
 
 
 @dataclass(frozen=True)
 class Description:
-    """A worker's version of this package, the digests it finds for some architectures, and where it trains."""
+    """A worker's version of this package, its digests of the given architectures, its device and its environment."""
 
     version: str
     recipes: tuple[str, ...]
@@ -32,10 +32,10 @@ class Description:
 
 
 async def describe(architectures: bytes, dask_worker: Any) -> Description:
-    """This worker, and the digests of pickled architectures as its own files give them.
+    """Describe this worker. Its own files give the digests of the pickled architectures.
 
     Raises:
-        UnusableInput: it announces a GPU that PyTorch does not see.
+        UnusableInput: the worker announces a GPU, but PyTorch sees none.
     """
     return await asyncio.to_thread(_describe, architectures, GPU in dask_worker.state.total_resources)
 
@@ -45,17 +45,18 @@ def _describe(pickled: bytes, announces_gpu: bool) -> Description:
     from bench.training import environment
 
     architectures: tuple[Architecture, ...] = pickle.loads(pickled)
-    recipes = tuple(replace(one).digest for one in architectures)  # a copy: the digest of the other side comes along
+    recipes = tuple(replace(one).digest for one in architectures)  # a pickle brings its digest; a copy computes its own
     devices = [device for device in environment.available_devices() if (device != "cpu") == announces_gpu]
     if not devices:
-        raise UnusableInput(f"it announces the resource {GPU}, but PyTorch sees none there")
+        raise UnusableInput(f"it announces the resource {GPU}, but PyTorch sees no GPU there")
     return Description(__version__, recipes, devices[0], environment.describe(devices[0]))
 
 
 def train(pickled: bytes, topic: str) -> None:
-    """Train a pickled task in a process of its own, and log every event of it under a topic, with this task's key.
+    """Train a pickled task in a separate process. Log each of its events under a topic, with the key of the Dask task.
 
-    The states are kept in the worker's own folder until it closes. The process ends when nobody wants the run any more.
+    The states are kept in the worker's own folder until it closes. The process ends when the scheduler no longer wants
+    the run.
     """
     from distributed import get_worker
 
@@ -69,13 +70,13 @@ def train(pickled: bytes, topic: str) -> None:
     stop = Stop()
     for event in execute([task], {task.run.device: 1}, stop):
         if not _is_wanted(worker, key):
-            stop.request("nobody wants it any more")
+            stop.request("the scheduler no longer wants it")
         if not isinstance(event, Waiting):
             worker.log_event(topic, {"key": key, "event": pickle.dumps(event)})
 
 
 def _is_wanted(worker: Any, key: Any) -> bool:
-    """Whether the scheduler is there and still wants a task that is running here: Dask itself never stops one."""
+    """Whether the scheduler is there and still wants a task that runs here. Dask itself never stops a task."""
     state = worker.state.tasks.get(key)
     has_scheduler = worker.status.name in ("running", "paused", "closing_gracefully")
     return has_scheduler and state is not None and state.state == "executing"

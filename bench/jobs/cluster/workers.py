@@ -1,6 +1,6 @@
-"""The workers of a Dask cluster: which there are, and which of them can train the same as this machine would.
+"""Find the workers of a Dask cluster that train the same as this machine would.
 
-Nothing here listens: the client connects to the scheduler, and to nothing else.
+This module opens no listening port. The client connects to the scheduler only.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from bench.training.environment import Environment
 
 _log = logging.getLogger(__name__)
 
-_CONNECT = 30.0  # seconds for a scheduler to answer
+_ANSWER_LIMIT = 30.0  # seconds in which a scheduler must answer
 
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker that trains `slots` runs at a time, in one environment of one device."""
+    """A worker that trains `slots` runs at the same time, on one device in one environment."""
 
     address: str
     name: str
@@ -37,7 +37,7 @@ class Worker:
 
 @dataclass(frozen=True)
 class Cluster:
-    """A scheduler, and those of its workers `asked`, by address, that can train these architectures."""
+    """A scheduler and its workers that can train these architectures. `asked` has the address of every worker asked."""
 
     address: str
     architectures: tuple[Architecture, ...]
@@ -47,12 +47,12 @@ class Cluster:
 
     @property
     def environments(self) -> dict[str, Environment]:
-        """The environments there are, by digest."""
+        """The environments of the workers, by digest."""
         return {one.environment.digest: one.environment for one in self.workers}
 
     @property
     def slots(self) -> dict[str, dict[str, int]]:
-        """How many runs go on at a time, by device and by digest of the environment."""
+        """How many runs train at the same time, by device and by digest of the environment."""
         found: dict[str, dict[str, int]] = {}
         for one in self.workers:
             slots = found.setdefault(one.device, {})
@@ -60,57 +60,56 @@ class Cluster:
         return found
 
     def require(self, devices: Sequence[str]) -> None:
-        """Raise UnusableInput if there is a device that no worker has."""
+        """Raise UnusableInput if no worker has one of the devices."""
         for device in devices:
             if device not in self.slots:
-                advice = f"start one, on a GPU with `--resources {GPU}=1`"
-                raise UnusableInput(
-                    f"--devices {device}: no worker of {self.address} has it, only {', '.join(self.slots)}: {advice}"
-                )
+                there = ", ".join(self.slots)
+                problem = f"--devices {device}: no worker of {self.address} has this device; there is only {there}"
+                raise UnusableInput(f"{problem}: start such a worker, for a GPU with `--resources {GPU}=1`")
 
 
 @contextmanager
 def connect(address: str, architectures: Sequence[Architecture]) -> Iterator[Cluster]:
-    """The cluster of a scheduler, while this lasts. A worker that cannot train the same is left out, with a warning.
+    """Connect to a scheduler and yield its cluster. A worker that cannot train the same is left out, with a warning.
 
     Raises:
-        UnusableInput: Dask is not installed, no scheduler answers, or it has no worker that can be used.
+        UnusableInput: Dask is not installed, no scheduler answers, or it has no usable worker.
     """
     try:
         import distributed
     except ImportError as error:
-        advice = "pip install 'bench994[cluster]', or leave out --cluster"
+        advice = "run `pip install 'bench994[cluster]'`, or omit --cluster"
         raise UnusableInput(f"--cluster: Dask is not installed here ({one_line(error)}): {advice}") from None
     for name in ("distributed", "distributed.client", "distributed.core", "distributed.batched"):
-        logging.getLogger(name).setLevel(logging.CRITICAL)  # what it has to say of a lost scheduler is said here
+        logging.getLogger(name).setLevel(logging.CRITICAL)  # the job itself reports a lost scheduler
     try:
-        client: Any = distributed.Client(address, timeout=_CONNECT, set_as_default=False, name="bench994")
+        client: Any = distributed.Client(address, timeout=_ANSWER_LIMIT, set_as_default=False, name="bench994")
     except (OSError, ValueError) as error:
-        advice = "name the address that `dask scheduler` prints, like tcp://127.0.0.1:8786"
+        advice = "give the address that `dask scheduler` prints, like tcp://127.0.0.1:8786"
         raise UnusableInput(f"--cluster {address}: no scheduler answers ({one_line(error)}): {advice}") from None
     try:
         asked = frozenset(registered(client))
         workers = survey(client, architectures, asked) if asked else []
         if not workers:
             advice = f"start one with `dask worker {address} --nthreads 1`"
-            raise UnusableInput(f"--cluster {address}: it has no worker that can be used: {advice}")
+            raise UnusableInput(f"--cluster {address}: this scheduler has no usable worker: {advice}")
         yield Cluster(address, tuple(architectures), tuple(workers), asked, client)
     finally:
-        with suppress(Exception):  # whatever is wrong with a connection that is given up is of no interest
+        with suppress(Exception):  # the connection is no longer needed, so its errors do not matter
             client.close(timeout=2)
 
 
 def registered(client: Any) -> dict[str, dict[str, Any]]:
-    """The workers that the scheduler knows, by address, of any kind.
+    """Return all workers that the scheduler knows, by address.
 
-    `Client.scheduler_info` would not do: an update that the client makes of its own leaves it without workers at times.
+    `Client.scheduler_info` is not used: the client updates it by itself and sometimes leaves it without workers.
     """
     found: dict[str, dict[str, Any]] = client.sync(client.scheduler.identity, n_workers=-1)["workers"]
     return found
 
 
 def survey(client: Any, architectures: Sequence[Architecture], addresses: Collection[str]) -> list[Worker]:
-    """Ask workers what they are; those that can train these architectures as we would. The others are warned of."""
+    """Ask workers to describe themselves. Return those that train the same as here, and warn about the others."""
     usable, reasons = [], dict[str, list[str]]()
     wanted = pickle.dumps(tuple(architectures))
     answers = client.run(worker.describe, wanted, workers=list(addresses), on_error="return")
@@ -132,22 +131,22 @@ def survey(client: Any, architectures: Sequence[Architecture], addresses: Collec
 
 
 def _obstacle(answer: Description | Exception, architectures: Sequence[Architecture]) -> str:
-    """Why a worker cannot be used; empty if it can."""
+    """Return why a worker cannot be used, or an empty string if it can."""
     advice = "install the same bench994 there as here"
     if isinstance(answer, UnusableInput):
         return one_line(answer)
     if isinstance(answer, Exception):
-        return f"it cannot say what it is ({type(answer).__name__}: {one_line(answer)}): {advice}"
+        return f"it cannot describe itself ({type(answer).__name__}: {one_line(answer)}): {advice}"
     if answer.version != __version__:
-        return f"it has bench994 {answer.version}, and this is {__version__}: {advice}"
+        return f"it has bench994 {answer.version}, but this is {__version__}: {advice}"
     for one, recipe in zip(architectures, answer.recipes, strict=True):
         if recipe != one.digest:
-            return f"its {one.name} has the recipe {recipe}, and here it is {one.digest}: {advice}"
+            return f"its {one.name} has the recipe {recipe}, but here it is {one.digest}: {advice}"
     return ""
 
 
 def format_workers(workers: Sequence[Worker]) -> list[str]:
-    """The workers for a reader, a line an environment."""
+    """Format the workers for a reader: a line for each environment."""
     lines = []
     for digest in dict.fromkeys(one.environment.digest for one in workers):
         here = [one for one in workers if one.environment.digest == digest]

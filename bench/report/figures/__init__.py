@@ -1,8 +1,8 @@
-"""Numbers to pictures: SVG that is the same to the byte for the same numbers and the same matplotlib.
+"""Draw the figures as SVG. The same numbers and the same matplotlib give the same bytes.
 
-Figures stand on an opaque light ground of their own, so that they are legible on a dark page too. Colours are Okabe
-and Ito's, which colour-blind readers tell apart; no meaning rests on colour alone. Letters are drawn as paths, so
-that a picture needs no font.
+Every figure has an opaque light background, so that it is legible on a dark page too. The colours are those of Okabe
+and Ito, which colour-blind readers can distinguish. No meaning depends on colour alone. Letters are drawn as paths, so
+that a figure needs no font.
 """
 
 from bench.report.figures.by_epoch import accuracy, accuracy_overview, time_to_target

@@ -1,4 +1,4 @@
-"""The figures with an axis of epochs: accuracies, and the share of seeds at the target."""
+"""The figures by epoch: accuracy, and the share of seeds that have reached the target."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bench.report.canvas import Picture
 from bench.report.figures import marks
 from bench.report.figures.marks import DOCUMENTED, HIGHEST, LOWEST, TARGET
 
-_SEED_LINES = 20  # more lines of single seeds than this are a smear: the band says the same
+_SEED_LINES = 20  # more lines cannot be told apart; the band shows all seeds
 
 
 def accuracy_overview(networks: Sequence[NetworkSummary]) -> Picture:
-    """Accuracy by epoch of every network, a panel each."""
+    """Accuracy by epoch, with one panel for each network."""
     with canvas.style():
         figure, panels = canvas.panels(len(networks))
         for axes, network in zip(panels, networks, strict=False):
@@ -30,7 +30,7 @@ def accuracy_overview(networks: Sequence[NetworkSummary]) -> Picture:
         canvas.legend(panels, _accuracy_keys(networks))
         reached = "; ".join(f"{network.name}: {_reached(network)}" for network in networks)
         return Picture(
-            canvas.svg(figure), f"Test accuracy by epoch, a panel for each network. Seeds at the target: {reached}."
+            canvas.svg(figure), f"Test accuracy by epoch, one panel for each network. Seeds at the target: {reached}."
         )
 
 
@@ -47,7 +47,7 @@ def accuracy(network: NetworkSummary) -> Picture:
         first, last = network.documented_first, network.documented[-1] if network.documented else None
         log = f"The documented run {'never reaches it' if first is None else f'reaches it in epoch {first}'}"
         log += f" and ends at {last}." if last is not None else "."
-        log = log if network.is_documented else "No run of it is documented."
+        log = log if network.is_documented else "No run of this network is documented."
         return Picture(
             canvas.svg(figure),
             f"Test accuracy of {network.name} by epoch. Seeds at the target: {_reached(network)}. {log}",
@@ -55,7 +55,7 @@ def accuracy(network: NetworkSummary) -> Picture:
 
 
 def time_to_target(networks: Sequence[NetworkSummary]) -> Picture:
-    """The share of seeds that have reached the target, by epoch: one minus the Kaplan-Meier estimate."""
+    """The share of seeds that have reached the target by each epoch: one minus the Kaplan-Meier estimate."""
     with canvas.style():
         figure, panels = canvas.panels(len(networks))
         for axes, network in zip(panels, networks, strict=False):
@@ -68,7 +68,7 @@ def time_to_target(networks: Sequence[NetworkSummary]) -> Picture:
             [
                 *(marks.line(group, group.label, linewidth=2) for group in marks.one_per_label(groups)),
                 Line2D(
-                    [], [], color=canvas.INK, marker="|", markersize=9, linestyle="", label="seed not seen to reach it"
+                    [], [], color=canvas.INK, marker="|", markersize=9, linestyle="", label="seed that did not reach it"
                 ),
                 Line2D([], [], color=DOCUMENTED, linewidth=1.4, linestyle="--", label="documented first epoch"),
             ],
@@ -76,8 +76,8 @@ def time_to_target(networks: Sequence[NetworkSummary]) -> Picture:
         medians = "; ".join(f"{network.name}: {_medians(network)}" for network in networks)
         return Picture(
             canvas.svg(figure),
-            f"Estimated share of seeds that have reached the target, by epoch, a panel for each network. Kaplan–Meier "
-            f"median: {medians}.",
+            f"Estimated share of seeds that have reached the target, by epoch, one panel for each network. "
+            f"Kaplan–Meier median: {medians}.",
         )
 
 
@@ -93,7 +93,7 @@ def _draw_accuracy(axes: Axes, network: NetworkSummary, last_epoch: int) -> None
             lowest, highest = [min(at) for at in by_epoch], [max(at) for at in by_epoch]
             axes.fill_between(epochs, lowest, highest, color=colour, alpha=0.18, linewidth=0)
         for run in runs[:_SEED_LINES]:
-            marker = "o" if len(run) == 1 else ""  # a line of one point is invisible
+            marker = "o" if len(run) == 1 else ""  # a line through one point is not visible
             axes.plot(
                 range(1, len(run) + 1),
                 run,
@@ -122,7 +122,7 @@ def _last_epoch(networks: Sequence[NetworkSummary]) -> int:
 
 
 def _mark_clipped(axes: Axes, points: Sequence[tuple[int, float]], colour: str, shift: float) -> None:
-    """Mark what lies outside; a little aside, so that the documented run and the seeds do not cover each other."""
+    """Mark points outside the axes at the edge, shifted so that seeds and the documented run do not overlap."""
     below = [epoch + shift for epoch, percent in points if percent < LOWEST]
     above = [epoch + shift for epoch, percent in points if percent > HIGHEST]
     edges = (("v", LOWEST + 0.025, below), ("^", HIGHEST - 0.025, above))
@@ -150,7 +150,7 @@ def _draw_time(axes: Axes, network: NetworkSummary, longest: int) -> None:
     for summary in network.groups:
         curve, colour = summary.curve, marks.colour(summary)
         reached = [1 - share for share in curve.surviving]
-        end = longest if reached[-1] == 1 else curve.end  # where all have arrived, all stay there
+        end = longest if reached[-1] == 1 else curve.end  # once all seeds have reached the target, the share stays 1
         axes.step(
             [*curve.epochs, end],
             [*reached, reached[-1]],
@@ -185,7 +185,7 @@ def _epoch_ticks(last: int) -> list[int]:
 
 
 def _of_seeds(network: NetworkSummary) -> str:
-    """For a title: how many seeds reach the target, where there is one group to speak of."""
+    """The end of a title: how many seeds reached the target. It is empty for several groups."""
     hits = [f": {group.first.hits} of {group.first.runs} seeds" for group in network.groups]
     return hits[0] if len(hits) == 1 else "" if hits else ": no run"
 
@@ -198,7 +198,7 @@ def _reached(network: NetworkSummary) -> str:
 
 def _medians(network: NetworkSummary) -> str:
     found = (
-        f"{'not determined' if group.first.median is None else f'epoch {group.first.median}'} on {group.label}"
+        f"{'none' if group.first.median is None else f'epoch {group.first.median}'} on {group.label}"
         for group in network.groups
     )
     return ", ".join(found) or "no run"

@@ -1,4 +1,4 @@
-"""The figures with a row for each group of runs: last accuracies, and seconds per epoch."""
+"""The figures with one row for each group of runs: last accuracy, and seconds per epoch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from bench.report.canvas import Picture
 from bench.report.figures import marks
 from bench.report.figures.marks import DOCUMENTED, HIGHEST, LOWEST, TARGET
 
-_ASIDE = (0.0, -0.14, 0.14, -0.28, 0.28)
+_TIE_OFFSETS = (0.0, -0.14, 0.14, -0.28, 0.28)
 
 
 def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
-    """The last accuracy of every complete run, with prediction interval and documented value, a row for each group."""
+    """The last accuracy of every complete run, with the prediction interval and the documented value of each group."""
     rows = [(network, group) for network in networks for group in network.groups or (None,)]
     with canvas.style():
         figure, axes = canvas.rows([_row_name(network, group, rows) for network, group in rows])
@@ -52,7 +52,7 @@ def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
 
 
 def seconds_per_epoch(groups: Sequence[GroupSummary]) -> Picture:
-    """Seconds an epoch of training and evaluation took: median, and lowest to highest, a row for each group."""
+    """The seconds of one epoch of training and evaluation: the median and the range of each group."""
     timed = [(group, sorted(seconds for run in group.group.runs for seconds in run.seconds)) for group in groups]
     timed = [(group, seconds) for group, seconds in timed if seconds]
     with canvas.style():
@@ -76,7 +76,7 @@ def seconds_per_epoch(groups: Sequence[GroupSummary]) -> Picture:
         if every and max(every) > 8 * min(every):
             axes.set_xscale("log")
             axes.set_xlim(min(every) / 1.4, max(every) * 1.4)
-            # What matplotlib writes below a logarithmic axis is mathematics, which no text here is read as.
+            # By default matplotlib labels a logarithmic axis with formulas, but this style turns off formulas in texts.
             axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
             axes.xaxis.set_major_formatter("{x:g}")
             axes.xaxis.set_minor_locator(NullLocator())
@@ -104,14 +104,14 @@ def _draw_last(axes: Axes, y: int, architecture: Architecture, group: GroupSumma
         percent = marks.percent(run.correct[group.group.budget - 1], run.total)
         ties = seen.setdefault(percent, 0)
         seen[percent] += 1
-        if ties < len(_ASIDE):  # seeds with the same value stand one above the other, as far as there is room
+        if ties < len(_TIE_OFFSETS):  # seeds with the same value are drawn one above the other, while there is room
             x, is_inside = _clip(percent)
             marker = "o" if is_inside else "<" if percent < LOWEST else ">"
-            axes.plot([x], [y + _ASIDE[ties]], marker=marker, color=colour, markersize=4.5, alpha=0.85, zorder=3)
+            axes.plot([x], [y + _TIE_OFFSETS[ties]], marker=marker, color=colour, markersize=4.5, alpha=0.85, zorder=3)
 
 
 def _clip(percent: float) -> tuple[float, bool]:
-    """Where to draw a value, and whether that is its own place."""
+    """The value moved into the axes, and whether it was inside already."""
     return min(max(percent, LOWEST + 0.012), HIGHEST - 0.012), LOWEST <= percent <= HIGHEST
 
 

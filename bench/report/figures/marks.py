@@ -1,4 +1,4 @@
-"""What stands for what in every figure: colours, lines and dots of groups, names, and the accuracies that are shown."""
+"""The marks common to all figures: colours, lines and dots of groups, short names and the range of accuracies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.evidence.summary import GroupSummary
 from bench.network.specification import Architecture
 
 LOWEST, HIGHEST = 98.5, 99.7
-"""The accuracies, in percent, that a figure shows; what lies outside is marked at the edge."""
+"""The range of accuracies, in percent, that a figure shows. Points outside are marked at the edge."""
 
 DOCUMENTED, TARGET = "#D55E00", "#444444"
 
@@ -21,7 +21,7 @@ _DASHES: tuple[Dashes, ...] = ("-", (0, (3, 1)), (0, (1, 1)), (0, (4, 1, 1, 1)),
 
 
 def short_name(name: str) -> str:
-    """A name as the picture's font can show it: whatever else it holds would be drawn as an empty box."""
+    """A name in letters that the font of the figures has, at most 28 of them. Any other letter becomes a "?"."""
     shown = "".join(letter if letter.isprintable() and ord(letter) < 0x2000 else "?" for letter in name)
     return shown if len(shown) <= 28 else shown[:27] + "…"
 
@@ -32,17 +32,17 @@ def percent(count: float, total: int) -> float:
 
 
 def target(architecture: Architecture) -> float:
-    """The accuracy that a network is to reach, in percent."""
+    """The target accuracy of a network, in percent."""
     return percent(architecture.target.correct, architecture.target.total)
 
 
 def colour(group: GroupSummary) -> str:
-    """The colour of a group: the sixth has that of the first."""
+    """The colour of a group. After five colours they repeat."""
     return _COLOURS[group.colour % len(_COLOURS)]
 
 
 def dashes(group: GroupSummary) -> Dashes:
-    """The line of a group, as matplotlib's `linestyle`."""
+    """The line style of a group, as matplotlib's `linestyle`."""
     return _DASHES[group.colour % len(_DASHES)]
 
 
@@ -53,10 +53,10 @@ def one_per_label(groups: Sequence[GroupSummary]) -> list[GroupSummary]:
 
 
 def line(group: GroupSummary, label: str, linewidth: float) -> Line2D:
-    """The key of a group's line for a legend; its width is in points."""
+    """The legend key of a group's line. The width is in points."""
     return Line2D([], [], color=colour(group), linestyle=dashes(group), linewidth=linewidth, label=label)
 
 
 def dot(group: GroupSummary, label: str) -> Line2D:
-    """The key of a group's dots for a legend."""
+    """The legend key of a group's dots."""
     return Line2D([], [], color=colour(group), marker="o", markersize=5, linestyle="", label=label)

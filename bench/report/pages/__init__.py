@@ -1,1 +1,1 @@
-"""The pages of the report: values to Markdown, a section a module."""
+"""The pages of the report as Markdown. Each module writes one section."""

@@ -1,4 +1,4 @@
-"""Across networks: which is better, where the variance comes from, speed, environments."""
+"""Comparisons across networks, the sources of the variance, the speed and the environments."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.report.pages.markdown import LAST, NOTHING, SECONDS, TIME, code, imag
 
 
 def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
-    """Comparisons of everything recorded."""
+    """All lines that concern more than one network."""
     return [
         "## Across networks",
         "",
@@ -41,7 +41,7 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
 
 
 def _side_by_side(summary: Summary) -> list[str]:
-    header = ["network", "on", "complete runs", "last: mean", "standard deviation", "best: mean"]
+    header = ["network", "on", "complete runs", "last: mean", "last: standard deviation", "best: mean"]
     header += [
         "seeds that reach the target",
         "first at the target: restricted mean ± standard error",
@@ -66,20 +66,20 @@ def _side_by_side(summary: Summary) -> list[str]:
         return ["No run is recorded yet.", ""]
     return [
         *table(header, rows, "llr"),
-        "Standard deviations and variances here are between seeds: recipe and environment are the same in all of them.",
+        "Standard deviations and variances are over seeds. All seeds of a row have the same recipe and environment.",
         "",
     ]
 
 
 def _between_networks(summary: Summary) -> list[str]:
     if summary.has_many_networks:
-        return [f"More than {MANY_NETWORKS} networks: too many to test every two of them, or to draw them.", ""]
+        return [f"More than {MANY_NETWORKS} networks have runs. This report does not compare or draw so many.", ""]
     if not summary.between_networks:
-        return ["No two networks have a complete run of the same seed yet.", ""]
+        return ["No two networks have finished runs of the same seed in one environment yet.", ""]
     found = []
     for label, tests in _by_label(summary.between_networks):
-        found += [f"The same seeds of two networks on {text(label)}, paired: {paired.power(tests)}", ""]
-        found += paired.as_table(tests, ["network", "another"])
+        found += [f"Paired tests compare every two networks on {text(label)}, seed by seed. {paired.power(tests)}", ""]
+        found += paired.as_table(tests, ["first network", "second network"])
     return found
 
 
@@ -105,7 +105,7 @@ def _speed(summary: Summary) -> list[str]:
         architecture = documents[group.group.model]
         batch = architecture.recipe.batch_size
         batches = math.ceil(TRAINING_IMAGES / batch) if batch else None
-        train = group.train_seconds or None  # a clock too coarse to see an epoch gives no rate
+        train = group.train_seconds or None  # no rate if the clock is too coarse to measure an epoch
         rows.append(
             [
                 code(group.group.model),
@@ -122,10 +122,11 @@ def _speed(summary: Summary) -> list[str]:
     if not rows:
         return ["No run is recorded yet.", ""]
     note = (
-        "Medians over all recorded epochs. A run on the CPU has one thread, and others run beside it; some of its "
-        "convolutions, and what stands between them, are the harness's own code, which its tests compare with "
-        "PyTorch's. The documented speed is that of a progress bar on a cloud GPU of unknown model, for context only. "
-        "`python -m bench speed` measures speed as such."
+        "The seconds are medians over all recorded epochs. A run on the CPU has one thread, and other runs can run at "
+        "the same time. Some convolutions on the CPU, and the operations between convolutions, are the harness's own "
+        "code. The tests of the harness compare this code with PyTorch. The documented speed comes from a progress bar "
+        "on a cloud GPU of unknown model and is for context only. To measure the training speed of your machine, run "
+        "`python -m bench speed`."
     )
     return [*table(header, rows, "lllr"), note, ""]
 
@@ -143,8 +144,8 @@ def _environments(summary: Summary) -> list[str]:
     if not rows:
         return ["No run is recorded yet.", ""]
     note = (
-        "Runs of different environments are never pooled, but for counting which test images are missed. The file has "
-        "every detail that the digits stand for."
+        "Runs of different environments are never pooled, except to count missed test images. The file in the last "
+        "column describes the environment in full."
     )
     return [*table(["environment", "device", "machine", "runs", "details"], rows, "lllrl"), note, ""]
 
@@ -155,8 +156,8 @@ def _other_recipes(summary: Summary) -> list[str]:
     rows = [_other(group) for group in summary.other_recipes]
     header = ["network", "recipe", "on", "seeds", "epochs done", "reached the target", "last"]
     note = (
-        "These runs are of another recipe than the network has now: its code, its learning rate, batch or number of "
-        "epochs has changed since. They stand here and nowhere else in this report."
+        "These runs have another recipe than the network has now, because its code or a value of its recipe has "
+        "changed. They count in this table and in the table of environments, and nowhere else in this report."
     )
     return ["### Runs of another recipe", "", *table(header, rows, "lllr"), note, ""]
 

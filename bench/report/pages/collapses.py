@@ -1,4 +1,4 @@
-"""The epochs of a network that fall far below the best before: which they are, and what may be the cause."""
+"""The collapses of a network: epochs far below the best epoch before them, and their possible cause."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.wording import count
 
 
 def lines(group: GroupSummary) -> list[str]:
-    """How many seeds collapse, a row a collapse, and what a user can do."""
+    """The number of seeds that collapse, a table of the collapses, and advice for a user."""
     fallen = [seed for seed in group.seeds if seed.collapses]
     found = [f"**Collapses: {len(fallen)} of {count(len(group.seeds), 'seed')}.**", ""]
     if not fallen:
@@ -31,7 +31,7 @@ def lines(group: GroupSummary) -> list[str]:
     header = ["run", "epoch", "best before", "correct", "correct with batch statistics", "smallest running variance"]
     found += table(header, rows, "lr")
     if len(events) > len(rows):
-        found += [f"The first {len(rows)} of {len(events)} are shown.", ""]
+        found += [f"The table shows the first {len(rows)} of {len(events)} collapses.", ""]
     return [
         *found,
         _advice(
@@ -47,18 +47,18 @@ def lines(group: GroupSummary) -> list[str]:
 def _advice(recovered: Sequence[bool]) -> str:
     if any(recovered):
         cause = (
-            f"In {sum(recovered)} of {count(len(recovered), 'epoch')} the same weights, normalised by the statistics "
-            "of each test batch, are within 50 images of the best again: the weights are fine and the running "
-            "statistics of batch norm are not. A channel that falls silent before batch norm leaves it a running "
-            "variance near zero, which amplifies the next rare activation."
+            f"In {sum(recovered)} of {count(len(recovered), 'epoch')}, the same weights are at most 50 images below "
+            "the best epoch before if batch norm uses the statistics of each test batch. There the weights are fine, "
+            "but the running statistics of batch norm are not. If a channel before batch norm is zero for almost every "
+            "image, its running variance falls towards zero. Batch norm then amplifies the next rare activation."
         )
     else:
         cause = (
-            "No evaluation with batch statistics recovers these epochs, or none is recorded: the weights "
-            "themselves may be worse."
+            "No evaluation with batch statistics recovers these epochs, or none is recorded. The weights themselves "
+            "may be worse."
         )
     return (
-        f"{cause} What a user can do: never keep the last epoch unseen; keep the weights that did best on images "
-        "held out from training; compute the running statistics anew over the training images before evaluating; put "
-        "batch norm before the ReLU; or lower the learning rate."
+        f"{cause} This is what a user can do. Do not keep the weights of the last epoch without an evaluation. Keep "
+        "the weights that are best on images held out from training. Compute the running statistics again over the "
+        "training images before the evaluation. Put batch norm before the ReLU. Lower the learning rate."
     )

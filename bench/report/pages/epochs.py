@@ -1,4 +1,4 @@
-"""The accuracies of a network by epoch, seed by seed or summed up, beside the documented ones."""
+"""The accuracies of a network by epoch, for each seed or as a summary, beside the documented accuracies."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from bench.report.pages.markdown import NOTHING, table
 
 
 def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
-    """A row an epoch, a column a seed, or a few columns that sum up many seeds; and what the marks mean."""
+    """A table with one row for each epoch and one column for each seed, and a legend. Many seeds are summarised."""
     target = network.architecture.target
     runs = group.group.runs
     columns = [_column(run, target) for run in runs]
@@ -31,13 +31,17 @@ def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
             documented = f"*{documented}*" if log[epoch].source == "notebook" else documented
         rows.append([str(epoch), documented, *(cells[epoch - 1] if epoch <= len(cells) else "" for cells in columns)])
     totals = sorted({run.total for run in runs if run.total})
-    legend = f"Of {' or '.join(f'{total:,}' for total in totals) or 'none'}. **Bold**: at or above the target. "
+    images = " or ".join(f"{total:,}" for total in totals) or "none recorded"
+    legend = f"Test images: {images}. **Bold**: at or above the target. "
     if any(logged.source == "notebook" for logged in log.values()):
-        legend += "*Italic*: from the author's notebook, not printed in the document. "
+        legend += "*Italic*: read in the author's notebook, not printed in the document. "
     if any("↓" in cell for cells in columns for cell in cells):
-        legend += "↓: more than 50 below the best epoch before. "
+        legend += "↓: more than 50 images below the best epoch before it. "
     if last > group.group.budget:
-        legend += f"Epochs beyond {group.group.budget}, the documented number, count nowhere else in this report. "
+        legend += (
+            f"This report uses the epochs after epoch {group.group.budget}, the documented number, only in this table, "
+            "in the figures of accuracy by epoch, in the speed and in the repeats. "
+        )
     return [*table(["epoch", "documented", *header], rows, "r"), legend.rstrip(), ""]
 
 

@@ -1,4 +1,4 @@
-"""What a reader sees in ten seconds: the finding, the table of networks, the count of verdicts, one picture."""
+"""The top of the report: the finding, the table of networks, the numbers of verdicts and one figure."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from bench.wording import count
 OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "cannot be decided yet")
 
 MANY_SEEDS = 10
-"""More seeds than this are summed up instead of listed."""
+"""With more seeds than this, the report shows a summary instead of every seed."""
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 
 
 def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
-    """Title, finding, tables and the small multiples."""
+    """The title, the finding, the tables and the overview figure."""
     many = _in_words(len(summary.networks)).capitalize()
     documented, again = ("documented ", "again") if _all_documented(summary) else ("", "over seeds")
     return [
@@ -43,8 +43,8 @@ def _all_documented(summary: Summary) -> bool:
 
 def _overview(alts: Mapping[str, str]) -> list[str]:
     note = (
-        "Above each panel: the seeds that reach the target. Every thin line is one seed; nothing is smoothed. "
-        "The documented run is one seed too."
+        "A count above a panel is the number of seeds that reached the target. Every thin line is one seed, without "
+        "smoothing. The documented run is also one seed."
     )
     return [*image(alts, OVERVIEW), note, ""] if OVERVIEW in alts else []
 
@@ -76,8 +76,8 @@ def _progress(summary: Summary) -> list[str]:
     if done == planned and (not missing or not summary.current):
         return []
     sentence = (
-        f"**This record is partial: {done:,} epochs done of {planned:,} planned**, the documented epochs of every "
-        "recorded seed."
+        f"**This record is partial: {done:,} epochs done of {planned:,} planned.** The planned epochs are the "
+        "documented epochs of every recorded seed."
     )
     return [sentence + (f" Networks without a run: {', '.join(missing)}." if missing else ""), ""]
 
@@ -86,8 +86,8 @@ def _networks(summary: Summary) -> list[str]:
     names_places = len(summary.labels) > 1
     is_partial = any(group.done < group.planned for group in summary.current)
     has_diverged = any(seed.diverged for group in summary.current for seed in group.seeds)
-    header = ["network", "parameters documented", "measured", "first epoch documented", "seeds that reached it"]
-    header += ["first epoch by seed", "mean¹", "variance¹", "best", "last"]
+    header = ["network", "documented parameters", "measured parameters", "documented first epoch"]
+    header += ["seeds at the target", "first epoch, by seed", "mean¹", "variance¹", "best", "last"]
     header[1:1] = ["on"] if names_places else []
     header += ["epochs done"] if is_partial else []
     rows = []
@@ -102,23 +102,25 @@ def _networks(summary: Summary) -> list[str]:
             rows.append(cells)
     notes = [
         (
-            f"The target is {_target(summary)}. First epoch by seed: in the order of the seeds; “never”: not "
-            "within the documented epochs"
+            f"The target is {_target(summary)}. The first epoch is the first one at or above the target. First epochs "
+            f"are in the order of the seeds (with more than {MANY_SEEDS} seeds: lowest to highest). “never” means that "
+            "a seed did not reach the target within the documented epochs."
         ),
-        "; “> 7”: not in the 7 epochs that are recorded" if is_partial else "",
-        "; “diverged”: the loss was no longer finite, which counts as never." if has_diverged else ".",
-        (
-            " Best and last: correct images, lowest to highest seed. ¹ Over the seeds that reached it, in epochs: "
-            "seeds that never do are left out, so that the mean flatters; the restricted mean in each network's "
-            "section does not ([definitions](#how-each-number-is-defined))."
-        ),
+        " “> 7”, for example, means that a seed did not reach it in its 7 recorded epochs." if is_partial else "",
+        " “diverged” means that the loss was no longer finite. It counts as never." if has_diverged else "",
+        " Best and last are numbers of correct images, lowest to highest seed.",
         " The best of an unfinished run may still rise." if is_partial else "",
+        (
+            " ¹ In epochs, over the seeds that reached the target. If other seeds never reach it, this mean makes a "
+            "network look faster than it is. The restricted mean in each network's section leaves out no seed "
+            "([definitions](#how-each-number-is-defined))."
+        ),
     ]
     return [*table(header, rows, "llr" if names_places else "lr"), "".join(notes), ""]
 
 
 def _places(summary: Summary) -> list[str]:
-    """What the names of several places stand for, so that the tables above and below can be read."""
+    """The machine behind each label, if there are several labels."""
     if len(summary.labels) < 2:
         return []
     machines = {
@@ -128,7 +130,11 @@ def _places(summary: Summary) -> list[str]:
     lines = [
         f"- {text(label)}: {text(' or '.join(found)) or 'machine not recorded'}" for label, found in machines.items()
     ]
-    return ["Where, never pooled ([details](#environments)):", "", *lines, ""]
+    note = (
+        "The runs were trained in these places. Runs of different places are not pooled, except to count missed test "
+        "images ([details](#environments))."
+    )
+    return [note, "", *lines, ""]
 
 
 def _measured(group: GroupSummary | None) -> list[str]:
@@ -141,33 +147,34 @@ def _measured(group: GroupSummary | None) -> list[str]:
 
 
 def first_by_seed(group: GroupSummary) -> str:
-    """The first epoch at the target of every seed, or of many the lowest and highest."""
+    """The first epoch at the target of every seed. For many seeds: the lowest and the highest one."""
     if len(group.seeds) > MANY_SEEDS:
         hits = [seed.first for seed in group.seeds if seed.first is not None]
-        return f"{span(hits)}, {len(group.seeds) - len(hits)} not" if hits else f"{len(group.seeds)} not"
+        others = f"{count(len(group.seeds) - len(hits), 'seed')} not at the target"
+        return f"{span(hits)}, {others}" if hits else others
     return ", ".join(map(first_of, group.seeds))
 
 
 def first_of(seed: SeedResult) -> str:
-    """The first epoch at the target of one seed, as far as it is known."""
+    """The first epoch at the target of one seed, or the reason why there is none."""
     if seed.first is not None:
         return str(seed.first)
     return "diverged" if seed.diverged else "never" if seed.is_over else f"> {seed.done}"
 
 
 def restricted_mean(time: TimeToTarget, digits: int) -> str:
-    """With its standard error, which means something only where a seed arrived."""
+    """The restricted mean with its standard error. The error has no meaning if no seed reached the target."""
     if time.restricted_mean is None:
         return NOTHING
     mean = number(time.restricted_mean, digits)
     if not time.hits:
-        return f"{mean} (none arrived)"
+        return f"{mean} (no seed reached it)"
     error = time.restricted_mean_error
     return f"{mean} (error unknown)" if error is None else f"{mean} ± {number(error, digits)}"
 
 
 def documented_first(network: NetworkSummary) -> str:
-    """The first epoch of the documented log at the target, and the one claimed where that is another."""
+    """The first epoch at the target in the documented log, and the claimed epoch if it is a different one."""
     first = network.documented_first
     if not network.is_documented:
         return NOTHING
@@ -178,7 +185,7 @@ def documented_first(network: NetworkSummary) -> str:
 
 def _claims(summary: Summary) -> list[str]:
     names_places = len(summary.labels) > 1
-    header = ["network", "document", *(["on"] if names_places else []), *OUTCOMES, "what does not hold"]
+    header = ["network", "document", *(["on"] if names_places else []), *OUTCOMES, "claims that do not hold"]
     rows = []
     for network in summary.networks:
         judged = [(group.label, group.verdicts) for group in network.groups] or [
@@ -191,13 +198,14 @@ def _claims(summary: Summary) -> list[str]:
             cells += [text(label)] if names_places else []
             rows.append([*cells, *map(str, _counts(verdicts)), "; ".join(wrong) or NOTHING])
     rules = (
-        "The rules are [below](#how-a-verdict-is-reached); every claim with its evidence is in its network's section. "
-        "A first epoch, a best or a last accuracy that “does not hold”, though the document's own log has it, was not "
-        "reproduced by our seeds: that does not say that the documented run did not happen. What is published is "
-        "published because it went well, and such a verdict may show that choice alone."
+        "The section of each network has every claim with its evidence. The rules are "
+        "[below](#how-a-verdict-is-reached). A first epoch, a best accuracy or a last accuracy can get “does not hold” "
+        "although the document's own log has it. It means that our seeds did not reproduce the value. It does not mean "
+        "that the documented run did not happen. People publish the runs that went well. This choice alone can explain "
+        "such a verdict."
     )
     return [
-        "## What becomes of the claims",
+        "## Do the claims hold?",
         "",
         *table(header, rows, "lllrrrl" if names_places else "llrrrl"),
         rules,
@@ -210,12 +218,16 @@ def _counts(verdicts: Sequence[Verdict]) -> list[int]:
 
 
 def _tallies(of: str, verdicts: Sequence[Verdict], documents: str) -> str:
-    """What becomes of the claims that runs decide, and apart from them of those that are read off the network."""
+    """The numbers of verdicts on claims about training, and separately on claims about layers and parameters."""
     module = [verdict for verdict in verdicts if is_of_the_module(verdict.claim)]
     runs = [verdict for verdict in verdicts if not is_of_the_module(verdict.claim)]
     kinds = [(runs, "training"), (module, "layers and parameters")]
-    told = [f"{len(some)} are about {about}: {_tally(some)}" for some, about in kinds if some]
-    return f"{of} the {len(verdicts)} claims {documents}, {'; '.join(told) or 'none can be judged'}."
+    told = [
+        f"{len(some)} {'is' if len(some) == 1 else 'are'} about {about}: {_tally(some)}"
+        for some, about in kinds
+        if some
+    ]
+    return f"{of} the {len(verdicts)} claims {documents}, {'. The other '.join(told) or 'none can be judged'}."
 
 
 def _tally(verdicts: Sequence[Verdict]) -> str:

@@ -1,4 +1,4 @@
-"""On which test images runs disagree, and which of them most runs miss."""
+"""The test images on which runs differ, and the test images that runs miss most often."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ from bench.wording import count
 
 
 def lines(found: Images, alts: Mapping[str, str]) -> list[str]:
-    """Agreement of runs, a row for each network, and the images that most runs miss."""
+    """A table of how far runs agree, one row for each network and device, and the images missed most often."""
     title = ["### Which test images do runs miss?", ""]
     if found.together is None:
-        return [*title, "No predictions are kept yet: `runs.misses.csv` has none of a run of this report.", ""]
+        return [*title, "No predictions are kept yet for the runs of this report.", ""]
     return [
         *title,
         *_sentences(found.together, found.without),
         *table(
-            ["network", "on", "after epoch", "runs", "images that any two see differently", "mean over pairs"]
+            ["network", "on", "after epoch", "runs", "images on which runs differ", "mean over pairs of runs"]
             + ["missed by any run", "missed by every run"],
             [_row(one) for one in (*found.groups, found.together)],
             "llr",
@@ -29,16 +29,16 @@ def lines(found: Images, alts: Mapping[str, str]) -> list[str]:
 
 def _sentences(together: Agreement, without: int) -> Iterator[str]:
     if together.runs == 1:
-        yield f"The predictions of one run are kept; it misses {together.missed_by_any:,} of {together.total:,} images."
+        yield f"The predictions of one run are kept. It misses {together.missed_by_any:,} of {together.total:,} images."
     else:
         yield (
-            f"On {together.differ:,} of {together.total:,} test images at least two of {together.runs:,} runs see "
-            f"different digits; {together.missed_by_all:,} {'is' if together.missed_by_all == 1 else 'are'} missed by "
-            "every run. Runs with as many correct images need not miss the same."
+            f"On {together.differ:,} of {together.total:,} test images, at least two of {together.runs:,} runs see "
+            f"different digits. Every run misses {count(together.missed_by_all, 'test image')}. Two runs with the same "
+            "number of correct images can miss different images."
         )
     yield ""
     if without:
-        yield f"Not in this table: {count(without, 'complete run')} whose predictions in the last epoch are not kept."
+        yield f"Not in this table: {count(without, 'complete run')} without stored predictions of the last epoch."
         yield ""
 
 
@@ -58,10 +58,11 @@ def _row(one: Agreement) -> list[str]:
 
 def _most_missed(images: Images, alts: Mapping[str, str]) -> list[str]:
     several, runs = images.most_missed, images.most_missed[0].runs
-    found = [f"**The {count(len(several), 'test image')} that most of {count(runs, 'run')} miss.**"]
+    found = [f"**The {count(len(several), 'test image')} missed most often by {count(runs, 'run')}.**"]
     if images.as_often:
-        found[0] += f" Another {images.as_often:,} are missed as often as the last of these; lower numbers come first."
-    drawn = ["They are not drawn: the file of test images was not there when this report was written.", ""]
+        further = f"{count(images.as_often, 'further image')} {'is' if images.as_often == 1 else 'are'}"
+        found[0] += f" {further} missed as often as the last of these. Lower image numbers come first."
+    drawn = ["The images are not drawn, because the file of test images was missing or unusable.", ""]
     rows = [[str(one.image), str(one.label), f"{one.missed_by} of {runs}", _seen_as(one)] for one in several]
     return [
         *found,
@@ -70,7 +71,7 @@ def _most_missed(images: Images, alts: Mapping[str, str]) -> list[str]:
         "<details>",
         "<summary>These images as a table</summary>",
         "",
-        *table(["number, from 0", "label", "missed by", "seen as (by so many runs)"], rows, "rrrl"),
+        *table(["number, from 0", "label", "missed by", "seen as (number of runs)"], rows, "rrrl"),
         "</details>",
         "",
     ]

@@ -1,4 +1,4 @@
-"""The section of one network: its claims, its accuracies by epoch, its time to target, its collapses."""
+"""The section of one network: its claims, its accuracies by epoch, its time to target and its collapses."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bench.wording import count, listed
 
 
 def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:
-    """Everything about one network."""
+    """All lines about one network."""
     found = [f"## {code(network.name)}", "", *_origin(network)]
     if not network.groups:
         found += ["**No run of this network is recorded.**", "", *_claims(network.verdicts_without_runs)]
@@ -27,7 +27,7 @@ def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:
     for group in network.groups:
         where = f" on {text(group.label)}" if len(network.groups) > 1 else ""
         found += [f"**Correct test images by epoch{where}.**", "", *epochs.lines(network, group)]
-        found += [f"**Time to target{where}, in epochs, three ways.**", "", *_time_to_target(network, group)]
+        found += [f"**Time to target{where} in epochs, measured in three ways.**", "", *_time_to_target(network, group)]
         found += [f"**Seed by seed{where}.**", "", *_by_seed(network, group)]
         found += [*_last(network, group), *_final(network, group)]
         found += collapses.lines(group)
@@ -52,13 +52,17 @@ def _origin(network: NetworkSummary) -> list[str]:
     shown = [text(f"{words} ({where[name]})" if name in where else words) for name, words in values.items()]
     measured = f"{network.structure.parameters:,} measured" if network.structure else "not measured"
     if document is None:
-        own = f"A network of a user's own: its documented number of epochs is that of its file, {recipe.epochs}."
-        return [f"{own} SGD, {listed(shown)}. Parameters: {measured}.", ""]
-    repository = text(f"{document.repository} at {document.commit}")
+        own = (
+            "This is a user's own network. It has no document, so “documented number of epochs” means the number in "
+            f"its file, {recipe.epochs}."
+        )
+        return [f"{own} Recipe: SGD, {listed(shown)}. Parameters: {measured}.", ""]
+    repository = text(f"{document.repository} at commit {document.commit}")
     return [
         (
-            f"“{text(document.title)}”, {text(document.date)}, notebook in {repository}. SGD, {listed(shown)}; in "
-            f"brackets where that was read. {document.parameters:,} parameters documented, {measured}."
+            f"Document: “{text(document.title)}”, {text(document.date)}. Notebook: {repository}. Recipe: SGD, "
+            f"{listed(shown)}. The brackets say where each value was read. Parameters: {document.parameters:,} "
+            f"documented, {measured}."
         ),
         "",
         *(f"- {text(remark)}" for remark in document.remarks),
@@ -73,7 +77,8 @@ def _progress(group: GroupSummary) -> list[str]:
     between = (seed for seed in range(1, max(recorded)) if seed not in recorded)
     if skipped := list(itertools.islice(between, 11)):
         seeds = ", ".join(map(str, skipped[:10])) + (" …" if len(skipped) > 10 else "")
-        found += [f"Not recorded: seed {seeds}. The verdicts take seeds not to be chosen by their outcome.", ""]
+        note = "The verdicts assume that no seed is missing because of its result."
+        found += [f"Seeds not recorded: {seeds}. {note}", ""]
     if group.done < group.planned:
         whole = f"{len(group.group.complete)} of {count(len(group.seeds), 'run')} complete"
         found += [f"**{group.done} epochs done of {group.planned} planned; {whole}.**", ""]
@@ -85,7 +90,7 @@ def _progress(group: GroupSummary) -> list[str]:
 
 def _claims(verdicts: Sequence[Verdict]) -> list[str]:
     if not verdicts:
-        return ["The structure of this network is not stored, so that none of its claims is judged.", ""]
+        return ["The structure of this network is not stored, so none of its claims is judged.", ""]
     rows = [
         [
             text(verdict.claim.text),
@@ -96,8 +101,9 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
         for verdict in verdicts
     ]
     note = (
-        "“At least” and “at most” are one-sided 95 % bounds on the share of all seeds that would do so, “one new run” "
-        "is where one more seed would fall; the rules are [below](#how-a-verdict-is-reached)."
+        "“Share” means the share of all possible seeds that would succeed. “At least” and “at most” are its one-sided "
+        "95 % bounds. “One new run” is the range in which one more seed would fall. The rules are "
+        "[below](#how-a-verdict-is-reached)."
     )
     is_share = any("share at least" in verdict.evidence for verdict in verdicts)
     return [*table(["claim", "read in", "verdict", "evidence"], rows, "l"), *([note, ""] if is_share else [])]
@@ -109,16 +115,18 @@ def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
     ways = (group.first, group.sustained, group.latest)
     rows = [[name, *map(cell, ways)] for name, cell in _MEASURES]
     if any(way.undecided for way in ways):
-        rows.insert(1, ["of the n, unfinished and not there yet", *(str(way.undecided) for way in ways)])
+        rows.insert(1, ["of these n, unfinished and without a value yet", *(str(way.undecided) for way in ways)])
     if network.is_documented:
         rows.append(["the documented run", *("never" if epoch is None else str(epoch) for epoch in documented)])
     header = ["", "first at the target", f"first of {STREAK} in a row", "last at the target"]
     note = (
-        "Interval: Clopper and Pearson's exact one, for the share of all seeds that would. Kaplan–Meier median: the "
-        "epoch by which an estimated half of the seeds have reached it. Restricted mean: no seed is left out; one that "
-        f"never reaches it counts with all {group.group.budget} epochs. aRT: all epochs spent, over the number of hits."
-        " Conditional values leave out the seeds that never reach it, and flatter. For the last epoch at the target, "
-        "later is better, but a seed that never reaches it also counts as late: look at “seeds, k of n” first."
+        "The share is that of all possible seeds, not only of the recorded ones. Its interval is Clopper and Pearson's "
+        "exact interval. The Kaplan–Meier median is the first epoch by which an estimated half of the seeds have "
+        "reached the target. The restricted mean leaves out no seed. A seed that never reaches the target counts with "
+        f"all {group.group.budget} epochs. The aRT is the number of all epochs spent, divided by the number of hits. "
+        "The conditional values leave out the seeds that never reach the target. If there are such seeds, these values "
+        "make the network look faster than it is. In the column “last at the target”, later is better, but a seed that "
+        "never reaches the target also counts as late. So look at “seeds, k of n” first."
     )
     return [*table(header, rows, "lr"), note, ""]
 
@@ -188,7 +196,7 @@ def _results(seed: SeedResult) -> Iterator[str]:
 def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
     complete = len(group.last)
     if not complete:
-        return ["No run has all its epochs yet: nothing can be said of the last one.", ""]
+        return ["No run has all its epochs yet, so there is no last accuracy.", ""]
     reached = f"At the target in the last epoch: {group.at_target_last} of {count(complete, 'complete run')}."
     interval = group.last_interval
     if interval is None:
@@ -197,15 +205,15 @@ def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
     place = ""
     if documented is not None:
         inside = "inside" if interval.lower <= documented <= interval.upper else "outside"
-        place = f" The documented run, {documented}, is {inside}."
+        place = f" The documented run ends at {documented}, {inside} this interval."
     total = network.architecture.target.total
     if interval.upper > total:
-        place += f" More than {total:,} is impossible: seeds so few or so uneven say little about a new one."
+        place += f" More than {total:,} is impossible: the seeds are too few or too different to predict a new run."
     return [
         (
             f"{reached} One more run would end between {number(interval.lower, 1)} and "
-            f"{number(interval.upper, 1)} with 95 % confidence (Student's t, n = {complete}, if last accuracies "
-            f"are normal).{place}"
+            f"{number(interval.upper, 1)} with 95 % confidence (Student's t, n = {complete}, if the last accuracies "
+            f"are normally distributed).{place}"
         ),
         "",
     ]
@@ -218,5 +226,7 @@ def _final(network: NetworkSummary, group: GroupSummary) -> list[str]:
     mean, documented = fmean(means), network.documented_final_mean
     between = f"from {number(min(means), 1)} to {number(max(means), 1)}, " if len(means) > 1 else ""
     seeds = f"{between}{number(mean, 1)}{' on average' if between else ''}"
-    log = "" if documented is None else f"; the documented run {number(documented, 1)} ({signed(documented - mean)})"
-    return [f"Mean of the last {FINAL_EPOCHS} epochs, of {count(len(means), 'complete run')}: {seeds}{log}.", ""]
+    log = ""
+    if documented is not None:
+        log = f" The documented run: {number(documented, 1)} (difference {signed(documented - mean)})."
+    return [f"Mean of the last {FINAL_EPOCHS} epochs of {count(len(means), 'complete run')}: {seeds}.{log}", ""]

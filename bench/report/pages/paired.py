@@ -1,4 +1,4 @@
-"""Paired tests as a table, and what they could have shown at all."""
+"""Paired tests as a table, and whether they can be significant at all."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from bench.report.pages.markdown import code, number, probability, signed, table
 from bench.wording import count
 
 LEVEL = 0.05
+"""The significance level of a p-value after Holm's correction."""
 
 
 def as_table(tests: Sequence[Paired], names: Sequence[str]) -> list[str]:
-    """The tests, out of sight until asked for; `names` head the columns of the two things compared."""
+    """The tests as a table that the reader can unfold. `names` are the headers of the two compared columns."""
     measures = {"last": "last accuracy, images", "first": "first at the target, epochs"}
     header = [
         *names,
@@ -47,18 +48,18 @@ def as_table(tests: Sequence[Paired], names: Sequence[str]) -> list[str]:
 
 
 def power(tests: Sequence[Paired]) -> str:
-    """What the tests could have shown at all."""
-    family = f"{count(len(tests), 'test')}, corrected together"
+    """The number of significant tests, or that no test can be significant with these seeds."""
     enough = next(n for n in itertools.count(1) if len(tests) * 2 / 2**n <= LEVEL)
     if all(test.smallest > LEVEL for test in tests):
         return (
-            "**nothing can be significant at 5 %, whatever the truth:** with these seeds the least "
-            f"that a p-value could become after Holm's correction ({family}) is "
-            f"{probability(min(test.smallest for test in tests))}. From {enough} seeds in common on it can be."
+            "**No difference can be significant at 5 %, even if there is one.** With these seeds, the smallest p-value "
+            f"that is possible after Holm's correction for {count(len(tests), 'test')} is "
+            f"{probability(min(test.smallest for test in tests))}. With {enough} seeds in common, a difference can be "
+            "significant."
         )
-    found = [test for test in tests if test.adjusted <= LEVEL]
-    outcome = f"{len(found)} of them significant at 5 %" if found else "none of them significant at 5 %"
+    found = sum(test.adjusted <= LEVEL for test in tests)
     unable = sum(test.smallest > LEVEL for test in tests)
-    return f"{family}: {outcome}." + (
-        f" {unable} could not have been, with so few seeds or so many ties." if unable else ""
-    )
+    return (
+        f"{found or 'None'} of {count(len(tests), 'test')} {'is' if found < 2 else 'are'} significant at 5 % after "
+        "Holm's correction."
+    ) + (f" {unable} cannot be significant, because there are too few seeds or too many ties." if unable else "")

@@ -1,4 +1,4 @@
-"""What the numbers mean, by which rules claims are judged, what was left out, and how to make it all again."""
+"""The definitions of the numbers, the rules of the verdicts, the lines left out, and the commands to repeat it."""
 
 from __future__ import annotations
 
@@ -17,132 +17,180 @@ _PROBLEMS_SHOWN = 20
 DEFINITIONS: tuple[tuple[str, str], ...] = (
     (
         "correct",
-        "test images classified correctly, an integer; 99.40 % of 10,000 is exactly 9940, and 9939 is below it",
+        (
+            "The number of test images that are classified correctly. 99.40 % of 10,000 images is exactly 9940, and "
+            "9939 is below it."
+        ),
     ),
-    ("run", "one network trained once, from one seed, on one device in one environment"),
+    ("run", "One network, trained once from one seed on one device in one environment."),
     (
         "seed",
         (
-            "what initial weights, the order of the images and dropout follow from; the same seed draws the same "
-            "numbers on every device. Our seed 1 is not the documents' seed 1: it draws other numbers"
+            "The number that determines everything random in a run: the initial weights, the order of the images, "
+            "dropout and augmentation. The same seed draws the same numbers on every device. Our seed 1 does not draw "
+            "the same numbers as seed 1 of the documents."
         ),
     ),
-    ("recipe", "network, learning rate, momentum, batch and number of epochs; documented, and the same for every seed"),
+    (
+        "recipe",
+        (
+            "The network and its training settings, such as learning rate, momentum, batch size and number of epochs. "
+            "The settings are the documented ones and the same for every seed."
+        ),
+    ),
     (
         "environment",
-        "what else can change the bits: release of PyTorch, processor or GPU, instruction set, threads, precision",
+        (
+            "Everything else that can change the bits of a result: the PyTorch release, the processor or GPU, the "
+            "instruction set, the number of threads and the precision."
+        ),
     ),
-    ("first at the target", "the first epoch with an accuracy at or above the target; one lucky epoch is enough"),
-    (f"first of {STREAK} in a row", f"the first epoch of the first {STREAK} consecutive epochs at or above the target"),
-    ("last at the target", "the last epoch at or above the target within the documented number of epochs"),
+    (
+        "first at the target",
+        "The first epoch with an accuracy at or above the target. One lucky epoch is enough.",
+    ),
+    (
+        f"first of {STREAK} in a row",
+        f"The first epoch of the first {STREAK} consecutive epochs at or above the target.",
+    ),
+    ("last at the target", "The last epoch at or above the target within the documented number of epochs."),
     (
         "best",
         (
-            "the highest accuracy of a run; chosen on the test set, as the documents do, and therefore too high "
-            "for new images"
+            "The highest accuracy of a run. As in the documents, it is chosen on the test set. It is therefore too "
+            "high as an estimate for new images."
         ),
     ),
-    ("last", "the accuracy of the last documented epoch; it is not chosen by looking"),
+    ("last", "The accuracy of the last documented epoch. This epoch is not chosen by its accuracy."),
     (
         f"mean of the last {FINAL_EPOCHS} epochs",
-        "of each complete run: the level that it ends at, with less of the jitter that any one epoch has",
+        (
+            f"The mean accuracy of the last {FINAL_EPOCHS} documented epochs of a complete run. It varies less than "
+            "the accuracy of one epoch."
+        ),
     ),
-    ("planned", "the documented number of epochs of every seed that is recorded"),
+    ("planned", "The documented number of epochs, added up over all recorded seeds."),
     (
         "censored",
         (
-            "a run that has not reached the target when it ends: its time is longer than what was seen, not missing. A "
-            "run that diverged never reaches it; an unfinished one is censored where it stopped"
+            "A run that has not reached the target when it ends. Its time to target is not missing, but longer than "
+            "the epochs that were seen. A run that diverged never reaches the target. An unfinished run is censored "
+            "where it stopped."
         ),
     ),
     (
         "k of n",
         (
-            "how many of the recorded seeds reach the target within the documented number of epochs. A run that "
-            "diverged does not, even if it had reached it; an unfinished one does if it has reached it"
+            "k is the number of seeds that reach the target within the documented number of epochs. n is the number of "
+            "recorded seeds. A run that diverged is not in k, even if it had reached the target. An unfinished run is "
+            "in k if it has reached the target. In the column “last at the target” it is not, because its last epoch "
+            "at the target is not known yet."
         ),
     ),
     (
         "interval of the share",
         (
-            "Clopper and Pearson's exact 95 % interval for the share of all seeds that would; the one-sided bounds are "
-            "those of the verdicts. A run unfinished without having reached it is a failure in the lower bound and "
-            "left out of the upper one"
+            "Clopper and Pearson's exact 95 % interval for the share of all possible seeds that reach the target. The "
+            "verdicts use the one-sided bounds. An unfinished run that has not reached the target counts as a failure "
+            "in the lower bound. The upper bound leaves it out."
         ),
     ),
     (
         "Kaplan–Meier median",
         (
-            "the epoch by which an estimated half of the seeds have reached the target, censored runs taken into "
-            "account: with unfinished runs it may come before half of them are seen to"
+            "The first epoch by which an estimated half of the seeds have reached the target. The estimate takes "
+            "censored runs into account. If there are unfinished runs, the median can come before half of the seeds "
+            "were seen to reach the target."
         ),
     ),
     (
         "restricted mean",
         (
-            "the mean of the smaller of time to target and documented number of epochs; with its standard error, for "
-            "which Greenwood's formula is used where runs are unfinished, and unknown where these leave it nothing to "
-            "go by. It leaves out no seed"
+            "The mean over all seeds of the smaller of two numbers: the time to target and the documented number of "
+            "epochs. If there are unfinished runs, it is the area under the Kaplan–Meier curve, and the standard error "
+            "comes from Greenwood's formula. The error is unknown for one run, and if the unfinished runs leave too "
+            "little data for the formula."
         ),
     ),
     (
         "aRT",
         (
-            "average runtime: all epochs spent until the first one at the target (a hit) or the end, over the number "
-            "of hits; what one success costs "
-            "with restarts. A run that diverged counts as all documented epochs"
+            "The average runtime to a hit. A hit is the first epoch of a seed at the target. The epochs of all seeds "
+            "up to the hit, or up to the end of the run, are added up and divided by the number of hits. This is the "
+            "cost of one success if you start again after every failure. A run that diverged counts with all "
+            "documented epochs."
         ),
     ),
     (
         "conditional mean, variance, standard deviation",
-        "of the seeds that reached the target alone (divisor n − 1); biased towards fast",
+        (
+            "The values over the k seeds that reached the target (divisor k − 1 for the variance). If other seeds "
+            "never reach it, these values make a network look faster than it is."
+        ),
     ),
     (
         "prediction interval",
-        "where one new run falls with 95 % confidence: mean ± t·s·√(1 + 1/n), Student's t with n − 1 degrees",
+        (
+            "The range of one new run with 95 % confidence: mean ± t·s·√(1 + 1/n). Here s is the standard deviation of "
+            "the n complete runs, and t is the quantile of Student's t with n − 1 degrees of freedom."
+        ),
     ),
     (
         "paired permutation test",
         (
-            "whether two sets of runs with the same seeds differ in the mean: the sign of every seed's difference "
-            "changes, in all 2ⁿ ways; two-sided; the 17 lowest seeds at most. Smallest p possible: the least that any "
-            "arrangement of these very values gives. A seed that never reaches the target counts as the smaller of the "
-            "two documented numbers of epochs, one that diverged as that and as none correct; unfinished ones are left "
-            "out, even if they have reached it: to let in the fast and not the slow would flatter"
+            "Tests whether two sets of runs with the same seeds differ in the mean. The mean difference is first minus "
+            "second. The test changes the sign of each seed's difference, in all 2ⁿ ways. It is two-sided and uses at "
+            "most the 17 lowest seeds. The smallest p possible is the smallest p of any arrangement of these values. A "
+            "seed that never reaches the target counts with the smaller of the two documented numbers of epochs. A run "
+            "that diverged counts in the same way, and as 0 correct images. Unfinished runs are left out, even if they "
+            "have reached the target. To include only the fast ones would make a network look faster than it is."
         ),
     ),
-    ("p after Holm", "the p-value corrected for all tests of the same table"),
-    ("collapse", "an epoch more than 50 images below the best epoch before it in the same run"),
+    ("p after Holm", "The p-value, corrected for all tests of the same table."),
+    ("collapse", "An epoch more than 50 images below the best epoch before it in the same run."),
     (
         "correct with batch statistics",
         (
-            "the same weights evaluated once more, with batch norm using the mean and variance of each test batch "
-            "instead of its running ones; recorded for epochs that collapse"
+            "The correct images of the same weights in a second evaluation. There, batch norm uses the mean and "
+            "variance of each test batch instead of its running values. It is recorded for epochs that collapse."
         ),
     ),
-    ("smallest running variance", "the smallest of any channel of any batch norm after the epoch"),
+    (
+        "smallest running variance",
+        "The smallest running variance of all channels of all batch norms after the epoch.",
+    ),
     (
         "misses",
         (
-            "the test images that a run classifies wrongly after the last epoch it was asked for, kept beside the "
-            "record. Two runs "
-            "differ on an image if they see different digits in it, be both wrong or not; the mean is over all pairs"
+            "The test images that a run classifies wrongly after the last epoch that it was asked for. They are stored "
+            "beside the record. Two runs differ on an image if they see different digits in it, even if both are "
+            "wrong. The mean is over all pairs of runs."
         ),
     ),
-    ("repeat variance", "between a recorded run and the same run trained again in the same environment"),
-    ("seconds per epoch", "monotonic clock, the device synchronised; training and evaluation are timed apart"),
+    (
+        "repeat variance",
+        "The variance between a recorded run and the same run, trained again in the same environment.",
+    ),
+    (
+        "seconds per epoch",
+        (
+            "Measured with a monotonic clock after the device has finished its work. Training and evaluation are timed "
+            "separately."
+        ),
+    ),
     (
         "sampling error of the test set",
         (
-            "99.40 % of 10,000 images has a binomial standard error of 7.7 images. It is shared by all runs, which see "
-            "the same images: it limits what is said of other digits, not the comparison of runs on these"
+            "The binomial standard error of 99.40 % of 10,000 images is 7.7 images. All runs share this error, because "
+            "they see the same images. It limits what the results say about other digits. It does not limit the "
+            "comparison of runs on the same images."
         ),
     ),
 )
 
 
 def lines(summary: Summary) -> list[str]:
-    """The part of the report that explains it."""
+    """The lines that explain the report."""
     return [
         "## How each number is defined",
         "",
@@ -173,27 +221,27 @@ def _context() -> list[str]:
         "## Context: published runs of the same assignment",
         "",
         (
-            f"A survey ({SURVEY.date}) of the logs printed in public course notebooks: {SURVEY.repositories} "
-            f"repositories, networks of fewer than {SURVEY.parameters_below:,} parameters, {first} to {last} "
-            "epochs. Published runs are chosen ones, so that their successes are an upper bound: this is context, "
-            "not evidence, and no verdict rests on it."
+            f"This survey ({SURVEY.date}) read the logs in public course notebooks. It covers {SURVEY.repositories} "
+            f"repositories, networks of fewer than {SURVEY.parameters_below:,} parameters and runs of {first} to "
+            f"{last} epochs. People choose which runs they publish, so the shares of successes are upper bounds. The "
+            "survey is context and not evidence. No verdict uses it."
         ),
         "",
         (
-            f"- This assignment, {these.notebooks} notebooks of at least {these.repositories_at_least} "
-            f"repositories: the best epoch is at the target in {these.best_reached}, the last one in "
-            f"{these.last_reached}; first at the target in epoch {middle} (median; quartiles {low} and {high}); "
-            f"best minus last {these.mean_best_minus_last} images in the mean, {these.largest_best_minus_last} at "
-            "most."
+            f"- This assignment: {these.notebooks} notebooks from at least {these.repositories_at_least} repositories. "
+            f"The best epoch is at the target in {these.best_reached} of them, the last epoch in {these.last_reached}. "
+            f"The median of the first epoch at the target is {middle} (quartiles {low} and {high}). The best epoch has "
+            f"{these.mean_best_minus_last} images more than the last one on average, and "
+            f"{these.largest_best_minus_last} at most."
         ),
         (
-            f"- Plain SGD, {plain.notebooks} notebooks of this assignment and the next: best at the target in "
-            f"{plain.best_reached}, last in {plain.last_reached}; median best {plain.median_best}, median last "
-            f"{plain.median_last}. By size:"
+            f"- Plain SGD: {plain.notebooks} notebooks of this assignment and the next one. The best epoch is at the "
+            f"target in {plain.best_reached} of them, the last epoch in {plain.last_reached}. The median is "
+            f"{plain.median_best} images in the best epoch and {plain.median_last} in the last one. By size:"
         ),
         "",
         *table(["parameters", "best epoch at the target"], rows, "lr"),
-        f"Notebooks that repeat a run over seeds: {SURVEY.repeated_over_seeds or 'none'}.",
+        f"Notebooks that train with more than one seed: {SURVEY.repeated_over_seeds or 'none'}.",
         "",
     ]
 
@@ -201,12 +249,12 @@ def _context() -> list[str]:
 def _left_out(summary: Summary) -> list[str]:
     found = ["## What was left out", ""]
     if summary.problems:
-        found += _problems("runs.csv", summary.problems)
+        found += _problems("the record", summary.problems)
     else:
-        found += ["Nothing: every line of `runs.csv` was read and used.", ""]
+        found += ["Nothing. Every line of the record was read and used.", ""]
     for name, problems in (
-        ("runs.misses.csv", summary.problems_of_misses),
-        ("runs.verified.csv", summary.problems_of_verifications),
+        ("the misses beside the record", summary.problems_of_misses),
+        ("the verifications beside the record", summary.problems_of_verifications),
     ):
         found += _problems(name, problems) if problems else []
     return found
@@ -214,14 +262,14 @@ def _left_out(summary: Summary) -> list[str]:
 
 def _problems(name: str, problems: Sequence[Problem]) -> list[str]:
     rows = [
-        [str(problem.line), text(problem.reason), "left out" if problem.left_out else "read all the same"]
+        [str(problem.line), text(problem.reason), "left out" if problem.left_out else "used anyway"]
         for problem in problems[:_PROBLEMS_SHOWN]
     ]
     more = len(problems) - len(rows)
     return [
-        f"{count(len(problems), 'problem')} in `{name}`:",
+        f"{count(len(problems), 'problem')} in {name}:",
         "",
-        *table(["line", "what is wrong", "line was"], rows, "rll"),
+        *table(["line", "what is wrong", "the line was"], rows, "rll"),
         *([f"… and {more:,} more.", ""] if more else []),
     ]
 
@@ -232,22 +280,22 @@ def _commands(summary: Summary) -> list[str]:
     selection = f"--seeds {_seeds(seeds)}" + (f" --devices {','.join(devices)}" if devices else "")
     files = "" if all(network.is_documented for network in summary.networks) else " --models FILES"
     return [
-        "## Make it again",
+        "## Reproduce this report",
         "",
         "```sh",
-        "python -m bench report                       # this report, from runs.csv and the files beside it",
-        f"python -m bench all{files} {selection}  # trains what is not recorded, then the report",
-        f"python -m bench all{files} {selection} --runs again.csv --report again  # everything anew",
-        f"python -m bench verify {selection}  # recorded runs once more: the same bits?",
+        "python -m bench report                       # writes the report of runs.csv and the files beside it",
+        f"python -m bench all{files} {selection}  # trains what is not recorded, then writes the report",
+        f"python -m bench all{files} {selection} --runs again.csv --report again  # trains everything again",
+        f"python -m bench verify {selection}  # trains recorded runs again and compares the bits",
         "```",
         "",
-        "`summary.json` beside this file has the same numbers for scripts.",
+        "The file `summary.json` in the same folder has the same numbers for scripts.",
         "",
     ]
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-    """Seeds as the command line takes them."""
+    """Seeds in the form of the command line."""
     if not seeds:
         return "5"
     if list(seeds) == list(range(seeds[0], seeds[-1] + 1)):

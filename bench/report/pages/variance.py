@@ -1,4 +1,4 @@
-"""Where the variance comes from: training again, the seed, the device."""
+"""The sources of the variance: repeated training, the seed and the device."""
 
 from __future__ import annotations
 
@@ -9,56 +9,59 @@ from bench.wording import count
 
 
 def lines(summary: Summary) -> list[str]:
-    """A paragraph for each source."""
+    """One paragraph for each source."""
     found = [
-        f"**Repeat**: the same seed in the same environment must give the same bits. {_repeated(summary.repeats)}",
+        f"**Repeat**: The same seed in the same environment must give the same bits. {_repeated(summary.repeats)}",
         "",
-        "**Seed**: the standard deviations and variances of the table above.",
+        "**Seed**: See the standard deviations and variances in the table above.",
         "",
     ]
     if not summary.between_devices:
-        reason = "there is one device" if len(summary.labels) == 1 else "no seed is complete on two devices"
+        one_place = "all runs are from one device and one environment"
+        reason = one_place if len(summary.labels) == 1 else "no seed is finished on two devices or in two environments"
         return [
             *found,
-            f"**Device**: {reason}, so that nothing can be said. The same seeds on another one would show it.",
+            f"**Device**: Unknown, because {reason}. Train the same seeds on another device to see its effect.",
             "",
         ]
     found += [
         (
-            "**Device**: the same seeds on two devices, paired. Weights, order of the images and dropout are the same "
-            "there."
+            "**Device**: Paired tests compare the same seeds on two devices or in two environments. The initial "
+            "weights, the order of the images and dropout are the same in both."
         ),
         "",
     ]
     tests = summary.between_devices
-    return [*found, paired.power(tests), "", *paired.as_table(tests, ["on", "another"])]
+    return [*found, paired.power(tests), "", *paired.as_table(tests, ["first place", "second place"])]
 
 
 def _repeated(repeats: Repeats) -> str:
-    """What came of training recorded runs again."""
+    """The results of training recorded runs again."""
     if not repeats.here + repeats.elsewhere:
         return (
-            "No verification is recorded: `python -m bench verify` trains recorded runs again, compares every bit and "
-            "keeps what came of it for this report."
+            "No verification is recorded. `python -m bench verify` trains recorded runs again, compares the results "
+            "bit for bit and stores the outcome for this report."
         )
     said = []
     if repeats.here:
         outcome = f"{repeats.identical_here} of {count(repeats.here, 'verified run')}"
         said.append(
-            f"Of {count(repeats.recorded, 'recorded run')} {repeats.here} were trained again in their own environment, "
-            f"over {count(repeats.epochs, 'epoch')} in all: {outcome} identical, bit for bit."
+            f"Of {count(repeats.recorded, 'recorded run')}, {repeats.here} {'was' if repeats.here == 1 else 'were'} "
+            f"trained again in the same environment, for {count(repeats.epochs, 'epoch')} in all. Identical bit for "
+            f"bit: {outcome}."
         )
         if repeats.differing:
             named = text("; ".join(repeats.differing[:5]))
             more = f" and {len(repeats.differing) - 5} more" if len(repeats.differing) > 5 else ""
-            said.append(f"**Not identical: {named}{more}; the repeat variance is not 0.**")
+            said.append(f"**Not identical: {named}{more}. The repeat variance is not 0.**")
         else:
-            said.append("The repeat variance of these is 0.")
+            said.append("The repeat variance of the verified runs is 0.")
     else:
-        said.append(f"Of {count(repeats.recorded, 'recorded run')} none was trained again in its own environment.")
+        said.append(f"Of {count(repeats.recorded, 'recorded run')}, none was trained again in the same environment.")
     if repeats.elsewhere:
         said.append(
-            f"{repeats.identical_elsewhere} of {count(repeats.elsewhere, 'run')} trained again in another environment "
-            "came out identical, which is not to be expected."
+            f"In another environment, where identical bits are not expected, {count(repeats.elsewhere, 'run')} "
+            f"{'was' if repeats.elsewhere == 1 else 'were'} trained again. Identical there: "
+            f"{repeats.identical_elsewhere} of {repeats.elsewhere}."
         )
     return " ".join(said)
