@@ -1,4 +1,4 @@
-"""What several test modules share."""
+"""Fixtures for all tests: the project's folder and the images."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from bench.training.data import Dataset, load
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# A machine that is busy for a moment is no failure of what is tested.
+# A machine that is busy for a moment must not fail a test.
 hypothesis.settings.register_profile("unhurried", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("unhurried")
 
@@ -30,5 +30,5 @@ def dataset() -> Dataset:
 
 @pytest.fixture(scope="session")
 def small(dataset: Dataset) -> Dataset:
-    """Three batches of 128 and a short one of 32, which is just as short in batches of 64, and 500 test images."""
+    """Three batches of 128 and a short one of 32, and 500 test images. Batches of 64 end with a short one too."""
     return dataset.head(3 * 128 + 32, 500)

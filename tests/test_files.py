@@ -1,4 +1,4 @@
-"""A file that is replaced has its old content or its new one, whatever fails."""
+"""Tests of `files`: a replaced file has its old content or its new one, whatever fails."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Failing = Callable[[str, int], None]
 
 @pytest.fixture
 def failing(monkeypatch: pytest.MonkeyPatch) -> Failing:
-    """Makes a call of the module `os` fail, the given one of its calls from 1."""
+    """Lets one call of a function in `os` fail: the call with the given number, from 1."""
 
     def install(name: str, which: int) -> None:
         original: Callable[..., Any] = getattr(os, name)
@@ -50,7 +50,7 @@ def test_the_folder_is_made_if_there_is_none(tmp_path: Path):
     assert path.read_bytes() == b"new"
 
 
-def test_the_content_before_is_kept_under_another_name_if_asked_for(tmp_path: Path):
+def test_the_old_content_is_kept_under_another_name_on_request(tmp_path: Path):
     path, previous = tmp_path / "file", tmp_path / "previous"
     for number in (1, 2, 3):
         files.replace(path, b"%d" % number, previous)
@@ -66,7 +66,7 @@ def test_the_content_before_is_kept_under_another_name_if_asked_for(tmp_path: Pa
         ("replace", 2, True),
     ],
 )
-def test_a_step_that_fails_leaves_the_old_content_and_nothing_beside_it(
+def test_a_failing_step_leaves_the_old_content_and_no_other_file(
     tmp_path: Path, failing: Failing, name: str, which: int, keeps_previous: bool
 ):
     path = tmp_path / "file"
@@ -116,7 +116,7 @@ def test_an_interrupt_leaves_no_temporary_file(tmp_path: Path, monkeypatch: pyte
     assert list(tmp_path.iterdir()) == []
 
 
-def test_everything_is_written_however_few_bytes_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_everything_is_written_even_if_a_few_bytes_at_a_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:3]))
     files.replace(tmp_path / "file", b"0123456789")

@@ -1,4 +1,4 @@
-"""The rules of the house: style, types, who may import whom, and that what is written is what is run."""
+"""The rules of the house: style, types, imports, the place of the tests, and pages that tell the truth."""
 
 from __future__ import annotations
 
@@ -33,6 +33,31 @@ def test_every_room_has_a_contract_of_its_own_and_few_modules(root):
         inside = [path for path in package.iterdir() if path.suffix == ".py" and path.name != "__init__.py"]
         assert len(inside) <= 12, f"{name} has more than twelve modules"
         assert name in ruled or name.count(".") > 1, f"no contract says who may use whom in {name}"
+
+
+def test_every_module_has_its_tests_in_the_same_room(root):
+    untested = []
+    for module in sorted((root / "bench").rglob("*.py")):
+        room = root / "tests" / module.parent.relative_to(root / "bench")
+        named = f"`{module.stem}`" in " ".join(_first_line(path) for path in room.glob("test_*.py"))
+        if not (module.stem.startswith("__") or named or (room / f"test_{module.stem}.py").exists()):
+            untested.append(str(module.relative_to(root)))
+    assert not untested, f"no test file in the same room has the name of {untested}, or names it in its first line"
+
+
+def test_every_file_of_tests_in_a_room_names_modules_of_this_room(root):
+    for package in (path.parent for path in (root / "bench").rglob("__init__.py") if path.parent.name != "bench"):
+        modules = {path.stem for path in package.glob("*.py")}
+        for path in (root / "tests" / package.relative_to(root / "bench")).glob("test_*.py"):
+            said = re.match(r"Tests of ([\w`, ]+): ", _first_line(path))
+            assert said, f"{path}: its first line does not name the modules that it tests"
+            assert set(re.findall(r"`(\w+)`", said[1])) <= modules, (
+                f"{path}: its first line names a module of another room"
+            )
+
+
+def _first_line(path):
+    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
 
 
 @pytest.mark.parametrize("room", ["jobs", "network"])

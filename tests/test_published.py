@@ -1,4 +1,4 @@
-"""The record that is published with the code: whole, of this very code, and told by the pages as it is."""
+"""The published record is whole and of this very code, and the pages have its numbers."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def record(root: Path) -> Record:
 
 @pytest.fixture(scope="module")
 def runs(record: Record) -> set[tuple[str, str, int]]:
-    """Network, environment and seed of every run with all its documented epochs, of the code that is here."""
+    """Network, environment and seed of every complete run of the current code."""
     counts = record.epochs.groupby(["model", "recipe", "environment", "seed"]).size()
     return {
         (model, environment, seed)
@@ -48,7 +48,7 @@ def environment(runs: set[tuple[str, str, int]]) -> str:
 
 @pytest.fixture(scope="module")
 def networks(root: Path) -> dict[str, Any]:
-    """What the published report says of each network, in numbers."""
+    """The numbers of the published report, by network."""
     return json.loads((root / "report" / "summary.json").read_text(encoding="utf-8"))["networks"]
 
 
@@ -140,13 +140,13 @@ def test_what_was_checked_has_the_last_five_epochs_of_the_report(
 
 
 def _current(network: dict[str, Any], environment: str) -> dict[str, Any]:
-    """The one group of runs of the network as it is now, in an environment."""
+    """The one group of current runs of a network in an environment."""
     (group,) = (one for one in network["groups"] if one["environment"] == environment and one["is_current"])
     return group
 
 
 def _found(pattern: str, page: str) -> tuple[str, ...]:
-    """What the groups of a pattern match, which a page must have once."""
+    """The groups of a pattern. The page must match it exactly once."""
     (match,) = re.finditer(pattern, re.sub(r"\s+", " ", page))
     return match.groups()
 

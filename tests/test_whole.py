@@ -1,4 +1,4 @@
-"""The main job as a user runs it: all five networks on all of MNIST, two seeds, one epoch, then the report."""
+"""The main job as users run it: all five networks on all of MNIST, two seeds, one epoch, and the report."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def test_two_seeds_of_one_epoch_of_all_five_train_and_are_reported(tmp_path, roo
     assert not found.problems
     assert list(found.epochs.groupby("model", sort=False)["seed"].apply(sorted).to_dict().values()) == [[1, 2]] * 5
     assert (found.epochs["total"] == 10_000).all()
-    # One epoch is enough for about 97 %, unless a silent channel spoils the evaluation, which batch statistics mend.
+    # One epoch gives about 97 %. A silent channel may spoil the evaluation of one seed, but rarely of both.
     assert (found.epochs.groupby("model")["correct"].max() > 9_500).all()
 
     report = (tmp_path / "report" / "README.md").read_text(encoding="utf-8")

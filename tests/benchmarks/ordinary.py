@@ -2,9 +2,9 @@
 
     python tests/benchmarks/ordinary.py NETWORK SEED
 
-prints the correct test images after every epoch, on one thread. The harness has no part in it but the modules of the
-networks, and how torchvision is imported. The random numbers are others, so that a seed is another draw than the one
-recorded; if both train the same network, the runs look like siblings. See docs/checked.md.
+prints the correct test images after every epoch, on one thread. It uses nothing of the harness except the modules of
+the networks and the import of torchvision. It draws other random numbers, so a seed gives another run than the recorded
+one. If both programs train the same network, their runs look like siblings. See docs/checked.md.
 """
 
 from __future__ import annotations

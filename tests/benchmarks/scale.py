@@ -1,9 +1,9 @@
-"""What a record of a million rows takes to plan, report, check and join, and what a row takes to write.
+"""The time to plan, report, check and join a record of a million rows, and to write a row.
 
     python tests/benchmarks/scale.py [ROWS]
 
 prints the figures of docs/scale.md as measured here; a million rows, the default, take a gigabyte of the folder for
-temporary files. The rows are made up, and stand for no training.
+temporary files. The rows are made up, and nothing is trained.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ def main(rows: int) -> None:
 
 
 def measure_record(runs: Path, networks: int, seeds: int) -> str:
-    """Write a record and run the commands on it; a table of what they took."""
+    """Write a record, run the commands on it, and return a table of their times and memory."""
     many(networks)
     runs.parent.mkdir()
     total = write(runs, models.ARCHITECTURES.values(), seeds)
@@ -57,7 +57,7 @@ def measure_record(runs: Path, networks: int, seeds: int) -> str:
     part = runs.with_name("part.csv")
     with runs.open() as whole, part.open("w") as some:
         some.writelines(line for number, line in enumerate(whole) if number <= total // 2)
-    # With a line that cannot be right, `check` looks at everything but the speed, which has nothing to do with rows.
+    # A bad line makes `check` look at everything except the speed, which does not depend on rows.
     bad = runs.with_name("bad.csv")
     bad.write_bytes(runs.read_bytes() + b"not a row\n")
     report = ["--report", str(runs.parent / "report"), "--data", str(DATA)]
@@ -72,7 +72,7 @@ def measure_record(runs: Path, networks: int, seeds: int) -> str:
 
 
 def measure(words: Sequence[str]) -> tuple[int, float, float, float]:
-    """Run a command in a process of its own: its exit code, seconds by the clock and of CPU, peak megabytes."""
+    """Run a command in a process of its own. Return its exit code, wall and CPU seconds, and peak megabytes."""
     started = time.monotonic()
     process = subprocess.Popen([sys.executable, __file__, "command", *words], stdout=subprocess.DEVNULL)
     _, status, used = os.wait4(process.pid, 0)
@@ -81,7 +81,7 @@ def measure(words: Sequence[str]) -> tuple[int, float, float, float]:
 
 
 def many(networks: int) -> None:
-    """Let there be so many networks: the five, and copies of them under other names."""
+    """Make so many networks: the five, and copies of them under other names."""
     names, structures = list(models.ARCHITECTURES), structure_facts.load()
     for number in range(len(names), networks):
         like = names[number % len(names)]
@@ -92,7 +92,7 @@ def many(networks: int) -> None:
 
 
 def write(runs: Path, architectures: Iterable[Architecture], seeds: int) -> int:
-    """Write a record with what stands beside it, and return its number of rows."""
+    """Write a record and the misses beside it, and return its number of rows."""
     here = environment.describe("cpu")
     total = 0
     with runs.open("w") as lines, misses.path_beside(runs).open("w") as beside:
@@ -112,7 +112,7 @@ def write(runs: Path, architectures: Iterable[Architecture], seeds: int) -> int:
 
 
 def made_up(run: Run, machine: str) -> Iterator[Row]:
-    """The rows of a run that rises to a plateau about the target and jitters there."""
+    """The rows of a run that rises to a plateau near the target and jitters there."""
     draw = random.Random(str(run))
     plateau = draw.gauss(9938, 4)
     for epoch in range(1, run.epochs + 1):
@@ -123,7 +123,7 @@ def made_up(run: Run, machine: str) -> Iterator[Row]:
 
 
 def appends(folder: Path) -> float:
-    """Rows that one process appends a second."""
+    """The number of rows that one process appends per second."""
     run = Run("unpadded", "00000000", "cpu", "00000000", 1, APPENDED)
     writer = record.Writer(folder / "appended.csv")
     writer.prepare()
@@ -135,7 +135,7 @@ def appends(folder: Path) -> float:
 
 
 def worker_seconds(folder: Path, repeats: int = 5) -> float:
-    """Seconds from handing out a run to its end, if it trains on one batch alone: what every run costs on top."""
+    """Seconds from the start of a run to its end with a single batch. Every run takes these in addition."""
     here = environment.describe("cpu").digest
     architecture = models.ARCHITECTURES["ten_twenty_thirty"]
     tasks = [

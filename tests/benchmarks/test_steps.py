@@ -1,4 +1,4 @@
-"""The time of a training step of each network, with the calibration measured in turns with it."""
+"""The time of a training step of each network, measured in turns with the calibration."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_step(name, benchmark, dataset):
 
     benchmark.pedantic(step, setup=calibrate, rounds=ROUNDS, warmup_rounds=3)
     assert calibrations
-    if benchmark.disabled:  # as they are where tests run side by side: no time could be believed
+    if benchmark.disabled:  # benchmarks are disabled if tests run in parallel, as times would mean nothing
         return
     steps = benchmark.stats.stats.data
     benchmark.extra_info["ratio"] = median(

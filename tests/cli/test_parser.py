@@ -1,4 +1,4 @@
-"""The command line: what its words mean, and one line for every way to get them wrong."""
+"""Tests of `parser`, `commands`, `selection`, `streams` and `interruptions`: what the words of a command line mean."""
 
 from __future__ import annotations
 
@@ -40,14 +40,14 @@ Refused = Callable[..., str]
 
 @pytest.fixture(autouse=True)
 def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Every test has a folder of its own as the current one."""
+    """Runs every test in a folder of its own."""
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 @pytest.fixture
 def refused(capsys: pytest.CaptureFixture[str]) -> Refused:
-    """The one line that a command line is refused with."""
+    """Runs a command line that must be refused, and returns its one line."""
 
     def said(*words: str) -> str:
         code = main(words)
@@ -118,7 +118,7 @@ def test_a_range_means_both_its_ends_and_all_between(first: int, more: int):
 
 
 @given(st.text(st.sampled_from("0123456789,- .x\n"), max_size=6))
-def test_whatever_is_given_for_seeds_means_different_seeds_or_is_refused(text: str):
+def test_any_text_means_different_seeds_or_is_refused(text: str):
     try:
         seeds = parse_seeds(text)
     except UnusableInput:
@@ -128,7 +128,7 @@ def test_whatever_is_given_for_seeds_means_different_seeds_or_is_refused(text: s
     assert all(0 <= seed < 2**64 for seed in seeds)
 
 
-# Words that are wrong
+# Wrong words
 
 
 @pytest.mark.parametrize(
@@ -141,12 +141,12 @@ def test_whatever_is_given_for_seeds_means_different_seeds_or_is_refused(text: s
         (["run", "--fast"], "unrecognized arguments: --fast; see `bench --help`"),
         (["run", "5"], "unrecognized arguments: 5"),
         (["show"], "the following arguments are required: NAME; see `bench show --help`"),
-        (["show", "resnet"], "resnet: no such network; there are squeeze_fc, expand_squeeze, unpadded, ten_twenty_"),
+        (["show", "resnet"], "resnet: no such network; choose from squeeze_fc, expand_squeeze, unpadded, ten_twenty_"),
         (["compare", "old.csv"], "the following arguments are required: NEW.csv"),
         (["compare", "old.csv", "new.csv"], "old.csv: no such file"),
         (["merge", "a.csv", "b.csv"], "the following arguments are required: -o/--output; see `bench merge --help`"),
         (["merge", "-o", "all.csv"], "the following arguments are required: RUNS.csv"),
-        (["merge", "a.csv", "b.csv", "-o", "all.csv"], "a.csv: no such file; name the records to join"),
+        (["merge", "a.csv", "b.csv", "-o", "all.csv"], "a.csv: no such file: name the records to join"),
         (["report", "--seeds", "5"], "unrecognized arguments: --seeds 5"),
         (["run", "--seeds"], "argument --seeds: expected one argument; see `bench run --help`"),
         (["run", "--models", "two\nlines"], "--models two lines: no such network"),
@@ -160,7 +160,10 @@ def test_a_command_that_is_no_command_is_refused(refused: Refused, words: Sequen
 @pytest.mark.parametrize(
     ("words", "said"),
     [
-        (["--models", "resnet"], "--models resnet: no such network; there are squeeze_fc, expand_squeeze, unpadded, "),
+        (
+            ["--models", "resnet"],
+            "--models resnet: no such network; choose from squeeze_fc, expand_squeeze, unpadded, ",
+        ),
         (["--models", ""], "--models : no such network"),
         (["--models", "unpadded,,gap_head"], "--models : no such network"),
         (["--models", "unpadded gap_head"], "--models unpadded gap_head: no such network"),
@@ -170,14 +173,14 @@ def test_a_command_that_is_no_command_is_refused(refused: Refused, words: Sequen
         (["--devices", "cpu,CUDA"], "--devices CUDA: no such device"),
         (["--seeds", "0"], "--seeds 0: at least one seed is needed"),
         (["--seeds", "1-x"], "--seeds 1-x: give N for 1 to N, A-B, or a list like 3,8"),
-        (["--epochs", "0"], "argument --epochs: '0' is not a whole number from 1"),
-        (["--epochs", "-3"], "argument --epochs: '-3' is not a whole number from 1"),
-        (["--epochs", "1.5"], "argument --epochs: '1.5' is not a whole number from 1"),
-        (["--epochs", ""], "argument --epochs: '' is not a whole number from 1"),
-        (["--epochs", "9" * 30], "is not a whole number from 1"),
-        (["--jobs", "0"], "argument --jobs: '0' is not a whole number from 1"),
-        (["--jobs", "all"], "argument --jobs: 'all' is not a whole number from 1"),
-        (["--jobs", "٣"], "argument --jobs: '٣' is not a whole number from 1"),
+        (["--epochs", "0"], "argument --epochs: '0' is not a whole number from 1 to 999999999"),
+        (["--epochs", "-3"], "argument --epochs: '-3' is not a whole number from 1 to 999999999"),
+        (["--epochs", "1.5"], "argument --epochs: '1.5' is not a whole number from 1 to 999999999"),
+        (["--epochs", ""], "argument --epochs: '' is not a whole number from 1 to 999999999"),
+        (["--epochs", "9" * 30], "is not a whole number from 1 to 999999999"),
+        (["--jobs", "0"], "argument --jobs: '0' is not a whole number from 1 to 999999999"),
+        (["--jobs", "all"], "argument --jobs: 'all' is not a whole number from 1 to 999999999"),
+        (["--jobs", "٣"], "argument --jobs: '٣' is not a whole number from 1 to 999999999"),
     ],
 )
 def test_a_selection_that_means_nothing_is_refused(refused: Refused, command: str, words: Sequence[str], said: str):
@@ -195,12 +198,13 @@ def test_malformed_seeds_are_quoted(refused: Refused, text: str):
 def test_a_device_that_is_not_here_is_an_error_that_names_those_present(refused: Refused, command: str, device: str):
     here = ", ".join(environment.available_devices())
     assert (
-        refused(command, "--devices", f"cpu,{device}") == f"--devices {device}: not on this machine, which has {here}"
+        refused(command, "--devices", f"cpu,{device}")
+        == f"--devices {device}: this machine has no such device: choose from {here}"
     )
     assert list(Path().glob("*")) == []
 
 
-# Files that cannot be used
+# Unusable files
 
 
 @pytest.fixture
@@ -241,7 +245,7 @@ def test_a_file_that_is_no_record_is_refused_and_left_as_it_is(refused: Refused,
     code = main([command, "--runs", "notes.txt", "--data", str(root / "data")])
     lines = capsys.readouterr().err.splitlines()
     assert code == 2
-    assert lines[-1].startswith("bench: notes.txt:1: not the header of a record, so nothing is appended: ")
+    assert lines[-1].startswith("bench: notes.txt:1: not the header of a record, so nothing was appended: ")
     assert Path("notes.txt").read_text() == "buy bread"
 
 
@@ -253,7 +257,7 @@ def test_a_missing_data_folder_is_one_line_when_there_is_no_network(command: str
     assert captured.out == ""
     last = captured.err.splitlines()[-1]
     assert last.startswith("bench: nowhere/MNIST/raw: train-images-idx3-ubyte.gz, ")
-    assert "missing and not to be downloaded (" in last
+    assert "missing, and the download failed (" in last
     assert last.endswith("--data")
     assert not Path("nowhere").exists()
 
@@ -267,7 +271,7 @@ def test_an_altered_data_file_is_refused(refused: Refused, root: Path):
     shutil.copytree(root / "data", "data")
     path = Path("data/MNIST/raw/t10k-labels-idx1-ubyte.gz")
     path.write_text("<html>")
-    assert refused("run").startswith(f"{path}: not the published file (an HTML page): delete it")
+    assert refused("run").startswith(f"{path}: this is not the published file (an HTML page): delete it")
 
 
 @pytest.mark.parametrize("command", ["all", "run", "report"])
@@ -279,11 +283,13 @@ def test_a_report_that_cannot_be_written_is_refused(refused: Refused, command: s
     assert "Not a directory" in message
 
 
-def test_a_report_is_not_replaced_by_one_of_a_record_that_is_not_there(refused: Refused):
+def test_a_missing_record_does_not_replace_a_report(refused: Refused):
     page = Path("report/README.md")
     page.parent.mkdir()
     page.write_text("a report")
-    assert refused("report", "--runs", "rums.csv").startswith(f"rums.csv: no such record, and {page} is the report of")
+    assert refused("report", "--runs", "rums.csv").startswith(
+        f"rums.csv: no such record; {page} is the report of another"
+    )
     assert page.read_text() == "a report"
 
 
@@ -294,12 +300,12 @@ def test_a_record_that_another_job_holds_is_refused(refused: Refused):
     assert "is training into it" in message
 
 
-# Words that are right
+# Right words
 
 
 @pytest.fixture
 def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Selection, Places]]:
-    """What a job was asked for, which is over at once."""
+    """Replaces the job by one that ends at once, and collects what it was asked for."""
     asked: list[tuple[Selection, Places]] = []
 
     def run(selection: Selection, places: Places) -> Outcome:
@@ -336,7 +342,7 @@ def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):
         (
             Outcome(trained=0),
             0,
-            "All of it is recorded in runs.csv already; `verify` trains it again, as does another --runs file.\n",
+            "All of this is already recorded in runs.csv. To train it again, use `verify` or another --runs file.\n",
             "",
         ),
         (
@@ -345,11 +351,16 @@ def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):
             "",
             "bench: unpadded on cpu, seed 1: timeout: too long\n",
         ),
-        (Outcome(2, (), 2), 130, "", "bench: interrupted; every finished epoch is kept, the same command goes on"),
+        (
+            Outcome(2, (), 2),
+            130,
+            "",
+            "bench: interrupted; every finished epoch is kept. To continue, run the same command",
+        ),
         (Outcome(2, (), 15), 143, "", "bench: interrupted; every finished epoch is kept"),
     ],
 )
-def test_the_exit_code_says_how_the_job_went_and_all_writes_the_report_however_it_went(
+def test_the_exit_code_tells_the_outcome_of_the_job_and_all_always_writes_the_report(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     command: str,
@@ -377,7 +388,7 @@ def test_the_exit_code_says_how_the_job_went_and_all_writes_the_report_however_i
         (Outcome(2, (), 15), 143),
     ],
 )
-def test_a_report_that_cannot_be_written_in_the_end_hides_neither_a_failed_run_nor_an_interrupt(
+def test_an_unwritable_report_hides_neither_a_failed_run_nor_an_interrupt(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], outcome: Outcome, code: int
 ):
     def full(*_: Any) -> None:
@@ -401,7 +412,7 @@ def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
     assert capsys.readouterr().err == "bench: interrupted\n"
 
 
-def test_a_second_interrupt_while_the_first_is_said_is_none_the_worse(monkeypatch: pytest.MonkeyPatch):
+def test_a_second_interrupt_during_the_message_about_the_first_does_no_harm(monkeypatch: pytest.MonkeyPatch):
     def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
@@ -413,11 +424,11 @@ def test_a_second_interrupt_while_the_first_is_said_is_none_the_worse(monkeypatc
 def test_an_interrupt_in_a_callback_of_the_garbage_collector_is_not_lost():
     code = (
         "import time\n"
-        "from bench.interruptions import delivered_again\n"
+        "from bench.cli.interruptions import lost_interrupts_repeated\n"
         "class Callback:\n"
         "    def __del__(self):\n"
         "        raise KeyboardInterrupt\n"
-        "with delivered_again():\n"
+        "with lost_interrupts_repeated():\n"
         "    try:\n"
         "        Callback()\n"
         "        time.sleep(60)\n"
@@ -438,13 +449,13 @@ def test_a_plan_is_printed_and_nothing_is_made(capsys: pytest.CaptureFixture[str
     assert list(Path().iterdir()) == []
 
 
-def test_a_plan_warns_of_what_it_cannot_read(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture):
+def test_a_plan_warns_about_unreadable_lines(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture):
     Writer(Path("runs.csv")).prepare()
     with Path("runs.csv").open("a") as file:
         file.write("bad\n" * 9)
     assert main(["plan", "--models", "unpadded", "--seeds", "1", "--devices", "cpu"]) == 0
     said = [entry.getMessage() for entry in caplog.records]
-    assert said[0] == "runs.csv:2: 1 fields where the header has 18"
+    assert said[0] == "runs.csv:2: the line has 1 field, but the header has 18"
     assert len(said) == 6
     assert "4 more" in said[-1]
     assert "warn" not in capsys.readouterr().out.lower()
@@ -510,7 +521,7 @@ def test_help_answers_at_once(root: Path):
 def test_a_command_imports_no_more_than_it_needs(words: list[str], absent: set[str]):
     code = (
         "import sys, atexit\n"
-        "from bench.cli import main\n"
+        "from bench.cli.parser import main\n"
         f"atexit.register(lambda: print('IMPORTED', *sorted(set(sys.modules) & {absent!r})))\n"
         f"main({words!r})"
     )
@@ -548,7 +559,10 @@ def test_a_full_disk_under_standard_output_is_one_line(words: list[str]):
     with Path("/dev/full").open("w") as full:
         done = in_process(*words, stdout=full)
     assert done.returncode == 2
-    assert done.stderr == "bench: standard output: cannot be written (No space left on device): free or mend it\n"
+    assert (
+        done.stderr
+        == "bench: standard output: cannot be written (No space left on device): redirect it to another file\n"
+    )
 
 
 @pytest.mark.parametrize("words", [["run", "--help"], ["list"], ["run", "--models", "größer"]], ids=" ".join)

@@ -1,4 +1,4 @@
-"""Rows to runs: what is grouped with what, and the same values whatever the order of the rows."""
+"""Tests of `results`: rows become runs and groups, the same in whatever order the rows stand."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_groups_follow_the_networks_then_recipe_device_and_environment_and_runs_
     assert [one.machine for one in found][1:3] == ["", synthetic.MACHINES[synthetic.CPU]]
 
 
-def test_a_run_has_every_value_of_its_epochs_and_none_where_a_field_is_empty(tmp_path: Path) -> None:
+def test_a_run_has_every_value_of_its_epochs_and_none_for_an_empty_field(tmp_path: Path) -> None:
     rows = synthetic.run_rows("unpadded", 2, [9700, 9100], batch_statistics={2: 9690})
     rows[0] = dataclasses.replace(rows[0], smallest_variance=None)
     assert only_run(tmp_path, rows[::-1]) == Series(
@@ -79,12 +79,12 @@ def test_only_a_run_that_is_not_complete_has_ended_badly(tmp_path: Path, epochs:
 
 
 def closing(epoch: int, status: str, note: str, at: str) -> Row:
-    """The closing row alone."""
+    """The closing row of a run, without its epochs."""
     row = synthetic.run_rows("unpadded", 1, [9900] * (epoch - 1), ending=(status, note))[-1]
     return dataclasses.replace(row, recorded_at=at)
 
 
-def test_the_last_ending_counts_and_within_a_second_the_one_of_the_later_epoch(tmp_path: Path) -> None:
+def test_the_last_ending_counts_and_in_the_same_second_the_one_of_the_later_epoch(tmp_path: Path) -> None:
     early, late = "2026-01-31T12:00:00Z", "2026-01-31T12:00:01Z"
     endings = [
         closing(9, "timeout", "too slow", early),

@@ -1,4 +1,4 @@
-"""What the tests of faults share: quick jobs, and what such a job leaves when nothing disturbs it."""
+"""Fixtures for the tests of faults: a server for quick jobs, and the folder of an undisturbed job."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.record import record
 
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """Runs the command line on a few images, quickly."""
+    """Starts jobs on a few images, quickly."""
     if not sys.platform.startswith("linux"):
         pytest.skip("a process that has loaded PyTorch can be forked on Linux alone")
     one = Server(tmp_path_factory.mktemp("server"))
@@ -26,7 +26,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 @pytest.fixture(scope="session")
 def undisturbed(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     """A job that nothing disturbed."""
-    for _ in range(2):  # the first time, more may have to be loaded or compiled than afterwards
+    for _ in range(2):  # the first job may have to load and compile more than the second
         folder = tmp_path_factory.mktemp("undisturbed")
         started = time.monotonic()
         job = server.run("all", *JOB, folder=folder)

@@ -1,4 +1,4 @@
-"""The command line, on the first images of MNIST alone: `python few_images.py WORDS`."""
+"""The command line on the first images of MNIST only: `python few_images.py WORDS`."""
 
 from __future__ import annotations
 

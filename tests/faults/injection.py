@@ -1,4 +1,4 @@
-"""Makes one call that a process makes to the operating system, about the files of one folder, fail or be its last."""
+"""Lets one system call about the files of a folder fail, or kills the process there."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 CALLS = ("read", "open", "write", "fsync", "replace", "ftruncate")
-"""What is counted: opening for reading and for writing apart, the rest by the name it has in the module `os`."""
+"""The kinds of calls. `read` opens a file for reading and `open` for writing. The others have their names in `os`."""
 
 ERRORS = ("EIO", "ENOSPC", "EINTR")
 SHORT = "short"  # a write takes a single byte and says so
-FULL = "full"  # a write takes half, and none takes anything after it: a disk that fills up
-BEFORE, AFTER = "killed before", "killed after"  # as by a power failure, but for what the kernel still holds
+FULL = "full"  # a write takes half, and every later one fails: the disk is full
+BEFORE, AFTER = "killed before", "killed after"  # like a power failure, except that the kernel keeps its buffers
 
 
 def faults_of(call: str) -> tuple[str, ...]:
@@ -26,7 +26,7 @@ def faults_of(call: str) -> tuple[str, ...]:
 
 
 class Injector:
-    """Counts the calls of one kind, from 1, and lets fail the one that is `which`."""
+    """Counts the calls of one kind from 1, and lets call number `which` fail."""
 
     def __init__(self, folder: Path, call: str, which: int, fault: str, log: Path | None = None) -> None:
         self.folder, self.call, self.which, self.fault, self.log = folder.resolve(), call, which, fault, log
@@ -41,7 +41,7 @@ class Injector:
 
     @contextmanager
     def installed(self) -> Iterator[Injector]:
-        """While this lasts, calls are counted."""
+        """Count calls inside the `with` block."""
         self.install()
         try:
             yield self
@@ -52,7 +52,7 @@ class Injector:
         for name in ("open", "write", "fsync", "replace", "ftruncate", "close"):
             self._originals[name] = getattr(os, name)
             setattr(os, name, getattr(self, f"_{name}"))
-        io.open = self._file  # what pathlib calls
+        io.open = self._file  # pathlib calls this
 
     def remove(self) -> None:
         for name, original in self._originals.items():
@@ -65,7 +65,7 @@ class Injector:
         return Path(os.path.abspath(path)).is_relative_to(self.folder)  # noqa: PTH100 - Path.absolute keeps `..`
 
     def _guard(self, call: str, act: Callable[[], Any], *names: str, content: bytes = b"") -> Any:
-        """Do the call, unless it is the one that fails; `content` is what a write was to write."""
+        """Do the call, unless it is the one that fails. `content` is the content of a write."""
         if call != self.call:
             return act()
         self._count += 1

@@ -1,4 +1,4 @@
-"""The job that the tests disturb, and what must come of it all the same."""
+"""The job that the tests disturb, and the results that it must still have."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ONE = ("--models", "unpadded", "--seeds", "1", "--epochs", "3", "--devices", "cp
 
 
 def deterministic(path: Path) -> list[str]:
-    """The deterministic columns of the finished epochs, byte for byte as they stand in a record, in sorted order."""
+    """The deterministic columns of the finished epochs, byte for byte as in the record, sorted."""
     with path.open(newline="", encoding="utf-8") as file:
         rows = [row for row in csv.DictReader(file) if row["status"] == "ok"]
     keys = [tuple(row[name] for name in EPOCH_KEY) for row in rows]
@@ -28,35 +28,35 @@ def deterministic(path: Path) -> list[str]:
 
 
 def is_sound(path: Path) -> bool:
-    """Whether a record has no problem; one without a byte, which still gets its header, counts as sound."""
+    """Whether a record has no problem. An empty file counts as sound, as it still gets its header."""
     return record.read(path).problems == () or path.stat().st_size == 0
 
 
 @dataclass(frozen=True)
 class Undisturbed:
-    """A folder with the record, the states and the report of a job that nothing disturbed, and the seconds it took."""
+    """The folder of an undisturbed job, with its record, states and report, and the seconds that it took."""
 
     folder: Path
     seconds: float
 
     @property
     def rows(self) -> list[str]:
-        """What `deterministic` gives for it."""
+        """The `deterministic` columns of its record."""
         return deterministic(self.folder / "runs.csv")
 
     @property
     def rows_of_one(self) -> list[str]:
-        """Those of the run that `ONE` selects."""
+        """The same for the run that `ONE` selects."""
         return [row for row in self.rows if row.startswith("unpadded,") and row.split(",")[4] == "1"]
 
     def copy(self, folder: Path) -> Path:
-        """A copy to be disturbed; the path of its record."""
+        """Copy the folder, to be disturbed, and return the path of the record."""
         shutil.copytree(self.folder, folder, dirs_exist_ok=True)
         return folder / "runs.csv"
 
 
 def finish(server: Server, folder: Path, said: str, *words: str) -> Job:
-    """Start a job again after a fault; it must end well and leave a sound record, and what each run misses."""
+    """Start a job again after a fault. It must end well, with a sound record and the misses of each run."""
     assert TRACEBACK not in said, said
     job = server.run(*words, folder=folder)
     assert job.code == 0, job.errors

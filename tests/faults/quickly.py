@@ -1,7 +1,7 @@
-"""The whole command line in a second: a server that has imported everything and holds a few images forks each job.
+"""The whole command line in a second: a server has imported everything, holds a few images, and forks each job.
 
-Its workers are forked too; all else is the real thing: the same processes, pipes, groups, signals and files. The
-server (`python quickly.py`) reads a line of JSON for each job from its standard input and answers on its output.
+The workers are forked too. Everything else is real: processes, pipes, groups, signals and files. The server
+(`python quickly.py`) reads a line of JSON for each job from standard input, and answers on standard output.
 """
 
 from __future__ import annotations
@@ -27,12 +27,12 @@ import injection
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = (192, 100)
 TRACEBACK = "Traceback"
-MEMORY = 8 << 30  # bytes, more than any job needs: one that reads for ever ends there
+MEMORY = 8 << 30  # bytes, more than any job needs; a job that reads for ever ends here
 
 
 @dataclass
 class Job:
-    """A command that runs in a process of its own; each of its workers leads a session of its own."""
+    """A command in a process of its own. Each of its workers leads a session of its own."""
 
     server: Server
     pid: int
@@ -45,13 +45,13 @@ class Job:
             os.kill(self.pid, number)
 
     def poll(self) -> int | None:
-        """Its exit code, negative for a signal; None while it runs."""
+        """Its exit code, which is negative for a signal. None while it runs."""
         if self.code is None:
             self.code = self.server.ask(poll=self.pid)["code"]
         return self.code
 
     def wait(self, timeout: float = 120) -> int:
-        """Its exit code."""
+        """Wait for its end, and return its exit code."""
         deadline = time.monotonic() + timeout
         while self.poll() is None:
             if time.monotonic() > deadline:
@@ -63,17 +63,17 @@ class Job:
 
     @property
     def output(self) -> str:
-        """What it wrote to standard output."""
+        """Its standard output."""
         return (self.scratch / "output").read_text(encoding="utf-8", errors="replace")
 
     @property
     def errors(self) -> str:
-        """What it wrote to standard error."""
+        """Its standard error."""
         return (self.scratch / "errors").read_text(encoding="utf-8", errors="replace")
 
     @property
     def fired(self) -> bool:
-        """Whether the fault it was started with has struck."""
+        """Whether the fault that it was started with has struck."""
         return (self.scratch / "fired").exists()
 
     @property
@@ -82,11 +82,11 @@ class Job:
         return (self.scratch / "begun").exists()
 
     def workers(self) -> list[int]:
-        """Those of its workers that still run."""
+        """The process numbers of its workers that still run."""
         return [pid for path in (self.scratch / "workers").iterdir() if _runs(pid := int(path.name))]
 
     def none_left(self, seconds: float = 20) -> bool:
-        """Whether all its workers are gone, or are soon."""
+        """Whether all its workers end in time."""
         deadline = time.monotonic() + seconds
         while self.workers():
             if time.monotonic() > deadline:
@@ -96,7 +96,7 @@ class Job:
 
 
 class Server:
-    """Starts jobs, from the side of the tests."""
+    """Starts jobs on behalf of the tests."""
 
     def __init__(self, scratch: Path) -> None:
         self.scratch = scratch
@@ -115,7 +115,7 @@ class Server:
         assert self._process.stdout.readline() == "ready\n"
 
     def ask(self, **request: Any) -> dict[str, Any]:
-        """Send a request; the answer."""
+        """Send a request, and return the answer."""
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._process.stdin.write(json.dumps(request) + "\n")
@@ -136,9 +136,9 @@ class Server:
     ) -> Job:
         """Start `bench WORDS` in a folder.
 
-        `fault` (call, which, kind) strikes `where` says: in the "job", or in each of its "workers". `output` and
+        `fault` (call, which, kind) strikes in the "job" or in each of its "workers", as `where` says. `output` and
         `errors` name a file, or are "closed" (at the start) or "broken" (a pipe that nobody reads). No file may grow
-        beyond `limit` bytes. With `clock`, an hour passes backwards at every look at the time of day.
+        beyond `limit` bytes. With `clock`, every look at the time of day finds it an hour earlier.
         """
         self._jobs += 1
         scratch = self.scratch / f"job {self._jobs}"
@@ -170,18 +170,18 @@ class Server:
 
 
 def _runs(pid: int) -> bool:
-    """Whether a process runs; one that has ended and that nobody has asked about yet does not."""
+    """Whether a process runs. A process that has ended and was not waited for does not run."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
     except OSError:
         return False
 
 
-# From here on, the side of the server
+# The code below runs in the server
 
 
 class ForkedWorker:
-    """As much of `subprocess.Popen` as the scheduling uses, without a new interpreter."""
+    """The part of `subprocess.Popen` that the scheduler uses, without a new interpreter."""
 
     scratch: ClassVar[Path]
     fault: ClassVar[injection.Injector | None] = None
@@ -228,7 +228,7 @@ class ForkedWorker:
 
 
 class BackwardClock(datetime):
-    """A clock that somebody keeps setting back."""
+    """A clock that goes back an hour at every look."""
 
     looks: ClassVar[int] = 0
 
@@ -239,7 +239,7 @@ class BackwardClock(datetime):
 
 
 def _take_over(descriptors: Sequence[int]) -> None:
-    """Make these the standard streams of this process, and close whatever else it has open."""
+    """Make these the standard streams of this process, and close all other files."""
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
     os.closerange(3, 4096)
@@ -250,7 +250,7 @@ def _take_over(descriptors: Sequence[int]) -> None:
 
 
 def _end(act: Callable[[], int]) -> None:
-    """Do the last thing of a forked process, and end it with the exit code."""
+    """Do the work of a forked process, and end it with the exit code."""
     code = 1
     try:
         code = act()
@@ -268,7 +268,7 @@ def _end(act: Callable[[], int]) -> None:
 def _serve() -> None:
     import torch
 
-    torch.set_num_threads(1)  # before anything starts threads, which a fork would lose
+    torch.set_num_threads(1)  # before anything starts threads: a fork would lose them
 
     from bench.cli import parser
     from bench.evidence.comparison import compare  # noqa: F401
@@ -300,7 +300,7 @@ def _serve() -> None:
 
 
 def _warm_up() -> None:
-    """What the first step of training would load, as far as it can be had without a step."""
+    """Load what the first step of training would load, as far as possible without a step."""
     import torch
 
     parameter = torch.nn.Parameter(torch.zeros(1))
@@ -311,7 +311,7 @@ def _warm_up() -> None:
 
 
 def _run(request: dict[str, Any], main: Callable[[Sequence[str]], int]) -> int:
-    """What a forked job does."""
+    """The work of a forked job."""
     from bench.record import rows
 
     scratch, folder = Path(request["scratch"]), Path(request["folder"])

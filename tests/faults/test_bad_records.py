@@ -1,4 +1,4 @@
-"""Whatever stands in a record: every command says which line is wrong and why, uses the rest, and rewrites nothing."""
+"""On a bad record every command names the wrong line with a reason, uses the rest, and rewrites nothing."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def with_fields(line: int, **fields: str) -> str:
 
 
 def with_line(line: int, text: str) -> str:
-    """The sound record with a line put in before another."""
+    """The sound record with a line inserted before another."""
     lines = SOUND.splitlines(keepends=True)
     lines.insert(line - 1, text)
     return "".join(lines)
@@ -74,7 +74,7 @@ def line_of(line: int) -> str:
 
 @dataclass(frozen=True)
 class Bad:
-    """A bad record: its content, the line and the reason that must be named, and the epochs that are left."""
+    """A bad record: its content, the line and the reason to be named, and the number of epochs that remain."""
 
     content: bytes
     line: int
@@ -96,22 +96,27 @@ BAD: Mapping[str, Bad] = {
     "semicolons": bad(SOUND.replace(",", ";"), 1, "the header lacks model", 0),
     "a missing column": bad(without_column("correct"), 1, "the header lacks correct", 0),
     "a column twice": bad(
-        SOUND.replace("\n", ",\n").replace("statistics,\n", "statistics,note\n", 1), 1, "a column stands twice", 38
+        SOUND.replace("\n", ",\n").replace("statistics,\n", "statistics,note\n", 1),
+        1,
+        "a column twice",
+        38,
     ),
     "reordered columns": bad(
         "".join(",".join(reversed(line.split(","))) + "\n" for line in SOUND.splitlines()), 1, "documented order", 38
     ),
-    "a field too many": bad(with_line(5, line_of(5).replace("\n", ",x\n")), 5, "19 fields where the header has 18", 38),
-    "a field too few": bad(with_line(5, "unpadded,1\n"), 5, "2 fields where the header has 18", 38),
+    "a field too many": bad(with_line(5, line_of(5).replace("\n", ",x\n")), 5, "19 fields, but the header has 18", 38),
+    "a field too few": bad(with_line(5, "unpadded,1\n"), 5, "2 fields, but the header has 18", 38),
     "an empty line": bad(with_line(5, "\n"), 5, "0 fields", 38),
-    "a header in the middle": bad(with_line(5, HEADER), 5, "the header stands here once more", 38),
-    "a row twice": bad(with_line(9, line_of(5)), 9, "the same run and epoch as line 5", 38),
+    "a header in the middle": bad(with_line(5, HEADER), 5, "the line repeats the header", 38),
+    "a row twice": bad(with_line(9, line_of(5)), 9, "the same run and epoch as on line 5", 38),
     "two values for an epoch": bad(
-        with_line(9, line_of(5).replace(",10000,", ",9999,")), 9, "the same run and epoch as line 5", 38
+        with_line(9, line_of(5).replace(",10000,", ",9999,")), 9, "the same run and epoch as on line 5", 38
     ),
     "NaN": bad(with_fields(20, test_loss="nan"), 20, "test_loss is 'nan'", 37),
     "a negative count": bad(with_fields(20, correct="-1"), 20, "correct is '-1'", 37),
-    "a count beyond all images": bad(with_fields(20, correct="10001"), 20, "correct is 10001 of only 10000", 37),
+    "a count beyond all images": bad(
+        with_fields(20, correct="10001"), 20, "correct is 10001, more than the total of 10000", 37
+    ),
     "a network nobody knows": bad(with_fields(20, model="lenet"), 20, "the network 'lenet' is not known", 37),
     "a gap in the epochs": bad(without_line(24), 24, "but its epoch 4 is missing", 22),
     "a mangled date": bad(with_fields(20, recorded_at="31.01.2026 12:00"), 20, "recorded_at is '31.01.2026 12:00'", 37),
@@ -120,9 +125,12 @@ BAD: Mapping[str, Bad] = {
     "an empty file": bad("", 1, "the file is empty", 0),
     "no final newline": bad(SOUND[:-1], 39, "no newline at its end", 37),
     "a torn header": bad(HEADER[:30], 1, "no newline at its end", 0),
-    "a quote never closed": bad(with_fields(30, note='"why'), 30, "fields where the header has 18", 28),
+    "a quote never closed": bad(with_fields(30, note='"why'), 30, "fields, but the header has 18", 28),
     "bytes that are no text": Bad(
-        with_line(5, "?\n").encode().replace(b"?\n", b"\xff\xfe\0\n"), 5, "1 fields where the header has 18", 38
+        with_line(5, "?\n").encode().replace(b"?\n", b"\xff\xfe\0\n"),
+        5,
+        "the line has 1 field, but the header has 18",
+        38,
     ),
     "another file": Bad(b"\x89PNG\r\n\x1a\n\0\0\0\n", 1, "the header lacks model", 0),
     "a note with a newline, and a gap behind it": bad(
@@ -133,7 +141,7 @@ BAD: Mapping[str, Bad] = {
 
 @pytest.fixture
 def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A report without the time that it takes to draw."""
+    """Replaces the figures of the report, as drawing takes long."""
 
     class Blank:
         def __getattr__(self, name: str) -> Callable[..., Picture]:
@@ -144,13 +152,13 @@ def quick_figures(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture(scope="module")
 def examined() -> dict[type, structure_facts.Structure]:
-    """What is known of the networks already."""
+    """The structures of the networks, as far as they are known."""
     return {}
 
 
 @pytest.fixture
 def quick_structures(monkeypatch: pytest.MonkeyPatch, examined: dict[type, structure_facts.Structure]) -> None:
-    """A check without the time that it takes to look at the networks, which are the same every time."""
+    """Examines each network only once, as the networks are the same every time."""
     examine = structure.examine
 
     def once(network: nn.Module) -> structure_facts.Structure:
@@ -171,7 +179,7 @@ def found(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mo
 
 
 def printed(capsys: pytest.CaptureFixture[str], code: int, *words: str) -> str:
-    """What a command prints that ends with some exit code."""
+    """Run a command that must end with an exit code, and return its output."""
     assert parser.main(words) == code, capsys.readouterr().err
     captured = capsys.readouterr()
     assert TRACEBACK not in captured.err
@@ -206,7 +214,7 @@ def test_the_plan_warns_of_what_it_leaves_out(
     found: Bad, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ):
     printed(capsys, 0, "plan", "--models", "unpadded", "--seeds", "2", "--devices", "cpu")
-    if "the network" not in found.reason:  # a plan is about no other networks than those asked for
+    if "the network" not in found.reason:  # a plan reads only the networks that it was asked for
         assert any(f":{found.line}: " in message and found.reason in message for message in caplog.messages), (
             caplog.messages
         )
@@ -225,7 +233,7 @@ def test_a_comparison_uses_what_is_left(found: Bad, capsys: pytest.CaptureFixtur
 def test_every_bad_record_would_be_sound_without_its_fault(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture
 ):
-    """Else the tests above could be content with another fault than the one they are about."""
+    """Otherwise the tests above could see another fault than their own."""
     path = tmp_path / "runs.csv"
     path.write_text(SOUND)
     printed(capsys, 0, "plan", "--runs", str(path), "--seeds", "1", "--devices", "cpu")
@@ -233,11 +241,11 @@ def test_every_bad_record_would_be_sound_without_its_fault(
     assert len(record.read(path, ARCHITECTURES).epochs) == LINES - 1
 
 
-# Verification, which needs a record that was trained here
+# Verification needs a record that was trained here
 
 
 def trained(undisturbed: Undisturbed, folder: Path, change: Callable[[list[str]], list[str]]) -> bytes:
-    """The record of a job with its lines changed, in a folder; its content."""
+    """Write the record of a job with changed lines into a folder, and return its content."""
     path = undisturbed.copy(folder)
     path.write_text("".join(change(path.read_text(encoding="utf-8").splitlines(keepends=True))), encoding="utf-8")
     return path.read_bytes()
@@ -253,7 +261,7 @@ def trained(undisturbed: Undisturbed, folder: Path, change: Callable[[list[str]]
     ],
     ids=["no final newline", "nonsense", "a row twice", "a device nobody knows"],
 )
-def test_a_record_of_which_something_is_left_out_is_not_verified(
+def test_a_record_with_unusable_lines_is_not_verified(
     server: Server, undisturbed: Undisturbed, tmp_path: Path, change: Callable[[list[str]], list[str]], line: int
 ):
     content = trained(undisturbed, tmp_path, change)
@@ -264,7 +272,7 @@ def test_a_record_of_which_something_is_left_out_is_not_verified(
     assert (tmp_path / "runs.csv").read_bytes() == content
 
 
-def test_a_record_that_can_be_read_all_the_same_is_verified(server: Server, undisturbed: Undisturbed, tmp_path: Path):
+def test_a_record_with_a_harmless_problem_is_verified(server: Server, undisturbed: Undisturbed, tmp_path: Path):
     content = trained(undisturbed, tmp_path, lambda lines: [line.replace("\n", "\r\n") for line in lines])
     job = server.run("verify", "--models", "unpadded", "--seeds", "1-1", folder=tmp_path)
     assert job.code == 0, job.output
@@ -272,7 +280,7 @@ def test_a_record_that_can_be_read_all_the_same_is_verified(server: Server, undi
     assert (tmp_path / "runs.csv").read_bytes() == content
 
 
-# Edited while a job runs
+# Edits while a job runs
 
 
 def edited_by_hand(lines: list[str]) -> bytes:
@@ -280,7 +288,7 @@ def edited_by_hand(lines: list[str]) -> bytes:
 
 
 def saved_by_a_spreadsheet(lines: list[str]) -> bytes:
-    """With its own separators, dates and numbers."""
+    """A spreadsheet writes its own separators, dates and numbers."""
     dates = (re.sub(r"(\d{4})-(\d\d)-(\d\d)T(\d\d:\d\d):\d\dZ", r"\3.\2.\1 \4", line) for line in lines)
     return "".join(line.replace(",", ";").replace(".", ",").replace("\n", "\r\n") for line in dates).encode("utf-8-sig")
 
@@ -327,10 +335,10 @@ def test_a_record_that_is_edited_while_a_job_runs_loses_nothing_that_the_job_app
     assert left.startswith(content)
     if edit is saved_by_a_spreadsheet:
         assert code == 2
-        assert "runs.csv:1: not the header of a record, so nothing is appended: mend its first line" in job.errors
+        assert "runs.csv:1: not the header of a record, so nothing was appended: correct its first line" in job.errors
         assert left == content
     else:
         assert code == 0
-    path.write_text("".join(before), encoding="utf-8")  # the edit taken back; what was appended since is lost with it
+    path.write_text("".join(before), encoding="utf-8")  # this undoes the edit, and loses the rows appended since
     finish(server, tmp_path, job.errors, "run", *JOB)
     assert deterministic(path) == undisturbed.rows

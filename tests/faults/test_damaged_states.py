@@ -1,4 +1,4 @@
-"""A job whose saved states are damaged or gone goes on from an earlier one or from the start, with the same bits."""
+"""A job with damaged or missing states goes on from an earlier one or from the start, with the same bits."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ SEED = 20260131
 
 @pytest.fixture(scope="module")
 def half_way(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A job that has ended before it could save the state of its third epoch: it has two states and two rows."""
+    """A job that ended before it saved the state of its third epoch. It has two states and two rows."""
     folder = tmp_path_factory.mktemp("half way")
     job = server.run("run", *ONE, folder=folder, where="workers", fault=("open", 5, "EIO"))
     assert job.fired
@@ -49,7 +49,7 @@ def flipped(content: bytes, chance: random.Random) -> bytes:
 
 
 def zeroed(content: bytes, chance: random.Random) -> bytes:
-    """As some file systems leave what was never written."""
+    """Some file systems leave zeros in place of lost data."""
     start = chance.randrange(len(content))
     return content[:start] + b"\0" * (len(content) - start)
 
@@ -67,12 +67,12 @@ def sealed(payload: bytes) -> bytes:
 
 
 def no_state_at_all(content: bytes, chance: random.Random) -> bytes:
-    """Whole, as its checksum says, and nothing that this version could load."""
+    """The checksum is right, but this version cannot load the content."""
     return sealed(chance.randbytes(1000))
 
 
 def of_another_version(content: bytes, chance: random.Random) -> bytes:
-    """Whole, and with other fields than a state has here."""
+    """The checksum is right, but the state has other fields than here."""
     saved = torch.load(io.BytesIO(content[32:]), weights_only=True)
     saved["history"] = [{**epoch, "something_new": 1} for epoch in saved["history"]]
     buffer = io.BytesIO()
@@ -81,7 +81,7 @@ def of_another_version(content: bytes, chance: random.Random) -> bytes:
 
 
 def without(part: str) -> Callable[[bytes, random.Random], bytes]:
-    """Whole, and without one of its parts."""
+    """The checksum is right, but one part is missing."""
 
     def dropped(content: bytes, chance: random.Random) -> bytes:
         saved = torch.load(io.BytesIO(content[32:]), weights_only=True)
@@ -107,22 +107,22 @@ def damage_and_go_on(
     chance: random.Random,
     lost: int,
 ) -> None:
-    """Damage the newest and the previous state, lose so many of the last rows, and let the job go on."""
+    """Damage the newest and the previous state, remove some of the last rows, and let the job go on."""
     path = Undisturbed(half_way, 0).copy(folder)
     label = f"seed {SEED}: {[damage and damage.__name__ for damage in damages]}, {lost} rows lost"
-    lines = path.read_text().splitlines(keepends=True)[:3]  # the closing row goes too
+    lines = path.read_text().splitlines(keepends=True)[:3]  # without the closing row
     path.write_text("".join(lines[: len(lines) - lost]))
     for state, damage in zip(states(folder), damages, strict=True):
         if damage is not None:
             state.write_bytes(damage(state.read_bytes(), chance))
     finish(server, folder, "", "run", *ONE)
     assert deterministic(path) == undisturbed.rows_of_one, label
-    if None in damages:  # an epoch that is trained once more takes another time, and one that is not keeps its own
+    if None in damages:  # an epoch keeps its time unless it is trained again
         assert seconds(path, 1) == seconds(half_way / "runs.csv", 1), label
 
 
 def seconds(path: Path, epoch: int) -> float:
-    """How long the training of an epoch took, as it stands in a record of one run."""
+    """The seconds that the training of an epoch took, from a record of one run."""
     rows = record.read(path).epochs
     return float(rows[rows["epoch"] == epoch]["train_seconds"].iloc[0])
 
@@ -160,6 +160,6 @@ def test_a_state_of_another_run_under_the_name_of_this_one_is_not_continued(
     first, second = (next(checkpoints.glob(f"unpadded-*-{seed}.pt")) for seed in (1, 2))
     first.write_bytes(second.read_bytes())
     path.write_text(path.read_text().splitlines(keepends=True)[0])
-    path.with_name("runs.misses.csv").unlink()  # what its runs missed is a contradiction to an empty record
+    path.with_name("runs.misses.csv").unlink()  # misses contradict an empty record
     finish(server, tmp_path, "", "run", *ONE)
     assert deterministic(path) == undisturbed.rows_of_one

@@ -1,4 +1,4 @@
-"""Whichever call about a file fails, in whichever way: nothing is lost, it is said, and a second try completes."""
+"""Any call about a file may fail: nothing is lost, the error is reported, and a second try completes the job."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ from bench.record.rows import COLUMNS, Row, Run, format_line, format_row
 from bench.report.files import render
 from bench.training.loop import Epoch, State
 
-MOST = 300  # calls of one kind that anything below makes, at the most
-LOST = ("open", "write", "fsync", "replace", "ftruncate")  # calls that cannot fail without something being lost
+MOST = 300  # the most calls of one kind in any test below
+LOST = ("open", "write", "fsync", "replace", "ftruncate")  # if one of these calls fails, something is lost
 
 
 def cause_of(fault: str) -> str:
-    """What the operating system says when a fault strikes."""
+    """The words of the operating system for a fault."""
     return os.strerror(errno.ENOSPC if fault == FULL else getattr(errno, fault))
 
 
 def in_turn(call: str, which: int) -> str:
-    """A way to fail, so that one call after the other fails in another one."""
+    """The fault for a call. It changes from one call to the next."""
     return faults_of(call)[which % len(faults_of(call))]
 
 
@@ -47,9 +47,9 @@ def each_fault(
     in_every_way: bool = True,
     step: int = 1,
 ) -> Iterator[tuple[Path, Injector, str]]:
-    """Let the first, second, … call of each kind fail while acting on a folder of its own, until none is left to fail.
+    """Let the first, second, … call of each kind fail, each in a folder of its own, until no call is left to fail.
 
-    Yields each folder afterwards, the fault that struck there, and what was said of it.
+    Yields each folder afterwards, with the fault that struck there and the error that was reported.
     """
     struck = 0
     for call in CALLS:
@@ -118,7 +118,7 @@ def test_a_row_that_cannot_be_appended_costs_none_before_it_and_can_be_appended_
 
 
 def state(epochs: int) -> State:
-    """A state like that of a run after some epochs, and small."""
+    """A small state, like that of a run after some epochs."""
     history = tuple(Epoch(number, 90, 100, 0.5, 0.25, 1.0, 1.0, None, None) for number in range(1, epochs + 1))
     tensor = torch.full((3,), float(epochs))
     return State({"weight": tensor}, {"state": {0: {"momentum_buffer": tensor}}}, history, tensor.byte())
@@ -150,7 +150,7 @@ def test_a_state_that_cannot_be_saved_leaves_one_to_go_on_from_and_can_be_saved_
 
 
 class CommandFailed(Exception):
-    """The command line has said why it did nothing, and ended with another exit code than 0."""
+    """The command line has reported an error and ended with another exit code than 0."""
 
 
 @pytest.mark.parametrize("in_every_way", [False, pytest.param(True, marks=pytest.mark.faults)])
@@ -210,7 +210,7 @@ def try_a_job(
     words: tuple[str, ...],
     fault: tuple[str, int, str],
 ) -> bool:
-    """One job with one fault, and a second try; whether the fault struck."""
+    """Run a job with one fault, then try again without. Return whether the fault struck."""
     call, which, kind = fault
     expected = undisturbed.rows if words == JOB else undisturbed.rows_of_one
     job = server.run("run", *words, folder=folder, where=where, fault=fault)
@@ -263,4 +263,4 @@ def test_whichever_call_of_a_job_fails_a_second_completes_it(
         folder.mkdir()
         if not try_a_job(server, undisturbed, folder, where, words, (call, which, in_turn(call, which))):
             break
-    assert which > 1 or call == "ftruncate"  # which a job makes only when something else has failed
+    assert which > 1 or call == "ftruncate"  # a job makes this call only after another failure

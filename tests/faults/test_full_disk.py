@@ -1,4 +1,4 @@
-"""A disk that is full for real, files that may not grow: it is said, nothing is lost, and a second try completes."""
+"""On a full disk or with files that may not grow, the error is reported, and a second try completes the job."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is
 
 
 def failed_for(job: Job, cause: str, label: int | str) -> None:
-    """A job that could not write for the size in `label`: it has said so, and left nothing running."""
+    """Check a job that could not write because of the size `label`. It must report this and leave no process."""
     assert job.none_left(), label
     assert job.code in (1, 2), (label, job.errors)
     assert TRACEBACK not in job.errors, label
     if label == len(job.errors.encode()):
-        return  # what it says goes into a file too, and that may not grow either
+        return  # its messages go into a file that may not grow either
     said = [line for line in job.errors.splitlines() if cause in line]
     assert said, (label, job.errors)
     for line in said:  # each names the file
@@ -47,7 +47,7 @@ def test_results_that_cannot_be_printed_are_said_to_be_lost(
 ):
     job = server.run(*words, folder=undisturbed.folder, output="/dev/full")
     assert job.code == 2
-    assert job.errors == f"bench: standard output: cannot be written ({NO_SPACE}): free or mend it\n"
+    assert job.errors == f"bench: standard output: cannot be written ({NO_SPACE}): redirect it to another file\n"
 
 
 @needs_full
@@ -85,7 +85,7 @@ def test_a_torn_row_stays_if_there_is_no_space_to_set_it_aside(undisturbed: Undi
 
 
 def limited(server: Server, undisturbed: Undisturbed, folder: Path, limit: int) -> bool:
-    """A job none of whose files may grow beyond a limit, and a second try; whether the limit mattered."""
+    """Run a job with a limit on the size of every file, then try again. Return whether the limit mattered."""
     folder.mkdir()
     job = server.run("all", *JOB, folder=folder, limit=limit)
     path = folder / "runs.csv"
@@ -99,7 +99,7 @@ def limited(server: Server, undisturbed: Undisturbed, folder: Path, limit: int) 
 
 
 def sizes(undisturbed: Undisturbed) -> list[int]:
-    """The sizes of what a job writes, in ascending order."""
+    """The sizes of the files that a job writes, in ascending order."""
     paths = [path for path in undisturbed.folder.rglob("*") if path.is_file()]
     return sorted({path.stat().st_size for path in paths} - {0})
 
@@ -127,7 +127,7 @@ def test_whatever_the_size_that_files_may_have_a_second_job_completes_the_first(
 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
-    """Makes a disk of some size, or gives it another size."""
+    """Makes a disk of a size, or changes its size."""
     folder = tmp_path / "disk"
 
     def make(size: str) -> Path:
@@ -147,7 +147,7 @@ def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
 
 
 def fill_up(server: Server, undisturbed: Undisturbed, disk: Callable[[str], Path], size: str) -> bool:
-    """A job on a small disk, and a second try once there is space; whether the disk was too small."""
+    """Run a job on a small disk, then again with enough space. Return whether the disk was too small."""
     folder = disk(size)
     job = server.run("all", *JOB, folder=folder)
     path = folder / "runs.csv"

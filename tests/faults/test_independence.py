@@ -1,4 +1,4 @@
-"""The bits of a run depend on what it is, and on nothing that goes on around it."""
+"""The bits of a run do not depend on anything around it."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ PROGRAM = Path(__file__).with_name("few_images.py")
 
 
 def in_pieces(server: Server, undisturbed: Undisturbed, folder: Path, chance: random.Random) -> None:
-    """The undisturbed job in random pieces: networks and seeds in random order, some epochs now and the rest later."""
+    """Run the undisturbed job in random pieces: in random order, some epochs now and the rest later."""
     folder.mkdir()
     history = []
     pieces = [(model, seed, epochs) for model in MODELS for seed in (1, 2) for epochs in (1, 2, 3)]
@@ -62,7 +62,7 @@ def test_jobs_side_by_side_make_the_same_bits(server: Server, undisturbed: Undis
 
 
 def few_images(folder: Path, *words: str, **variables: str) -> str:
-    """A command in an interpreter of its own; what it prints."""
+    """Run a command in an interpreter of its own, and return its output."""
     environment = {name: text for name, text in {**os.environ, **variables}.items() if text}
     done = subprocess.run(
         [sys.executable, str(PROGRAM), *words],
@@ -97,7 +97,7 @@ def test_another_instruction_set_is_another_environment_and_pooled_with_no_other
     words = ("--models", "unpadded", "--seeds", "2", "--epochs", "1", "--devices", "cpu")
     path = undisturbed.copy(tmp_path)
     before = path.read_bytes()
-    for _ in range(2):  # the second time it is recorded
+    for _ in range(2):  # the second time its runs are recorded
         few_images(tmp_path, "run", *words, ATEN_CPU_CAPABILITY="default")
     assert path.read_bytes().startswith(before)
     found = record.read(path)

@@ -1,4 +1,4 @@
-"""A job killed with SIGKILL at any instant, and started again until it is done, has the bits of one left in peace."""
+"""A job that is killed at any instant and started again until it is done has the bits of an undisturbed one."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from bench.record.rows import COLUMNS, format_line
 
 SEED = 20260131
 ROUNDS = 60
-AGAIN = 0.5  # how likely a job that was killed and started again is killed again
+AGAIN = 0.5  # the chance that a job that was killed and started again is killed again
 HEADER = format_line(COLUMNS).encode()
 
 
 def looks_sound(folder: Path, label: object) -> None:
-    """What a killed job may leave: at most a torn last line in the record, and whole files in the report."""
+    """Check what a killed job leaves: at most a torn last line in the record, and whole files in the report."""
     path = folder / "runs.csv"
     left_out = record.read(path).problems
     content = path.read_bytes() if path.exists() else b""
@@ -35,13 +35,13 @@ def looks_sound(folder: Path, label: object) -> None:
 
 
 def report_of(folder: Path) -> dict[str, bytes]:
-    """The files of a report but for its account of the times, which no two jobs share."""
+    """The files of a report, without those about times: no two jobs share these."""
     paths = (path for path in (folder / "report").iterdir() if path.suffix == ".svg" and "seconds" not in path.name)
     return {path.name: path.read_bytes() for path in paths}
 
 
 def kill_and_go_on(server: Server, undisturbed: Undisturbed, folder: Path, share: float, chance: random.Random) -> str:
-    """Kill a job after a share of the time that it takes, perhaps several times; what it was at the first time."""
+    """Kill a job after a share of its time, perhaps several times. Return its phase at the first kill."""
     folder.mkdir()
     label = f"seed {SEED}, killed after {share:.3f} of the job"
     instant, phase = share * undisturbed.seconds, ""
@@ -78,7 +78,7 @@ def test_a_job_killed_at_any_instant_ends_with_the_same_bits(
 
 
 def kill_at(server: Server, undisturbed: Undisturbed, folder: Path, where: str, fault: tuple[str, int, str]) -> bool:
-    """Kill a job, or its worker, just before or after one call; whether it came to that call."""
+    """Kill a job, or its worker, just before or after one call. Return whether it came to that call."""
     folder.mkdir()
     label = f"the {where} {fault[2]} {fault[0]} number {fault[1]}"
     job = server.run("run", *ONE, folder=folder, where=where, fault=fault)
@@ -97,8 +97,8 @@ def kill_at(server: Server, undisturbed: Undisturbed, folder: Path, where: str, 
 @pytest.mark.parametrize(
     ("where", "fault"),
     [
-        ("job", ("open", 8, BEFORE)),  # between a state that is saved and its row
-        ("job", ("write", 4, AFTER)),  # between a row that is written and its being on the disk
+        ("job", ("open", 8, BEFORE)),  # between a saved state and its row
+        ("job", ("write", 4, AFTER)),  # after a row is written, and before it is on the disk
         ("workers", ("replace", 2, BEFORE)),  # between two states
     ],
 )
@@ -152,7 +152,7 @@ def test_a_report_killed_at_any_call_has_whole_files_and_is_completed(
 def test_a_job_in_interpreters_of_its_own_killed_at_any_instant_ends_with_the_same_bits(
     undisturbed: Undisturbed, tmp_path: Path
 ):
-    """The same without anything forked, which takes longer."""
+    """The same without forks. This takes longer."""
     program = Path(__file__).with_name("few_images.py")
 
     def start(folder: Path) -> subprocess.Popen[str]:
@@ -164,7 +164,7 @@ def test_a_job_in_interpreters_of_its_own_killed_at_any_instant_ends_with_the_sa
         found = []
         for path in Path("/proc").glob("[0-9]*"):
             try:
-                if b"bench.worker" in (path / "cmdline").read_bytes() and (path / "cwd").resolve() == folder:
+                if b"bench.jobs.worker" in (path / "cmdline").read_bytes() and (path / "cwd").resolve() == folder:
                     found.append(path.name)
             except OSError:
                 continue

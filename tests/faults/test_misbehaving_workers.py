@@ -1,4 +1,4 @@
-"""A job of networks that fail in every way: each has its own end in the record, the others go on, nothing is left."""
+"""A job of networks that fail in every way: each run ends in the record by itself, and no process is left."""
 
 from __future__ import annotations
 
@@ -8,13 +8,14 @@ import sys
 import time
 from pathlib import Path
 
+import misbehaving
 import pytest
 from quickly import ROOT, TRACEBACK
 
 from bench.record import record
 
 MARK = "BENCH_TEST_FAULTS_MARK"
-LIMIT = 60  # seconds for an epoch, of which a busy machine needs many to start a worker
+LIMIT = 60  # seconds for an epoch; a busy machine needs many of them to start a worker
 MEGABYTES = 100
 
 ENDS = {
@@ -56,7 +57,7 @@ sys.exit(parser.main(["run", "--seeds", "1", "--devices", "cpu", "--jobs", "2", 
 
 
 def left(mark: str) -> list[str]:
-    """The command lines of the processes that the job has started, itself included, and that still run."""
+    """The command lines of the job and of its processes that still run."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -72,9 +73,7 @@ def left(mark: str) -> list[str]:
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
 def test_every_run_has_its_own_end_in_the_record_and_nothing_is_left_running(tmp_path: Path):
     path = tmp_path / "misbehaving.py"
-    path.write_text(
-        (ROOT / "tests" / "misbehaving.py").read_text().replace("MEGABYTES = 20", f"MEGABYTES = {MEGABYTES}")
-    )
+    path.write_text(Path(misbehaving.__file__).read_text().replace("MEGABYTES = 20", f"MEGABYTES = {MEGABYTES}"))
     assert f"MEGABYTES = {MEGABYTES}" in path.read_text()
     mark = f"{os.getpid()}-{time.monotonic_ns()}"
     paths = os.pathsep.join([str(tmp_path), str(ROOT), os.environ.get("PYTHONPATH", "")])

@@ -1,4 +1,4 @@
-"""A job that is asked to end, or that nobody listens to any more, ends in good order or goes on."""
+"""A job ends in good order when a signal asks it to, and goes on when nobody listens any more."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SEED = 20260131
 def interrupt_and_go_on(
     server: Server, undisturbed: Undisturbed, folder: Path, number: int, share: float, twice: bool
 ) -> bool:
-    """Send a job a signal after a share of the time that it takes, or two; whether that closed a run."""
+    """Send a job one or two signals after a share of its time. Return whether this closed a run."""
     folder.mkdir()
     label = f"seed {SEED}, {signal.Signals(number).name} after {share:.3f} of the job"
     job = server.start("all", *JOB, folder=folder)
@@ -30,7 +30,7 @@ def interrupt_and_go_on(
     if twice:
         job.kill(number)
     asked = time.monotonic()
-    # Before and after training SIGTERM is nobody's business but the system's.
+    # Before and after training the system alone handles SIGTERM.
     assert job.wait() in (0, 128 + number, -signal.SIGTERM), (label, job.errors)
     assert time.monotonic() - asked < 10, label
     assert job.none_left(), label
@@ -99,7 +99,7 @@ COMMANDS = (
 
 @pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
 @pytest.mark.parametrize("output", ["broken", "closed"])
-def test_whoever_closes_standard_output_early_costs_nothing(
+def test_a_reader_that_closes_standard_output_early_does_no_harm(
     server: Server, undisturbed: Undisturbed, tmp_path: Path, words: tuple[str, ...], output: str
 ):
     undisturbed.copy(tmp_path)
@@ -117,8 +117,8 @@ def test_a_job_that_nobody_listens_to_goes_on(server: Server, undisturbed: Undis
     assert deterministic(tmp_path / "runs.csv") == undisturbed.rows_of_one
 
 
-def test_what_is_said_is_never_written_into_the_record(server: Server, undisturbed: Undisturbed, tmp_path: Path):
-    """With the standard streams closed, a file that is opened could get the number of one of them."""
+def test_no_message_is_ever_written_into_the_record(server: Server, undisturbed: Undisturbed, tmp_path: Path):
+    """If the standard streams are closed, an opened file could get the number of one of them."""
     path = undisturbed.copy(tmp_path)
     path.write_bytes(path.read_bytes()[:-9])
     job = server.run("run", *JOB, folder=tmp_path, output="closed", errors="closed")
@@ -128,6 +128,6 @@ def test_what_is_said_is_never_written_into_the_record(server: Server, undisturb
     assert deterministic(path) == undisturbed.rows
 
 
-def test_a_wrong_word_is_said_to_nobody_without_a_traceback(server: Server, tmp_path: Path):
+def test_a_wrong_word_gives_no_traceback_even_if_nobody_listens(server: Server, tmp_path: Path):
     for errors in ("broken", "closed"):
         assert server.run("run", "--seeds", "none", folder=tmp_path, errors=errors).code == 2

@@ -1,4 +1,4 @@
-"""Clocks that go backwards, no home, nowhere to write but where asked, strange names, no locale, no terminal."""
+"""A job works with strange clocks, names and locales, without a home or a terminal, beside a read-only checkout."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from bench.record import record
 
 PROGRAM = Path(__file__).with_name("few_images.py")
 STRANGE = "Größe, 50 % „fertig“ 🚀's $HOME"
-NOWHERE = "/dev/null/home"  # which nobody can make
+NOWHERE = "/dev/null/home"  # nobody can make this folder
 PLAIN_LOCALE = {"LC_ALL": "C", "LANG": "", "PYTHONCOERCECLOCALE": "0", "PYTHONUTF8": "0"}
-PLAIN_TERMINAL = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "ascii:strict"}  # which knows the name and cannot show it
+PLAIN_TERMINAL = {"PYTHONUTF8": "1", "PYTHONIOENCODING": "ascii:strict"}  # it knows the name and cannot show it
 NO_HOME = {"HOME": "", "XDG_CACHE_HOME": "", "XDG_CONFIG_HOME": "", "MPLCONFIGDIR": ""}
 
 
@@ -36,7 +36,7 @@ def everything(
     runs: str = "runs.csv",
     commands: Sequence[str] = ("all", "plan", "verify"),
 ) -> None:
-    """Train a run, report it, plan it and verify it, in interpreters of their own; nothing may show."""
+    """Train a run, report, plan and verify it, each in an interpreter of its own. The surroundings must not matter."""
     environment = {name: text for name, text in {**os.environ, **variables}.items() if text}
     for command in commands:
         words = [command, *(("--models", "unpadded", "--epochs", "1") if command == "verify" else ONE), "--runs", runs]
@@ -47,7 +47,7 @@ def everything(
             capture_output=True,
             check=False,
             stdin=subprocess.DEVNULL,
-            start_new_session=True,  # which has no terminal
+            start_new_session=True,  # the new session has no terminal
         )
         said = done.stderr.decode(errors="replace")
         assert done.returncode == 0, (words, said)
@@ -59,7 +59,7 @@ def everything(
 
 
 def read_only(tmp_path: Path) -> list[str]:
-    """What to put before a command so that it sees the checkout, and all that is beside it, as read-only."""
+    """The words before a command that make the checkout and the folders beside it read-only for it."""
     mounts = f'mount --bind "{ROOT}" "{ROOT}" && mount -o remount,bind,ro "{ROOT}" && exec "$@"'
     unshare = ["unshare", "--mount", *([] if os.geteuid() == 0 else ["--map-root-user"])]
     before = [*unshare, "sh", "-c", mounts, "sh"]
@@ -73,7 +73,7 @@ def read_only(tmp_path: Path) -> list[str]:
 
 
 def test_a_strange_place(undisturbed: Undisturbed, tmp_path: Path):
-    """Without a home or a terminal, in a plain locale, under a name that it cannot spell."""
+    """There is no home and no terminal, and the plain locale cannot spell the name of the folder."""
     folder = tmp_path / STRANGE
     folder.mkdir()
     everything(folder, undisturbed, {**PLAIN_LOCALE, **NO_HOME, "HOME": NOWHERE}, (), "läufe, alle.csv", ["run"])
@@ -136,7 +136,7 @@ def test_a_clock_that_goes_backwards_changes_nothing_but_the_times_of_day(
     assert found.problems == ()
     assert deterministic(tmp_path / "runs.csv") == undisturbed.rows_of_one
     hours = [text[11:13] for text in found.rows["recorded_at"]]
-    assert hours == ["11", "10", "11"]  # the second job's clock begins anew
+    assert hours == ["11", "10", "11"]  # the clock of the second job starts again
     assert found.epochs["train_seconds"].between(0, 60, inclusive="neither").all()
     for words in (("report",), ("verify", "--epochs", 1)):
         job = server.run(*words, folder=tmp_path, clock=True)

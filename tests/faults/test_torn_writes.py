@@ -1,4 +1,4 @@
-"""A record torn anywhere, as a power failure leaves it: a job goes on from its whole rows and loses none of them."""
+"""A power failure may tear the record anywhere: a job goes on from the whole rows and loses none of them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ SEED = 20260131
 
 
 def tear_and_go_on(server: Server, undisturbed: Undisturbed, folder: Path, size: int, tail: bytes = b"") -> None:
-    """Cut the record of a job to a size, add what may stand there instead of the rest, and start the job again."""
+    """Cut the record of a job to a size, add a tail in place of the rest, and start the job again."""
     path = undisturbed.copy(folder)
     whole = path.read_bytes()
     left = whole[:size] + tail
@@ -25,7 +25,7 @@ def tear_and_go_on(server: Server, undisturbed: Undisturbed, folder: Path, size:
     assert deterministic(path) == undisturbed.rows, label
     beside = path.with_name("runs.csv.torn")
     assert (beside.read_bytes() if beside.exists() else b"") == (torn + b"\n" if torn else b""), label
-    assert (f"its last line was torn; it was moved to {beside.name}" in job.errors) == bool(torn), label
+    assert (f"the last line was cut off and was moved to {beside.name}" in job.errors) == bool(torn), label
 
 
 def last_three_rows(undisturbed: Undisturbed) -> range:
@@ -41,7 +41,7 @@ def test_a_job_goes_on_from_a_torn_record(server: Server, undisturbed: Undisturb
 
 
 def test_a_job_goes_on_from_a_record_that_ends_in_zeros(server: Server, undisturbed: Undisturbed, tmp_path: Path):
-    """As some file systems leave what was never written."""
+    """Some file systems leave zeros in place of lost data."""
     tear_and_go_on(server, undisturbed, tmp_path, last_three_rows(undisturbed)[100], b"\0" * 300)
 
 

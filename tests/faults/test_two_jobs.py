@@ -1,4 +1,4 @@
-"""Several jobs on the same record: one trains, the others say who does, and the lock of a killed one blocks nobody."""
+"""Several jobs on one record: one trains, the others name it, and a killed job leaves no lock."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ HELD = re.compile(r"bench: (.+): (?:process (\d+) on \S+|another process) is tra
 
 
 def crowd(server: Server, undisturbed: Undisturbed, folder: Path, chance: random.Random, names: list[str]) -> None:
-    """Four jobs at once, of which some are killed, each started again until it finds nothing left to do."""
+    """Run four jobs at once and kill some of them. Each is started again until nothing is left to do."""
     folder.mkdir()
     for name in names[1:]:
         (folder / name).symlink_to(names[0])
@@ -86,7 +86,7 @@ def test_a_worker_that_outlives_its_killed_job_keeps_nobody_out(
     stopped = first.workers()
     try:
         for pid in stopped:
-            os.kill(pid, signal.SIGSTOP)  # it will not see that its job is gone
+            os.kill(pid, signal.SIGSTOP)  # a stopped worker does not see that its job is gone
         first.kill()
         first.wait()
         assert first.workers() == stopped

@@ -1,4 +1,4 @@
-"""Every value that training can come to, from the record through the statistics into the report."""
+"""Every value that training can give reaches the report through record and statistics as it was."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ BELOW, TARGET = 9939, 9940
 
 
 def at(*epochs: int, hit: int = TARGET, budget: int = BUDGET) -> list[int]:
-    """The counts of a run that is at the target in these epochs alone."""
+    """The counts of a run that is at the target in these epochs only."""
     return [hit if epoch in epochs else BELOW for epoch in range(1, budget + 1)]
 
 
 @dataclass(frozen=True)
 class Case:
-    """A run, and what the report must say of it: three times to target, its best and last epoch, the words shown."""
+    """A run, and what the report must say about it: three times to target, and the words in the first table."""
 
     correct: Sequence[int]
     first: int | None
@@ -112,7 +112,7 @@ def test_a_loss_that_is_no_finite_number_never_gets_past_the_reader(tmp_path: Pa
 
 
 class Constant(nn.Module):
-    """Says the same of every image, whatever it is taught."""
+    """A network that gives every image the same scores."""
 
     def __init__(self, scores: Sequence[float]) -> None:
         super().__init__()

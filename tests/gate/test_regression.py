@@ -1,4 +1,4 @@
-"""The gate fails on whatever changes a network or spoils the record, and on having nothing to look at."""
+"""Tests of `regression` and `calibration`: the gate fails on a changed network, a spoilt record or nothing to check."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def runs(tmp_path):
 
 @pytest.fixture(autouse=True)
 def measured(monkeypatch):
-    """What measuring the steps gives, without measuring: as stored, unless a test changes it."""
+    """Replaces the measurement of the steps by the stored speeds, which a test may change."""
     speeds = load_baseline()
     monkeypatch.setattr(regression.speed, "step_ratios", lambda architectures, data: dict(speeds))
     return speeds
@@ -57,7 +57,7 @@ def check(architectures, runs):
 
 
 def failed(findings):
-    """What failed, but for the speed, which is not measured then."""
+    """The subjects of the failed checks, without the speed: it is not measured after another failure."""
     return [one.subject.split("/")[-1] for one in findings if not one.passed and one.subject != "speed"]
 
 
@@ -74,7 +74,7 @@ class WithOneMore(nn.Module):
 
 
 class WithoutOneDropout(nn.Module):
-    """The documented network but for one layer without parameters."""
+    """The documented network without one of its layers, which has no parameters."""
 
     def __init__(self):
         super().__init__()
@@ -139,7 +139,7 @@ def test_no_record_and_no_network_are_errors(runs, tmp_path):
         check(ARCHITECTURES, tmp_path / "nothing.csv")
     with pytest.raises(UnusableInput, match="no network to check"):
         check({}, runs)
-    with pytest.raises(UnusableInput, match="lacks vanished"):
+    with pytest.raises(UnusableInput, match="the structures of vanished are missing"):
         check({**ARCHITECTURES, "vanished": replace(ARCHITECTURES["unpadded"], name="vanished")}, runs)
 
 
@@ -154,7 +154,7 @@ def test_the_speed_is_not_measured_while_anything_else_fails(runs, monkeypatch):
     monkeypatch.setattr(regression.speed, "step_ratios", lambda architectures, data: pytest.fail("measured"))
     runs.write_text(format_line(COLUMNS))
     findings = check(ARCHITECTURES, runs)
-    assert [one.text for one in findings if one.subject == "speed"] == ["not measured: mend the above first"]
+    assert [one.text for one in findings if one.subject == "speed"] == ["not measured: solve the problems above first"]
 
 
 def test_a_vanished_network_fails(runs):
@@ -185,7 +185,7 @@ def test_an_update_stores_what_is_and_says_what_changed(tmp_path, measured, monk
     lines = update(ARCHITECTURES, tmp_path, path)
     assert json.loads(path.read_text()) == {name: round(ratio, 2) for name, ratio in measured.items()}
     assert set(stored[0]) == set(ARCHITECTURES)
-    assert "vanished: is gone" in lines
+    assert "vanished: removed" in lines
     assert any(line.startswith("gap_head: step") and line.endswith("(+100 %)") for line in lines)
     assert not any("structure" in line for line in lines)
 

@@ -1,4 +1,4 @@
-"""Speed is measured in turns, and what is printed follows from the medians."""
+"""Tests of `speed`, `pace` and `plain`: speeds are measured in turns, and the medians are printed."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def test_the_table_has_ratio_convolution_and_the_share_of_the_peak():
     assert line.split() == ["unpadded", "100", "400", "4.00", "0", "%", "60", "%", "1", "50", "%"]
 
 
-def test_a_noisy_machine_is_warned_of_in_words_with_advice():
+def test_a_noisy_machine_gets_a_warning_with_advice():
     noisy = Measurement("unpadded", (100.0,) * 5, (400.0, 200.0, 600.0, 500.0, 300.0), 0.6, 1)
     assert any(
-        "Too noisy to tell for unpadded" in line and "End what else" in line
+        "The measurement of unpadded is too noisy" in line and "Stop other programs" in line
         for line in format_speed(Speed((noisy,), 2, 1))
     )
     assert not any("noisy" in line for line in format_speed(Speed((QUIET,), 2, 1)))

@@ -1,4 +1,4 @@
-"""A real scheduler and real workers, each a process on the loopback address, for the tests of clusters."""
+"""A real cluster for the tests: a scheduler and its workers are processes on the loopback address."""
 
 from __future__ import annotations
 
@@ -13,17 +13,18 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-TESTS = Path(__file__).parent
+HELPERS = Path(__file__).parent
 ENDS_WITH_US = (
     "import os, runpy, sys, threading; "
     "threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start(); "
     "runpy.run_module(sys.argv.pop(1), run_name='__main__')"
 )
-LOCAL = ("--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0")  # else that one is everywhere
+# Without an address of its own the dashboard would listen everywhere.
+LOCAL = ("--host", "127.0.0.1", "--no-dashboard", "--dashboard-address", "127.0.0.1:0")
 
 
 def until(condition: Callable[[], object], what: str, seconds: float = 120) -> None:
-    """Wait until something is so."""
+    """Wait until a condition is true; `what` names it in the error."""
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"in vain: {what}"
@@ -31,7 +32,7 @@ def until(condition: Callable[[], object], what: str, seconds: float = 120) -> N
 
 
 class Processes:
-    """A scheduler and its workers in a folder, which has what each prints; all of them end with the test."""
+    """A scheduler and its workers. A folder has what each of them prints. All of them end with the test."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -49,14 +50,14 @@ class Processes:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-c", ENDS_WITH_US, f"distributed.cli.{kind}", *LOCAL, *mine, *scratch, *words],
                 cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(TESTS), **variables},
+                env={**os.environ, "PYTHONPATH": str(HELPERS), **variables},
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,
             )
 
     def workers(self, *names: str, **variables: str) -> None:
-        """Start some workers, and wait until the scheduler knows them."""
+        """Start workers, and wait until the scheduler knows them."""
         before = {name: self.known(name) for name in names}
         for name in names:
             self.start(name, **variables)
@@ -64,17 +65,17 @@ class Processes:
             until(lambda name=name: self.known(name) > before[name], f"worker {name}")
 
     def known(self, name: str) -> int:
-        """How often a worker of this name has come to the scheduler."""
+        """How often a worker of this name has registered with the scheduler."""
         return self.log("scheduler").count(f"name: {name}\n")
 
     def only(self, *names: str) -> None:
-        """Let there be just these workers; those that are there already stay."""
+        """Start and end workers so that just these are there. Those already there stay."""
         for name in set(self.running) - {"scheduler", *names}:
             self.kill(name)
         self.workers(*(name for name in names if name not in self.running))
 
     def log(self, name: str) -> str:
-        """What a process has printed so far."""
+        """The text that a process has printed so far."""
         return (self.folder / f"{name}.log").read_text(errors="replace")
 
     def kill(self, name: str) -> None:
@@ -104,7 +105,7 @@ Kind = TypeVar("Kind", bound=Processes)
 
 @contextmanager
 def processes(folder: Path, kind: type[Kind] = Processes) -> Iterator[Kind]:  # type: ignore[assignment]
-    """A scheduler without workers, while this lasts."""
+    """Keep a scheduler running, at first without workers."""
     one = kind(folder)
     try:
         yield one

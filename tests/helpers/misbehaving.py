@@ -1,4 +1,4 @@
-"""Networks that fail in every way a worker process can, and one that does not."""
+"""Networks that fail in every way in which a worker process can fail, and one that behaves."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Behaves(nn.Module):
         return torch.log_softmax(self.scores(images.flatten(1)), dim=1)
 
     def misbehave(self) -> None:
-        """What the others do in the first step of training."""
+        """The other networks misbehave here, in the first step of training."""
 
 
 class Raises(Behaves):

@@ -1,4 +1,4 @@
-"""Files of networks as users might write them, for the tests."""
+"""Network files as users might write them."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def write(folder: Path, **sources: str) -> list[Path]:
 
 
 def generated(number: int) -> str:
-    """One of many networks: width, depth, kind of pool, dropout, recipe and scores vary with the number."""
+    """One of many networks. Width, depth, kind of pool, dropout, recipe and scores vary with the number."""
     width, blocks = 4 + number, 1 + number % 3
     layers = [f"nn.Conv2d(1, {width}, 3, stride=2)", "nn.ReLU(inplace=True)"]
     for _ in range(blocks):

@@ -1,4 +1,4 @@
-"""How tests read a report: its sections, its tables, and what it was before."""
+"""Sections, tables and headings of a report's page, and the golden files that it must equal."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import os
 import re
 from pathlib import Path
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = Path(__file__).parents[1] / "golden"
 
 
 def section(page: str, title: str) -> str:
-    """From a heading to the next one of its level or above."""
+    """The text from a heading to the next one of its level or above."""
     level = title.split()[0]
     _, _, rest = page.partition(f"\n{title}\n")
     assert rest, title
@@ -18,7 +18,7 @@ def section(page: str, title: str) -> str:
 
 
 def tables(page: str) -> list[list[list[str]]]:
-    """Every table of a report, as a browser of GitHub would split it into rows and cells."""
+    """Every table of a page, split into rows and cells as on GitHub."""
     found: list[list[list[str]]] = []
     previous = ""
     for line in page.split("\n"):
@@ -32,12 +32,13 @@ def tables(page: str) -> list[list[list[str]]]:
 
 
 def anchors(page: str) -> set[str]:
-    """What a repository browser calls the headings of a page."""
+    """The anchors that GitHub gives the headings of a page."""
     headings = re.findall(r"^#+ (.+)$", page, flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
 def check_golden(path: Path, text: str) -> None:
+    """Compare a text with a golden file, or rewrite the file if `UPDATE_GOLDEN` is set."""
     if "UPDATE_GOLDEN" in os.environ:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text, encoding="utf-8")

@@ -1,4 +1,4 @@
-"""Records made up for the tests of the report: seeded counts, written as CSV and read back. Nothing was measured."""
+"""Made-up records: seeded counts, written as CSV and read back. Nothing was measured."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ MACHINES = {CPU: "Made-up processor AVX2; PyTorch 9.9.9; Linux x86_64", GPU: "Ma
 
 
 def architectures(*names: str) -> dict[str, Architecture]:
-    """Networks whose digest is `RECIPE`, whatever their code: a golden report must not change with it."""
+    """Networks with the digest `RECIPE`. A golden report must not change with their code."""
     return {name: with_recipe(ARCHITECTURES[name]) for name in names or ARCHITECTURES}
 
 
 def with_recipe(architecture: Architecture, **changes: Any) -> Architecture:
     """A copy with the digest `RECIPE`, and other changes."""
     copy = dataclasses.replace(architecture, **changes)
-    copy.__dict__["digest"] = RECIPE  # where functools.cached_property keeps it
+    copy.__dict__["digest"] = RECIPE  # functools.cached_property keeps it there
     return copy
 
 
 def counts(seed: int, epochs: int, plateau: int = 9941) -> list[int]:
-    """Correct images by epoch: a fast rise to a plateau that jitters."""
+    """Correct images by epoch. They rise fast to a plateau and jitter there."""
     draw = random.Random(f"{seed} {plateau}")
     return [min(9999, round(plateau - 190 / epoch**1.3 + draw.gauss(0, 5))) for epoch in range(1, epochs + 1)]
 
@@ -53,7 +53,7 @@ def run_rows(
     batch_statistics: Mapping[int, int] | None = None,
     ending: tuple[str, str] | None = None,
 ) -> list[Row]:
-    """The rows of one run; `ending` is the status and the note of a closing row after the last epoch."""
+    """The rows of one run. `ending` has the status and the note of a closing row after the last epoch."""
     drawn = random.Random(f"{model} {seed} {device}")
     batch_statistics = batch_statistics or {}
     common: dict[str, Any] = {
@@ -112,7 +112,7 @@ def full(plateaus: Mapping[str, int] | None = None, seeds: Iterable[int] = range
 
 
 def collapsing(seed: int = 3, **options: Any) -> list[Row]:
-    """A run of `unpadded` that loses its evaluation for eight epochs, while its weights are fine."""
+    """A run of `unpadded` whose evaluation collapses for eight epochs while its weights stay good."""
     correct = counts(seed, 19, 9940)
     correct[5:13] = [9911, 9717, 9898, 9142, 7920, 9911, 9382, 7754]
     return run_rows(
@@ -133,7 +133,7 @@ def record(folder: Path, rows: Iterable[Row], extra: str = "") -> Record:
 
 
 def misses(rows: Iterable[Row]) -> list[list[str]]:
-    """The rows beside a record: what each run misses after its last epoch; hard images are missed by most."""
+    """The misses beside a record, one row for the last epoch of each run. Most runs miss the hard images."""
     last = {(row.model, row.recipe, row.device, row.environment, row.seed): row for row in rows if row.status == "ok"}
     found = []
     for key, row in last.items():

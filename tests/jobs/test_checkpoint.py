@@ -1,4 +1,4 @@
-"""A saved state is continued only when it is whole and of just this run."""
+"""Tests of `checkpoint`: a run continues from a saved state only if the state is whole and its own."""
 
 from __future__ import annotations
 

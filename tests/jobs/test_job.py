@@ -1,4 +1,4 @@
-"""The main job, on the first images of MNIST: what is missing is trained, whatever happened before."""
+"""Tests of `job`: the main job, on the first images of MNIST, trains what the record lacks."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_a_job_records_every_epoch_of_every_run(undisturbed):
     assert (found.epochs["total"] == 500).all()
 
 
-def test_what_every_run_misses_is_kept_and_as_many_as_its_last_row_has(undisturbed):
+def test_the_misses_of_every_run_are_kept_and_agree_with_its_last_row(undisturbed):
     recorded = record.read(undisturbed.runs)
     found = misses.read(recorded)
     assert found.problems == ()
@@ -78,7 +78,10 @@ def test_misses_are_written_before_the_row_so_that_a_crash_between_costs_neither
         with pytest.raises(KeyboardInterrupt):
             job.run(one, where, SUBSET)
     between = misses.read(record.read(where.runs))
-    assert (between.runs, ["not in the record" in problem.reason for problem in between.problems]) == ((), [True])
+    assert (between.runs, ["the epoch is not in the record" in problem.reason for problem in between.problems]) == (
+        (),
+        [True],
+    )
     job.run(one, where, SUBSET)
     after = misses.read(record.read(where.runs))
     assert (len(after.runs), after.problems) == (1, ())
@@ -180,11 +183,11 @@ def wait_for_rows(path: Path, count: int) -> None:
 
 
 def workers() -> list[int]:
-    """The worker processes on this machine."""
+    """The process numbers of all workers on this machine."""
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            if b"bench.worker" in path.read_bytes():
+            if b"bench.jobs.worker" in path.read_bytes():
                 found.append(int(path.parent.name))
         except OSError:
             continue
@@ -248,12 +251,12 @@ def test_a_second_job_on_the_same_record_is_told_who_holds_it(tmp_path, root):
 
 def test_an_absent_device_trains_nothing(tmp_path, root):
     absent = next(device for device in ("cuda", "mps") if device not in environment.available_devices())
-    with pytest.raises(UnusableInput, match="not on this machine"):
+    with pytest.raises(UnusableInput, match="this machine has no such device"):
         job.run(Selection(TWO, ("cpu", absent), (1,), 1, 1), places(tmp_path, root), SUBSET)
     assert not (tmp_path / "runs.csv").exists()
 
 
-def test_an_estimate_and_how_to_try_it_small_stand_before_a_long_job(capsys):
+def test_a_long_job_starts_with_an_estimate_and_a_smaller_command(capsys):
     from bench.jobs.plan import Planned
     from bench.record.rows import Run
 

@@ -1,4 +1,4 @@
-"""What there is to train, how long it may take, and in which order."""
+"""Tests of `plan`: the runs that are missing, their order, and the time that they take."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def planned(seconds: float, recorded: int = 0, **changes: object) -> Planned:
 
 @pytest.fixture
 def recorded(tmp_path: Path):
-    """Makes a record of runs, each with the epochs it has and the seconds that each of them took."""
+    """Makes a record of runs, each with its number of epochs and the seconds of each epoch."""
 
     def make(*runs: tuple[Run, int, float]) -> object:
         path = tmp_path / "runs.csv"
@@ -50,7 +50,7 @@ def recorded(tmp_path: Path):
     return make
 
 
-# What there is
+# The runs
 
 
 def test_runs_are_networks_by_devices_by_seeds_in_the_order_given():
@@ -80,7 +80,7 @@ def test_a_selection_without_networks_devices_or_seeds_has_no_runs(nothing: int)
     assert plan.expand(*selection, None) == []
 
 
-# What is recorded of it
+# Recorded epochs
 
 
 @pytest.mark.parametrize(("epochs", "found", "is_done"), [(0, 0, False), (2, 2, False), (3, 3, True), (5, 3, True)])
@@ -129,7 +129,7 @@ def test_the_plan_is_in_the_order_of_the_runs(recorded):
     assert [one.run for one in plan.make(runs, recorded((runs[2], 1, 10)), WORK)] == runs
 
 
-# How long it may take
+# The time
 
 
 def test_without_a_record_the_time_follows_from_the_work(recorded):
@@ -167,7 +167,7 @@ def test_only_what_is_missing_takes_time(recorded):
     assert one.seconds == 20
 
 
-# In which order
+# The order
 
 
 def test_the_longest_run_comes_first_and_what_is_done_does_not_come():
@@ -196,7 +196,7 @@ def test_the_wall_time_is_never_below_an_equal_share_nor_above_the_sum():
             assert plan.wall_seconds(whole, jobs) >= max(seconds)
 
 
-# For a reader
+# The text
 
 
 def test_a_plan_has_a_line_a_run_and_what_it_comes_to():
@@ -207,7 +207,7 @@ def test_a_plan_has_a_line_a_run_and_what_it_comes_to():
         "unpadded   cpu       11111111            1  1 of 3             60 min",
         "unpadded   cpu       11111111            2  3 of 3             -",
         "",
-        "1 of 2 runs to train, 2 epochs: about 60 min with 2 at a time on the CPU.",
+        "1 of 2 runs to train, 2 epochs: about 60 min with 2 runs at a time on the CPU.",
     ]
 
 
@@ -243,7 +243,7 @@ def test_a_run_is_named_by_network_device_and_seed():
 
 
 def test_planning_needs_no_torch():
-    code = "import sys, bench.plan, bench.record; sys.exit('torch' in sys.modules)"
+    code = "import sys, bench.jobs.plan, bench.record.record; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
@@ -278,7 +278,7 @@ def test_a_run_stays_where_most_of_it_is_recorded_and_the_others_are_dealt_out(r
     assert [one.environment for one in found] == ["bbbbbbbb", "aaaaaaaa", "aaaaaaaa", "bbbbbbbb"]
 
 
-def test_the_same_workers_give_the_same_plan_in_whatever_order_they_come(recorded):
+def test_the_order_of_the_workers_does_not_change_the_plan(recorded):
     other = {"cpu": {"bbbbbbbb": 1, "aaaaaaaa": 2}}
     assert plan.spread(anywhere(UNPADDED), other, recorded()) == plan.spread(anywhere(UNPADDED), CLUSTER, recorded())
 
@@ -288,6 +288,5 @@ def test_each_environment_of_a_cluster_trains_as_many_at_a_time_as_it_has_slots(
     whole += [planned(5.0, seed=9, environment="bbbbbbbb")]
     assert plan.wall_seconds(whole, 1, CLUSTER) == 8.0
     assert (
-        plan.format_plan(whole, 1, CLUSTER)[-1]
-        == "5 of 5 runs to train, 15 epochs: about 8 s on the workers there are."
+        plan.format_plan(whole, 1, CLUSTER)[-1] == "5 of 5 runs to train, 15 epochs: about 8 s on the present workers."
     )

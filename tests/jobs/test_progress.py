@@ -1,4 +1,4 @@
-"""How far a job is: bars on a terminal, plain lines elsewhere."""
+"""Tests of `progress`: a job shows bars on a terminal, and plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 
 
 def screen(stream: Terminal) -> str:
-    """All that was ever written, without the cursor's movements."""
+    """Everything written so far, without the movements of the cursor."""
     return re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", stream.getvalue())
 
 
@@ -226,12 +226,12 @@ def test_a_bar_moves_with_its_run_to_another_worker():
     stream = Terminal()
     with Progress(PLAN, stream) as shown:
         shown.started(SHORT, 0, "node7")
-        shown.lost(SHORT, "the worker node7 is lost; it is trained again elsewhere")
+        shown.lost(SHORT, "the worker node7 is lost; another worker will train the run again")
         shown.started(SHORT, 1, "node8")
         assert len(shown._bars) == 1
         shown.ended(SHORT, "ok", "")
     seen = screen(stream)
-    assert "unpadded on cpu, seed 1: the worker node7 is lost; it is trained again elsewhere\n" in seen
+    assert "unpadded on cpu, seed 1: the worker node7 is lost; another worker will train the run again\n" in seen
     assert "unpadded on cpu, seed 1 on node7" in seen
     assert re.search("unpadded on cpu, seed 1 on node8 +epoch 1/2", seen)
     assert "1 of 2 runs done" in seen

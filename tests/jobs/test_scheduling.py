@@ -1,4 +1,4 @@
-"""However a run ends, it ends alone: with the right status and reason, with nothing left running, and in time."""
+"""Tests of `scheduling`: a run ends in time, with its own status and reason, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -16,67 +16,20 @@ from pathlib import Path
 
 import misbehaving
 import pytest
+from actors import ACTOR, HELPERS, MARK, acts, endings, execute, marked, none_left, task
 
 from bench.jobs import scheduling
-from bench.jobs.events import Ended, Event, Finished, Started, Stop, Waiting, stopped_by_signals
-from bench.jobs.worker import Task
-from bench.network.specification import Architecture, Recipe
-from bench.record.rows import Run
-from bench.training import environment
-from models import ARCHITECTURES
-
-TESTS = Path(__file__).parent
-RECIPE = Recipe(learning_rate=0.01, batch_size=256, epochs=1)
-SUBSET = (256, 200)
-MARK = "BENCH_TEST_MARK"
+from bench.jobs.events import Ended, Event, Finished, Started, Stop, Waiting
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
 
 
-def execute(*arguments, **keywords):
-    """The events of `scheduling.execute` but for those that only say that time passes."""
-    for event in scheduling.execute(*arguments, **keywords):
-        if not isinstance(event, Waiting):
-            yield event
-
-
-def task(folder: Path, network: type[misbehaving.Behaves], seed: int = 1, epochs: int = 1) -> Task:
-    name = network.__name__
-    source = Path(misbehaving.__file__).read_text()
-    architecture = Architecture(name, source, name, RECIPE, ARCHITECTURES["unpadded"].document)
-    digest = environment.describe("cpu").digest
-    run = Run(name, architecture.digest, "cpu", digest, seed, epochs)
-    return Task(architecture, run, TESTS.parent / "data", folder / "checkpoints", subset=SUBSET)
-
-
-def processes(mark: str) -> list[str]:
-    """The command lines of all processes that were started with a mark in their environment variables."""
-    found = []
-    for folder in Path("/proc").glob("[0-9]*"):
-        try:
-            if folder.name != str(os.getpid()) and f"{MARK}={mark}".encode() in (folder / "environ").read_bytes():
-                found.append((folder / "cmdline").read_bytes().replace(b"\0", b" ").decode())
-        except OSError:
-            continue  # it has ended meanwhile, or it is not ours
-    return found
-
-
-def none_left(mark: str, seconds: float = 10) -> bool:
-    """Whether all marked processes are gone, or are soon: the kernel takes a moment to bury the killed."""
-    deadline = time.monotonic() + seconds
-    while processes(mark):
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.05)
-    return True
-
-
 @pytest.fixture
 def mark(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """Marks the workers of a test, which can then import its networks."""
+    """Marks the processes that a test starts, and lets them import the helpers."""
     value = f"{os.getpid()}-{request.node.name}-{time.monotonic_ns()}"
     monkeypatch.setenv(MARK, value)
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+    monkeypatch.setenv("PYTHONPATH", str(HELPERS))
     return value
 
 
@@ -97,7 +50,7 @@ FAULTS = (
 
 @dataclass(frozen=True)
 class Job:
-    """The events of a job of faulty runs, and what was left running when it was over."""
+    """The events of a job of faulty runs, and the processes that it left behind."""
 
     events: list[Event]
     left: list[str]
@@ -117,10 +70,10 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     value = f"{os.getpid()}-job-{time.monotonic_ns()}"
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv(MARK, value)
-        patch.setenv("PYTHONPATH", str(TESTS))
+        patch.setenv("PYTHONPATH", str(HELPERS))
         events = list(execute([task(folder, network) for network in FAULTS], {"cpu": 2}, Stop()))
     none_left(value)
-    return Job(events, processes(value))
+    return Job(events, marked(value))
 
 
 @pytest.mark.parametrize(
@@ -198,11 +151,11 @@ def test_a_stop_ends_all_runs_within_seconds_and_begins_none(tmp_path: Path, mar
 
 
 @needs_proc
-def test_whoever_stops_listening_leaves_no_worker_behind(tmp_path: Path, mark: str):
+def test_a_caller_that_stops_listening_leaves_no_worker_behind(tmp_path: Path, mark: str):
     events = execute([task(tmp_path, misbehaving.Hangs, seed) for seed in (1, 2)], {"cpu": 2}, Stop())
     next(events)
     next(events)
-    assert processes(mark)
+    assert marked(mark)
     events.close()
     assert none_left(mark)
 
@@ -210,68 +163,32 @@ def test_whoever_stops_listening_leaves_no_worker_behind(tmp_path: Path, mark: s
 @needs_proc
 def test_the_workers_of_a_killed_job_end_themselves(tmp_path: Path, mark: str):
     code = (
-        "from pathlib import Path; import sys, misbehaving, test_scheduling as tests\n"
-        "one = tests.task(Path(sys.argv[1]), misbehaving.Hangs)\n"
-        "for event in tests.execute([one, one], {'cpu': 2}, tests.Stop()):\n"
+        "from pathlib import Path; import sys, actors, misbehaving; from bench.jobs.events import Stop\n"
+        "one = actors.task(Path(sys.argv[1]), misbehaving.Hangs)\n"
+        "for event in actors.execute([one, one], {'cpu': 2}, Stop()):\n"
         "    print('started', flush=True)"
     )
     with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as parent:
         assert [parent.stdout.readline() for _ in range(2)] == ["started\n"] * 2
         deadline = time.monotonic() + 10
-        while len(processes(mark)) < 3 and time.monotonic() < deadline:
+        while len(marked(mark)) < 3 and time.monotonic() < deadline:
             time.sleep(0.02)
-        assert len(processes(mark)) == 3
+        assert len(marked(mark)) == 3
         parent.kill()
     assert none_left(mark, seconds=30)
 
 
-# A worker that does what the name of its network says, to see how it is listened to
-
-ACTOR = r"""#!{python} -IS
-import json, os, re, sys, time
-words = re.search(rb"begin (.*?) end", os.read(0, 1 << 20))[1].decode().split(";")
-for word, _, value in (one.strip().partition(" ") for one in words):
-    if word == "epoch":
-        epoch = dict(epoch=int(value), correct=90, total=100, test_loss=0.5, train_loss=0.5, train_seconds=1.0,
-                     eval_seconds=1.0, smallest_variance=None, correct_batch_statistics=None)
-        print(json.dumps(dict(kind="epoch", epoch=epoch)), flush=True)
-    elif word == "done":
-        print(json.dumps(dict(kind="done")), flush=True)
-    elif word == "sleep":
-        time.sleep(float(value))
-    elif word == "say":
-        sys.stderr.buffer.write(eval(value))
-        sys.stderr.flush()
-    elif word == "tear":
-        print('{{"kind": "epoch", "epo', end="", flush=True)
-    elif word == "kill":
-        os.kill(os.getpid(), int(value))
-    elif word == "exit":
-        os._exit(int(value))
-"""
+# A worker that acts out a script: how the scheduler listens to it
 
 
 @pytest.fixture
 def actor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Puts a small program in place of the worker's Python."""
+    """Puts the acting program in place of the worker's Python."""
     path = tmp_path / "actor"
     path.write_text(ACTOR.format(python=sys.executable))
     path.chmod(path.stat().st_mode | stat.S_IXUSR)
     monkeypatch.setattr(sys, "executable", str(path))
     return path
-
-
-def acts(*scripts: str, device: str = "cpu") -> list[Task]:
-    """A task for each script: what its worker does, in words."""
-    architecture = ARCHITECTURES["unpadded"]
-    return [
-        Task(architecture, Run(f"begin {script} end", "0123abcd", device, "89ef4567", seed, 3), Path(), Path())
-        for seed, script in enumerate(scripts)
-    ]
-
-
-def endings(events: Iterable[Event]) -> list[tuple[int, str, str]]:
-    return sorted((event.run.seed, event.status, event.reason) for event in events if isinstance(event, Ended))
 
 
 def most_at_once(events: Iterable[Event]) -> int:
@@ -352,20 +269,20 @@ class TestListening:
         assert endings(execute([one], {"cpu": 1}, Stop(), epoch_limit=1))[0][1] == "timeout"
         assert time.monotonic() - started < 6
 
-    def test_a_worker_that_has_said_all_and_does_not_end_is_ended(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setattr(scheduling, "_FAREWELL", 0.5)
+    def test_a_worker_that_does_not_end_after_its_last_message_is_ended(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setattr(scheduling, "_END_LIMIT", 0.5)
         assert endings(execute(acts("epoch 1; done; sleep 600"), {"cpu": 1}, Stop())) == [(0, "ok", "")]
 
     @pytest.mark.parametrize("crash", ["exit 1", f"kill {int(signal.SIGABRT)}"])
     def test_a_crash_after_the_last_message_spoils_nothing(self, crash: str):
         assert endings(execute(acts(f"epoch 1; done; {crash}"), {"cpu": 1}, Stop())) == [(0, "ok", "")]
 
-    def test_a_message_that_a_kill_has_torn_is_passed_over(self):
+    def test_a_message_that_a_kill_has_torn_is_ignored(self):
         events = list(execute(acts(f"epoch 1; tear; kill {int(signal.SIGKILL)}"), {"cpu": 1}, Stop()))
         assert [event.epoch.epoch for event in events if isinstance(event, Finished)] == [1]
         assert endings(events) == [(0, "error", "the process was ended by SIGKILL (out of memory?)")]
 
-    def test_a_process_that_ends_well_before_its_last_epoch_has_not_done_its_work(self):
+    def test_exit_code_0_before_the_last_epoch_is_an_error(self):
         reason = "the process exited with code 0 before its last epoch"
         assert endings(execute(acts("epoch 1; exit 0"), {"cpu": 1}, Stop())) == [(0, "error", reason)]
 
@@ -388,7 +305,7 @@ class TestListening:
             (r"b'y' * 100000", "y" * 200),
         ],
     )
-    def test_the_last_line_it_printed_is_part_of_the_reason_and_one_line(self, said: str, quoted: str):
+    def test_the_reason_quotes_the_last_line_that_the_process_printed(self, said: str, quoted: str):
         (ending,) = endings(execute(acts(f"say {said}; exit 1"), {"cpu": 1}, Stop()))
         expected = f"the process exited with code 1 before its last epoch; it last printed: {quoted}"
         assert ending == (0, "error", expected)
@@ -406,30 +323,7 @@ class TestListening:
         assert endings(events) == [(seed, "error", reason) for seed in range(2)]
 
 
-# Signals and slots
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_requests_a_stop_and_names_itself(number: signal.Signals):
-    before = signal.getsignal(number)
-    stop = Stop()
-    with stopped_by_signals(stop) as received:
-        assert received == []
-        os.kill(os.getpid(), number)
-        time.sleep(0.05)
-        assert (received, stop.reason) == ([number], f"by {number.name}")
-    assert signal.getsignal(number) is before
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_second_signal_ends_the_process_at_once(number: signal.Signals, monkeypatch: pytest.MonkeyPatch):
-    codes: list[int] = []
-    monkeypatch.setattr(os, "_exit", codes.append)
-    with stopped_by_signals(Stop()):
-        for expected in ([], [128 + number]):
-            os.kill(os.getpid(), number)
-            time.sleep(0.05)
-            assert codes == expected
+# Slots
 
 
 def test_the_cpu_has_as_many_slots_as_asked_for_and_a_gpu_one():
@@ -456,6 +350,6 @@ def test_only_the_processors_this_process_may_use_are_counted():
     assert scheduling.physical_cores() == 1
 
 
-def test_time_that_passes_without_an_event_is_told(tmp_path: Path, mark: str):
+def test_waiting_events_report_that_time_passes(tmp_path: Path, mark: str):
     events = list(scheduling.execute([task(tmp_path, misbehaving.Hangs)], {"cpu": 1}, Stop(), epoch_limit=4))
     assert sum(isinstance(event, Waiting) for event in events) >= 4

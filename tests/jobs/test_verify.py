@@ -1,4 +1,4 @@
-"""Verification trains recorded runs again, and is content only when everything asked for is identical."""
+"""Tests of `verify`: it trains recorded runs again, and succeeds only if every run asked for is identical."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_what_training_again_reproduces_is_identical_and_the_record_is_only_read
 
 
 def kept(places):
-    """What is kept of verifications, as model, epochs, identical."""
+    """The verifications kept beside the record, as model, epochs and outcome."""
     found = verifications.read(record.read(places.runs))
     assert found.problems == ()
     assert {one.verified_in for one in found.found} <= {environment.describe("cpu").digest}
@@ -69,7 +69,7 @@ def test_a_prefix_of_the_epochs_can_be_verified(places):
     assert kept(places) == [("unpadded", 1, True)]
 
 
-def test_where_nothing_can_be_written_a_record_is_verified_all_the_same(places, caplog):
+def test_a_record_is_verified_even_if_the_outcome_cannot_be_written(places, caplog):
     (places.runs.parent / "runs.verified.csv").mkdir()
     assert verified(Request(("unpadded",), None, (1,), 1, 2), places).is_identical
     assert "runs.verified.csv: cannot be written" in caplog.text
@@ -105,7 +105,7 @@ def test_a_difference_in_one_run_does_not_hide_that_the_other_is_identical(place
 
 
 @pytest.mark.slow
-def test_what_is_asked_for_by_name_and_not_recorded_is_a_failure(places):
+def test_a_run_that_is_asked_for_and_not_recorded_is_a_failure(places):
     found = verified(Request(("unpadded",), ("cpu",), (1, 2), 1, 2), places)
     assert not found.is_identical
     assert [finding.difference for finding in found.findings if "seed 2" in finding.name] == ["not recorded"]
@@ -115,12 +115,12 @@ def test_what_is_asked_for_by_name_and_not_recorded_is_a_failure(places):
     "request_", [Request(None, None, (7,), None, 1), Request(("squeeze_fc",), None, None, None, 1)]
 )
 def test_nothing_to_compare_is_an_error(places, request_):
-    with pytest.raises(UnusableInput, match="nothing can be compared"):
+    with pytest.raises(UnusableInput, match="none of the requested runs is recorded"):
         verified(request_, places)
 
 
 def test_a_missing_record_is_an_error(tmp_path, root):
-    with pytest.raises(UnusableInput, match="nothing can be compared"):
+    with pytest.raises(UnusableInput, match="none of the requested runs is recorded"):
         verified(EVERYTHING, Places(tmp_path / "runs.csv", tmp_path, root / "data"))
 
 
@@ -135,7 +135,7 @@ def test_a_device_that_is_not_here_is_not_compared_and_is_a_failure(places):
     absent = next(device for device in ("cuda", "mps") if device not in environment.available_devices())
     edit(places, ",cpu,", f",{absent},")
     found = verified(Request(("unpadded",), None, None, None, 2), places)
-    assert found.findings[0].difference == f"not compared: there is no {absent} on this machine"
+    assert found.findings[0].difference == f"not compared: this machine has no {absent}"
 
 
 @pytest.mark.slow
@@ -153,4 +153,4 @@ def test_another_environment_is_compared_and_named_when_the_numbers_differ(place
     details = environment.describe("cpu").to_json().replace("AVX", "QVX").replace('"1"', '"8"')
     (folder / "environments" / "ffffffff.json").write_text(details)
     difference = verified(request, replace(places, report=folder)).findings[0].difference
-    assert "threads was 8, is 1" in difference
+    assert "threads was 8, is now 1" in difference

@@ -1,4 +1,4 @@
-"""The process that trains one run: what it sends, what it sends again, and what it refuses."""
+"""Tests of `worker`: the process that trains one run sends every epoch that the record lacks."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import misbehaving
 import pytest
 import torch
 
@@ -23,9 +24,8 @@ from bench.training import data, environment, loop
 from bench.training.data import Dataset
 from models import ARCHITECTURES
 
-TESTS = Path(__file__).parent
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=3)
-SOURCE = (TESTS / "misbehaving.py").read_text()
+SOURCE = Path(misbehaving.__file__).read_text()
 ARCHITECTURE = Architecture("Behaves", SOURCE, "Behaves", RECIPE, ARCHITECTURES["unpadded"].document)
 
 MakeTask = Callable[..., Task]
@@ -33,7 +33,7 @@ MakeTask = Callable[..., Task]
 
 @pytest.fixture
 def make_task(tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch) -> Iterator[MakeTask]:
-    """A task of a small network on a few images, which are not read again from their files."""
+    """Makes tasks of a small network on a few images. The images are read only once."""
     monkeypatch.setattr(data, "load", lambda folder: dataset)
     threads = torch.get_num_threads()
 
@@ -48,7 +48,7 @@ def make_task(tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch)
 
 
 def sent(task: Task) -> list[dict[str, Any]]:
-    """The epochs that performing a task sends, without the seconds they took."""
+    """The epochs that a performed task sends, without their seconds."""
     messages: list[dict[str, Any]] = []
     perform(task, messages.append)
     assert {message["kind"] for message in messages} <= {"epoch"}
@@ -71,7 +71,7 @@ def test_every_epoch_is_sent_as_it_ends(make_task: MakeTask):
 
 
 def misses(task: Task) -> list[MissedImages | None]:
-    """What is sent as missed with each epoch."""
+    """The misses that a performed task sends with each epoch."""
     messages: list[dict[str, Any]] = []
     perform(task, messages.append)
     return [message["misses"] for message in messages]
@@ -91,7 +91,7 @@ def test_the_last_epoch_comes_with_its_misses_whether_trained_or_saved(make_task
     assert misses(task) == trained  # from the saved state
 
 
-def test_a_state_of_a_later_epoch_knows_no_misses_of_an_earlier_one(make_task: MakeTask):
+def test_a_state_of_a_later_epoch_has_no_misses_of_an_earlier_one(make_task: MakeTask):
     misses(make_task(3))
     assert misses(make_task(2)) == [None, None]
 
@@ -138,11 +138,11 @@ def test_no_more_epochs_are_sent_than_asked_for_however_many_a_checkpoint_has(ma
 
 @pytest.mark.parametrize("place", range(4))
 @pytest.mark.parametrize("checkpoints", ["checkpoints", "others"])
-def test_a_recorded_epoch_that_comes_out_otherwise_is_refused(make_task: MakeTask, place: int, checkpoints: str):
+def test_a_recorded_epoch_that_training_contradicts_is_refused(make_task: MakeTask, place: int, checkpoints: str):
     recorded = list(fingerprint(sent(make_task(1))[0]))
     recorded[place] += 1 if place < 2 else 1e-15
     with pytest.raises(
-        UnusableInput, match=r"^epoch 1 is recorded as \(.*\), but training gives \(.*: mend the record"
+        UnusableInput, match=r"^epoch 1 is recorded as \(.*\), but training gives \(.*: correct the record"
     ):
         perform(make_task(2, tuple(recorded), checkpoints=checkpoints), lambda message: pytest.fail(str(message)))
 
@@ -151,7 +151,7 @@ def test_another_environment_than_the_planned_one_is_refused_before_anything_is_
     task = make_task(1)
     here = task.run.environment
     other = dataclasses.replace(task, run=dataclasses.replace(task.run, environment="00000000"))
-    with pytest.raises(UnusableInput, match=f"^the worker's environment is {here}, not the plan's 00000000$"):
+    with pytest.raises(UnusableInput, match=f"^the worker's environment is {here}, but the plan has 00000000$"):
         perform(other, pytest.fail)
     assert not task.checkpoints.exists()
 
@@ -172,11 +172,11 @@ def test_a_run_is_trained_on_the_first_images_when_only_they_are_asked_for(make_
 # The process
 
 
-def messages(task: Task, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]]:
-    monkeypatch.setenv("PYTHONPATH", str(TESTS))
+def messages(task: Task, root: Path) -> list[dict[str, Any]]:
+    """The messages of a worker process."""
     process = subprocess.Popen(
         [sys.executable, "-m", "bench.jobs.worker"],
-        cwd=TESTS.parent,
+        cwd=root,
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -190,9 +190,9 @@ def messages(task: Task, monkeypatch: pytest.MonkeyPatch) -> list[dict[str, Any]
     return [json.loads(line) for line in lines]
 
 
-def test_unusable_input_is_said_without_the_name_of_an_exception(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch):
+def test_the_message_on_unusable_input_names_no_exception(make_task: MakeTask, root: Path):
     folder = Path("/dev/null/nowhere")
-    (message,) = messages(make_task(1, data=folder), monkeypatch)
+    (message,) = messages(make_task(1, data=folder), root)
     assert (message["kind"], message["status"]) == ("failed", "error")
     assert message["reason"].startswith("/dev/null")
     assert "--data" in message["reason"]
@@ -204,5 +204,5 @@ def test_a_task_survives_the_way_to_the_process(make_task: MakeTask):
 
 
 def test_the_worker_is_ready_to_listen_without_torch():
-    code = "import sys, bench.worker; sys.exit('torch' in sys.modules)"
+    code = "import sys, bench.jobs.worker; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""The facts of the five documents: logs, recipes, claims and what contradicts them."""
+"""Tests of `models.documents`: the logs, recipes and claims are those of the five documents."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from models.documents.survey import SURVEY
 
 NAMES = tuple(ARCHITECTURES)
 
-# The numbers before "/10000" in the text of each document, in the order in which they stand there.
+# The numbers before "/10000" in the text of each document, in the order of the text.
 PRINTED = {
     "squeeze_fc": "9902 9904 9915 9916 9882 9921",
     "expand_squeeze": "9808 9878 9891 9906 9919 9911 9926 9916 9939 9912 9925 9946 9937 9941 9929 9950 9949 9943 9941",
@@ -23,7 +23,7 @@ PRINTED = {
     "gap_head": "9775 9852 9905 9922 9914 9918 9926 9924 9924 9941 9934 9939 9947 9951 9945 9950 9955 9944 9948 9952",
 }
 
-# What the documents leave out of their logs and the notebooks have, by the first epoch of each stretch.
+# The documents leave parts of their logs out. The notebooks have them, here by the first epoch of each stretch.
 FROM_NOTEBOOKS = {
     "squeeze_fc": {1: "9699 9838 9855 9863 9869 9890 9879 9901 9899", 16: "9912 9899 9921 9922"},
     "expand_squeeze": {},
@@ -274,7 +274,7 @@ def test_a_document_names_its_notebook(name: str) -> None:
     assert stated == notebooks[name]
 
 
-def test_remarks_tell_what_the_figures_do_not() -> None:
+def test_remarks_add_to_the_figures() -> None:
     assert any("earlier network" in remark for remark in document("squeeze_fc").remarks)
     rerun = next(remark for remark in document("expand_squeeze").remarks if "rerun" in remark)
     assert [number for number in ("13", "9948", "9935") if number not in rerun] == []

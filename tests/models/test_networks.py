@@ -1,4 +1,4 @@
-"""The five networks against what is documented: layers, order of operations, dropout, parameters, outputs."""
+"""Tests of the modules in `models`: layers, order of operations, dropout and parameters are the documented ones."""
 
 from __future__ import annotations
 
@@ -259,7 +259,6 @@ def test_a_network_file_imports_torch_and_nothing_else(architecture: Architectur
     assert imported == {"__future__", "torch"}
 
 
-def test_importing_models_does_not_import_torch() -> None:
+def test_importing_models_does_not_import_torch(root: Path) -> None:
     code = "import models, models.documents.survey, sys; sys.exit('torch' in sys.modules)"
-    root = Path(__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Targets in integers, and a digest that changes with the network and its recipe and with nothing else."""
+"""Tests of `specification`: the digest changes with the network and its recipe, and with nothing else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ DigestOf = Callable[..., str]
 
 @pytest.fixture
 def digest_of() -> DigestOf:
-    """The digest of a network file with the given source; it is never executed."""
+    """The digest of a network file with the given source. The source is never executed."""
 
     def digest(source: str = NETWORK, recipe: Recipe = RECIPE, class_name: str = "Net") -> str:
         return Architecture("network", source, class_name, recipe, ARCHITECTURES["unpadded"].document).digest
@@ -77,7 +77,7 @@ def test_digest_is_the_same_on_every_version_of_python(digest_of: DigestOf) -> N
     assert digest_of() == "e184eea3"
 
 
-def test_digest_is_the_same_for_the_same_thing_twice(digest_of: DigestOf) -> None:
+def test_digest_is_the_same_every_time(digest_of: DigestOf) -> None:
     assert digest_of() == digest_of()
 
 
@@ -138,18 +138,17 @@ def test_digest_changes_with_the_class(digest_of: DigestOf) -> None:
     assert digest_of(class_name="Net") != digest_of(class_name="OtherNet")
 
 
-def test_digest_does_not_depend_on_what_is_claimed() -> None:
+def test_digest_does_not_depend_on_the_claims() -> None:
     architecture = ARCHITECTURES["gap_head"]
     document = dataclasses.replace(architecture.document, claims=(), remarks=())
     assert dataclasses.replace(architecture, document=document).digest == architecture.digest
 
 
-def test_digest_neither_needs_nor_depends_on_torch() -> None:
+def test_digest_neither_needs_nor_depends_on_torch(root: Path) -> None:
     code = (
         "import sys; from models import ARCHITECTURES; "
         "print(*(a.digest for a in ARCHITECTURES.values())); sys.exit('torch' in sys.modules)"
     )
-    root = Path(__file__).parent.parent
     without = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=False)
     assert without.returncode == 0, without.stderr
 

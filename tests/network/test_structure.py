@@ -1,4 +1,4 @@
-"""What is decided about a network by looking at it, against small networks made for the purpose, and its file."""
+"""Tests of `structure` and `structure_facts`: the facts about a network, measured and stored."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_facts_of_the_five_networks(
 
 @pytest.mark.parametrize("name", ARCHITECTURES)
 def test_multiply_accumulates_are_weights_times_positions(structures: dict[str, Structure], name: str) -> None:
-    """Counted without the counter: every weight, not the biases, is used once at every position of the output."""
+    """The same count by hand: a layer uses every weight, but no bias, once at every position of its output."""
     modules = [module for module in ARCHITECTURES[name].build().modules() if not list(module.children())]
     expected = 0
     for module, layer in zip(modules, structures[name].layers, strict=True):
@@ -104,7 +104,7 @@ def test_multiply_accumulates_of_grouped_and_strided_convolutions() -> None:
     ],
     ids=["each", "behind a pool", "the second only", "the first only", "before linear", "behind linear", "classifier"],
 )
-def test_what_follows_a_convolution_stands_before_the_next_layer_with_weights(
+def test_a_layer_follows_a_convolution_if_it_comes_before_the_next_layer_with_weights(
     modules: list[nn.Module], followed: Followed
 ) -> None:
     found = examine(chain(*modules))
@@ -149,7 +149,7 @@ def test_the_last_average_pool_decides() -> None:
 
 
 class Reused(nn.Module):
-    """Calls its layers in another order than it registers them, and one of them twice."""
+    """A network that calls its layers in another order than it registers them, and one of them twice."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -186,7 +186,7 @@ def test_functions_stand_where_they_are_called() -> None:
 
 
 class Branching(nn.Module):
-    """Cannot be traced: its forward pass depends on the values."""
+    """A network that cannot be traced, as its forward pass depends on the values."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -204,7 +204,7 @@ def test_functions_are_unknown_where_the_forward_pass_cannot_be_traced() -> None
 
 
 class Doubling(nn.Module):
-    """A layer of somebody's own, which tracing looks into."""
+    """A user's own layer. Tracing looks into it."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x + x
@@ -237,11 +237,11 @@ def test_what_is_stored_is_read_back(modules: list[nn.Module], tmp_path: Path) -
     ("content", "problem"),
     [
         (None, "cannot be read"),
-        ("", "holds no structures"),
-        ("[]", "holds no structures"),
-        ('{"one": 1}', "holds no structures"),
-        ('{"one": {"parameters": 1}}', "holds no structures"),
-        ("{}", "lacks one, other"),
+        ("", "this is not a file of structures"),
+        ("[]", "this is not a file of structures"),
+        ('{"one": 1}', "this is not a file of structures"),
+        ('{"one": {"parameters": 1}}', "this is not a file of structures"),
+        ("{}", "the structures of one, other are missing"),
     ],
 )
 def test_an_unusable_file_is_a_line_with_advice(content: str | None, problem: str, tmp_path: Path) -> None:
@@ -256,10 +256,10 @@ def test_an_unusable_file_is_a_line_with_advice(content: str | None, problem: st
     assert "\n" not in message
 
 
-def test_the_facts_are_read_without_torch() -> None:
+def test_the_facts_are_read_without_torch(root: Path) -> None:
     code = (
-        "import sys; from bench import compare, show, structure_facts, verdicts; structure_facts.load(); "
+        "import sys; from bench.evidence import verdicts; from bench.evidence.comparison import compare; "
+        "from bench.network import structure_facts; from bench.report import show; structure_facts.load(); "
         "sys.exit('torch' in sys.modules)"
     )
-    root = Path(__file__).parent.parent
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0

@@ -1,4 +1,4 @@
-"""Joining records: each epoch once, nothing lost, contradictions refused with the place of both lines."""
+"""Tests of `merge` and `merge_rows`: joined records lose nothing, and contradictions are refused with both places."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def verified(seed: int, **changes: str) -> list[str]:
 
 @pytest.fixture
 def joined(tmp_path: Path) -> Callable[..., str]:
-    """The text of what these records, each given by its rows, are joined into."""
+    """Joins records, each given by its rows, and returns the text of the result."""
 
     def text(*records: Iterable[Row]) -> str:
         sources = [write(tmp_path / f"{place}.csv", rows) for place, rows in enumerate(records)]
@@ -68,7 +68,7 @@ def joined(tmp_path: Path) -> Callable[..., str]:
 
 @pytest.fixture
 def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
-    """The message that joining `a.csv` and `b.csv` is refused with; nothing is written, the sources stay."""
+    """Joins `a.csv` and `b.csv`, which must be refused without writing anything, and returns the message."""
     monkeypatch.chdir(tmp_path)
 
     def said(*records: Iterable[Row] | str) -> str:
@@ -84,7 +84,7 @@ def refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Refused:
     return said
 
 
-# --- what comes out ---------------------------------------------------------------------------------------------------
+# The joined record
 
 RUNS = [
     *synthetic.run_rows("gap_head", 1, [9900, 9941, 9950]),
@@ -115,7 +115,7 @@ def test_a_record_split_into_overlapping_parts_comes_back(
 def test_the_order_of_the_records_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, chosen: list[list[int]], order: Sequence[int]
 ) -> None:
-    """Even where everybody has trained the same epochs, at the same second or another."""
+    """This holds even if everybody has trained the same epochs, in the same second or not."""
     people = [
         [*ROWS, *(again(ROWS, recorded_at=f"2026-02-0{n}T12:00:00Z", train_seconds=float(n))[place] for place in part)]
         for n, part in enumerate([*chosen, [0]][:3], start=1)
@@ -131,7 +131,7 @@ def test_an_epoch_trained_twice_is_kept_as_it_was_recorded_first(joined: Callabl
     assert joined(again(ROWS), ROWS) == synthetic.text(ROWS)
 
 
-def test_of_equal_epochs_the_one_with_more_in_it_is_kept(joined: Callable[..., str]) -> None:
+def test_the_row_with_more_values_is_kept_of_two_equal_epochs(joined: Callable[..., str]) -> None:
     """A record of an earlier version lacks the columns that are not required."""
     older = [dataclasses.replace(row, machine="", smallest_variance=None) for row in ROWS]
     newer = again(ROWS)
@@ -156,17 +156,17 @@ def test_floats_are_written_as_they_were(joined: Callable[..., str]) -> None:
     assert joined(odd, odd) == synthetic.text(odd)
 
 
-# --- what is refused --------------------------------------------------------------------------------------------------
+# Refusals
 
 
 @pytest.mark.parametrize(
     ("change", "what"),
     [
-        ({"correct": 9940}, "correct is 9940, there 9939"),
-        ({"total": 9999}, "total is 9999, there 10000"),
-        ({"test_loss": 0.02 + 2**-58}, "test_loss is 0.020000000000000004, there 0.02"),
-        ({"train_loss": 0.5}, "train_loss is 0.5, there 0.03"),
-        ({"smallest_variance": 0.5}, "smallest_variance is 0.5, there 0.01"),
+        ({"correct": 9940}, "correct is 9940 here and 9939 there"),
+        ({"total": 9999}, "total is 9999 here and 10000 there"),
+        ({"test_loss": 0.02 + 2**-58}, "test_loss is 0.020000000000000004 here and 0.02 there"),
+        ({"train_loss": 0.5}, "train_loss is 0.5 here and 0.03 there"),
+        ({"smallest_variance": 0.5}, "smallest_variance is 0.5 here and 0.01 there"),
     ],
 )
 def test_a_contradiction_is_refused_with_the_place_of_both_lines(
@@ -179,13 +179,13 @@ def test_a_contradiction_is_refused_with_the_place_of_both_lines(
 def test_contradictions_are_counted(refused: Refused) -> None:
     message = refused(ROWS, again(ROWS, train_loss=0.5))
     assert message.startswith("b.csv:2: contradicts a.csv:2: epoch 1 of unpadded")
-    assert "train_loss is 0.5, there 0.03 (3 epochs contradict): " in message
+    assert "train_loss is 0.5 here and 0.03 there (3 epochs contradict): " in message
 
 
 def test_a_contradiction_within_one_record_is_refused_too(refused: Refused) -> None:
     message = refused([*ROWS, dataclasses.replace(ROWS[1], correct=9000)], [])
     assert message.startswith(
-        "a.csv:5: contradicts a.csv:3: epoch 2 of unpadded on cpu, seed 7: correct is 9000, there"
+        "a.csv:5: contradicts a.csv:3: epoch 2 of unpadded on cpu, seed 7: correct is 9000 here and 9939 there"
     )
 
 
@@ -196,7 +196,7 @@ def test_a_value_that_a_third_record_lacks_hides_no_contradiction(tmp_path: Path
         for n, value in enumerate(values)
     ]
     with pytest.raises(
-        UnusableInput, match=r"2\.csv:2: contradicts .*0\.csv:2: .* smallest_variance is 0\.5, there 0\."
+        UnusableInput, match=r"2\.csv:2: contradicts .*0\.csv:2: .* smallest_variance is 0\.5 here and 0\."
     ):
         merge.merge(sources, tmp_path / "all.csv")
 
@@ -205,7 +205,7 @@ def test_an_epoch_of_a_run_that_diverged_elsewhere_is_a_contradiction(refused: R
     diverged = synthetic.run_rows("unpadded", 7, [9900], ending=("diverged", "the loss is nan"))
     message = refused(diverged, ROWS)
     assert message.startswith(
-        "b.csv:3: contradicts a.csv:3: epoch 2 of unpadded on cpu, seed 7: finished, there the run "
+        "b.csv:3: contradicts a.csv:3: epoch 2 of unpadded on cpu, seed 7: finished here, but there the run "
     )
     assert "diverged in epoch 2 (2 epochs contradict): " in message
 
@@ -217,14 +217,12 @@ def test_an_epoch_of_another_environment_or_recipe_is_no_contradiction(joined: C
 
 def test_a_gap_that_no_record_fills_is_refused(refused: Refused) -> None:
     message = refused(ROWS[:1], ROWS[2:])
-    assert message.startswith(
-        "b.csv:2: epoch 3 of unpadded on cpu, seed 7, but its epoch 2 is in none of the records: "
-    )
+    assert message.startswith("b.csv:2: epoch 3 of unpadded on cpu, seed 7, but no record has its epoch 2: ")
 
 
 def test_a_record_with_a_line_that_cannot_be_right_is_refused_with_that_line(refused: Refused) -> None:
     bad = synthetic.text(ROWS).replace(",9939,", ",many,")
-    assert refused(ROWS, bad).startswith("b.csv:3: correct is 'many', not a whole number from 0: ")
+    assert refused(ROWS, bad).startswith("b.csv:3: correct is 'many', not a whole number >= 0: ")
     assert refused(synthetic.text(ROWS)[:-5], ROWS).startswith("a.csv:4: the last line has no newline at its end")
     assert refused(ROWS, "name,score\nann,1\n").startswith("b.csv:1: the header lacks model")
 
@@ -239,11 +237,11 @@ def test_a_record_saved_by_a_spreadsheet_is_read_as_it_is(tmp_path: Path) -> Non
 def test_a_column_that_would_be_lost_is_refused(refused: Refused) -> None:
     header, *lines = synthetic.text(ROWS).splitlines()
     more = "\n".join([f"{header},watts", *(f"{line},15" for line in lines)]) + "\n"
-    assert refused(ROWS, more).startswith("b.csv:1: the column 'watts' is not known here and would be lost: ")
+    assert refused(ROWS, more).startswith("b.csv:1: the column 'watts' is unknown and would be lost: ")
 
 
 def test_a_record_that_is_not_there_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(UnusableInput, match=r"b\.csv: no such file; name the records to join"):
+    with pytest.raises(UnusableInput, match=r"b\.csv: no such file: name the records to join"):
         merge.merge([write(tmp_path / "a.csv", ROWS), tmp_path / "b.csv"], tmp_path / "all.csv")
 
 
@@ -260,7 +258,7 @@ def test_a_record_is_never_joined_into_itself(tmp_path: Path, monkeypatch: pytes
 def test_a_file_that_holds_something_else_is_not_overwritten(tmp_path: Path) -> None:
     source, target = write(tmp_path / "a.csv", ROWS), tmp_path / "all.csv"
     target.write_text("something else")
-    with pytest.raises(UnusableInput, match=r"all\.csv: exists and holds something else: name another file with -o"):
+    with pytest.raises(UnusableInput, match=r"all\.csv: has other content already: name another file with -o"):
         merge.merge([source], target)
     assert target.read_text() == "something else"
     target.write_text("")
@@ -272,7 +270,7 @@ def test_a_file_that_holds_something_else_is_not_overwritten(tmp_path: Path) -> 
 def test_a_file_beside_the_target_that_would_pass_for_its_own_is_refused(tmp_path: Path) -> None:
     source, target = write(tmp_path / "a.csv", ROWS), tmp_path / "all.csv"
     path_beside(target).write_text("left by another record\n")
-    with pytest.raises(UnusableInput, match=r"all\.misses\.csv: exists and holds something else"):
+    with pytest.raises(UnusableInput, match=r"all\.misses\.csv: has other content already"):
         merge.merge([source], target)
     assert not target.exists()
 
@@ -285,7 +283,7 @@ def test_a_target_that_cannot_be_written_is_refused(tmp_path: Path) -> None:
 
 
 def test_the_record_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """So that whoever finds it finds what belongs to it too."""
+    """Whoever finds the record then also finds the files that belong to it."""
     written: list[str] = []
     replace = files.replace
     monkeypatch.setattr(files, "replace", lambda path, content: written.append(path.name) or replace(path, content))
@@ -294,7 +292,7 @@ def test_the_record_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     assert written == ["all.misses.csv", "all.verified.csv", "all.csv"]
 
 
-# --- what is beside a record ------------------------------------------------------------------------------------------
+# The files beside a record
 
 
 def test_misses_and_verifications_come_along_once_and_in_order(tmp_path: Path) -> None:
@@ -310,7 +308,7 @@ def test_misses_and_verifications_come_along_once_and_in_order(tmp_path: Path) -
         assert path(tmp_path / "all.csv").read_text() == path(expected).read_text()
 
 
-def test_networks_of_users_own_files_come_along_as_they_were_trained_last(tmp_path: Path) -> None:
+def test_users_own_networks_come_along_as_they_were_trained_last(tmp_path: Path) -> None:
     def network(name: str, learning_rate: float) -> tuple[Architecture, list[Row]]:
         recipe = Recipe(learning_rate=learning_rate, batch_size=128, epochs=19)
         one = Architecture(name, "class Net: pass\n", "Net", recipe)
@@ -346,27 +344,27 @@ def test_misses_that_contradict_each_other_are_refused_with_the_place_of_both(tm
     two = write(tmp_path / "two.csv", ROWS, misses=[[*key, images.replace(first, other, 1)]])
     with pytest.raises(UnusableInput) as error:
         merge.merge([one, two], tmp_path / "all.csv")
-    places = f"{path_beside(two)}:2: contradicts {path_beside(one)}:2: other images missed by epoch 3 of unpadded"
-    assert str(error.value).startswith(places)
+    places = f"{path_beside(two)}:2: contradicts {path_beside(one)}:2: "
+    assert str(error.value).startswith(f"{places}epoch 3 of unpadded on cpu, seed 7: the missed images differ: ")
     assert not (tmp_path / "all.csv").exists()
 
 
 def test_a_line_beside_a_record_that_reading_leaves_out_is_noted(tmp_path: Path) -> None:
-    """A crash can leave misses without their row: that is no reason to refuse a record."""
+    """A crash can leave misses without their row. This is no reason to refuse a record."""
     (line,) = synthetic.misses(ROWS)
     one = write(tmp_path / "one.csv", ROWS[:2], misses=[line], verified=[verified(8)])
     notes = merge.merge([one], tmp_path / "all.csv").notes
-    assert notes[0] == f"{path_beside(one)}:2: epoch 3 of unpadded seed 7: not in the record (left out)"
+    assert notes[0] == f"{path_beside(one)}:2: epoch 3 of unpadded seed 7: the epoch is not in the record (left out)"
     assert notes[1].startswith(
         f"{verifications.path_beside(one)}:2: unpadded seed 8 of this recipe and environment is not"
     )
     assert not path_beside(tmp_path / "all.csv").exists()
 
 
-def test_of_many_such_lines_the_first_are_noted(tmp_path: Path) -> None:
+def test_only_the_first_of_many_such_lines_are_noted(tmp_path: Path) -> None:
     one = write(tmp_path / "one.csv", ROWS, misses=[["bad"]] * 9)
     notes = merge.merge([one], tmp_path / "all.csv").notes
-    assert (notes[4].startswith(f"{path_beside(one)}:6: 1 fields"), notes[5]) == (
+    assert (notes[4].startswith(f"{path_beside(one)}:6: the line has 1 field, "), notes[5]) == (
         True,
         f"{path_beside(one)}: and 4 more",
     )
@@ -385,7 +383,7 @@ def test_the_details_of_every_environment_come_along(tmp_path: Path) -> None:
     files.replace(details, DETAILS.encode())
     found = merge.merge([one, write(tmp_path / "bob" / "runs.csv", ROWS)], tmp_path / "all.csv")
     assert (tmp_path / "report" / "environments" / details.name).read_text() == DETAILS
-    missing = f"report/environments/{synthetic.CPU}.json is beside none of the records: ask for it"
+    missing = f"report/environments/{synthetic.CPU}.json is not beside any of the records: ask the sender for it"
     assert (found.environments, found.notes) == (2, (missing,))
 
 
@@ -399,7 +397,7 @@ def test_details_that_were_changed_are_refused(tmp_path: Path) -> None:
     one = write(tmp_path / "runs.csv", again(ROWS, environment=DESCRIBED))
     details = tmp_path / "report" / "environments" / f"{DESCRIBED}.json"
     files.replace(details, DETAILS.replace("cpu", "cuda").encode())
-    with pytest.raises(UnusableInput, match=rf"{DESCRIBED}\.json: was changed, its name is not its digest"):
+    with pytest.raises(UnusableInput, match=rf"{DESCRIBED}\.json: its name is not the digest of its content"):
         merge.merge([one], tmp_path / "all.csv")
 
 
@@ -410,7 +408,7 @@ def test_the_digest_of_an_environment_is_that_of_its_details() -> None:
     assert (found.to_json(), found.digest) == (DETAILS, DESCRIBED)
 
 
-# --- the command ------------------------------------------------------------------------------------------------------
+# The command
 
 
 def test_the_command_says_what_it_joined(
@@ -422,7 +420,7 @@ def test_the_command_says_what_it_joined(
     assert parser.main(["merge", "a.csv", "b.csv", "-o", "all.csv"]) == 0
     said = capsys.readouterr()
     first, *notes = said.out.splitlines()
-    assert first == "all.csv: 6 rows of 2 runs in 2 environments, from 2 records; 3 rows stood there once more."
+    assert first == "all.csv: 6 rows of 2 runs in 2 environments, from 2 records; 3 rows left out as duplicates."
     assert (len(notes), said.err) == (2, "")
 
 

@@ -1,4 +1,4 @@
-"""What runs miss, kept beside the record: written durably, and read only where the record agrees."""
+"""Tests of `misses`: the file of missed images is written durably, and read only where the record agrees."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ HEADER = format_line(COLUMNS)
 
 
 def found(folder: Path, *lines: str, rows: list | None = None) -> Misses:
-    """What is read of these lines beside a record."""
+    """The misses read from these lines beside a record."""
     one = synthetic.record(folder, ROWS if rows is None else rows)
     path_beside(one.path).write_text(HEADER + "".join(line + "\n" for line in lines))
     return misses.read(one)
@@ -79,7 +79,7 @@ def test_no_file_is_no_misses_and_no_problem(tmp_path: Path) -> None:
     assert misses.read(record.read(tmp_path / "nowhere" / "runs.csv")) == Misses()
 
 
-def test_a_file_that_cannot_be_read_is_a_problem_and_no_end(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_a_problem_and_no_exception(tmp_path: Path) -> None:
     one = synthetic.record(tmp_path, ROWS)
     path_beside(one.path).mkdir()
     (problem,) = misses.read(one).problems
@@ -105,7 +105,7 @@ def test_a_row_that_contradicts_an_earlier_one_is_left_out_and_named(tmp_path: P
     (problem,) = read.problems
     assert (problem.line, problem.reason) == (
         3,
-        "epoch 2 of unpadded seed 7: other images than on an earlier line for the same run and epoch",
+        "epoch 2 of unpadded seed 7: an earlier line has other images for the same run and epoch",
     )
 
 
@@ -113,18 +113,18 @@ def test_a_row_that_contradicts_an_earlier_one_is_left_out_and_named(tmp_path: P
     ("line", "reason"),
     [
         (f"{KEY},7,2,8:5>6 18:3>8", "epoch 2 of unpadded seed 7: 2 misses, but the record has 9997 of 10000 correct"),
-        (f"{KEY},7,3,8:5>6", "epoch 3 of unpadded seed 7: not in the record"),
-        (f"{KEY},8,2,8:5>6 18:3>8 20:0>1", "epoch 2 of unpadded seed 8: not in the record"),
-        (f"{KEY},7,2,18:3>8 8:5>6 20:0>1", "the images do not ascend from 0 to 9999"),
-        (f"{KEY},7,2,8:5>6 8:5>7 20:0>1", "the images do not ascend from 0 to 9999"),
-        (f"{KEY},7,2,8:5>6 18:3>8 10000:0>1", "the images do not ascend from 0 to 9999"),
-        (f"{KEY},7,2,8:5>6 18:3>3 20:0>1", "an image is missed with its own label"),
+        (f"{KEY},7,3,8:5>6", "epoch 3 of unpadded seed 7: the epoch is not in the record"),
+        (f"{KEY},8,2,8:5>6 18:3>8 20:0>1", "epoch 2 of unpadded seed 8: the epoch is not in the record"),
+        (f"{KEY},7,2,18:3>8 8:5>6 20:0>1", "the images are not in ascending order from 0 to 9999"),
+        (f"{KEY},7,2,8:5>6 8:5>7 20:0>1", "the images are not in ascending order from 0 to 9999"),
+        (f"{KEY},7,2,8:5>6 18:3>8 10000:0>1", "the images are not in ascending order from 0 to 9999"),
+        (f"{KEY},7,2,8:5>6 18:3>3 20:0>1", "an image is listed as missed, but its prediction is its label"),
         (f"{KEY},7,2,8:5>6;18:3>8", "misses is '8:5>6;18:3>8', not a list like 8:5>6 18:3>8"),
         (f"{KEY},7,2,8:5>12 18:3>8 20:0>1", "not a list like 8:5>6 18:3>8"),
         (f"{KEY},7,2,none", "misses is 'none', not a list like 8:5>6 18:3>8"),
-        (f"{KEY},7,two,8:5>6", "epoch is 'two', not a whole number from 0"),
-        (f"{KEY},7,2", "6 fields where the header has 7"),
-        (HEADER.strip(), "the header stands here once more"),
+        (f"{KEY},7,two,8:5>6", "epoch is 'two', not a whole number >= 0"),
+        (f"{KEY},7,2", "the line has 6 fields, but the header has 7"),
+        (HEADER.strip(), "the line repeats the header"),
     ],
 )
 def test_a_bad_line_is_named_and_the_rest_is_read(tmp_path: Path, line: str, reason: str) -> None:
@@ -135,7 +135,7 @@ def test_a_bad_line_is_named_and_the_rest_is_read(tmp_path: Path, line: str, rea
     assert reason in problem.reason
 
 
-def test_a_row_of_an_epoch_that_the_record_left_out_is_left_out_too(tmp_path: Path) -> None:
+def test_the_misses_of_an_epoch_that_the_record_left_out_are_left_out_too(tmp_path: Path) -> None:
     read = found(tmp_path, f"{KEY},7,2,8:5>6 18:3>8 9999:0>1", rows=[ROWS[1]])
     assert (read.runs, len(read.problems)) == ((), 1)
 

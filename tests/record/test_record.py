@@ -1,4 +1,4 @@
-"""runs.csv: what is acknowledged is on the disk once, and what cannot be used is named by line and reason."""
+"""Tests of `record` and `ledger`: an acknowledged row is on the disk once, and an unusable line gets a reason."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 
 import pandas
 import pytest
+import sample_rows
+from sample_rows import HEADER, closing, row, text_of
 
 from bench.errors import UnusableInput
 from bench.record import record
@@ -25,26 +26,7 @@ from bench.record.ledger import Problem
 from bench.record.record import Writer
 from bench.record.rows import COLUMNS, REQUIRED, Row, format_line, format_row
 
-HEADER = format_line(COLUMNS)
 MANY = 100_000
-
-
-def row(epoch: int = 1, seed: int = 1, **changes: object) -> Row:
-    one = Row(
-        *("unpadded", "0123abcd", "cpu", "89ef4567", seed, epoch),
-        *(9800 + epoch, 10_000, 0.5 / epoch, 1 / (3 * epoch), 21.5, 1.25, "ok", "", "2026-01-31T12:00:00Z"),
-        machine="a processor",
-    )
-    return replace(one, **changes)
-
-
-def closing(epoch: int, seed: int = 1, status: str = "error", note: str = "why") -> Row:
-    nothing = dict.fromkeys(("correct", "total", "test_loss", "train_loss", "train_seconds", "eval_seconds"))
-    return row(epoch, seed, status=status, note=note, **nothing)
-
-
-def text_of(*rows: Row) -> str:
-    return HEADER + "".join(map(format_row, rows))
 
 
 @pytest.fixture
@@ -97,7 +79,7 @@ def test_an_empty_file_gets_a_header(path: Path):
 
 @pytest.fixture
 def synced(monkeypatch: pytest.MonkeyPatch) -> list[tuple[int, int]]:
-    """The inode and the size of every file or folder as it was when it was synced."""
+    """Inode and size of every file or folder at the time when it was synced."""
     calls: list[tuple[int, int]] = []
     fsync = os.fsync
 
@@ -154,7 +136,7 @@ def test_nothing_is_appended_to_a_file_with_another_header(path: Path, content: 
     path.write_bytes(content.encode())
     for attempt in (Writer(path).prepare, lambda: Writer(path).append(row(1))):
         with pytest.raises(
-            UnusableInput, match=r"runs\.csv:1: not the header of a record, so nothing is appended: mend"
+            UnusableInput, match=r"runs\.csv:1: not the header of a record, so nothing was appended: correct"
         ):
             attempt()
     assert path.read_bytes() == content.encode()
@@ -190,7 +172,9 @@ def test_a_write_that_fails_leaves_the_record_as_it_was(path: Path, monkeypatch:
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "write", half)
-        with pytest.raises(UnusableInput, match=r"runs\.csv: cannot be written \(No space left on device\): every row"):
+        with pytest.raises(
+            UnusableInput, match=r"runs\.csv: cannot be written \(No space left on device\): all earlier rows are kept"
+        ):
             Writer(path).append(row(2))
     assert path.read_text() == text_of(row(1))
     Writer(path).append(row(2))
@@ -210,7 +194,7 @@ def test_a_row_that_cannot_be_synced_is_not_kept(path: Path, monkeypatch: pytest
     assert path.read_text() == text_of(row(1))
 
 
-def test_a_row_is_whole_however_few_bytes_are_written_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_a_row_is_whole_even_if_the_system_writes_a_few_bytes_at_a_time(path: Path, monkeypatch: pytest.MonkeyPatch):
     write = os.write
     monkeypatch.setattr(os, "write", lambda descriptor, content: write(descriptor, content[:7]))
     Writer(path).append(row(1))
@@ -248,7 +232,7 @@ def test_a_row_torn_at_any_byte_is_set_aside_and_no_other_is_lost(path: Path, ca
         assert path.read_text() == text_of(*before[:kept], row(1, seed=2))
         assert (beside.read_bytes() if beside.exists() else b"") == (torn + b"\n" if torn else b"")
         warnings = [entry.getMessage() for entry in caplog.records if entry.levelno == logging.WARNING]
-        assert warnings == ([f"{path}: its last line was torn; it was moved to {beside}"] if torn else [])
+        assert warnings == ([f"{path}: the last line was cut off and was moved to {beside}"] if torn else [])
 
 
 def test_a_header_torn_at_any_byte_is_written_again(path: Path):
@@ -281,7 +265,7 @@ def test_a_torn_row_stays_where_it_is_if_it_cannot_be_set_aside(path: Path):
     assert path.read_text() == content
 
 
-# Reading what others have made of it
+# Reading a record that others have changed
 
 
 def test_no_file_is_an_empty_record(path: Path):
@@ -307,7 +291,7 @@ def test_a_folder_cannot_be_read(tmp_path: Path):
 
 def test_an_empty_file_is_a_problem_of_its_own(path: Path):
     found = read_text(path, "")
-    assert found.problems == (Problem(1, "the file is empty: it has not even a header", left_out=False),)
+    assert found.problems == (Problem(1, "the file is empty and has no header", left_out=False),)
     assert found.rows.empty
 
 
@@ -318,7 +302,7 @@ def test_reading_changes_nothing(path: Path):
     assert list(path.parent.iterdir()) == [path]
 
 
-def test_a_byte_order_mark_is_named_and_read_over(path: Path):
+def test_a_byte_order_mark_is_named_and_ignored(path: Path):
     found = read_text(path, text_of(row(1)), encoding="utf-8-sig")
     assert rows_of(found) == [row(1)]
     assert [(one.line, one.left_out) for one in found.problems] == [(1, False)]
@@ -326,7 +310,7 @@ def test_a_byte_order_mark_is_named_and_read_over(path: Path):
 
 
 @pytest.mark.parametrize("end", ["\r\n", "\r"])
-def test_carriage_returns_are_named_once_and_read_over(path: Path, end: str):
+def test_carriage_returns_are_named_once_and_ignored(path: Path, end: str):
     found = read_text(path, text_of(row(1), row(2)).replace("\n", end))
     assert rows_of(found) == [row(1), row(2)]
     assert [(one.line, one.left_out) for one in found.problems] == [(1, False)]
@@ -339,7 +323,7 @@ def test_one_carriage_return_is_named_where_it_stands(path: Path):
 
 
 @pytest.mark.parametrize("size", [1, len(HEADER) // 2, len(HEADER) - 1])
-def test_a_torn_header_is_a_record_without_a_line(path: Path, size: int):
+def test_a_record_with_a_torn_header_has_no_rows(path: Path, size: int):
     found = read_text(path, HEADER[:size])
     assert found.rows.empty
     assert [one.line for one in found.problems] == [1]
@@ -348,7 +332,7 @@ def test_a_torn_header_is_a_record_without_a_line(path: Path, size: int):
 def test_a_last_line_without_a_newline_is_left_out(path: Path):
     found = read_text(path, text_of(row(1), row(2))[:-1])
     assert rows_of(found) == [row(1)]
-    assert found.problems == (Problem(3, "the last line has no newline at its end: it may be torn"),)
+    assert found.problems == (Problem(3, "the last line has no newline at its end: it may be cut off"),)
 
 
 @pytest.mark.parametrize("column", ["model", "epoch", "recorded_at"])
@@ -365,7 +349,7 @@ def test_a_missing_column_that_is_not_required_is_no_problem(path: Path):
     assert found.problems == ()
 
 
-def test_an_extra_column_is_read_over(path: Path):
+def test_an_extra_column_is_ignored(path: Path):
     columns = (*COLUMNS, "comment")
     found = read_text(path, format_line(columns) + format_row(row(1)).replace("\n", ",by hand\n"))
     assert rows_of(found) == [row(1)]
@@ -376,25 +360,25 @@ def test_reordered_columns_are_named_and_read_by_their_names(path: Path):
     columns = tuple(reversed(COLUMNS))
     found = read_text(path, format_line(columns) + format_row(row(1), columns))
     assert rows_of(found) == [row(1)]
-    assert found.problems == (Problem(1, "the columns do not stand in the documented order", left_out=False),)
+    assert found.problems == (Problem(1, "the columns are not in the documented order", left_out=False),)
 
 
 def test_a_column_that_stands_twice_is_named(path: Path):
     columns = (*COLUMNS, "machine")
     found = read_text(path, format_line(columns) + format_row(row(1), columns))
-    assert found.problems == (Problem(1, "a column stands twice in the header", left_out=False),)
+    assert found.problems == (Problem(1, "the header has a column twice", left_out=False),)
 
 
 def test_a_second_header_is_left_out(path: Path):
     found = read_text(path, text_of(row(1)) + HEADER + format_row(row(2)))
     assert rows_of(found) == [row(1), row(2)]
-    assert found.problems == (Problem(3, "the header stands here once more"),)
+    assert found.problems == (Problem(3, "the line repeats the header"),)
 
 
 def test_an_epoch_that_is_recorded_twice_counts_once(path: Path):
     found = read_text(path, text_of(row(1), row(1, seed=2), row(1, correct=1), row(2), row(1)))
     assert rows_of(found) == [row(1), row(1, seed=2), row(2)]
-    assert found.problems == tuple(Problem(line, "the same run and epoch as line 2") for line in (4, 6))
+    assert found.problems == tuple(Problem(line, "the same run and epoch as on line 2") for line in (4, 6))
 
 
 def test_the_same_epoch_of_another_run_is_no_duplicate(path: Path):
@@ -438,11 +422,11 @@ def test_rows_may_stand_in_any_order(path: Path):
 @pytest.mark.parametrize(
     ("column", "text", "reason"),
     [
-        ("test_loss", "nan", "test_loss is 'nan', not a finite number from 0"),
-        ("train_seconds", "-1.5", "train_seconds is '-1.5', not a finite number from 0"),
-        ("correct", "-3", "correct is '-3', not a whole number from 0"),
-        ("correct", "10001", "correct is 10001 of only 10000"),
-        ("epoch", "0", "epoch is 0: epochs count from 1"),
+        ("test_loss", "nan", "test_loss is 'nan', not a finite number >= 0"),
+        ("train_seconds", "-1.5", "train_seconds is '-1.5', not a finite number >= 0"),
+        ("correct", "-3", "correct is '-3', not a whole number >= 0"),
+        ("correct", "10001", "correct is 10001, more than the total of 10000"),
+        ("epoch", "0", "epoch is 0, but the first epoch is 1"),
         ("seed", "99999999999999999999", "seed is '99999999999999999999', which is too large"),
         ("total", "9223372036854775808", "total is '9223372036854775808', which is too large"),
         ("test_loss", "05.03.2026", "test_loss is '05.03.2026', not a number"),
@@ -476,7 +460,7 @@ def test_a_network_nobody_knows_is_named(path: Path):
 def test_a_line_with_another_number_of_fields_is_named(path: Path, line: str, fields: int):
     found = read_text(path, text_of(row(1)) + line + format_row(row(1, seed=2)))
     assert rows_of(found) == [row(1), row(1, seed=2)]
-    assert found.problems == (Problem(3, f"{fields} fields where the header has 18"),)
+    assert found.problems == (Problem(3, f"the line has {fields} fields, but the header has 18"),)
 
 
 def test_a_note_may_have_commas_quotes_and_newlines_and_lines_are_numbered_as_in_the_file(path: Path):
@@ -484,7 +468,7 @@ def test_a_note_may_have_commas_quotes_and_newlines_and_lines_are_numbered_as_in
     found = read_text(path, text_of(row(1)) + by_hand + format_row(row(2)) + "bad\n" + format_row(row(1, seed=2)))
     assert list(found.rows["note"]) == ["", 'why, said "he",\nand when\n\n', "", ""]
     assert list(found.rows["line"]) == [2, 3, 7, 9]
-    assert found.problems == (Problem(8, "1 fields where the header has 18"),)
+    assert found.problems == (Problem(8, "the line has 1 field, but the header has 18"),)
 
 
 def test_a_note_as_the_writer_has_it_stays_on_one_line(path: Path):
@@ -494,7 +478,7 @@ def test_a_note_as_the_writer_has_it_stays_on_one_line(path: Path):
 
 
 @pytest.mark.parametrize("content", [b"\x89PNG\r\n\x1a\n\0\0", b"x" * 200_000 + b"\n1,2\n"], ids=["png", "long"])
-def test_a_file_of_another_kind_is_a_record_without_a_usable_line(path: Path, content: bytes):
+def test_a_file_of_another_kind_has_no_usable_line(path: Path, content: bytes):
     path.write_bytes(content)
     found = record.read(path)
     assert found.rows.empty
@@ -509,7 +493,7 @@ def test_a_quote_that_is_never_closed_is_named_by_its_line(path: Path):
 
 
 @pytest.mark.parametrize("garbage", [b"\x00" * 40, b"\xff\xfe\xfd", b"\x89PNG\x0d\x0a\x1a", b'"' * 7])
-def test_bytes_that_are_no_text_cost_their_own_line_alone(path: Path, garbage: bytes):
+def test_bytes_that_are_no_text_spoil_only_their_own_line(path: Path, garbage: bytes):
     path.write_bytes(text_of(row(1)).encode() + garbage.replace(b"\n", b"") + b"\n" + format_row(row(2)).encode())
     found = record.read(path)
     assert rows_of(found)[0] == row(1)
@@ -518,7 +502,7 @@ def test_bytes_that_are_no_text_cost_their_own_line_alone(path: Path, garbage: b
         assert rows_of(found) == [row(1), row(2)]
 
 
-def test_reasons_are_one_line_whatever_stands_in_the_file(path: Path):
+def test_every_reason_is_one_line(path: Path):
     values = format_row(row(1)).rstrip("\n").split(",")
     values[COLUMNS.index("device")] = "a\nb\x1b[31m"
     path.write_text(HEADER + format_line(values))
@@ -551,10 +535,10 @@ def test_a_hundred_thousand_rows_are_read_in_seconds(path: Path):
 
 APPENDING = """
 import os, sys
-sys.path.insert(0, {tests!r})
+sys.path.insert(0, {helpers!r})
 from pathlib import Path
 from bench.record.record import Writer
-from test_record import row
+from sample_rows import row
 os.write(1, b"ready\\n")
 sys.stdin.read()
 for epoch in range(1, {rows} + 1):
@@ -563,11 +547,12 @@ for epoch in range(1, {rows} + 1):
 """
 
 
-def test_ten_processes_append_and_half_of_them_are_killed(path: Path):
+def test_ten_processes_append_while_half_of_them_are_killed(path: Path):
     rows, processes = 200, 10
     seed = 20260131
     chance = random.Random(seed)
-    program = APPENDING.format(tests=str(Path(__file__).parent), rows=rows, path=str(path))
+    helpers = str(Path(sample_rows.__file__).parent)
+    program = APPENDING.format(helpers=helpers, rows=rows, path=str(path))
     children = [
         subprocess.Popen(
             [sys.executable, "-c", program, str(number)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, bufsize=0
@@ -600,7 +585,7 @@ def test_ten_processes_append_and_half_of_them_are_killed(path: Path):
             child.wait()
     assert codes == [-signal.SIGKILL if number % 2 else 0 for number in range(processes)], seed
 
-    Writer(path).append(row(1, seed=processes))  # and whatever the last killed one left torn is set aside
+    Writer(path).append(row(1, seed=processes))  # this sets aside a row that a killed process left torn
     found = record.read(path)
     assert found.problems == (), seed
     assert path.read_text().count(HEADER) == 1
@@ -623,7 +608,7 @@ with record.exclusive(Path(sys.argv[1])):
 
 @pytest.fixture
 def holder(path: Path):
-    """Another process that holds the record."""
+    """Another process that holds the lock of the record."""
     command = [sys.executable, "-c", HOLDING, str(path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as child:
         assert child.stdout.readline() == "held\n"
@@ -631,7 +616,7 @@ def holder(path: Path):
         child.kill()
 
 
-def test_a_second_job_is_told_who_holds_the_record(path: Path, holder: subprocess.Popen[str]):
+def test_the_error_names_the_process_that_holds_the_record(path: Path, holder: subprocess.Popen[str]):
     with pytest.raises(UnusableInput) as caught, record.exclusive(path):
         pytest.fail("two hold it")
     message = str(caught.value)
@@ -639,12 +624,12 @@ def test_a_second_job_is_told_who_holds_the_record(path: Path, holder: subproces
     assert "--runs" in message
 
 
-def test_two_records_beside_each_other_are_held_apart(path: Path, holder: subprocess.Popen[str]):
+def test_the_lock_of_a_record_does_not_cover_another_record(path: Path, holder: subprocess.Popen[str]):
     with record.exclusive(path.with_name("others.csv")):
         pass
 
 
-def test_the_lock_of_a_killed_job_blocks_nobody(path: Path, holder: subprocess.Popen[str]):
+def test_the_death_of_a_job_releases_its_lock(path: Path, holder: subprocess.Popen[str]):
     holder.kill()
     holder.wait()
     with record.exclusive(path):
@@ -659,7 +644,7 @@ def test_the_next_job_may_begin_as_soon_as_one_has_ended(path: Path, holder: sub
             pass
 
 
-def test_a_job_that_fails_lets_go_of_the_record(path: Path):
+def test_a_job_that_fails_releases_the_lock(path: Path):
     with pytest.raises(RuntimeError), record.exclusive(path):
         raise RuntimeError
     with record.exclusive(path):
@@ -686,7 +671,7 @@ def test_holding_a_record_leaves_nothing_but_its_state_folder(path: Path):
 
 
 @pytest.mark.parametrize("deleted", [False, True])
-def test_a_file_replaced_or_deleted_between_opening_and_locking_it_gets_the_row_all_the_same(
+def test_a_file_replaced_or_deleted_before_it_is_locked_still_gets_the_row(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, deleted: bool
 ):
     path = tmp_path / "runs.csv"

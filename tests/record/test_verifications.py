@@ -1,4 +1,4 @@
-"""What came of training recorded runs again, kept beside the record."""
+"""Tests of `verifications`: the outcomes of training recorded runs again are kept beside the record."""
 
 from __future__ import annotations
 
@@ -8,8 +8,6 @@ import pytest
 import synthetic
 
 from bench.errors import UnusableInput
-from bench.evidence.summary import Repeats, summarise
-from bench.network import structure_facts
 from bench.record import verifications
 from bench.record.rows import format_line
 from bench.record.verifications import COLUMNS, Verifications, Verified, Writer, path_beside
@@ -51,7 +49,7 @@ def test_no_file_is_no_verification(tmp_path: Path) -> None:
     assert verifications.read(synthetic.record(tmp_path, ROWS)) == Verifications()
 
 
-def test_a_file_that_cannot_be_read_is_a_problem_and_no_end(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_a_problem_and_no_exception(tmp_path: Path) -> None:
     record = synthetic.record(tmp_path, ROWS)
     path_beside(record.path).mkdir()
     assert "cannot be read" in verifications.read(record).problems[0].reason
@@ -67,14 +65,14 @@ def test_a_file_of_another_kind_is_not_written(tmp_path: Path) -> None:
     ("bad", "reason"),
     [
         (line(("identical", "maybe")), "identical is 'maybe', not one of yes, no"),
-        (line(("epochs", "0")), "epochs is 0: nothing was compared"),
-        (line(("epochs", "all")), "epochs is 'all', not a whole number from 0"),
+        (line(("epochs", "0")), "epochs is 0, so nothing was compared"),
+        (line(("epochs", "all")), "epochs is 'all', not a whole number >= 0"),
         (line(("verified_in", "here")), "verified_in is 'here', not 8 hex digits"),
         (line(("recorded_at", "today")), "recorded_at is 'today', not a UTC time"),
         (line(("device", "tpu")), "device is 'tpu', not one of"),
         (line(("seed", "9")), "unpadded seed 9 of this recipe and environment is not in the record"),
         (line(("recipe", "ffffffff")), "unpadded seed 1 of this recipe and environment is not in the record"),
-        ("yes\n", "1 fields where the header has 9"),
+        ("yes\n", "the line has 1 field, but the header has 9"),
     ],
 )
 def test_a_bad_line_is_named_and_the_rest_is_read(tmp_path: Path, bad: str, reason: str) -> None:
@@ -85,34 +83,3 @@ def test_a_bad_line_is_named_and_the_rest_is_read(tmp_path: Path, bad: str, reas
     (problem,) = read.problems
     assert problem.line == 2
     assert reason in problem.reason
-
-
-# What follows from them
-
-
-def repeats(folder: Path, *found: Verified) -> Repeats:
-    record = synthetic.record(folder, ROWS)
-    return summarise(record, synthetic.architectures(), structure_facts.load(), None, Verifications(found)).repeats
-
-
-def test_runs_verified_in_their_own_environment_are_counted_once(tmp_path: Path) -> None:
-    found = repeats(tmp_path, verified(1, 3), verified(1, 19), verified(2, 5))
-    assert found == Repeats(3, 2, 2, 24, 0, 0, ())
-
-
-def test_a_run_that_differed_once_is_not_identical_whatever_came_later(tmp_path: Path) -> None:
-    for order in ((False, True), (True, False)):
-        found = repeats(tmp_path, *(verified(1, 19, identical) for identical in order), verified(2))
-        assert found == Repeats(3, 2, 1, 38, 0, 0, ("unpadded on cpu, seed 1",))
-
-
-def test_another_environment_is_counted_apart(tmp_path: Path) -> None:
-    found = repeats(
-        tmp_path, verified(1, 19, False, synthetic.GPU), verified(2, 19, True, synthetic.GPU), verified(2, 4)
-    )
-    assert found == Repeats(3, 1, 1, 4, 2, 1, ())
-
-
-def test_runs_of_another_recipe_count_nowhere(tmp_path: Path) -> None:
-    other = Verified("unpadded", "ffff0000", "cpu", synthetic.CPU, 1, 5, True, "2026-02-01T12:00:00Z", synthetic.CPU)
-    assert repeats(tmp_path, other) == Repeats(3, 0, 0, 0, 0, 0, ())

@@ -1,4 +1,4 @@
-"""The picture of the images that most runs miss."""
+"""Tests of `digits`: the picture of the images that most runs miss."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ def test_the_picture_is_xml_and_the_same_every_time():
     assert ElementTree.fromstring(first.svg).tag.endswith("svg")
     with matplotlib.rc_context({"font.size": 30, "path.simplify": False}):
         assert digits.missed(IMAGES, pixels()) == first
-    assert b"<image" not in first.svg  # which a page may not be allowed to show
+    assert b"<image" not in first.svg  # a page may not be allowed to show one
 
 
 def test_the_words_say_what_runs_see():
     alt = digits.missed(IMAGES, pixels()).alt
-    assert "most of 25 runs miss" in alt
+    assert "The test images that 25 runs miss most often." in alt
     assert "image 2, label 4, 10 runs see 9; image 0, label 6, 7 runs see 0 and 1 run sees 5; " in alt
     assert "image 3, label 1, 3 runs see 7 and 3 see others." in alt
 

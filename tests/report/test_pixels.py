@@ -1,4 +1,4 @@
-"""The test images as they are drawn: the published file or none."""
+"""Tests of `pixels`: the test images come from the published file, or there are none."""
 
 from __future__ import annotations
 
@@ -42,6 +42,17 @@ HEAD = struct.pack(">4i", 2051, 2, 28, 28)
         gzip.compress(HEAD + bytes(2 * 784 + 1)),
         gzip.compress(struct.pack(">4i", 2049, 2, 28, 28) + bytes(2 * 784)),
         gzip.compress(struct.pack(">4i", 2051, 8, 14, 14) + bytes(2 * 784)),
+    ],
+    ids=[
+        "empty",
+        "a page",
+        "nothing packed",
+        "a header",
+        "cut short",
+        "more behind",
+        "a byte too many",
+        "labels",
+        "small",
     ],
 )
 def test_a_file_that_is_another_is_no_images(tmp_path, content):

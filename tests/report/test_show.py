@@ -1,4 +1,4 @@
-"""The lines of `list` and `show`: what stands in them, and what a difference looks like."""
+"""Tests of `show`: the lines that `list` and `show` print about a network, and the mark of a difference."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ STRUCTURES = load(ARCHITECTURES)
 
 
 def show(name: str, **changes: object) -> list[str]:
-    """The lines on a network whose structure is changed."""
+    """The lines about a network whose structure has these changes."""
     return format_show(ARCHITECTURES[name], dataclasses.replace(STRUCTURES[name], **changes))  # type: ignore[arg-type]
 
 
 def row(lines: list[str], number: int) -> str:
-    """The cells of a numbered row, from its layer on, with one space between them."""
+    """The cells of a numbered row from its layer on, one space apart."""
     (found,) = (line for line in lines if re.match(rf" *{number}  ", line))
     return " ".join(found.split()[1:])
 
@@ -79,13 +79,13 @@ def test_functions_stand_in_brackets_where_they_are_called() -> None:
 
 def test_functions_that_cannot_be_traced_are_said_to_be_left_out() -> None:
     assert any("cannot be traced" in line for line in show("unpadded", functions=None))
-    assert not any("In brackets" in line for line in show("unpadded", functions=()))
+    assert not any("functions in brackets" in line for line in show("unpadded", functions=()))
 
 
 def test_size_and_recipe_come_with_their_sources() -> None:
     lines = show("unpadded")
     assert fact(lines, "parameters") == ["14,120 measured, 14,120 documented: equal"]
-    assert fact(lines, "work") == ["1,853,488 multiply-accumulates for one image, forward"]
+    assert fact(lines, "work") == ["1,853,488 multiply-accumulates in the forward pass of one image"]
     (recipe,) = fact(lines, "recipe")
     assert recipe == (
         "SGD, learning rate 0.07 (notebook), batch size 128 (document), epochs 19 (document), momentum 0.9 (notebook)"

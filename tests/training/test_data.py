@@ -1,4 +1,4 @@
-"""MNIST as tensors: the real files, and every way in which they may not be what they should be."""
+"""Tests of `data`: MNIST becomes tensors, and a file that is missing or not the published one is refused."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def copy(tmp_path: Path, root: Path) -> Path:
 
 @pytest.fixture
 def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """No network: every address asked for, in vain."""
+    """Makes every download fail, and lists the addresses that were asked for."""
     asked: list[str] = []
 
     def refused(request: Any, *_: Any, **__: Any) -> None:
@@ -62,7 +62,7 @@ def offline(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 class Response(io.BytesIO):
-    """What opening an address gives."""
+    """The answer to opening an address."""
 
     def __init__(self, url: str, content: bytes) -> None:
         super().__init__(content)
@@ -72,11 +72,11 @@ class Response(io.BytesIO):
 
 @pytest.fixture
 def mirror(monkeypatch: pytest.MonkeyPatch, root: Path) -> dict[str, bytes]:
-    """A network that has the published files, or whatever is put there instead, by their names."""
+    """Serves the published files by name. A test may replace their content."""
     served = {name: (raw(root / "data") / name).read_bytes() for name in NAMES}
 
     def opened(request: Any, *_: Any, **__: Any) -> Response:
-        print("Downloading", request.full_url)  # as earlier versions of torchvision do
+        print("Downloading", request.full_url)  # earlier versions of torchvision print this
         return Response(request.full_url, served[request.full_url.rpartition("/")[2]])
 
     monkeypatch.setattr("urllib.request.urlopen", opened)
@@ -134,8 +134,8 @@ def test_the_checksums_are_those_of_torchvision():
     assert list(data.MD5.items()) == import_torchvision().datasets.MNIST.resources
 
 
-def test_torchvision_is_not_imported_where_the_files_are(root: Path):
-    load = "import sys; from pathlib import Path; from bench import data; data.load(Path('data'))"
+def test_torchvision_is_not_imported_if_the_files_are_there(root: Path):
+    load = "import sys; from pathlib import Path; from bench.training import data; data.load(Path('data'))"
     code = f"{load}; print('torchvision' in sys.modules)"
     result = subprocess.run([sys.executable, "-c", code], cwd=root, capture_output=True, text=True, check=True)
     assert result.stdout == "False\n"
@@ -182,7 +182,7 @@ def test_a_checkout_that_cannot_be_written_is_read(copy: Path, offline: list[str
         folder.chmod(0o555)
     before = [folder.stat().st_mtime_ns for folder in folders]
     data.load(copy)
-    # Permissions do not stop the superuser, but whoever makes a file, if only for a moment, changes its folder's time.
+    # Permissions do not stop the superuser. But a file made even for a moment changes the time of its folder.
     assert [folder.stat().st_mtime_ns for folder in folders] == before
     for folder in folders:
         folder.chmod(0o755)
@@ -193,7 +193,7 @@ def test_a_relative_folder_will_do(copy: Path, monkeypatch: pytest.MonkeyPatch):
     data.load(Path(copy.name))
 
 
-def test_unpacked_files_beside_the_archives_are_not_believed(copy: Path):
+def test_unpacked_files_beside_the_archives_are_ignored(copy: Path):
     for name in NAMES:
         (raw(copy) / name.removesuffix(".gz")).write_bytes(b"\0" * 16)
     assert data.load(copy).test_labels.bincount().tolist() == TEST_COUNTS
@@ -220,8 +220,8 @@ def test_a_file_that_is_not_the_published_one_is_named(
     with pytest.raises(UnusableInput) as caught:
         data.ensure(copy)
     message = str(caught.value)
-    assert message.startswith(f"{path}: not the published file (MD5 ")
-    assert message.endswith("): delete it, and it is downloaded again")
+    assert message.startswith(f"{path}: this is not the published file (MD5 ")
+    assert message.endswith("): delete it to download it again")
     assert "\n" not in message
     assert content(copy) == before
     assert offline == []
@@ -231,7 +231,7 @@ def test_a_file_that_is_not_the_published_one_is_named(
 def test_a_page_in_place_of_a_file_is_recognised(copy: Path, page: str):
     path = raw(copy) / TEST_LABELS
     path.write_text(page)
-    with pytest.raises(UnusableInput, match=r"not the published file \(an HTML page\): delete it") as caught:
+    with pytest.raises(UnusableInput, match=r"this is not the published file \(an HTML page\): delete it") as caught:
         data.load(copy)
     assert str(caught.value).startswith(f"{path}: ")
 
@@ -250,7 +250,7 @@ def test_a_missing_file_alone_is_downloaded(
     assert capsys.readouterr().out == ""
 
 
-def test_nothing_is_downloaded_where_all_is_there(copy: Path, offline: list[str]):
+def test_nothing_is_downloaded_if_all_files_are_there(copy: Path, offline: list[str]):
     data.ensure(copy)
     assert offline == []
 
@@ -262,9 +262,9 @@ def test_a_folder_that_is_not_there_is_filled(tmp_path: Path, mirror: dict[str, 
 
 
 @pytest.mark.parametrize("instead", [b"<!DOCTYPE html><html>sign in</html>", b"", b"\x1f\x8b altered"])
-def test_what_is_downloaded_is_compared_too(tmp_path: Path, mirror: dict[str, bytes], instead: bytes):
+def test_a_downloaded_file_is_checked_too(tmp_path: Path, mirror: dict[str, bytes], instead: bytes):
     mirror[TEST_LABELS] = instead
-    with pytest.raises(UnusableInput, match=r"missing and not to be downloaded .*File not found or corrupted"):
+    with pytest.raises(UnusableInput, match=r"missing, and the download failed .*File not found or corrupted"):
         data.ensure(tmp_path / "folder")
     assert list(tmp_path.iterdir()) == []
 
@@ -276,7 +276,7 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(
         data.ensure(tmp_path / "new" / "folder")
     message = str(caught.value)
     assert message.startswith(
-        f"{raw(tmp_path / 'new' / 'folder')}: {', '.join(NAMES)} missing and not to be downloaded"
+        f"{raw(tmp_path / 'new' / 'folder')}: {', '.join(NAMES)} missing, and the download failed"
     )
     assert "Name or service not known" in message
     assert message.endswith("copy the four files of MNIST there, or name a folder that has them with --data")
@@ -290,7 +290,7 @@ def test_a_download_that_fails_is_one_line_and_leaves_nothing(
     "error",
     [ConnectionResetError(104, "Connection reset by peer"), TimeoutError("timed out"), http.client.IncompleteRead(b"")],
 )
-def test_a_connection_that_breaks_in_the_middle_is_a_download_that_failed(
+def test_a_connection_that_breaks_makes_the_download_fail(
     copy: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
 ):
     def breaks(*_: Any, **__: Any) -> None:
@@ -299,7 +299,7 @@ def test_a_connection_that_breaks_in_the_middle_is_a_download_that_failed(
     (raw(copy) / TEST_LABELS).unlink()
     before = content(copy)
     monkeypatch.setattr("urllib.request.urlopen", breaks)
-    with pytest.raises(UnusableInput, match=f"{TEST_LABELS} missing and not to be downloaded"):
+    with pytest.raises(UnusableInput, match=f"{TEST_LABELS} missing, and the download failed"):
         data.ensure(copy)
     assert content(copy) == before
 
@@ -346,34 +346,6 @@ def test_a_full_disk_while_downloading_is_one_line(tmp_path: Path, monkeypatch: 
         raise OSError(28, "No space left on device", "/tmp/somewhere")
 
     monkeypatch.setattr(import_torchvision().datasets.MNIST, "download", full)
-    with pytest.raises(UnusableInput, match=r"^/tmp/somewhere: No space left on device: free or mend it"):
+    with pytest.raises(UnusableInput, match=r"^/tmp/somewhere: No space left on device: remove the cause"):
         data.load(tmp_path / "folder")
     assert list(tmp_path.iterdir()) == []
-
-
-# torchvision beside any build of torch
-
-
-def test_torchvision_is_imported_whether_or_not_its_operators_are_there():
-    code = (
-        "import torch\n"
-        "from bench.vision import import_torchvision\n"
-        "vision = import_torchvision()\n"
-        "assert import_torchvision() is vision\n"
-        "print(vision.datasets.MNIST.__name__, hasattr(torch.ops.torchvision, 'nms'))"
-    )
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert (result.returncode, result.stdout) == (0, "MNIST True\n"), result.stderr
-
-
-def test_another_failure_of_its_import_is_not_hidden(tmp_path: Path):
-    (tmp_path / "torchvision.py").write_text("raise RuntimeError('something else')")
-    code = "from bench.vision import import_torchvision; import_torchvision()"
-    result = subprocess.run(
-        [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert result.returncode == 1
-    assert result.stderr.strip().endswith("RuntimeError: something else")

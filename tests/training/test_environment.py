@@ -1,4 +1,4 @@
-"""The environment's digest changes with whatever can change the bits, and with nothing else."""
+"""Tests of `environment`: the digest changes with everything that can change the bits, and with nothing else."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_every_detail_changes_the_digest():
 
 
 def digest_in_another_process(**variables: str) -> str:
-    code = "from bench import environment; print(environment.describe('cpu').digest)"
+    code = "from bench.training import environment; print(environment.describe('cpu').digest)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **variables}
     )
@@ -56,8 +56,11 @@ def test_an_unrelated_variable_is_the_same_environment():
     assert digest_in_another_process(COLUMNS="40", HOME="/nowhere") == environment.describe("cpu").digest
 
 
-def test_a_configured_process_has_the_threads_that_the_digest_names():
-    code = "from bench import environment; environment.configure('cpu'); import torch; print(torch.get_num_threads())"
+def test_a_configured_process_has_the_number_of_threads_in_the_digest():
+    code = (
+        "from bench.training import environment; environment.configure('cpu'); "
+        "import torch; print(torch.get_num_threads())"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) == environment.THREADS
     assert ("threads", str(environment.THREADS)) in environment.describe("cpu").details
@@ -67,11 +70,11 @@ def test_the_json_has_every_detail_and_the_words_name_the_machine():
     here = environment.describe("cpu")
     assert json.loads(here.to_json()) == dict(here.details)
     assert torch.__version__ in here.machine
-    assert "," not in here.machine  # it is a field of a CSV file that people cut at commas
+    assert "," not in here.machine  # it is a field of a CSV file, and people split such lines at commas
 
 
 def test_an_absent_device_is_an_error_that_names_those_present():
     absent = [device for device in ("cuda", "mps") if device not in environment.available_devices()]
     assert absent, "every kind of device is here?"
-    with pytest.raises(UnusableInput, match=rf"{absent[0]}.*not on this machine.*cpu"):
+    with pytest.raises(UnusableInput, match=rf"{absent[0]}.*this machine has no such device.*cpu"):
         environment.describe(absent[0])

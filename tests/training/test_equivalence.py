@@ -1,7 +1,8 @@
-"""The merged passes round elsewhere than PyTorch's operators, and must not change what a network learns.
+"""Tests of `loop`: the merged passes and PyTorch's own operators teach a network equally well.
 
-Ten seeds of each network, on a shortened budget, by both paths: the same initial weights, images and dropout masks. The
-differences of a seed's accuracies are noise around 0 or they are not, by an exact paired permutation test.
+The merged passes round in other places than PyTorch's operators. This must not change how well a network learns. Ten
+seeds of each network train on a shortened budget by both paths, with the same initial weights, images and dropout
+masks. An exact paired permutation test compares the accuracies of each seed.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ def test_ten_seeds_learn_as_much_by_both_paths(name, dataset):
 
     def accuracy(seed, fused):
         *_, last = train(ARCHITECTURES[name], seed, "cpu", short, EPOCHS, fused=fused)
-        # A collapse of the evaluation is a property of the network, and would hide all else.
+        # A collapse of the evaluation belongs to the network. It would hide every other difference.
         return last.history[-1].correct_batch_statistics or last.history[-1].correct
 
     merged = [accuracy(seed, True) for seed in SEEDS]

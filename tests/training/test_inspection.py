@@ -1,4 +1,4 @@
-"""What running a network of a user's own file finds: one line for each that cannot be trained, facts on the others."""
+"""Tests of `inspection`: a trial of a user's own network finds its facts, or refuses it with one line."""
 
 from __future__ import annotations
 
@@ -35,49 +35,67 @@ def recipe(text: str) -> str:
 
 
 REFUSED = {
-    "import_fails": ("import no_such_module\n" + PLAIN, "fails when it is built (ModuleNotFoundError: No module named"),
-    "import_ends": ("raise SystemExit(3)\n" + PLAIN, "fails when it is built (SystemExit: 3)"),
-    "import_crashes": ("import os\nos.abort()\n" + PLAIN, "ends the process that builds it, by signal 6"),
-    "import_exits": ("import os\nos._exit(0)\n" + PLAIN, "ends the process that builds it, with code 0"),
-    "needs_arguments": (changed("__init__(self)", "__init__(self, width)"), "fails when it is built (TypeError: "),
-    "no_scores": (forward("return x"), "gives (1, 1, 28, 28) for images (1, 1, 28, 28), not (1, 10)"),
-    "nine_scores": (changed("784, 10", "784, 9"), "gives (1, 9) for images (1, 1, 28, 28), not (1, 10)"),
-    "two_results": (forward("return self.scores(x.flatten(1)), x"), "gives a tuple, not a tensor of scores (N, 10)"),
-    "no_batch": (forward("return self.scores(x.flatten(1)).squeeze()"), "gives (10,) for images (1, 1, 28, 28)"),
-    "infinite": (forward("return self.scores(x.flatten(1)) / 0"), "gives scores that are not finite, before any"),
-    "raises": (forward("raise ValueError('one\\ntwo')"), "fails with a single image (ValueError: one two)"),
+    "import_fails": (
+        "import no_such_module\n" + PLAIN,
+        "it fails when it is built (ModuleNotFoundError: No module named",
+    ),
+    "import_ends": ("raise SystemExit(3)\n" + PLAIN, "it fails when it is built (SystemExit: 3)"),
+    "import_crashes": (
+        "import os\nos.abort()\n" + PLAIN,
+        "it ends the process that builds it, by signal 6: remove the code",
+    ),
+    "import_exits": ("import os\nos._exit(0)\n" + PLAIN, "it ends the process that builds it, with exit code 0"),
+    "needs_arguments": (changed("__init__(self)", "__init__(self, width)"), "it fails when it is built (TypeError: "),
+    "no_scores": (forward("return x"), "it gives scores (1, 1, 28, 28) for images (1, 1, 28, 28), not scores (1, 10)"),
+    "nine_scores": (
+        changed("784, 10", "784, 9"),
+        "it gives scores (1, 9) for images (1, 1, 28, 28), not scores (1, 10)",
+    ),
+    "two_results": (forward("return self.scores(x.flatten(1)), x"), "it gives a tuple, not a tensor of scores (N, 10)"),
+    "no_batch": (
+        forward("return self.scores(x.flatten(1)).squeeze()"),
+        "it gives scores (10,) for images (1, 1, 28, 28)",
+    ),
+    "infinite": (
+        forward("return self.scores(x.flatten(1)) / 0"),
+        "before any training, it gives scores that are not finite",
+    ),
+    "raises": (forward("raise ValueError('one\\ntwo')"), "it fails with a single image (ValueError: one two)"),
     "raises_in_training": (
         forward("assert not self.training; " + FORWARD.strip()),
-        "fails in training (AssertionError",
+        "it fails in training (AssertionError",
     ),
     "plain_list": (
         init("self.more = [nn.Linear(10, 10)]", forward("return self.more[0](self.scores(x.flatten(1)))")),
-        "hides 2 tensors of parameters (",
+        "it hides 2 parameter tensors (",
     ),
     "plain_tensor": (
         init(
             "self.bias = torch.zeros(10, requires_grad=True)", forward("return self.scores(x.flatten(1)) + self.bias")
         ),
-        "hides 1 tensors of parameters ((10,)) from the optimizer: use nn.ModuleList or nn.Parameter",
+        "it hides 1 parameter tensor ((10,)) from the optimizer: use nn.ModuleList or nn.Parameter",
     ),
     "no_parameters": (changed("nn.Linear(784, 10)", "nn.Identity()"), "it has no parameters to train"),
     "no_gradient": (forward("return self.scores(x.flatten(1)).detach()"), "no gradient reaches its parameters"),
     "counts": (
         init("self.calls = 0", forward("self.calls += 1; " + FORWARD.strip())),
-        "its forward pass changes calls, which no saved state holds: use register_buffer",
+        "its forward pass changes calls, but a saved state does not contain that: use register_buffer",
     ),
-    "seeds": ("import torch\ntorch.manual_seed(1)\n" + PLAIN, "its first weights are the same for every seed"),
+    "seeds": ("import torch\ntorch.manual_seed(1)\n" + PLAIN, "its initial weights are the same for every seed"),
     "threads": ("import torch\ntorch.set_num_threads(2)\n" + PLAIN, "its file changes settings of PyTorch"),
     "drops_in_evaluation": (
         forward("return F.dropout(self.scores(x.flatten(1)))"),
-        "it gives other scores for the same images in evaluation: a dropout that asks not whether it is training?",
+        "in evaluation it gives different scores for the same images: turn off dropout and other randomness when",
     ),
-    "dropout_of_nothing": (recipe('{"dropout": 0.1}'), "its recipe has dropout 0.1, but it has no nn.Dropout or"),
+    "dropout_of_nothing": (
+        recipe('{"dropout": 0.1}'),
+        "its recipe has dropout 0.1, but the network has no nn.Dropout or",
+    ),
     "no_transform": (recipe('{"augmentation": "Turn(7)"}'), "torchvision.transforms.v2 has no transform Turn"),
     "wrong_transform": (recipe('{"augmentation": "RandomRotation(turn=7)"}'), "augmentation RandomRotation(turn=7): "),
     "other_shape": (
         recipe('{"augmentation": "Resize(14)"}'),
-        "the augmentation makes (8, 1, 14, 14) of (8, 1, 28, 28)",
+        "the augmentation changes the images from (8, 1, 28, 28) to (8, 1, 14, 14)",
     ),
     "no_schedule": (recipe('{"schedule": "Slower(7)"}'), "torch.optim.lr_scheduler has no scheduler Slower"),
     "wrong_schedule": (recipe('{"schedule": "StepLR(gamma=0.1)"}'), "schedule StepLR(gamma=0.1): "),
@@ -86,13 +104,13 @@ REFUSED = {
         recipe('{"schedule": "OneCycleLR(max_lr=1, total_steps=4, cycle_momentum=False)"}'),
         "schedule OneCycleLR(",
     ),
-    "momentum": (recipe('{"schedule": "OneCycleLR(max_lr=1, total_steps=19)"}'), "it changes the momentum too"),
+    "momentum": (recipe('{"schedule": "OneCycleLR(max_lr=1, total_steps=19)"}'), "it also changes the momentum"),
 }
 
 
 @pytest.fixture(scope="module")
 def said(tmp_path_factory) -> dict[str, str]:
-    """What `plan` says of a folder of networks that are all to be refused: file to line."""
+    """The lines of `plan` on a folder of networks that must all be refused, by file."""
     folder = tmp_path_factory.mktemp("refused")
     write(folder, **{name: source for name, (source, _) in REFUSED.items()})
     command = [sys.executable, "-m", "bench", "plan", "--models", str(folder), "--devices", "cpu"]
@@ -108,20 +126,20 @@ def test_a_network_that_cannot_be_trained_is_refused_with_one_line(said, name):
     assert REFUSED[name][1] in said[name]
 
 
-def test_nothing_else_is_refused(said):
+def test_every_line_is_about_one_of_these_networks(said):
     assert set(said) == set(REFUSED)
 
 
-def test_a_network_that_never_ends_is_refused_when_its_time_is_over(tmp_path):
+def test_a_network_that_never_ends_is_refused_after_a_time_limit(tmp_path):
     (path,) = write(tmp_path, net="while True:\n    pass\n" + PLAIN)
-    code = "from bench import inspection; inspection.LIMIT = 1; inspection.main()"
+    code = "from bench.training import inspection; inspection.LIMIT = 1; inspection.main()"
     done = subprocess.run(
         [sys.executable, "-c", code], input=pickle.dumps([read(path)]), capture_output=True, check=True
     )
-    assert b"is not done after 1 seconds" in done.stdout
+    assert b"building and trying it takes more than 1 seconds" in done.stdout
 
 
-def test_what_a_network_prints_harms_nothing(tmp_path):
+def test_the_output_of_a_network_does_no_harm(tmp_path):
     (path,) = write(tmp_path, net="print('{' * 100_000)\n" + PLAIN)
     (found,) = networks.inspect([read(path)])
     assert found.architecture.gives_logits
@@ -166,7 +184,7 @@ def test_show_has_layers_shapes_parameters_scores_and_limits(tmp_path, capsys):
         "(flatten)",
         "1 Linear 10 7,840",
         "parameters 7,840",
-        "scores logits: their log-softmax is taken",
+        "scores logits; the harness applies a log-softmax",
         "claim 9940 of 10,000 within 20 epochs",
         "limit fewer than 20,000 parameters: met, 7,840",
         "limit fewer than 20 epochs: not met, 20",

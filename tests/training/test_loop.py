@@ -1,4 +1,4 @@
-"""A run's numbers depend on architecture, seed, device and environment, and on nothing else."""
+"""Tests of `loop`: the numbers of a run depend on network, seed, device and environment alone."""
 
 from __future__ import annotations
 
@@ -15,7 +15,6 @@ from torch import nn
 
 from bench.network.specification import Recipe
 from bench.training import loop, randomness
-from bench.training.dropout import Clock, SeededDropout, seed_dropout
 from bench.training.loop import evaluate, train
 from models import ARCHITECTURES
 
@@ -70,7 +69,8 @@ def test_the_same_run_has_the_same_bits_twice_and_after_other_runs(small):
 def test_the_same_run_has_the_same_bits_in_another_process(small, root):
     here = deterministic(last(train(ARCHITECTURES["expand_squeeze"], 1, "cpu", small, 1)))[0]
     code = (
-        "from pathlib import Path; from bench import data, environment, training; from models import ARCHITECTURES;"
+        "from pathlib import Path; from bench.training import data, environment, loop;"
+        "from models import ARCHITECTURES;"
         "environment.configure('cpu'); small = data.load(Path('data')).head(3 * 128 + 32, 500);"
         "epoch = list(loop.train(ARCHITECTURES['expand_squeeze'], 1, 'cpu', small, 1))[-1].history[0];"
         "print(epoch.correct, epoch.test_loss.hex(), epoch.train_loss.hex())"
@@ -90,7 +90,7 @@ def test_the_global_generator_is_neither_read_nor_changed(small):
 
 
 def test_an_epoch_is_the_documented_loop_written_out(small):
-    """Every ingredient once more in plain PyTorch: order, batches, masks, loss, SGD, evaluation."""
+    """The loop repeats every ingredient in plain PyTorch: order, batches, masks, loss, SGD, evaluation."""
     architecture = ARCHITECTURES["ten_twenty_thirty"]
     found = last(train(architecture, 7, "cpu", small, 2, fused=False)).history
     network = randomness.build(architecture, 7).to(memory_format=torch.channels_last)
@@ -138,33 +138,7 @@ def test_every_image_is_seen_once_an_epoch_and_the_short_last_batch_is_kept(smal
     assert seen == [128, 128, 128, 32]
 
 
-def test_dropout_masks_are_the_same_for_both_memory_formats_and_change_with_the_step():
-    clock = Clock()
-    dropout = SeededDropout(0.5, whole_channels=False, seed=1, layer=0, clock=clock).train()
-    values = torch.ones(4, 3, 8, 8)
-    plain = dropout(values)
-    assert torch.equal(plain, dropout(values.to(memory_format=torch.channels_last)))
-    clock.step = 1
-    assert not torch.equal(plain, dropout(values))
-    assert torch.equal(dropout.eval()(values), values)
-
-
-def test_dropout2d_drops_whole_channels():
-    dropped = SeededDropout(0.5, whole_channels=True, seed=1, layer=0, clock=Clock()).train()(torch.ones(16, 8, 4, 4))
-    per_channel = dropped.flatten(2)
-    assert (per_channel == per_channel[..., :1]).all()
-    assert set(per_channel.unique().tolist()) == {0.0, 2.0}
-
-
-def test_every_dropout_of_a_network_has_a_stream_of_its_own():
-    network = randomness.build(ARCHITECTURES["unpadded"], 1)
-    seed_dropout(network, 1, Clock())
-    layers = [module.layer for module in network.modules() if isinstance(module, SeededDropout)]
-    assert layers == list(range(7))
-    assert not any(isinstance(module, nn.Dropout | nn.Dropout2d) for module in network.modules())
-
-
-def test_accuracy_is_an_integer_count_that_is_right_at_the_target():
+def test_accuracy_is_an_exact_count_even_at_the_target():
     labels = torch.zeros(10_000, dtype=torch.int64)
     labels[9_940:] = 1
     scores = torch.full((10_000, 10), -3.0)
@@ -198,7 +172,7 @@ def test_an_epoch_that_loses_more_than_fifty_images_is_evaluated_with_batch_stat
 
 
 def test_a_collapsed_evaluation_is_mended_by_batch_statistics(small):
-    """A running variance of almost zero, as a silent channel leaves it, ruins evaluation but not the weights."""
+    """A silent channel leaves a running variance of almost zero. This ruins the evaluation but not the weights."""
     architecture = ARCHITECTURES["unpadded"]
     network = randomness.build(architecture, 1)
     network.load_state_dict(last(train(architecture, 1, "cpu", small, 6)).network)
@@ -211,8 +185,8 @@ def test_a_collapsed_evaluation_is_mended_by_batch_statistics(small):
     assert float(network.norm2.running_mean[0]) == 5.0
 
 
-def test_whatever_state_is_dropped_changes_the_run(small):
-    """The weights, the momentum, the BatchNorm buffers and the history are each needed to go on with the same bits."""
+def test_every_part_of_the_state_is_needed(small):
+    """Without weights, momentum, BatchNorm buffers or history a run cannot continue with the same bits."""
     architecture = ARCHITECTURES["unpadded"]
     first, straight = list(train(architecture, 1, "cpu", small, 2))
     fresh = randomness.build(architecture, 1).state_dict()

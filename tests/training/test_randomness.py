@@ -1,4 +1,4 @@
-"""Every draw is a pure function of (seed, purpose, step, layer)."""
+"""Tests of `randomness`: every draw is a pure function of (seed, purpose, step, layer)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ UINT64 = 2**64 - 1
 
 
 def test_the_generator_is_philox_4x64_10_of_the_published_known_answers():
-    # Random123's kat_vectors: counter and key all zero, all ones, and digits of pi. numpy counts up before it draws.
+    # From Random123's kat_vectors: counter and key all zero, all ones, and digits of pi. numpy counts up, then draws.
     for counter, key, expected in (
         (
             (0, 0, 0, 0),

@@ -1,4 +1,4 @@
-"""Permutation tests against Fisher's published count, scipy and exact distributions; Holm; variation by device."""
+"""Tests of `comparison`: permutation tests agree with Fisher's published count, scipy and exact distributions."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ pairs = st.lists(st.tuples(small, small), min_size=1, max_size=8)
 
 
 def test_the_paired_test_counts_what_fisher_counted() -> None:
-    """Darwin's maize, 15 pairs in eighths of an inch: 863 of 32,768 sums are at least the observed one, either way."""
+    """Darwin's maize, 15 pairs in eighths of an inch: on each side 863 of 32,768 sums are at least as extreme."""
     differences = [49, -67, 8, 16, 6, 23, 28, 41, 14, 29, 56, 24, 75, 60, -48]
     result = paired_permutation_test(differences, [0] * 15)
     assert result.p_value == 2 * 863 / 2**15
@@ -76,8 +76,8 @@ def test_the_two_sample_test_is_that_of_scipy(first: list[int], second: list[int
 
 @given(st.lists(small, min_size=4, max_size=7), st.integers(1, 3))
 @settings(max_examples=30, deadline=None)
-def test_two_samples_alike_are_rejected_no_more_often_than_they_should_be(values: list[int], n: int) -> None:
-    """Over all splits of the same values, which are equally likely when nothing differs."""
+def test_two_equal_samples_are_rejected_no_more_often_than_the_level(values: list[int], n: int) -> None:
+    """This counts over all splits of the same values. They are equally likely if nothing differs."""
     results = []
     for chosen in itertools.combinations(range(len(values)), n):
         rest = [values[i] for i in range(len(values)) if i not in chosen]
@@ -99,7 +99,7 @@ def test_the_smallest_p_of_pairs_is_that_of_equal_signs(values: list[tuple[int, 
 @given(pairs, st.sampled_from([0.1, 1e-4, 3.3]), st.sampled_from([0, 0.7, 1e3]))
 @settings(deadline=None)
 def test_ties_are_found_whatever_the_unit(values: list[tuple[int, int]], scale: float, shift: float) -> None:
-    """Sums of 0.1, 0.2 and 0.3 that are equal on paper differ in the last bit."""
+    """Sums of 0.1, 0.2 and 0.3 may be equal on paper and differ in the last bit."""
     first, second = zip(*values, strict=True)
     scaled_first, scaled_second = [x * scale + shift for x in first], [x * scale + shift for x in second]
     paired, scaled = paired_permutation_test(first, second), paired_permutation_test(scaled_first, scaled_second)
@@ -132,7 +132,7 @@ def test_ten_against_ten_and_seventeen_pairs_are_still_exact() -> None:
 
 def test_many_pairs_are_drawn_close_to_the_exact_answer_and_always_alike() -> None:
     differences = [3, -1, 4, 1, -5, 9, 2, 6, -5, 3, 5, 8, -9, 7, 9, -3, 2, 3, 8, -4]
-    sums = Counter({0: 1})  # how many of the arrangements so far have which sum
+    sums = Counter({0: 1})  # sums of the arrangements so far, and how many have each sum
     for difference in differences:
         sums, shorter = Counter(), sums
         for total, count in shorter.items():
@@ -187,14 +187,14 @@ def test_holm_is_monotone_and_rejects_step_by_step(raw: list[float], level: floa
     by_raw = sorted(range(len(raw)), key=lambda i: raw[i])
     assert all(adjusted[i] <= adjusted[j] for i, j in itertools.pairwise(by_raw))
 
-    rejected = 0  # Holm's own wording: from the smallest on, until one is above level / (number left)
+    rejected = 0  # in Holm's words: from the smallest p on, until one is above level / (number left)
     while rejected < len(raw) and raw[by_raw[rejected]] * (len(raw) - rejected) <= level:
         rejected += 1
     assert sum(a <= level for a in adjusted) == rejected
 
 
 @pytest.mark.parametrize("bad", [-0.01, 1.01, math.nan])
-def test_holm_refuses_what_is_no_p_value(bad: float) -> None:
+def test_holm_refuses_a_number_that_is_no_p_value(bad: float) -> None:
     with pytest.raises(ValueError, match="p-value"):
         holm([0.5, bad])
 

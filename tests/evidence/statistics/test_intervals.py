@@ -1,4 +1,4 @@
-"""Intervals against published values, scipy, and exact enumeration of their coverage."""
+"""Tests of `intervals`: intervals agree with published values and scipy, and cover as often as they promise."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_undecided_seeds_are_failures_below_and_nothing_above(
 
 
 def test_a_negative_number_of_undecided_seeds_is_refused() -> None:
-    with pytest.raises(ValueError, match="-1 undecided"):
+    with pytest.raises(ValueError, match="undecided runs cannot be negative: -1"):
         share_of_seeds(2, 3, -1)
 
 
@@ -138,7 +138,7 @@ def test_a_threshold_is_a_probability(threshold: float) -> None:
         (4, 4, 1),
         (0, 4, 1),
         (1, 1, 4),
-        (4, 5, 8),  # 10 of 13: a fair coin does as well in 4.6 % of cases, and 9 of 12 in 7.3 %
+        (4, 5, 8),  # a fair coin gives 10 of 13 or more in 4.6 % of cases, and 9 of 12 or more in 7.3 %
         (1, 2, None),
         (0, 0, None),
     ],
@@ -177,7 +177,7 @@ def test_a_share_close_to_the_threshold_is_given_up_at_the_cap() -> None:
 def test_the_t_interval_for_one_new_value_by_hand() -> None:
     interval = prediction_interval_t([1, 2, 3])
     assert interval is not None
-    half = 4.302653 * math.sqrt(4 / 3)  # the 0.975 quantile of t with two degrees of freedom; s = 1
+    half = 4.302653 * math.sqrt(4 / 3)  # the 0.975 quantile of t with two degrees of freedom, and s = 1
     assert (interval.lower, interval.upper) == pytest.approx((2 - half, 2 + half), abs=1e-5)
 
 

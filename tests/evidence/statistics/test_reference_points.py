@@ -1,4 +1,4 @@
-"""Reference convergence points against MLPerf's two published examples and a t-test."""
+"""Tests of `reference_points`: they agree with MLPerf's two published examples and with a t-test."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_the_smallest_mean_allowed_is_where_a_t_test_starts_to_reject(
         assert points.minimum_mean == points.mean
     elif points.minimum_mean > 0:
         arguments = (points.minimum_mean, points.deviation, runs - 2, points.mean, points.deviation, len(reference) - 2)
-        # Both deviations count as sample deviations, as in the published rule.
+        # As in the published rule, both deviations count as sample deviations.
         p_value = scipy.stats.ttest_ind_from_stats(*arguments, equal_var=True, alternative="less").pvalue
         assert p_value == pytest.approx(level)
 
@@ -62,7 +62,7 @@ def test_a_slower_run_never_fails_a_submission(reference: list[int], submission:
 
 
 def test_one_submission_in_ten_that_is_like_the_reference_fails() -> None:
-    """Normal times, ten reference runs, five of the submission: the trimmed deviation makes 5 % into 9.5 %."""
+    """Normal times, ten reference runs, five submission runs. The trimmed deviation turns 5 % into 9.5 %."""
     generator = np.random.default_rng(3)
     alarms = 0
     for _ in range(2000):
@@ -85,7 +85,7 @@ def test_a_reference_without_spread_allows_no_speed_up() -> None:
     assert (points.deviation, points.minimum_mean, points.largest_speed_up) == (0, 12, 0)
     assert submission_passes(points, [12] * 5)
     assert not submission_passes(points, [12, 12, 12, 11, 11])
-    single = reference_convergence([11, 12, 13], submission_runs=3)  # one run left on either side: no degree of freedom
+    single = reference_convergence([11, 12, 13], submission_runs=3)  # one run is left on either side
     assert (single.minimum_mean, single.largest_speed_up) == (12, 0)
 
 
@@ -102,12 +102,12 @@ def test_more_runs_can_be_dropped() -> None:
     assert submission_passes(points, [1, 1, 11, None, None])
 
 
-def test_what_sets_no_limit_is_refused() -> None:
-    with pytest.raises(ValueError, match="nothing remains of 2 runs"):
+def test_numbers_that_set_no_limit_are_refused() -> None:
+    with pytest.raises(ValueError, match="no run remains of 2 runs"):
         reference_convergence([14, 15])
-    with pytest.raises(ValueError, match="nothing remains of 0 runs"):
+    with pytest.raises(ValueError, match="no run remains of 0 runs"):
         reference_convergence([], dropped=0)
-    with pytest.raises(ValueError, match="nothing remains of 2 submission runs"):
+    with pytest.raises(ValueError, match="no run remains of 2 submission runs"):
         reference_convergence(FIRST, submission_runs=2)
     with pytest.raises(ValueError, match="cannot drop"):
         reference_convergence(FIRST, dropped=-1)

@@ -1,4 +1,4 @@
-"""Hits, survival curves and the summary of times to target, against hand-made answers and scipy."""
+"""Tests of `survival`: hits, survival curves and times to target agree with hand-made answers and scipy."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ TARGET = 9940
 BELOW, HIT = 9939, 9940
 BUDGET = 20
 
-# Logs printed by the authors of four of the networks: images classified correctly, from epoch 1.
+# The logs that the authors of four networks printed: correct images by epoch, from epoch 1.
 EXPAND_SQUEEZE = [9808, 9878, 9891, 9906, 9919, 9911, 9926, 9916, 9939, 9912]
 EXPAND_SQUEEZE += [9925, 9946, 9937, 9941, 9929, 9950, 9949, 9943, 9941]
 UNPADDED = [9838, 9886, 9895, 9889, 9888, 9916, 9922, 9906, 9922, 9917]
@@ -40,7 +40,7 @@ GAP_HEAD += [9934, 9939, 9947, 9951, 9945, 9950, 9955, 9944, 9948, 9952]
 
 
 def observed_throughout(times: Sequence[int | None], budget: int) -> tuple[Observation, ...]:
-    """Observations of runs that were all seen to the end of `budget`; a time beyond it, or None, is never."""
+    """Observations of runs that all lasted the budget. A time beyond the budget counts as never, like None."""
     return tuple(Observation(time if time is not None and time <= budget else None, budget) for time in times)
 
 
@@ -49,7 +49,7 @@ times_or_never = st.lists(st.none() | st.integers(1, BUDGET + 5), max_size=12)
 
 @st.composite
 def observations(draw: st.DrawFn, min_size: int = 0) -> list[Observation]:
-    """Runs that hit, were cut short, or were seen to the budget without a hit."""
+    """Runs that hit the target, stopped early, or lasted the budget without a hit."""
 
     def one() -> Observation:
         observed = draw(st.integers(0, BUDGET + 3))
@@ -98,13 +98,13 @@ def test_a_sustained_hit_is_the_first_window_without_a_miss(correct: list[int], 
     assert sustained_hit(correct, TARGET, length) == (starts[0] + 1 if starts else None)
 
 
-def test_a_streak_has_a_length() -> None:
+def test_a_streak_without_an_epoch_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one epoch"):
         sustained_hit([HIT], TARGET, length=0)
 
 
 def test_a_jittering_plateau_below_the_target_hits_it_by_luck_but_does_not_sustain_it() -> None:
-    """A plateau at 9936, normal jitter of 4 images rounded to whole ones, eight epochs: 82 % and 3.5 %, exactly."""
+    """A plateau at 9936 with a rounded normal jitter of 4 images, over eight epochs: exactly 82 % and 3.5 %."""
     chance = scipy.stats.norm.sf((9939.5 - 9936) / 4)
     once = three_in_a_row = 0.0
     for correct in itertools.product([BELOW, HIT], repeat=8):
@@ -158,7 +158,7 @@ def test_a_run_is_observed_up_to_the_budget(correct: list[int], expected: Observ
     [
         ([BELOW, HIT, HIT, HIT, BELOW], Observation(2, 5)),
         ([BELOW, BELOW, BELOW, HIT, HIT, HIT], Observation(None, 5)),  # complete only after the budget
-        ([BELOW, BELOW, HIT, HIT], Observation(None, 2)),  # cut short in what may have been a streak from epoch 3
+        ([BELOW, BELOW, HIT, HIT], Observation(None, 2)),  # stopped in a possible streak from epoch 3
         ([HIT, HIT], Observation(None, 0)),
         ([HIT, BELOW, BELOW], Observation(None, 3)),
     ],
@@ -199,7 +199,7 @@ def test_the_curve_of_the_published_example() -> None:
 
 
 def test_runs_cut_short_are_censored_where_they_stopped() -> None:
-    """By hand: 4 at risk at epoch 1, 2 at epoch 3, where one run stops after the hit of another."""
+    """By hand: 4 runs at risk in epoch 1 and 2 in epoch 3. There one run stops after the hit of another."""
     runs = [Observation(1, 4), Observation(None, 2), Observation(3, 3), Observation(None, 3)]
     curve = survival_steps(runs, 4)
     assert curve.epochs == (0, 1, 3)
@@ -227,7 +227,7 @@ def test_a_curve_that_ends_above_zero_before_the_budget_has_no_restricted_mean()
 
 
 def test_a_curve_of_runs_cut_short_that_comes_down_to_zero_has_no_error() -> None:
-    # Greenwood's formula has no term for that step: with one run at risk it would say that the mean is exact.
+    # Greenwood's formula has no term for that step. With one run at risk it would call the mean exact.
     cut = time_to_target([Observation(19, 19), Observation(None, 3), Observation(None, 5)], 20)
     assert (cut.restricted_mean, cut.restricted_mean_error) == (19, None)
     whole = time_to_target([Observation(19, 19), Observation(17, 17)], 20)
@@ -263,7 +263,7 @@ def test_one_run_has_a_mean_and_no_error() -> None:
     assert (never.median, never.restricted_mean, never.average_runtime) == (None, BUDGET, None)
 
 
-def test_two_runs_one_of_which_never_arrives_reach_their_median_with_the_other() -> None:
+def test_of_two_runs_the_one_that_arrives_gives_the_median() -> None:
     summary = time_to_target(observed_throughout([3, None], BUDGET), BUDGET)
     assert summary.median == 3
     assert summary.restricted_mean == pytest.approx(11.5)
@@ -299,7 +299,7 @@ def test_a_time_at_the_budget_counts_and_one_past_it_is_never() -> None:
     assert observed_throughout([20, 21], 20) == (Observation(20, 20), Observation(None, 20))
 
 
-def test_a_budget_has_an_epoch() -> None:
+def test_a_budget_without_an_epoch_is_refused() -> None:
     with pytest.raises(ValueError, match="at least one epoch"):
         time_to_target([], 0)
 
@@ -384,7 +384,7 @@ def test_counts_and_bounds_are_in_order(runs: list[Observation]) -> None:
 
 
 def _simulated_runs(generator: np.random.Generator, runs: int) -> Sequence[Observation]:
-    """Geometric times (chance 0.05 an epoch); four runs in ten stop at a random epoch."""
+    """Runs with geometric times (chance 0.05 an epoch). Four runs in ten stop at a random epoch."""
     times = generator.geometric(0.05, runs)
     stops = np.where(generator.random(runs) < 0.4, generator.integers(1, BUDGET, runs), BUDGET)
     return [
@@ -393,7 +393,7 @@ def _simulated_runs(generator: np.random.Generator, runs: int) -> Sequence[Obser
 
 
 def test_the_restricted_mean_and_its_error_are_right_on_runs_cut_short() -> None:
-    """Truth: the sum of 0.95**t over the 20 epochs. The mean of the hits alone misses it by far."""
+    """The true mean is the sum of 0.95**t over the 20 epochs. The mean of the hits alone is far below it."""
     truth = (1 - 0.95**BUDGET) / 0.05
     generator = np.random.default_rng(1)
     summaries = [time_to_target(_simulated_runs(generator, 40), BUDGET) for _ in range(1000)]

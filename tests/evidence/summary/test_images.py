@@ -1,4 +1,4 @@
-"""Which images runs miss and where they disagree, against counting one by one."""
+"""Tests of `images`: missed images and disagreements are the same when counted one by one."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ LABELS = [image % 3 for image in range(8)]
 
 
 def missed(predictions: list[int], seed: int = 1) -> Missed:
-    """One run by what it sees in the eight images."""
+    """One run, from its predictions for the eight images."""
     wrong = [(image, LABELS[image], seen) for image, seen in enumerate(predictions) if seen != LABELS[image]]
     return Missed(("a", "00000000", "cpu", "00000000", seed, 3), 8, np.array(wrong, dtype=np.int64).reshape(-1, 3), 2)
 
@@ -66,7 +66,7 @@ def test_images_missed_as_often_as_the_last_one_listed_are_counted() -> None:
     assert (len(listed), as_often) == (MOST_MISSED, 5)
 
 
-# Of a record
+# From a record
 
 
 def images_of(folder: Path, rows: list[Row], lines: list[list[str]]) -> Images:

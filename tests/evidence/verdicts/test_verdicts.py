@@ -1,4 +1,4 @@
-"""Claims against runs made up for the purpose: every rule at its edges, and that failure never pays."""
+"""Tests of `case`, `draws`, `module`, `rules` and `shares`: every rule for a verdict at its edges."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from bench.evidence.summary.pooled import summarise_group
 from bench.evidence.verdicts import RULES, Verdict, judge
 from bench.network.specification import Architecture, Claim, ClaimKind, LoggedEpoch
 from bench.network.structure_facts import AveragePool, Followed, Structure, load
+from bench.wording import count
 from models import ARCHITECTURES
 
 STRUCTURES = load(ARCHITECTURES)
@@ -33,7 +34,7 @@ def run(seed: int, correct: Sequence[int], ending: str = "") -> Series:
 
 
 def hit_at(epoch: int | None, budget: int = BUDGET, height: int = 9940) -> list[int]:
-    """Counts that are at the target in one epoch, and just below it in all others."""
+    """Counts at the target in one epoch, and one image below it in all others."""
     return [height if number == epoch else 9939 for number in range(1, budget + 1)]
 
 
@@ -136,7 +137,7 @@ def test_convolutions_that_go_without_are_named(kind: ClaimKind) -> None:
     some = having(**{kind: Followed(8, (3, 5, 6), excludes_classifier=True)})
     found = verdict(kind, 1, structure=some)
     assert (found.outcome, "after 5 of 8" in found.evidence, "3, 5 and 6" in found.evidence) == (DOES_NOT, True, True)
-    assert "classifier, is not counted" in found.evidence
+    assert "is the classifier and is not counted" in found.evidence
     every = having(**{kind: Followed(8, (), excludes_classifier=False)})
     found = verdict(kind, 1, structure=every)
     assert (found.outcome, "after 8 of 8" in found.evidence) == (HOLDS, True)
@@ -206,10 +207,10 @@ def test_five_of_five_is_no_certainty() -> None:
     ("hits", "misses", "advice"),
     [
         (0, 0, "5 seeds that agree would decide"),
-        (4, 0, "1 further seed could decide if the share stays as seen"),
-        (0, 2, "3 further seeds could decide if the share stays as seen"),
-        (4, 1, "8 further seeds could decide if the share stays as seen"),
-        (2, 2, "no number of seeds decides while exactly half succeed"),
+        (4, 0, "1 further seed could decide if the share stays the same"),
+        (0, 2, "3 further seeds could decide if the share stays the same"),
+        (4, 1, "8 further seeds could decide if the share stays the same"),
+        (2, 2, "if exactly half of the seeds succeed, no number of seeds can decide"),
         (501, 500, "more than 1,000 further seeds"),
     ],
 )
@@ -220,24 +221,27 @@ def test_an_undecided_share_says_how_many_seeds_could_decide(hits: int, misses: 
 
 
 def test_unfinished_runs_are_part_of_what_could_decide() -> None:
-    # 4 further seeds that agree with the one finished would make 5 of 5 if the 2 unfinished ones were among them.
+    # 4 more agreeing seeds make 5 of 5. The 2 unfinished runs could be 2 of them.
     found = verdict("reaches_target", 9940, group([hit_at(7)], [run(seed, [9800]) for seed in (8, 9)]))
-    advice = "the 2 unfinished runs and 2 further seeds could decide if they turn out as the finished ones have"
+    advice = "the 2 unfinished runs and 2 further seeds could decide if they turn out like the finished runs"
     assert found.evidence.endswith(f"; {advice}")
 
 
 def test_the_evidence_counts_the_seeds_that_are_at_the_target_in_the_last_epoch() -> None:
     lost = [9941] * (BUDGET - 1) + [9939]
     found = verdict("reaches_target", 9940, group([ending_at(9941), lost, hit_at(None)]))
-    assert "2 of 3 seeds reached 9940 within 19 epochs (at it in the last epoch: 1 of 3); " in found.evidence
+    assert (
+        "2 of 3 seeds reached 9940 within 19 epochs (at or above it in the last epoch: 1 of 3 complete seeds); "
+        in found.evidence
+    )
 
 
 @pytest.mark.parametrize(
     ("looks", "said"),
-    [((5, 13), "in 13 % of cases with a look at 5 and one at 13"), (range(5, 21), "in 20 % with a look after each")],
+    [((5, 13), "in 13 % of cases with one look at 5 and one at 13"), (range(5, 21), "in 20 % with a look after each")],
 )
 def test_how_often_looking_repeatedly_decides_wrongly_is_as_the_rules_say(looks: Sequence[int], said: str) -> None:
-    """Every path of successes of seeds of which exactly half succeed, in numbers of seeds."""
+    """This follows every path of successes where exactly half of all seeds succeed."""
     left, decided = {0: 1.0}, 0.0
     for seeds in range(1, max(looks) + 1):
         left = {
@@ -304,7 +308,10 @@ def test_an_unfinished_run_without_a_hit_counts_against_the_lower_bound_alone() 
     cut = [run(9, [9800] * 5, "error: out of memory")]
     found = verdict("reaches_target", 9940, group([hit_at(3)] * 5, cut))
     assert found.outcome == UNDECIDED
-    assert "within 19 epochs (at it in the last epoch: 0 of 5), 1 unfinished; share" in found.evidence
+    assert (
+        "within 19 epochs (at or above it in the last epoch: 0 of 5 complete seeds), 1 unfinished; share"
+        in found.evidence
+    )
     assert "at least 0.418, at most 1.000; " in found.evidence
     assert "finishing the unfinished runs could decide" in found.evidence
     assert outcome("reaches_target", 9940, group([hit_at(None)] * 5, cut)) == DOES_NOT
@@ -317,7 +324,7 @@ def test_a_run_that_diverged_has_failed_whatever_it_reached() -> None:
     assert "4 of 5 seeds" in verdict("sustained", 2, group([[9941] * BUDGET] * 4, diverged)).evidence
 
 
-# One more draw.
+# Claims about a single run.
 
 
 @pytest.mark.parametrize(
@@ -332,15 +339,18 @@ def test_a_first_epoch_is_ranked_and_a_new_run_is_predicted(
     epochs: list[int | None], earlier: int, equal: int, later: int, interval: str
 ) -> None:
     evidence = verdict("first_epoch", 14, group([hit_at(epoch) for epoch in epochs])).evidence
-    assert f"of {len(epochs)} seeds {earlier} earlier, {equal} equal, {later} later or never; {interval}" in evidence
+    assert f"{len(epochs)} seeds: {earlier} earlier, {equal} equal, {later} later or never; {interval}" in evidence
 
 
 @pytest.mark.parametrize(("seeds", "least"), [(1, "1.00"), (2, "0.67"), (5, "0.33"), (38, "0.05")])
 def test_too_few_seeds_can_reject_no_epoch(seeds: int, least: str) -> None:
     found = verdict("first_epoch", 2, group([hit_at(None)] * seeds))
     assert found.outcome == UNDECIDED
-    assert f"{seeds} seed{'s' * (seeds > 1)} can reject no epoch (p is at least {least}), 39 could" in found.evidence
-    assert "39 could" not in verdict("first_epoch", 2, group([])).evidence
+    assert (
+        f"{seeds} seed{'s' * (seeds > 1)} cannot reject any epoch (p is at least {least}), 39 seeds could"
+        in found.evidence
+    )
+    assert "39 seeds could" not in verdict("first_epoch", 2, group([])).evidence
 
 
 def test_a_first_epoch_is_decided_from_39_seeds_on() -> None:
@@ -362,7 +372,7 @@ def test_an_accuracy_is_judged_by_the_prediction_interval_and_the_range_of_the_s
     assert [outcome(kind, value, runs) for value in (9941, 9944, 9949)] == [HOLDS] * 3
     assert [outcome(kind, value, runs) for value in (9950, 9954, 9955)] == [UNDECIDED, UNDECIDED, DOES_NOT]
     found = verdict(kind, 9950, runs)
-    assert "of 5 seeds 5 lower, 0 equal, 0 higher; one new run: 9936 to 9954 with 95 % confidence" in found.evidence
+    assert "5 seeds: 5 lower, 0 equal, 0 higher; one new run: 9936 to 9954 with 95 % confidence" in found.evidence
     assert "above every seed" in found.evidence
     assert "below every seed" in verdict(kind, 9940, runs).evidence
 
@@ -383,7 +393,7 @@ def test_best_and_last_are_those_of_the_run() -> None:
 def test_fewer_than_five_seeds_decide_no_accuracy(seeds: int, value: int) -> None:
     found = verdict("last", value, group([ending_at(9940 + seed) for seed in range(seeds)]))
     assert found.outcome == UNDECIDED
-    assert ("5 seeds are the fewest that decide" in found.evidence) is (seeds > 0)
+    assert ("a decision needs at least 5 seeds" in found.evidence) is (seeds > 0)
     assert ("one new run" in found.evidence) is (seeds > 1)
 
 
@@ -391,7 +401,7 @@ def test_a_seed_gone_astray_earns_a_claim_nothing() -> None:
     usual = [ending_at(value) for value in (9918, 9919, 9920, 9921, 9922)]
     assert outcome("last", 9951, group(usual)) == DOES_NOT
     found = verdict("last", 9920, group([*usual, ending_at(7754)]))
-    assert (found.outcome, "can reject no high accuracy" in found.evidence) == (UNDECIDED, True)
+    assert (found.outcome, "is too wide to reject a high accuracy" in found.evidence) == (UNDECIDED, True)
     assert outcome("last", 9951, group([*usual, ending_at(9880)])) == UNDECIDED
 
 
@@ -414,7 +424,7 @@ def test_only_complete_runs_are_draws() -> None:
     assert "no seed has run" in verdict("best", 9945, None).evidence
 
 
-# What the document itself shows.
+# Claims that the document itself contradicts.
 
 LOG = [9900, 9939, 9941, 9945, 9942]
 
@@ -465,7 +475,7 @@ def test_a_structure_that_its_own_table_contradicts_is_named() -> None:
     assert found.evidence.endswith("contradicted by the document or its notebook: 4 of 9 in the table")
 
 
-# Failure never pays.
+# A failed run never improves a verdict.
 
 epochs_to_hit = st.one_of(st.none(), st.integers(1, BUDGET))
 one_complete = st.tuples(epochs_to_hit, st.integers(9930, 9950)).map(lambda pair: [*hit_at(pair[0])[:-1], pair[1]])
@@ -527,7 +537,8 @@ def test_the_evidence_has_the_counts_and_bounds_of_the_table(data: st.DataObject
         return
     unfinished = f", {first.undecided} unfinished" if first.undecided else ""
     assert f"{first.hits} of {first.runs} seed" in found.evidence
-    kept = f" (at it in the last epoch: {table.at_target_last} of {len(table.last)})" if table.last else ""
+    complete = count(len(table.last), "complete seed")
+    kept = f" (at or above it in the last epoch: {table.at_target_last} of {complete})" if table.last else ""
     assert f"within 19 epochs{kept}{unfinished}; " in found.evidence
     assert f"share at least {first.share_at_least:.3f}, at most {first.share_at_most:.3f}" in found.evidence
     assert sum(seed.first is not None for seed in table.seeds) == first.hits

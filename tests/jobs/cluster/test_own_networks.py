@@ -1,4 +1,4 @@
-"""Networks of users' own files and the documented ones have the same bits trained here and by workers of a cluster."""
+"""Tests of `scheduling` and `workers`: a cluster trains every network, users' own too, to the bits of a local job."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def deterministic(runs: Path) -> list[tuple[str, ...]]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
-def test_the_example_a_folder_of_ten_and_all_of_models_have_equal_bits_here_and_on_a_cluster(
+def test_a_cluster_trains_the_example_ten_own_networks_and_all_documented_ones_to_the_same_bits(
     tmp_path: Path, root: Path
 ) -> None:
     own = tmp_path / "own"
@@ -40,7 +40,7 @@ def test_the_example_a_folder_of_ten_and_all_of_models_have_equal_bits_here_and_
     found = networks.find([str(own), str(root / "models")], networks.known())
     inspected = networks.inspect([one for one in found if one.document is None])
     assert len(inspected) == 11
-    # A worker has the source in the task and no file to look at.
+    # A worker gets the source with its task. It has no file to read.
     theirs = [replace(one.architecture, path="") for one in inspected]
     chosen = (*theirs, *(one for one in found if one.document is not None))
     assert len(chosen) == 16

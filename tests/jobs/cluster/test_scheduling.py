@@ -1,4 +1,4 @@
-"""Runs on a cluster: a real scheduler and real workers on the loopback address, killed, late, other or lost."""
+"""Tests of `scheduling`, `worker` and `workers`: runs on a real cluster whose workers die, come late or differ."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -21,16 +20,16 @@ import bench
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
-from clusters import TESTS, Processes, listening, processes, until
-from test_scheduling import ACTOR, MARK, acts, endings, none_left
-from test_scheduling import processes as marked
+from actors import HELPERS, endings, none_left
+from clusters import listening, processes, until
+from stages import Stage, execute
 
 from bench.cli import parser
 from bench.errors import UnusableInput
 from bench.jobs import job
 from bench.jobs.cluster import scheduling, workers
 from bench.jobs.cluster.worker import Description
-from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
+from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop
 from bench.jobs.job import Places, Selection
 from bench.jobs.worker import Task
 from bench.record import misses, record
@@ -43,65 +42,14 @@ pytestmark = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 UNPADDED = ARCHITECTURES["unpadded"]
 TWO = (UNPADDED, ARCHITECTURES["ten_twenty_thirty"])
 SUBSET = (1024, 300)
-OTHERWISE = "f\"begin {os.environ.get('SCRIPT', 'epoch 1; sleep 600')} end\".encode()"
-ENDS_WITH_ITS_INPUT = (
-    "import threading; threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()"
-)
 
 
-# Workers whose training processes do what the name of a network says
-
-
-PRELOAD = """
-import os, sys, types
-sys.executable = {actor!r}
-
-class Environment:
-    __module__ = "bench.training.environment"
-    __qualname__ = "Environment"
-
-def describe(device):
-    found = Environment()
-    platform = os.environ.get("PLATFORM", "a stage")
-    found.details = (("platform", platform), ("processor", "m"), ("pytorch", "none"))
-    return found
-
-for name, values in dict(
-    environment=dict(
-        Environment=Environment, describe=describe, available_devices=lambda: ("cpu",), worker_variables=dict
-    ),
-    loop=dict(Epoch=types.SimpleNamespace),
-).items():
-    sys.modules["bench.training." + name] = module = types.ModuleType("bench.training." + name)
-    vars(module).update(values)
-"""
-"""What a worker of a stage is started with: a small program trains, and PyTorch, slow to import, is not needed."""
-
-
-class Stage(Processes):
-    """A cluster whose workers have a small program in place of the Python that trains."""
-
-    def __init__(self, folder: Path) -> None:
-        self.mark = f"{os.getpid()}-cluster-{time.monotonic_ns()}"
-        actor = folder / "actor"
-        text = ACTOR.format(python=sys.executable).replace("for word", f"{ENDS_WITH_ITS_INPUT}\nfor word", 1)
-        actor.write_text(text.replace("os.read(0, 1 << 20)", f"os.read(0, 1 << 20) + {OTHERWISE}"))
-        actor.chmod(0o755)
-        (folder / "preload.py").write_text(PRELOAD.format(actor=str(actor)))
-        super().__init__(folder)
-
-    def start(self, name: str, *words: str, **variables: str) -> None:
-        acting = () if name == "scheduler" else ("--preload", str(self.folder / "preload.py"))
-        super().start(name, *acting, *words, **{MARK: self.mark, **variables})
-
-    def is_idle(self) -> bool:
-        """Whether nothing trains."""
-        return not any("actor" in line for line in marked(self.mark))
+# Workers that act out the script in the name of a network
 
 
 @pytest.fixture(scope="module")
 def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
-    """A scheduler whose workers act."""
+    """A cluster whose workers act."""
     with processes(tmp_path_factory.mktemp("stage"), Stage) as one:
         yield one
     assert none_left(one.mark, 30)
@@ -109,25 +57,9 @@ def stage(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stage]:
 
 @pytest.fixture(autouse=True)
 def _fast(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The clock of the client ticks fast."""
-    monkeypatch.setattr(scheduling, "_LOOK", 0.2)
+    """The client looks at the cluster often."""
+    monkeypatch.setattr(scheduling, "_WORKERS_POLL", 0.2)
     monkeypatch.setattr(scheduling, "_POLL", 0.1)
-
-
-def execute(stage: Stage, *scripts: str, stop: Stop | None = None, **options: float) -> Iterator[Event]:
-    """The events of runs that act, but for those that only say that time passes."""
-    with workers.connect(stage.address, [UNPADDED]) as connected:
-        tasks = here(acts(*scripts), connected.workers[0].environment.digest)
-        for event in scheduling.execute(tasks, connected, stop or Stop(), **options):
-            if not isinstance(event, Waiting):
-                yield event
-
-
-def here(tasks: list[Task], digest: str) -> list[Task]:
-    return [
-        dataclasses.replace(one, run=dataclasses.replace(one.run, environment=digest), checkpoints=Path("states"))
-        for one in tasks
-    ]
 
 
 def of(events: list[Event], kind: type) -> list[Event]:
@@ -136,7 +68,7 @@ def of(events: list[Event], kind: type) -> list[Event]:
 
 def test_the_events_of_a_run_come_in_order_and_name_its_worker(stage: Stage) -> None:
     stage.only("one")
-    events = list(execute(stage, "epoch 1; epoch 2; epoch 3; done", "epoch 1; exit 1"))
+    events = list(execute(stage.address, "epoch 1; epoch 2; epoch 3; done", "epoch 1; exit 1"))
     assert [type(event) for event in events] == [
         *(Started, Finished, Finished, Finished, Ended),
         *(Started, Finished, Ended),
@@ -150,43 +82,43 @@ def test_the_events_of_a_run_come_in_order_and_name_its_worker(stage: Stage) -> 
 def test_a_worker_has_one_run_at_a_time_and_one_that_joins_late_takes_the_next(stage: Stage) -> None:
     stage.only("one")
     used, stop = [], Stop()
-    for event in execute(stage, "sleep 600", "sleep 600", stop=stop):
+    for event in execute(stage.address, "sleep 600", "sleep 600", stop=stop):
         if isinstance(event, Started):
             used.append(event.worker)
             stage.start("late") if len(used) == 1 else stop.request("all seen")
     assert used == ["one", "late"]
 
 
-def test_no_worker_counts_as_lost_that_the_client_has_merely_not_in_mind(stage: Stage, monkeypatch) -> None:
-    """Dask's client overwrites what it knows of the workers by a summary without them, by default every two seconds."""
+def test_a_worker_that_the_client_has_forgotten_for_a_moment_is_not_lost(stage: Stage, monkeypatch) -> None:
+    """Every two seconds Dask's client replaces its list of workers by a summary that lacks them."""
     import dask
 
     stage.only("one")
-    monkeypatch.setattr(scheduling, "_LOOK", 0.001)
+    monkeypatch.setattr(scheduling, "_WORKERS_POLL", 0.001)
     with dask.config.set({"distributed.client.scheduler-info-interval": "1ms"}):
-        events = list(execute(stage, "sleep 2; done"))
+        events = list(execute(stage.address, "sleep 2; done"))
     assert [type(event) for event in events] == [Started, Ended]
 
 
 def test_a_run_whose_workers_keep_dying_is_given_up_with_the_name_of_the_last(stage: Stage) -> None:
     stage.only("one", "two", "three")
     events = []
-    for event in execute(stage, "epoch 1; sleep 600"):
+    for event in execute(stage.address, "epoch 1; sleep 600"):
         events.append(event)
         if isinstance(event, Finished):
             stage.kill(of(events, Started)[-1].worker)
     names = [event.worker for event in of(events, Started)]
     assert sorted(names) == ["one", "three", "two"]
     assert [event.reason for event in of(events, Lost)] == [
-        f"the worker {name} is lost; it is trained again elsewhere" for name in names[:2]
+        f"the worker {name} is lost; another worker will train the run again" for name in names[:2]
     ]
-    assert endings(events) == [(0, "error", f"its worker was lost 3 times, the last time {names[2]}")]
+    assert endings(events) == [(0, "error", f"its worker was lost 3 times; the last one was {names[2]}")]
 
 
 def test_a_worker_that_is_back_under_its_address_begins_the_run_anew_with_what_is_recorded(
     stage: Stage, monkeypatch
 ) -> None:
-    """Dask itself would begin the old task again, which knows nothing of the epochs that came since."""
+    """Dask itself would start the old task again. That task knows nothing of the epochs recorded since."""
     import distributed
 
     handed: list[Task] = []
@@ -197,12 +129,12 @@ def test_a_worker_that_is_back_under_its_address_begins_the_run_anew_with_what_i
         return submit(client, function, task, *rest, **options)
 
     monkeypatch.setattr(distributed.Client, "submit", seen)
-    monkeypatch.setattr(scheduling, "_LOOK", 600.0)  # nobody sees that it was away
+    monkeypatch.setattr(scheduling, "_WORKERS_POLL", 600.0)  # the client does not see that the worker was away
     stage.only("back")
     with workers.connect(stage.address, [UNPADDED]) as connected:
         port = ("--worker-port", connected.workers[0].address.rsplit(":", 1)[1])
     events = []
-    for event in execute(stage, "epoch 1; sleep 3; done"):
+    for event in execute(stage.address, "epoch 1; sleep 3; done"):
         events.append(event)
         if len(of(events, Finished)) == 1 and isinstance(event, Finished):
             stage.kill("back")
@@ -212,10 +144,10 @@ def test_a_worker_that_is_back_under_its_address_begins_the_run_anew_with_what_i
     assert [one.recorded for one in handed] == [(), ((90, 100, 0.5, 0.5),)]
 
 
-def test_runs_without_a_worker_of_their_environment_wait_for_one_and_are_then_closed(stage: Stage) -> None:
+def test_runs_without_a_worker_of_their_environment_wait_for_one_before_they_are_closed(stage: Stage) -> None:
     stage.only("one")
     events = []
-    for event in execute(stage, "epoch 1; sleep 600", "done", patience=1.5):
+    for event in execute(stage.address, "epoch 1; sleep 600", "done", patience=1.5):
         events.append(event)
         if isinstance(event, Finished):
             stage.kill("one")
@@ -223,10 +155,10 @@ def test_runs_without_a_worker_of_their_environment_wait_for_one_and_are_then_cl
     assert endings(events) == [(0, "error", reason), (1, "error", reason)]
 
 
-def test_a_stop_ends_what_is_in_progress_and_cancels_what_is_queued(stage: Stage) -> None:
+def test_a_stop_ends_the_runs_in_progress_and_cancels_the_queued_ones(stage: Stage) -> None:
     stage.only("one", "two")
     stop, events = Stop(), []
-    for event in execute(stage, *["epoch 1; sleep 600"] * 5, stop=stop):
+    for event in execute(stage.address, *["epoch 1; sleep 600"] * 5, stop=stop):
         events.append(event)
         if len(of(events, Finished)) == 2:
             stop.request("by SIGINT")
@@ -235,10 +167,10 @@ def test_a_stop_ends_what_is_in_progress_and_cancels_what_is_queued(stage: Stage
     until(stage.is_idle, "the end of what trains", 10)
 
 
-def test_a_scheduler_that_is_lost_ends_the_job_and_what_trains(tmp_path: Path) -> None:
+def test_the_loss_of_the_scheduler_ends_the_job_and_its_runs(tmp_path: Path) -> None:
     with processes(tmp_path, Stage) as stage:
         stage.only("one")
-        job = execute(stage, "epoch 1; sleep 600", "done")
+        job = execute(stage.address, "epoch 1; sleep 600", "done")
         events = [next(job), next(job)]
         stage.kill("scheduler")
         events.append(next(job))
@@ -248,14 +180,14 @@ def test_a_scheduler_that_is_lost_ends_the_job_and_what_trains(tmp_path: Path) -
         until(stage.is_idle, "the end of what trains", 30)
 
 
-def test_what_trains_ends_with_a_client_that_is_killed(stage: Stage) -> None:
+def test_the_death_of_the_client_ends_its_runs(stage: Stage, root: Path) -> None:
     stage.only("one")
     code = (
-        "import sys, test_cluster as tests, types\n"
-        "for event in tests.execute(types.SimpleNamespace(address=sys.argv[1]), 'epoch 1; sleep 600'):\n"
+        "import sys, stages\n"
+        "for event in stages.execute(sys.argv[1], 'epoch 1; sleep 600'):\n"
         "    print(type(event).__name__, flush=True)"
     )
-    paths = os.pathsep.join([str(TESTS), str(TESTS.parent)])
+    paths = os.pathsep.join([str(HELPERS), str(root)])
     command = [sys.executable, "-c", code, stage.address]
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
@@ -269,13 +201,13 @@ def test_what_trains_ends_with_a_client_that_is_killed(stage: Stage) -> None:
 def test_nothing_listens_beyond_the_loopback_address(stage: Stage) -> None:
     stage.only("one")
     before = listening(os.getpid())
-    for event in execute(stage, "sleep 1; done"):
+    for event in execute(stage.address, "sleep 1; done"):
         if isinstance(event, Started):
-            assert listening(os.getpid()) == before  # the client connects, and that is all
+            assert listening(os.getpid()) == before  # the client connects and does not listen
             assert [listening(one.pid) for one in stage.running.values()] == [{"0100007F"}] * 2
 
 
-# Who may train, and who may not
+# Workers that may train, and workers that may not
 
 
 def test_a_worker_without_the_same_bench994_is_left_out_with_a_line(stage: Stage, caplog) -> None:
@@ -284,22 +216,22 @@ def test_a_worker_without_the_same_bench994_is_left_out_with_a_line(stage: Stage
     there = f'__version__ = "0.0.1"\n__path__ = [{str(Path(bench.__file__).parent)!r}]\n'
     (stage.folder / "other" / "bench" / "__init__.py").write_text(there)
     stage.workers("odd", PYTHONPATH=str(stage.folder / "other"))
-    with pytest.raises(UnusableInput, match="no worker that can be used: start one with `dask worker"):
-        list(execute(stage, "done"))
+    with pytest.raises(UnusableInput, match="this scheduler has no usable worker: start one with `dask worker"):
+        list(execute(stage.address, "done"))
     here = workers.__version__
     expected = (
-        f"worker odd left out: it has bench994 0.0.1, and this is {here}: install the same bench994 there as here"
+        f"worker odd left out: it has bench994 0.0.1, but this is {here}: install the same bench994 there as here"
     )
     assert expected in caplog.messages
 
 
-def test_another_recipe_or_no_bench994_at_all_is_said_in_a_line() -> None:
+def test_another_recipe_and_a_missing_bench994_get_a_line_each() -> None:
     same = Description(workers.__version__, (UNPADDED.digest,), "cpu", environment.describe("cpu"))
     assert workers._obstacle(same, [UNPADDED]) == ""
     missing = workers._obstacle(ModuleNotFoundError("No module\nnamed 'bench'"), [UNPADDED])
-    assert missing.startswith("it cannot say what it is (ModuleNotFoundError: No module named 'bench'): install ")
+    assert missing.startswith("it cannot describe itself (ModuleNotFoundError: No module named 'bench'): install ")
     other = workers._obstacle(dataclasses.replace(same, recipes=("0123abcd",)), [UNPADDED])
-    assert other.startswith(f"its unpadded has the recipe 0123abcd, and here it is {UNPADDED.digest}: ")
+    assert other.startswith(f"its unpadded has the recipe 0123abcd, but here it is {UNPADDED.digest}: ")
 
 
 def test_a_worker_that_announces_a_gpu_it_has_not_is_left_out(stage: Stage, caplog) -> None:
@@ -310,15 +242,17 @@ def test_a_worker_that_announces_a_gpu_it_has_not_is_left_out(stage: Stage, capl
     until(lambda: stage.known("gpu"), "worker gpu")
     with workers.connect(stage.address, [UNPADDED]) as connected:
         assert [one.name for one in connected.workers] == ["one"]
-        with pytest.raises(UnusableInput, match=r"--devices cuda: no worker of tcp://.* has it, only cpu: start one"):
+        with pytest.raises(
+            UnusableInput, match=r"--devices cuda: no worker of tcp://.* has this device; there is only cpu: start such"
+        ):
             connected.require(("cpu", "cuda"))
-    assert "worker gpu left out: it announces the resource GPU, but PyTorch sees none there" in caplog.messages
+    assert "worker gpu left out: it announces the resource GPU, but PyTorch sees no GPU there" in caplog.messages
 
 
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        ("run --cluster tcp://127.0.0.1:9 --jobs 2", "--jobs: not with --cluster, where"),
+        ("run --cluster tcp://127.0.0.1:9 --jobs 2", "--jobs: cannot be used with --cluster; there,"),
         ("all --cluster tcp://127.0.0.1:9 --seeds x", "--seeds x: give N"),
         ("plan --cluster tcp://127.0.0.1:9 --devices tpu", "--devices tpu: no such device"),
         ("run --cluster tcp://127.0.0.1:9", "--cluster tcp://127.0.0.1:9: no scheduler answers ("),
@@ -326,9 +260,9 @@ def test_a_worker_that_announces_a_gpu_it_has_not_is_left_out(stage: Stage, capl
         ("run --cluster 127.0.0.1", "--cluster 127.0.0.1: no scheduler answers ("),
     ],
 )
-def test_what_cannot_be_used_is_one_line(words: str, message: str, capsys, monkeypatch, tmp_path: Path) -> None:
+def test_unusable_words_get_one_line(words: str, message: str, capsys, monkeypatch, tmp_path: Path) -> None:
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(workers, "_CONNECT", 1)
+    monkeypatch.setattr(workers, "_ANSWER_LIMIT", 1)
     assert parser.main(words.split()) == 2
     error = capsys.readouterr().err
     assert error.startswith(f"bench: {message}")
@@ -336,7 +270,7 @@ def test_what_cannot_be_used_is_one_line(words: str, message: str, capsys, monke
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_dask_is_one_line_with_the_name_of_the_extra(capsys, monkeypatch) -> None:
+def test_a_missing_dask_gets_one_line_with_the_name_of_the_extra(capsys, monkeypatch) -> None:
     monkeypatch.setitem(sys.modules, "distributed", None)
     assert parser.main(["plan", "--cluster", "tcp://127.0.0.1:9"]) == 2
     error = capsys.readouterr().err
@@ -365,7 +299,7 @@ def test_rows_carry_the_environment_of_their_worker_and_a_run_stays_there(
     assert set(rows["environment"]) == set(kept)
     assert sorted(one["platform"] for one in kept.values()) == ["a stage", "another"]
 
-    stage.start("more", PLATFORM="another")  # the dealing would be another one now
+    stage.start("more", PLATFORM="another")  # a fresh plan would now spread the runs differently
     until(lambda: stage.known("more"), "worker more")
     capsys.readouterr()
     assert parser.main(["plan", *words, "--epochs", "3"]) == 0
@@ -379,7 +313,7 @@ def test_rows_carry_the_environment_of_their_worker_and_a_run_stays_there(
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_an_interrupted_job_closes_its_runs_and_says_so_as_a_local_one_does(
+def test_an_interrupted_job_closes_its_runs_and_reports_it_like_a_local_job(
     stage: Stage, root: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
     stage.only("one")
@@ -402,7 +336,7 @@ def test_an_interrupted_job_closes_its_runs_and_says_so_as_a_local_one_does(
     until(stage.is_idle, "the end of what trains", 30)
 
 
-# Real training
+# Workers that train
 
 
 def places(folder: Path, root: Path, connected: workers.Cluster | None = None) -> Places:
@@ -410,7 +344,7 @@ def places(folder: Path, root: Path, connected: workers.Cluster | None = None) -
 
 
 def lines(path: Path) -> list[str]:
-    """The deterministic columns of all finished epochs as they stand in a record, sorted; none is there twice."""
+    """The deterministic columns of all finished epochs of a record, sorted. No epoch may be there twice."""
     header, *rows = (line.split(",") for line in path.read_text().splitlines())
     finished = [dict(zip(header, row, strict=False)) for row in rows if "ok" in row]
     assert len({tuple(row[name] for name in EPOCH_KEY) for row in finished}) == len(finished)
@@ -419,7 +353,7 @@ def lines(path: Path) -> list[str]:
 
 @pytest.mark.slow
 @pytest.mark.timeout(900)
-def test_a_worker_killed_in_mid_run_and_one_that_joins_late_leave_the_record_of_a_local_job(
+def test_a_killed_worker_and_a_late_one_leave_the_same_record_as_a_local_job(
     tmp_path: Path, root: Path, capsys
 ) -> None:
     selection = Selection(TWO, ("cpu",), (1, 2), 3, 2)
@@ -445,7 +379,7 @@ def test_a_worker_killed_in_mid_run_and_one_that_joins_late_leave_the_record_of_
         assert outcome == job.Outcome(trained=4)
         assert states("three"), "the late one was not used"
 
-    assert "the worker one is lost; it is trained again elsewhere" in capsys.readouterr().err
+    assert "the worker one is lost; another worker will train the run again" in capsys.readouterr().err
     assert lines(remote / "runs.csv") == lines(local / "runs.csv")
     recorded = record.read(remote / "runs.csv")
     assert (recorded.problems, len(recorded.epochs), len(recorded.rows)) == ((), 12, 12)

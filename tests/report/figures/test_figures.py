@@ -1,4 +1,4 @@
-"""The pictures of a report: what they show, what they say, and that they are the same every time."""
+"""Tests of `by_epoch`, `by_group` and `marks`: every picture of a report is valid SVG and the same every time."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_every_record_gives_pictures_that_are_xml_with_words_and_no_raw_formula(
         assert len(picture.alt) > 20
         assert "\n" not in picture.alt
         assert "nan" not in picture.alt
-        drawn = re.findall(r"<!-- (.*?) -->", picture.svg.decode())  # what stands beside the paths of its letters
+        drawn = re.findall(r"<!-- (.*?) -->", picture.svg.decode())  # the words beside the paths of their letters
         assert len(drawn) > 3
         assert not [words for words in drawn if "$" in words]
 
@@ -116,7 +116,7 @@ def test_alternative_texts_say_what_the_picture_shows(tmp_path: Path) -> None:
 def test_points_outside_the_range_are_marked_at_the_edge(tmp_path: Path) -> None:
     inside = summary(tmp_path, synthetic.run_rows("gap_head", 1, [9930] * 20)).networks[-1]
     outside = summary(tmp_path, synthetic.run_rows("gap_head", 1, [9930] * 19 + [9000])).networks[-1]
-    # Only the first epochs of the documented curve lie outside in the one; in the other, one of the seed does, too.
+    # The first epochs of the documented curve lie outside in both. In `outside` one epoch of the seed does too.
     assert _markers(figures.accuracy(outside)) == _markers(figures.accuracy(inside)) + 1
 
 

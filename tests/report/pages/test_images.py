@@ -1,4 +1,4 @@
-"""What the report says of the files beside a record: misses, verifications, and the pixels of the test images."""
+"""Tests of `images` and `variance`: the misses and verifications beside a record on the page."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_without_the_files_the_report_says_so_and_is_written(tmp_path: Path) -> 
     files = written(record, tmp_path / "nowhere")
     page = files["README.md"]
     assert "No predictions are kept yet" in section(page, IMAGES)
-    assert "No verification is recorded: `python -m bench verify`" in section(page, VARIANCE)
+    assert "No verification is recorded. `python -m bench verify`" in section(page, VARIANCE)
     assert "missed-digits.svg" not in files
     assert (
         files["README.md"].encode()
@@ -69,18 +69,18 @@ def test_the_order_of_the_rows_beside_a_record_changes_no_byte(tmp_path: Path, r
     assert written(record_with(tmp_path, lines, *again[::-1]), root / "data") == expected
 
 
-def test_the_most_missed_images_are_drawn_where_the_pixels_are_there(tmp_path: Path, root: Path) -> None:
+def test_the_most_missed_images_are_drawn_if_their_pixels_are_there(tmp_path: Path, root: Path) -> None:
     record = record_with(tmp_path)
     drawn, plain = written(record, root / "data"), written(record, tmp_path)
     assert "](missed-digits.svg)" in section(drawn["README.md"], IMAGES)
-    assert "the file of test images was not there" not in drawn["README.md"]
-    assert "missed-digits.svg" not in plain  # a picture of an earlier report that this one no longer has
-    assert "the file of test images was not there" in section(plain["README.md"], IMAGES)
+    assert "the file of test images was missing or unusable" not in drawn["README.md"]
+    assert "missed-digits.svg" not in plain  # the earlier report had this picture, and this one has not
+    assert "the file of test images was missing or unusable" in section(plain["README.md"], IMAGES)
     assert tables(drawn["README.md"]) == tables(plain["README.md"])
     assert drawn["summary.json"] == plain["summary.json"]
 
 
-def test_too_few_pixels_are_none(tmp_path: Path) -> None:
+def test_no_image_is_drawn_from_too_few_pixels(tmp_path: Path) -> None:
     path = tmp_path / "MNIST" / "raw" / "t10k-images-idx3-ubyte.gz"
     path.parent.mkdir(parents=True)
     path.write_bytes(gzip.compress(struct.pack(">4i", 2051, 2, 28, 28) + bytes(2 * 784)))
@@ -95,7 +95,7 @@ def test_the_numbers_are_those_of_summary_json(tmp_path: Path) -> None:
     assert [row[4] for row in shown[0][2:]] == [
         f"{one['differ']:,}" for one in (*numbers["images"]["groups"], everything)
     ]
-    assert f"On {everything['differ']:,} of 10,000 test images at least two of 6 runs" in files["README.md"]
+    assert f"On {everything['differ']:,} of 10,000 test images, at least two of 6 runs" in files["README.md"]
     first = numbers["images"]["most_missed"][0]
     assert shown[1][2][:3] == [str(first["image"]), str(first["label"]), f"{first['missed_by']} of 6"]
     assert sum(first["seen_as"].values()) == first["missed_by"]
@@ -104,30 +104,31 @@ def test_the_numbers_are_those_of_summary_json(tmp_path: Path) -> None:
 
 def test_one_run_differs_from_nobody(tmp_path: Path) -> None:
     page = section(written(record_with(tmp_path, synthetic.misses(ROWS)[:1]))["README.md"], IMAGES)
-    assert "The predictions of one run are kept; it misses " in page
+    assert "The predictions of one run are kept. It misses " in page
     assert [row[4:6] for row in tables(page)[0][2:]] == [["–", "–"]] * 2
-    assert "Not in this table: 5 complete runs whose predictions in the last epoch are not kept." in page
+    assert "Not in this table: 5 complete runs without stored predictions of the last epoch." in page
 
 
 def test_verified_runs_are_counted_and_those_that_differ_are_named(tmp_path: Path) -> None:
     page = section(written(record_with(tmp_path, [], verified(1), verified(3)))["README.md"], VARIANCE)
     assert (
-        "Of 6 recorded runs 2 were trained again in their own environment, over 38 epochs in all: 2 of 2 verified runs "
-        "identical, bit for bit. The repeat variance of these is 0." in page
+        "Of 6 recorded runs, 2 were trained again in the same environment, for 38 epochs in all. Identical bit for "
+        "bit: 2 of 2 verified runs. The repeat variance of the verified runs is 0." in page
     )
     again = (verified(1), verified(2, "no"), verified(3, "no", synthetic.GPU))
     page = section(written(record_with(tmp_path, [], *again))["README.md"], VARIANCE)
-    assert "1 of 2 verified runs identical, bit for bit. **Not identical: unpadded on cpu, seed 2; the repeat " in page
-    assert "repeat variance of these is 0" not in page
-    assert "0 of 1 run trained again in another environment came out identical" in page
+    assert "bit for bit: 1 of 2 verified runs. **Not identical: unpadded on cpu, seed 2. The repeat variance" in page
+    assert "repeat variance of the verified runs is 0" not in page
+    assert "In another environment, where identical bits are not expected, 1 run was trained again." in page
+    assert "Identical there: 0 of 1." in page
 
 
-@pytest.mark.parametrize("name", ["runs.misses.csv", "runs.verified.csv"])
-def test_problems_of_a_file_beside_the_record_are_named_with_it(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize(("name", "what"), [("runs.misses.csv", "misses"), ("runs.verified.csv", "verifications")])
+def test_problems_of_a_file_beside_the_record_are_named_with_it(tmp_path: Path, name: str, what: str) -> None:
     record = record_with(tmp_path)
     with (tmp_path / name).open("a") as file:
         file.write("torn | line\n")
     page = section(written(record)["README.md"], "## What was left out")
-    assert "Nothing: every line of `runs.csv` was read and used." in page
-    assert f"1 problem in `{name}`:" in page
-    assert "fields where the header has" in page
+    assert "Nothing. Every line of the record was read and used." in page
+    assert f"1 problem in the {what} beside the record:" in page
+    assert "the line has 1 field, but the header has" in page

@@ -1,4 +1,4 @@
-"""Winograd's way gives what PyTorch's convolution gives in float64, and is taken where it should be."""
+"""Tests of `convolution` and `winograd`: Winograd's way agrees with PyTorch in float64, and wide layers take it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from tensors import normal, relative
 from torch import nn
 
 from bench.training.arithmetic import winograd
@@ -16,15 +17,6 @@ from bench.training.arithmetic.fuse import fuse
 from bench.training.dropout import Clock, seed_dropout
 from bench.training.randomness import build
 from models import ARCHITECTURES
-
-
-def relative(found, expected):
-    return float((found.double() - expected).norm() / expected.norm())
-
-
-def normal(shape, seed):
-    values = torch.empty(shape).normal_(generator=torch.Generator().manual_seed(seed))
-    return values.to(memory_format=torch.channels_last)
 
 
 def gradients(convolve, images, weight, bias, gradient, dtype):
@@ -90,7 +82,7 @@ def test_any_shape_gives_what_pytorch_gives(images, ins, outs, height, width, pa
 
 
 def test_a_filter_and_its_tiles_are_transposed_maps():
-    """<U(g), t> = <g, Uᵀ(t)> for every g and t, which is what makes a gradient one."""
+    """<U(g), t> = <g, Uᵀ(t)> for every g and t. A gradient needs this."""
     random = numpy.random.default_rng(1)
     weight = random.standard_normal((5, 4, 3, 3)).astype(numpy.float32)
     tiles = random.standard_normal((36, 4, 5)).astype(numpy.float32)
@@ -129,32 +121,14 @@ def test_every_other_convolution_is_pytorchs_to_the_bit(convolution):
     assert torch.equal(Convolution(convolution, bias_is_absorbed=False)(images), convolution(images))
 
 
-def test_it_is_taken_for_wide_layers_and_not_for_narrow_or_small_ones():
+def test_winograds_way_pays_for_wide_layers_and_not_for_narrow_or_small_ones():
     assert small_padding(nn.Conv2d(16, 64, 3, padding=1)) == 1
     assert pays((128, 16, 28, 28), 64, 1)
     assert pays((128, 16, 28, 28), 16, 1)
     assert not pays((128, 1, 28, 28), 16, 1)
     assert not pays((128, 16, 7, 7), 16, 1)
     assert not pays((128, 16, 2, 2), 16, 0)
-    assert pays((1, 16, 28, 28), 64, 1)  # the number of images changes nothing
-
-
-def test_a_bias_before_a_normalisation_has_no_gradient_and_every_other_has_one():
-    network = nn.Sequential(
-        nn.Conv2d(1, 4, 3), nn.BatchNorm2d(4), nn.Conv2d(4, 4, 3), nn.ReLU(), nn.BatchNorm2d(4), nn.Conv2d(4, 2, 3)
-    )
-    fuse(network).train()(normal((8, 1, 12, 12), 1)).sum().backward()
-    assert [network[place].bias.grad is None for place in (0, 2, 5)] == [True, False, False]
-
-
-def test_a_convolution_with_a_hook_or_another_parametrisation_is_left_alone():
-    hooked, weighted = nn.Conv2d(1, 4, 3), nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3))
-    calls = []
-    hooked.register_forward_hook(lambda *_: calls.append(1))
-    forward = fuse(nn.Sequential(hooked, weighted))
-    forward(normal((2, 1, 12, 12), 1))
-    assert calls == [1]
-    assert not [module for module in forward.modules() if isinstance(module, Convolution)]
+    assert pays((1, 16, 28, 28), 64, 1)  # the number of images makes no difference
 
 
 @pytest.mark.parametrize("name", list(ARCHITECTURES))

@@ -1,0 +1,124 @@
+"""Tests of `commands` and `networks`: users' own networks from training to report, through the command line."""
+
+from __future__ import annotations
+
+import functools
+import json
+import re
+from pathlib import Path
+
+import pytest
+import synthetic
+from own_networks import DRAWS, write
+
+from bench.cli import parser
+from bench.jobs import job, verify
+from bench.record import catalogue, record
+from bench.record.rows import format_row
+from models import ARCHITECTURES
+
+SUBSET = (192, 100)
+
+
+@pytest.fixture(scope="module")
+def ours(tmp_path_factory, root):
+    """The folder of an `all` job on few images with two own networks: the documented example, and one that draws."""
+    folder = tmp_path_factory.mktemp("own")
+    example, *_ = re.findall(r"```python\n(.*?)```", (root / "docs" / "own-networks.md").read_text(), re.DOTALL)
+    write(folder, net=example, draws=DRAWS)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(job, "run", functools.partial(job.run, subset=SUBSET))
+        words = ["--seeds", "1", "--devices", "cpu", "--epochs", "2", "--data", str(root / "data")]
+        assert parser.main(["all", "--models", "net.py,draws.py", "--jobs", "2", *words]) == 0
+        again = ["--runs", "again.csv", "--report", "again"]
+        assert parser.main(["run", "--models", "draws.py,net.py", "--jobs", "1", *words, *again]) == 0
+    return folder
+
+
+def deterministic(path: Path) -> list[tuple[object, ...]]:
+    """The columns of a record that a second training must reproduce, sorted."""
+    rows = record.read(path).epochs[["model", "recipe", "seed", "epoch", "correct", "test_loss", "train_loss"]]
+    return sorted(rows.itertuples(index=False, name=None))
+
+
+def test_the_documented_example_and_another_network_have_the_same_bits_a_second_time(ours):
+    assert len(deterministic(ours / "runs.csv")) == 4
+    assert deterministic(ours / "runs.csv") == deterministic(ours / "again.csv")
+
+
+def test_the_report_is_about_the_users_networks_and_judges_their_claims(ours):
+    text = (ours / "report" / "README.md").read_text()
+    assert text.startswith("# 99.4 % on MNIST in under 20 epochs? Two networks, trained over seeds")
+    assert "Of the 3 claims on two networks" in text
+    assert "9940 of 10,000 first in epoch 9" in text
+    assert "augmentation RandomAffine(degrees=7, translate=(0.05, 0.05))" in text
+    assert "python -m bench all --models FILES --seeds 1 --devices cpu " in text
+    assert not any(name in text for name in ARCHITECTURES)
+    assert "documents have in common" not in text
+    numbers = json.loads((ours / "report" / "summary.json").read_text())
+    assert numbers["networks"]["net"]["parameters_measured"] == 1_466
+    assert numbers["networks"]["net"]["recipe"]["schedule"] == "StepLR(step_size=6, gamma=0.1)"
+
+
+def report(folder: Path) -> str:
+    """The page that `report` writes for the record of a folder."""
+    assert parser.main(["report", "--runs", str(folder / "runs.csv"), "--report", str(folder / "report")]) == 0
+    return (folder / "report" / "README.md").read_text()
+
+
+@pytest.fixture
+def copied(ours, tmp_path):
+    """A copy of the record, without the network files."""
+    for name in ("runs.csv", "runs.networks.json", "runs.misses.csv"):
+        (tmp_path / name).write_bytes((ours / name).read_bytes())
+    return tmp_path
+
+
+def test_a_report_does_not_need_the_network_files(ours, copied):
+    assert report(copied) == (ours / "report" / "README.md").read_text()
+
+
+def test_runs_of_an_unknown_network_are_named_and_left_out(copied):
+    catalogue.path_beside(copied / "runs.csv").unlink()
+    without = report(copied)
+    assert "the network 'net' is not known here" in without
+    assert "## `unpadded`" in without
+    assert "## `net`" not in without
+
+
+def test_a_report_with_documented_runs_as_well_covers_both(copied):
+    with (copied / "runs.csv").open("a") as file:
+        file.writelines(map(format_row, synthetic.run_rows("gap_head", 1, synthetic.counts(1, 20))))
+    text = report(copied)
+    assert "? Seven networks, trained over seeds" in text
+    assert all(f"## `{name}`" in text for name in ("gap_head", "unpadded", "net", "draws"))
+
+
+def test_verification_does_not_need_the_network_files(copied, root, monkeypatch, capsys):
+    monkeypatch.setattr(verify, "verify", functools.partial(verify.verify, subset=SUBSET))
+    words = ["--models", "draws", "--runs", str(copied / "runs.csv"), "--data", str(root / "data")]
+    assert parser.main(["verify", *words]) == 0
+    assert "1 of 1 run identical, bit for bit." in capsys.readouterr().out
+
+
+def test_a_changed_claim_is_judged_without_training_again(ours, copied, root, capsys):
+    example = (ours / "net.py").read_text()
+    (copied / "net.py").write_text(example.replace('"best": 9951', '"best": 9902'))
+    words = ["--runs", str(copied / "runs.csv"), "--report", str(copied / "report"), "--data", str(root / "data")]
+    chosen = ["--models", str(copied / "net.py"), "--seeds", "1", "--devices", "cpu", "--epochs", "2"]
+    assert parser.main(["all", *chosen, *words]) == 0
+    assert "All of this is already recorded" in capsys.readouterr().out
+    text = (copied / "report" / "README.md").read_text()
+    assert "9902 of 10,000 in the best epoch" in text
+    assert "9951" not in text
+
+
+@pytest.mark.parametrize("content", ["", "[]", "{", '{"net": {}}', '{"net": 5}', '{"net": null}'])
+def test_a_damaged_file_of_networks_gets_one_line(copied, capsys, content):
+    path = catalogue.path_beside(copied / "runs.csv")
+    path.write_text(content)
+    assert parser.main(["report", "--runs", str(copied / "runs.csv"), "--report", str(copied / "report")]) == 2
+    assert capsys.readouterr().err == (
+        f"bench: {path}: has no valid networks: move it away and train with --models again\n"
+    )

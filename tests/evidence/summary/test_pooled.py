@@ -1,0 +1,81 @@
+"""Tests of `pooled`: the numbers of one group, for complete, unfinished and diverged runs."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.evidence.results import Group, Series
+from bench.evidence.summary.pooled import GroupSummary, final_mean, required, summarise_group
+from bench.network.specification import Target
+from models import ARCHITECTURES
+
+BUDGET = 6
+
+
+def run(seed: int, correct: list[int], ending: str = "", seconds: float = 12.0) -> Series:
+    times, nothing = (seconds,) * len(correct), (None,) * len(correct)
+    return Series(seed, 10_000, tuple(correct), times, tuple(one + 1 for one in times), nothing, nothing, ending)
+
+
+def summary(*runs: Series) -> GroupSummary:
+    group = Group("unpadded", "0a1b2c3d", "cpu", "11112222", "a machine", BUDGET, True, runs)
+    return summarise_group(group, "cpu", 0, ARCHITECTURES["unpadded"], None)
+
+
+@pytest.mark.parametrize(
+    ("target", "total", "fewest"),
+    [(Target(9940), 10_000, 9940), (Target(9940), 5000, 4970), (Target(9940), 300, 299), (Target(1, 3), 10, 4)],
+)
+def test_the_target_in_another_number_of_images_is_rounded_up(target: Target, total: int, fewest: int) -> None:
+    assert required(target, total) == fewest
+
+
+def test_the_final_mean_is_that_of_the_last_five_epochs_of_a_complete_run() -> None:
+    assert final_mean([9000, 9931, 9932, 9933, 9934, 9935], 6) == 9933
+    assert final_mean([9931, 9932, 9933, 9934, 9935], 6) is None
+    assert final_mean([9931, 9932, 9933, 9934], 4) is None
+
+
+def test_a_complete_run_has_its_first_best_and_last_epoch_within_the_budget() -> None:
+    (seed,) = summary(run(1, [9900, 9941, 9939, 9945, 9945, 9938, 9999])).seeds
+    assert (seed.done, seed.first, seed.best, seed.best_epoch, seed.last) == (6, 2, 9945, 4, 9938)
+    assert seed.is_over
+
+
+def test_an_unfinished_run_has_no_last_accuracy_and_is_not_over() -> None:
+    found = summary(run(1, [9900, 9941], "interrupted"))
+    (seed,) = found.seeds
+    assert (seed.done, seed.first, seed.last, seed.is_over) == (2, 2, None, False)
+    assert (found.done, found.planned, found.last, found.best) == (2, BUDGET, (), (9941,))
+
+
+def test_a_diverged_run_has_failed_whatever_it_had_reached() -> None:
+    found = summary(run(1, [9900, 9950], "diverged: the loss is nan"))
+    (seed,) = found.seeds
+    assert (seed.first, seed.best, seed.last, seed.is_over) == (None, 9950, None, True)
+    assert (found.first.hits, found.first.undecided, found.latest.hits) == (0, 0, 0)
+
+
+def test_the_last_epoch_at_the_target_of_an_unfinished_run_is_open() -> None:
+    complete = run(1, [9900, 9941, 9900, 9941, 9900, 9900])
+    found = summary(complete, run(2, [9900, 9941, 9900]))
+    assert (found.first.hits, found.latest.hits) == (2, 1)
+    assert found.latest.conditional_mean == 4
+    assert (found.latest.share, found.latest.average_runtime) == (found.first.share, None)
+
+
+def test_a_collapse_is_described_with_the_best_epoch_before_it() -> None:
+    (seed,) = summary(run(1, [9900, 9930, 9800, 9931, 9931, 9931])).seeds
+    ((epoch, correct, best_before),) = [(one.epoch, one.correct, one.best_before) for one in seed.collapses]
+    assert (epoch, correct, best_before) == (3, 9800, 9930)
+
+
+def test_only_complete_runs_count_as_at_the_target_in_the_last_epoch() -> None:
+    runs = [run(1, [9900] * 5 + [9940]), run(2, [9940] * 5 + [9939]), run(3, [9940] * 3)]
+    assert (summary(*runs).last, summary(*runs).at_target_last) == ((9940, 9939), 1)
+
+
+def test_the_seconds_are_medians_over_all_epochs() -> None:
+    found = summary(run(1, [9900] * 3, seconds=10.0), run(2, [9900] * 2, seconds=99.0))
+    assert (found.train_seconds, found.seconds) == (10.0, 11.0)
+    assert (summary().train_seconds, summary().seconds) == (None, None)

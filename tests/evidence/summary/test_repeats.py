@@ -1,0 +1,47 @@
+"""Tests of `repeats`: verified runs are counted once each, and those in another environment apart."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import synthetic
+
+from bench.evidence.summary import Repeats, summarise
+from bench.network import structure_facts
+from bench.record.verifications import Verifications, Verified
+
+ROWS = synthetic.full({"unpadded": 9940}, seeds=(1, 2, 3))
+
+
+def verified(seed: int = 1, epochs: int = 19, identical: bool = True, verified_in: str = synthetic.CPU) -> Verified:
+    run = ("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, seed)
+    return Verified(*run, epochs, identical, "2026-02-01T12:00:00Z", verified_in)
+
+
+def repeats(folder: Path, *found: Verified) -> Repeats:
+    """The summary of these verifications of a record of three runs."""
+    record = synthetic.record(folder, ROWS)
+    return summarise(record, synthetic.architectures(), structure_facts.load(), None, Verifications(found)).repeats
+
+
+def test_runs_verified_in_their_own_environment_are_counted_once(tmp_path: Path) -> None:
+    found = repeats(tmp_path, verified(1, 3), verified(1, 19), verified(2, 5))
+    assert found == Repeats(3, 2, 2, 24, 0, 0, ())
+
+
+def test_a_run_that_differed_once_is_not_identical_whatever_came_later(tmp_path: Path) -> None:
+    for order in ((False, True), (True, False)):
+        found = repeats(tmp_path, *(verified(1, 19, identical) for identical in order), verified(2))
+        assert found == Repeats(3, 2, 1, 38, 0, 0, ("unpadded on cpu, seed 1",))
+
+
+def test_another_environment_is_counted_apart(tmp_path: Path) -> None:
+    found = repeats(
+        tmp_path, verified(1, 19, False, synthetic.GPU), verified(2, 19, True, synthetic.GPU), verified(2, 4)
+    )
+    assert found == Repeats(3, 1, 1, 4, 2, 1, ())
+
+
+def test_runs_of_another_recipe_count_nowhere(tmp_path: Path) -> None:
+    other = Verified("unpadded", "ffff0000", "cpu", synthetic.CPU, 1, 5, True, "2026-02-01T12:00:00Z", synthetic.CPU)
+    assert repeats(tmp_path, other) == Repeats(3, 0, 0, 0, 0, 0, ())

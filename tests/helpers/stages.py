@@ -1,0 +1,88 @@
+"""A cluster whose workers act out scripts: they train nothing, need no PyTorch and start fast."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from actors import ACTOR, MARK, acts, marked
+from clusters import Processes
+
+from bench.jobs.cluster import scheduling, workers
+from bench.jobs.events import Event, Stop, Waiting
+from bench.jobs.worker import Task
+from models import ARCHITECTURES
+
+OTHERWISE = "f\"begin {os.environ.get('SCRIPT', 'epoch 1; sleep 600')} end\".encode()"
+"""What an actor reads where the name of its network has no script."""
+ENDS_WITH_ITS_INPUT = (
+    "import threading; threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start()"
+)
+
+PRELOAD = """
+import os, sys, types
+sys.executable = {actor!r}
+
+class Environment:
+    __module__ = "bench.training.environment"
+    __qualname__ = "Environment"
+
+def describe(device):
+    found = Environment()
+    platform = os.environ.get("PLATFORM", "a stage")
+    found.details = (("platform", platform), ("processor", "m"), ("pytorch", "none"))
+    return found
+
+for name, values in dict(
+    environment=dict(
+        Environment=Environment, describe=describe, available_devices=lambda: ("cpu",), worker_variables=dict
+    ),
+    loop=dict(Epoch=types.SimpleNamespace),
+).items():
+    sys.modules["bench.training." + name] = module = types.ModuleType("bench.training." + name)
+    vars(module).update(values)
+"""
+"""What a worker of a stage loads first: a small program trains, and stand-ins replace what imports PyTorch."""
+
+
+class Stage(Processes):
+    """A cluster whose workers start the acting program in place of the Python that trains."""
+
+    def __init__(self, folder: Path) -> None:
+        self.mark = f"{os.getpid()}-cluster-{time.monotonic_ns()}"
+        actor = folder / "actor"
+        text = ACTOR.format(python=sys.executable).replace("for word", f"{ENDS_WITH_ITS_INPUT}\nfor word", 1)
+        actor.write_text(text.replace("os.read(0, 1 << 20)", f"os.read(0, 1 << 20) + {OTHERWISE}"))
+        actor.chmod(0o755)
+        (folder / "preload.py").write_text(PRELOAD.format(actor=str(actor)))
+        super().__init__(folder)
+
+    def start(self, name: str, *words: str, **variables: str) -> None:
+        """Start a scheduler or a worker, marked with `mark`."""
+        acting = () if name == "scheduler" else ("--preload", str(self.folder / "preload.py"))
+        super().start(name, *acting, *words, **{MARK: self.mark, **variables})
+
+    def is_idle(self) -> bool:
+        """Whether no run is in progress."""
+        return not any("actor" in line for line in marked(self.mark))
+
+
+def execute(address: str, *scripts: str, stop: Stop | None = None, **options: float) -> Iterator[Event]:
+    """The events of acted runs, without those that only say that time passes."""
+    with workers.connect(address, [ARCHITECTURES["unpadded"]]) as connected:
+        tasks = _moved(acts(*scripts), connected.workers[0].environment.digest)
+        for event in scheduling.execute(tasks, connected, stop or Stop(), **options):
+            if not isinstance(event, Waiting):
+                yield event
+
+
+def _moved(tasks: list[Task], digest: str) -> list[Task]:
+    """The same tasks in the environment of the stage's workers."""
+    return [
+        dataclasses.replace(one, run=dataclasses.replace(one.run, environment=digest), checkpoints=Path("states"))
+        for one in tasks
+    ]

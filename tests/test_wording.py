@@ -1,0 +1,21 @@
+"""Tests of `wording`: numbers and lists in sentences."""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.wording import count, listed
+
+
+@pytest.mark.parametrize(
+    ("many", "words"), [(0, "0 runs"), (1, "1 run"), (2, "2 runs"), (999, "999 runs"), (12_345, "12,345 runs")]
+)
+def test_only_one_thing_is_counted_without_an_s(many: int, words: str):
+    assert count(many, "run") == words
+
+
+@pytest.mark.parametrize(
+    ("things", "words"), [((), ""), (("a",), "a"), (("a", "b"), "a and b"), ((1, 2, 3, 4), "1, 2, 3 and 4")]
+)
+def test_the_last_thing_of_a_list_follows_an_and(things: tuple[object, ...], words: str):
+    assert listed(things) == words

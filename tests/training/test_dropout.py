@@ -1,0 +1,43 @@
+"""Tests of `dropout`: masks follow from seed, step and layer alone."""
+
+from __future__ import annotations
+
+import torch
+from own_networks import DRAWS, write
+from torch import nn
+
+from bench.network.network_file import read
+from bench.training import loop, randomness
+from bench.training.dropout import Clock, SeededDropout, seed_dropout
+from models import ARCHITECTURES
+
+
+def test_dropout_masks_are_the_same_for_both_memory_formats_and_change_with_the_step():
+    clock = Clock()
+    dropout = SeededDropout(0.5, whole_channels=False, seed=1, layer=0, clock=clock).train()
+    values = torch.ones(4, 3, 8, 8)
+    plain = dropout(values)
+    assert torch.equal(plain, dropout(values.to(memory_format=torch.channels_last)))
+    clock.step = 1
+    assert not torch.equal(plain, dropout(values))
+    assert torch.equal(dropout.eval()(values), values)
+
+
+def test_dropout2d_drops_whole_channels():
+    dropped = SeededDropout(0.5, whole_channels=True, seed=1, layer=0, clock=Clock()).train()(torch.ones(16, 8, 4, 4))
+    per_channel = dropped.flatten(2)
+    assert (per_channel == per_channel[..., :1]).all()
+    assert set(per_channel.unique().tolist()) == {0.0, 2.0}
+
+
+def test_every_dropout_of_a_network_has_a_stream_of_its_own():
+    network = randomness.build(ARCHITECTURES["unpadded"], 1)
+    seed_dropout(network, 1, Clock())
+    layers = [module.layer for module in network.modules() if isinstance(module, SeededDropout)]
+    assert layers == list(range(7))
+    assert not any(isinstance(module, nn.Dropout | nn.Dropout2d) for module in network.modules())
+
+
+def test_the_dropout_of_a_recipe_replaces_the_probability_of_every_layer(tmp_path):
+    network = loop.prepare(read(write(tmp_path, net=DRAWS)[0]), 1, "cpu").network
+    assert [one.probability for one in network.modules() if isinstance(one, SeededDropout)] == [0.2]
