@@ -1,4 +1,4 @@
-"""The environment of a run: everything that can change its bits, and a digest of that.
+"""The environment of a run on this machine: everything that can change its bits.
 
 PyTorch promises equal results only for the same release, platform and device (PyTorch documentation,
 "Reproducibility"). On a processor, results also depend on the number of threads and the instruction set. All of that
@@ -7,28 +7,23 @@ is the environment.
 
 from __future__ import annotations
 
-import hashlib
-import json
 import os
 import platform
 import re
 import subprocess
-from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
-import numpy
 import torch
 
 from bench.errors import UnusableInput
-from bench.network.specification import DEVICES
+from bench.network.specification import DEVICES, Arithmetic
+from bench.record.environments import EXACT, Environment
 
 THREADS = 1
 """The threads of a run on the CPU. With one thread, `--jobs` and the number of cores do not change any bit."""
 
-_OPERATORS = "float32, channels last, PyTorch's operators"
-_FUSED = "float32, channels last, Winograd's convolutions and fused normalisation of numba"
-"""How a step is computed. Arithmetic that rounds differently is another environment."""
+OPERATORS = "float32, channels last, PyTorch's operators"
+"""How a native step is computed. Arithmetic that rounds differently is another environment."""
 
 # These settings make the numerical libraries choose other kernels.
 _LIBRARY_VARIABLES = (
@@ -56,29 +51,6 @@ _ALLOCATOR = {
 }
 
 
-@dataclass(frozen=True)
-class Environment:
-    """The environment of a run, as pairs of a name and a value in words."""
-
-    details: tuple[tuple[str, str], ...]
-
-    @property
-    def digest(self) -> str:
-        """Eight hex digits over the details."""
-        return hashlib.sha256(self.to_json().encode()).hexdigest()[:8]
-
-    @property
-    def machine(self) -> str:
-        """The details that distinguish environments best, for a report."""
-        facts = dict(self.details)
-        hardware = " ".join(facts[name] for name in ("gpu", "processor", "instruction set") if name in facts)
-        return f"{hardware}; PyTorch {facts['pytorch']}; {facts['platform']}"
-
-    def to_json(self) -> str:
-        """Return the details as JSON. The same details give the same text."""
-        return json.dumps(dict(self.details), indent=2, sort_keys=True, ensure_ascii=False) + "\n"
-
-
 def available_devices() -> tuple[str, ...]:
     """Return the kinds of device that this machine can train on, the CPU first."""
     present = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
@@ -101,17 +73,24 @@ def configure(device: str) -> None:
         torch.backends.cuda.matmul.allow_tf32 = False
 
 
-def describe(device: str) -> Environment:
+def require(device: str) -> None:
+    """Raise UnusableInput if this machine does not have the device."""
+    if device not in available_devices():
+        choices = ", ".join(available_devices())
+        raise UnusableInput(f"--devices {device}: this machine has no such device: choose from {choices}")
+
+
+def describe(device: str, arithmetic: Arithmetic) -> Environment:
     """Return the environment of training on a device of this machine after `configure`.
 
     Raises:
         UnusableInput: this machine does not have the device.
     """
-    if device not in available_devices():
-        choices = ", ".join(available_devices())
-        raise UnusableInput(f"--devices {device}: this machine has no such device: choose from {choices}")
+    require(device)
+    if arithmetic == "exact":
+        return EXACT
     details = {
-        "arithmetic": f"{_FUSED} {version('numba')}, products of {_blas()}" if device == "cpu" else _OPERATORS,
+        "arithmetic": OPERATORS,
         "determinism": "deterministic algorithms, no autotuning, no TF32" if device != "cpu" else "one thread",
         "device": device,
         "platform": f"{platform.system()} {platform.machine()}",
@@ -132,10 +111,11 @@ def describe(device: str) -> Environment:
     return Environment(tuple(sorted(details.items())))
 
 
-def _blas() -> str:
-    """Return the library that numpy uses for matrix products, with its version."""
-    library = numpy.show_config(mode="dicts")["Build Dependencies"]["blas"]
-    return f"{library['name']} {library['version']} in numpy {numpy.__version__}"
+def machine(device: str) -> str:
+    """Return in words what trains on a device of this machine: hardware, PyTorch and system."""
+    facts = dict(describe(device, "native").details)
+    hardware = " ".join(facts[name] for name in ("gpu", "processor", "instruction set") if name in facts)
+    return f"{hardware}; PyTorch {facts['pytorch']}; {facts['platform']}"
 
 
 def _processor() -> str:

@@ -13,7 +13,7 @@ import pickle
 import signal
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import torch
@@ -23,8 +23,9 @@ from torch import Tensor, nn
 from bench.errors import UnusableInput, one_line
 from bench.network import structure
 from bench.network.specification import Architecture
-from bench.training import environment, loop, randomness
+from bench.training import agreement, environment, golden, randomness
 from bench.training.dropout import SeededDropout
+from bench.training.native import NativeTrainer
 from bench.training.recipe import learning_rates, transforms
 from bench.wording import count
 
@@ -69,9 +70,12 @@ def inspect(architecture: Architecture) -> Values:
         raise UnusableInput(f"{problem}: use register_buffer, so that a run can be continued")
     unused = _unused(network, parameters, trained)
     _try_one_step(architecture)
+    gives_logits = not all(_are_log_probabilities(scores) for scores in (evaluated, trained))
+    as_trained = replace(architecture, gives_logits=gives_logits)
     return {
         "structure": asdict(_try("when its layers are examined", lambda: structure.examine(_build(architecture, 1)))),
-        "gives_logits": not all(_are_log_probabilities(scores) for scores in (evaluated, trained)),
+        "gives_logits": gives_logits,
+        "uncovered": _try("in exact arithmetic", lambda: agreement.obstacles(as_trained)),
         "unused": unused,
     }
 
@@ -157,15 +161,16 @@ def _try_one_step(architecture: Architecture) -> None:
     """Prepare training, and take one step with everything in the recipe."""
     recipe = architecture.recipe
     learning_rates(recipe, recipe.epochs)
-    trainee = loop.prepare(architecture, 1, "cpu", fused=False)
-    if recipe.dropout is not None and not any(isinstance(one, SeededDropout) for one in trainee.network.modules()):
+    trainer = NativeTrainer(architecture, 1, "cpu")
+    if recipe.dropout is not None and not any(isinstance(one, SeededDropout) for one in trainer.network.modules()):
         missing = "but the network has no nn.Dropout or nn.Dropout2d"
         raise UnusableInput(f"its recipe has dropout {recipe.dropout:g}, {missing}: remove dropout from RECIPE")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(2))
-    if trainee.augmentation is not None:
-        images = _try("in its augmentation", lambda: trainee.augmentation(images))
+    if trainer.augmentation is not None:
+        augmentation = trainer.augmentation
+        images = _try("in its augmentation", lambda: augmentation(images))
     labels = torch.arange(IMAGES) % 10
-    loss = _try("in a step of training", lambda: loop.step(trainee.forward, trainee.optimizer, images, labels))
+    loss = _try("in a step of training", lambda: trainer.step(images, labels))
     if not loss.isfinite():
         raise UnusableInput(f"the loss of its first step is {float(loss)}, not a finite number")
 
@@ -220,6 +225,7 @@ def main() -> None:
     environment.configure("cpu")
     if any(one.recipe.augmentation for one in architectures):
         transforms()  # import them once, not in every child process
+    golden.differing()  # compile or load the kernels once, and outside of the time limit
     json.dump([_inspect_in_child(architecture) for architecture in architectures], sys.stdout)
 
 

@@ -31,6 +31,8 @@ class Purpose(IntEnum):
     AUGMENTATION = 4
     NETWORK = 5
     """The random numbers that a network itself draws in a step, from any global generator."""
+    GOLDEN = 6
+    """The images of the golden digests."""
 
 
 def words(seed: int, purpose: Purpose, step: int, layer: int, count: int) -> NDArray[numpy.uint64]:

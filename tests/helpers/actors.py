@@ -33,11 +33,11 @@ def execute(*arguments: Any, **keywords: Any) -> Iterator[Event]:
 
 
 def task(folder: Path, network: type[misbehaving.Behaves], seed: int = 1, epochs: int = 1) -> Task:
-    """A run of a network of `misbehaving`, on a few images."""
+    """A run of a network of `misbehaving` in native arithmetic, on a few images."""
     name = network.__name__
     source = Path(misbehaving.__file__).read_text()
     architecture = Architecture(name, source, name, RECIPE, ARCHITECTURES["unpadded"].document)
-    digest = environment.describe("cpu").digest
+    digest = environment.describe("cpu", "native").digest
     run = Run(name, architecture.digest, "cpu", digest, seed, epochs)
     return Task(architecture, run, DATA, folder / "checkpoints", subset=SUBSET)
 
@@ -67,6 +67,7 @@ def none_left(mark: str, seconds: float = 10) -> bool:
 ACTOR = r"""#!{python} -IS
 import json, os, re, sys, time
 words = re.search(rb"begin (.*?) end", os.read(0, 1 << 20))[1].decode().split(";")
+print(json.dumps(dict(kind="ready", machine=os.environ.get("MACHINE", "a stage"))), flush=True)
 for word, _, value in (one.strip().partition(" ") for one in words):
     if word == "epoch":
         epoch = dict(epoch=int(value), correct=90, total=100, test_loss=0.5, train_loss=0.5, train_seconds=1.0,
@@ -86,7 +87,10 @@ for word, _, value in (one.strip().partition(" ") for one in words):
     elif word == "exit":
         os._exit(int(value))
 """
-"""A program in place of the worker's Python: it does what the name of its network says."""
+"""A program in place of the worker's Python: it does what the name of its network says.
+
+Its environment variable MACHINE describes its machine.
+"""
 
 
 def acts(*scripts: str, device: str = "cpu") -> list[Task]:

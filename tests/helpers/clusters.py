@@ -14,6 +14,8 @@ from pathlib import Path
 from typing import TypeVar
 
 HELPERS = Path(__file__).parent
+IMPORTED = os.pathsep.join([str(HELPERS), str(HELPERS.parents[1])])
+"""The folders that every process imports from: the helpers, and the package under test."""
 ENDS_WITH_US = (
     "import os, runpy, sys, threading; "
     "threading.Thread(target=lambda: os.read(0, 1) or os._exit(1), daemon=True).start(); "
@@ -50,7 +52,7 @@ class Processes:
             self.running[name] = subprocess.Popen(
                 [sys.executable, "-c", ENDS_WITH_US, f"distributed.cli.{kind}", *LOCAL, *mine, *scratch, *words],
                 cwd=self.folder,
-                env={**os.environ, "PYTHONPATH": str(HELPERS), **variables},
+                env={**os.environ, "PYTHONPATH": IMPORTED, **variables},
                 stdin=subprocess.PIPE,
                 stdout=log,
                 stderr=log,

@@ -27,20 +27,17 @@ PRELOAD = """
 import os, sys, types
 sys.executable = {actor!r}
 
-class Environment:
-    __module__ = "bench.training.environment"
-    __qualname__ = "Environment"
+from bench.record.environments import Environment
 
-def describe(device):
-    found = Environment()
+def describe(device, arithmetic):
     platform = os.environ.get("PLATFORM", "a stage")
-    found.details = (("platform", platform), ("processor", "m"), ("pytorch", "none"))
-    return found
+    return Environment((("platform", platform), ("processor", "m"), ("pytorch", "none")))
+
+def machine(device):
+    return os.environ.get("MACHINE", "a stage")
 
 for name, values in dict(
-    environment=dict(
-        Environment=Environment, describe=describe, available_devices=lambda: ("cpu",), worker_variables=dict
-    ),
+    environment=dict(describe=describe, machine=machine, available_devices=lambda: ("cpu",), worker_variables=dict),
     loop=dict(Epoch=types.SimpleNamespace),
 ).items():
     sys.modules["bench.training." + name] = module = types.ModuleType("bench.training." + name)
@@ -71,17 +68,22 @@ class Stage(Processes):
         return not any("actor" in line for line in marked(self.mark))
 
 
-def execute(address: str, *scripts: str, stop: Stop | None = None, **options: float) -> Iterator[Event]:
-    """The events of acted runs, without those that only say that time passes."""
+def execute(
+    address: str, *scripts: str, stop: Stop | None = None, digest: str = "", **options: float
+) -> Iterator[Event]:
+    """The events of acted runs, without those that only say that time passes.
+
+    The runs are in the environment `digest`, or in the native environment of the first worker.
+    """
     with workers.connect(address, [ARCHITECTURES["unpadded"]]) as connected:
-        tasks = _moved(acts(*scripts), connected.workers[0].environment.digest)
+        tasks = _moved(acts(*scripts), digest or connected.workers[0].environment.digest)
         for event in scheduling.execute(tasks, connected, stop or Stop(), **options):
             if not isinstance(event, Waiting):
                 yield event
 
 
 def _moved(tasks: list[Task], digest: str) -> list[Task]:
-    """The same tasks in the environment of the stage's workers."""
+    """The same tasks in another environment."""
     return [
         dataclasses.replace(one, run=dataclasses.replace(one.run, environment=digest), checkpoints=Path("states"))
         for one in tasks

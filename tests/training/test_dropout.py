@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from own_networks import DRAWS, write
 from torch import nn
 
 from bench.network.network_file import read
-from bench.training import loop, randomness
+from bench.training import randomness
 from bench.training.dropout import Clock, SeededDropout, seed_dropout
+from bench.training.exact import ExactTrainer
+from bench.training.native import NativeTrainer
 from models import ARCHITECTURES
 
 
@@ -39,5 +43,8 @@ def test_every_dropout_of_a_network_has_a_stream_of_its_own():
 
 
 def test_the_dropout_of_a_recipe_replaces_the_probability_of_every_layer(tmp_path):
-    network = loop.prepare(read(write(tmp_path, net=DRAWS)[0]), 1, "cpu").network
-    assert [one.probability for one in network.modules() if isinstance(one, SeededDropout)] == [0.2]
+    own = NativeTrainer(read(write(tmp_path, net=DRAWS)[0]), 1, "cpu").network
+    documented = ARCHITECTURES["unpadded"]
+    other = replace(documented, recipe=replace(documented.recipe, dropout=0.3))
+    for network, expected in ((own, [0.2]), (ExactTrainer(other, 1).network, [0.3] * 7)):
+        assert [one.probability for one in network.modules() if isinstance(one, SeededDropout)] == expected

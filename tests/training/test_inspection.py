@@ -150,7 +150,7 @@ def test_the_output_of_a_network_does_no_harm(tmp_path):
 def test_the_documented_networks_pass_with_the_structure_that_is_stored(architecture):
     found = inspection.inspect(architecture)
     assert structure_facts.from_json(found["structure"]) == structure_facts.load()[architecture.name]
-    assert (found["gives_logits"], found["unused"]) == (False, [])
+    assert (found["gives_logits"], found["unused"], found["uncovered"]) == (False, [], ())
 
 
 def test_scores_are_log_probabilities_only_if_they_are_in_training_and_in_evaluation(tmp_path):
@@ -159,6 +159,24 @@ def test_scores_are_log_probabilities_only_if_they_are_in_training_and_in_evalua
     one = forward("x = self.scores(x.flatten(1))\n        return x if self.training else x.log_softmax(1)")
     paths = write(tmp_path, a=both, b=probabilities, c=one, d=PLAIN)
     assert [inspection.inspect(read(path))["gives_logits"] for path in paths] == [False, True, True, True]
+
+
+def test_what_keeps_a_network_from_exact_arithmetic_is_a_fact_and_no_refusal(tmp_path):
+    gelu = forward("return self.scores(F.gelu(x.flatten(1)))")
+    twice = init("self.more = nn.Linear(10, 10)", forward("return self.more(self.more(self.scores(x.flatten(1))))"))
+    shared = init(
+        "self.a, self.b = nn.Linear(10, 10), nn.Linear(10, 10)\n        self.b.weight = self.a.weight",
+        forward("return self.b(self.a(self.scores(x.flatten(1))))"),
+    )
+    turned = recipe('{"augmentation": "RandomErasing()"}')
+    paths = write(tmp_path, a=PLAIN, b=gelu, c=twice, d=shared, e=turned)
+    assert [inspection.inspect(read(path))["uncovered"] for path in paths] == [
+        (),
+        ("gelu",),
+        ("a layer with weights or statistics that is used twice (0.more)",),
+        ("a weight that two layers share (0.a)", "a weight that two layers share (0.b)"),
+        ("an augmentation",),
+    ]
 
 
 def test_a_network_that_gives_logits_is_built_with_their_log_softmax(tmp_path):
@@ -188,5 +206,6 @@ def test_show_has_layers_shapes_parameters_scores_and_limits(tmp_path, capsys):
         "claim 9940 of 10,000 within 20 epochs",
         "limit fewer than 20,000 parameters: met, 7,840",
         "limit fewer than 20 epochs: not met, 20",
+        "arithmetic exact on the CPU, with the same bits on every machine",
     ):
         assert line in lines, line

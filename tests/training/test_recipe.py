@@ -18,7 +18,9 @@ def test_a_schedule_gives_every_epoch_its_rate_however_many_are_trained(tmp_path
     assert learning_rates(recipe, 6) == [0.1, 0.1, 0.05, 0.05, 0.025, 0.025]
     assert learning_rates(recipe, 3) == [0.1, 0.1, 0.05]
     assert learning_rates(DEFAULT_RECIPE, 3) == [0.01] * 3
-    *_, state = loop.train(read(write(tmp_path, net=DRAWS)[0]), 1, "cpu", dataset.head(192, 100), 3)
+    *_, state = loop.train(
+        read(write(tmp_path, net=DRAWS)[0]), 1, "cpu", dataset.head(192, 100), 3, arithmetic="native"
+    )
     assert state.optimizer["param_groups"][0]["lr"] == 0.05 * 0.5 * 0.5
 
 

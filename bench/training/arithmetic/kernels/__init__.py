@@ -1,0 +1,1 @@
+"""The kernels: what numba compiles. Arrays go in and come out; nothing here knows a network."""

@@ -1,0 +1,159 @@
+"""From a module of PyTorch to a program of operations, or to what stands in the way.
+
+The module is traced by `torch.fx` in training and in evaluation; shapes come from one pass of a few images. A statement
+that changes a value in place, like `self.relu(x)` with `inplace=True`, changes it for everything after it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, fx, nn
+
+from bench.training import randomness
+from bench.training.arithmetic.builder import IMAGES, Builder, NotCovered
+from bench.training.arithmetic.coverage import CALLS, MODULES
+from bench.training.arithmetic.operations import LogSoftmax
+from bench.training.arithmetic.program import Program
+from bench.training.dropout import SeededDropout
+
+
+def trace(network: nn.Module) -> Program:
+    """The program of a network whose dropouts are seeded ones; it maps images (N, 1, 28, 28) to log-probabilities.
+
+    Raises:
+        NotCovered: the network cannot be traced, or has operations that the exact arithmetic does not have; one a line.
+    """
+    graph = _graph(network)
+    builder = Builder(dict(network.named_modules()), network)
+    _take_all(builder, graph, _shapes(graph, network))
+    if builder.missing:
+        raise NotCovered("\n".join(dict.fromkeys(builder.missing)))
+    return builder.program()
+
+
+class _Tracer(fx.Tracer):
+    """A tracer that does not look into dropouts, because they draw their masks while they run.
+
+    A graph does not show where gradients are turned off, so the tracer refuses that.
+    """
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return isinstance(m, SeededDropout) or super().is_leaf_module(m, module_qualified_name)
+
+    def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
+        if not torch.is_grad_enabled():
+            raise NotCovered("a part of forward without gradients")
+        return super().create_node(*args, **kwargs)
+
+
+def _graph(network: nn.Module) -> fx.GraphModule:
+    """The network as a graph that stands for each of its passes."""
+    was_training, graphs = network.training, []
+    with torch.enable_grad(), randomness.generators_restored():
+        before = randomness.generator_states()
+        try:
+            for mode in (True, False):
+                graphs.append(fx.GraphModule(network, _Tracer().trace(network.train(mode))))
+        except NotCovered:
+            raise
+        except (
+            Exception
+        ) as error:  # tracing runs any code with stand-ins for tensors, and that code may fail in any way
+            raise NotCovered(f"a forward pass that torch.fx cannot trace ({type(error).__name__})") from error
+        finally:
+            network.train(was_training)
+        if randomness.generator_states() != before:
+            raise NotCovered("a forward pass that draws random numbers by itself")
+    if graphs[0].code != graphs[1].code:
+        raise NotCovered("a forward pass that differs between training and evaluation")
+    return graphs[0]
+
+
+def _shapes(graph: fx.GraphModule, network: nn.Module) -> dict[fx.Node, Any]:
+    """What each node gives for a few images, as tensors and plain values."""
+    found: dict[fx.Node, Any] = {}
+
+    class Noting(fx.Interpreter):
+        def run_node(self, n: fx.Node) -> Any:
+            found[n] = super().run_node(n)
+            return found[n]
+
+    was_training = network.training
+    try:
+        with torch.no_grad(), randomness.generators_restored():
+            Noting(graph.eval()).run(torch.zeros(IMAGES, 1, 28, 28))
+    except Exception as error:  # for example an assertion about the images
+        raise NotCovered(f"a forward pass that fails for images of zeros ({type(error).__name__})") from error
+    finally:
+        network.train(was_training)  # the graph has the same layers
+    return found
+
+
+def _take_all(builder: Builder, graph: fx.GraphModule, tensors: dict[fx.Node, Any]) -> None:
+    """Give the builder every node of a graph."""
+    builder.tensors = tensors
+    for node in graph.graph.nodes:
+        if node.op == "placeholder":
+            if builder.shapes:
+                builder.missing.append(f"a second argument of forward ({node.name})")
+                builder.unknown.add(node)
+                continue
+            builder.values[node] = 0
+            builder.shapes.append((28, 28, 1))
+        elif node.op == "output":
+            found = builder.value(node.args[0])
+            if found is not None:
+                builder.output = found
+                last = builder.operations[found - 1] if found else None
+                if not isinstance(last, LogSoftmax):
+                    builder.missing.append("a network that does not end in log_softmax")
+        elif isinstance(builder.tensors.get(node), Tensor):
+            _take(builder, node)
+
+
+def _take(builder: Builder, node: fx.Node) -> None:
+    """Let the rule of a node append its operation, or note what is not covered."""
+    try:
+        if node.op == "call_module":
+            module = builder.modules[str(node.target)]
+            rule = MODULES.get(type(module))
+            if rule is None:
+                raise NotCovered(type(module).__name__)
+            _check(builder, str(node.target), module)
+            rule(builder, node, module)
+        elif node.op in ("call_function", "call_method"):
+            rule_of_call = CALLS.get(node.target)
+            if rule_of_call is None:
+                name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", "?")
+                raise NotCovered(str(name))
+            rule_of_call(builder, node)
+        else:
+            raise NotCovered(f"a parameter or buffer that forward uses directly ({node.target})")
+    except NotCovered as error:
+        builder.missing.append(str(error))
+    if node not in builder.values:
+        builder.unknown.add(node)  # its users are not reported, because it already is
+
+
+def _check(builder: Builder, name: str, module: nn.Module) -> None:
+    """Raise NotCovered for a module with hooks, and for weights or statistics that are used twice."""
+    parameters = list(module.parameters(recurse=False))
+    hooks: list[Any] = [
+        module._forward_hooks,
+        module._forward_pre_hooks,
+        module._backward_hooks,
+        module._backward_pre_hooks,
+    ]
+    hooks += [one._backward_hooks for one in parameters]
+    hooks += [getattr(one, "_post_accumulate_grad_hooks", None) for one in parameters]
+    if any(hooks):
+        raise NotCovered(f"a hook on {name}")
+    if name in builder.used:
+        raise NotCovered(f"a layer with weights or statistics that is used twice ({name})")
+    if parameters or any(True for _ in module.buffers(recurse=False)):
+        builder.used.add(name)
+    others = [one for key, module_ in builder.modules.items() if key != name for one in module_._parameters.values()]
+    if any(one is other for one in parameters for other in others):
+        raise NotCovered(f"a weight that two layers share ({name})")

@@ -1,0 +1,118 @@
+"""Training in exact arithmetic: the same bits on every processor. `docs/arithmetic.md` defines it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy
+import torch
+from torch import Tensor, nn
+
+from bench.errors import UnusableInput
+from bench.network.specification import Architecture
+from bench.training import randomness
+from bench.training.arithmetic.builder import NotCovered
+from bench.training.arithmetic.engine import Engine
+from bench.training.arithmetic.merging import merged
+from bench.training.arithmetic.state import State
+from bench.training.arithmetic.trace import trace
+from bench.training.data import Dataset
+from bench.training.dropout import Clock, seed_dropout
+from bench.training.evaluation import Evaluation
+
+_LARGE_BATCH = 250
+"""Test images of a batch whose own statistics normalise it, when an epoch has collapsed."""
+
+_AUGMENTATION = "an augmentation"
+
+
+def uncovered(architecture: Architecture) -> tuple[str, ...]:
+    """What stands in the way of training a network in exact arithmetic; nothing if it can be."""
+    reasons = (_AUGMENTATION,) if architecture.recipe.augmentation else ()
+    network = randomness.build(architecture, 1)
+    seed_dropout(network, 1, Clock(), architecture.recipe.dropout)
+    try:
+        trace(network)
+    except NotCovered as error:
+        return (*reasons, *str(error).splitlines())
+    return reasons
+
+
+class ExactTrainer:
+    """A network in training, on the CPU."""
+
+    def __init__(self, architecture: Architecture, seed: int) -> None:
+        """Build the network with its initial weights.
+
+        Raises:
+            UnusableInput: the exact arithmetic does not have an operation of the network, or an augmentation.
+        """
+        self._recipe = architecture.recipe
+        self.network: nn.Module = randomness.build(architecture, seed)
+        seed_dropout(self.network, seed, Clock(), architecture.recipe.dropout)
+        try:
+            if architecture.recipe.augmentation:
+                raise NotCovered(_AUGMENTATION)
+            program = merged(trace(self.network))
+        except NotCovered as error:
+            missing = "; ".join(str(error).splitlines())
+            raise UnusableInput(
+                f"{architecture.name} has no exact arithmetic: {missing}: use --arithmetic native"
+            ) from error
+        parameters = dict(self.network.named_parameters())
+        for one in parameters.values():
+            one.data = one.data.contiguous()  # the engine changes weights in the order of their memory
+        state = State(
+            {name: one.detach().numpy() for name, one in parameters.items()},
+            {name: one.numpy() for name, one in self.network.named_buffers()},
+            frozenset(name for name, one in parameters.items() if one.requires_grad),
+            seed,
+        )
+        self.engine = Engine(program, state)
+
+    def train(self, dataset: Dataset, order: Tensor, first_step: int, rate: float) -> float:
+        """Take one step for each batch of `order`, which has indices of training images (N,).
+
+        Return the mean of each image's loss in its own step. `first_step` counts the steps of the epochs before.
+        """
+        images, labels, state = _channels_last(dataset.train_images), dataset.train_labels.numpy(), self.engine.state
+        decimal = float(f"{rate:.12g}")  # the last digits of a schedule may come from a library's cosine
+        total = 0.0
+        for number, batch in enumerate(order.split(self._recipe.batch_size)):
+            state.step = first_step + number
+            chosen = batch.numpy()
+            total += self.engine.step(images[chosen], labels[chosen], self._recipe.momentum, decimal)
+        return total / len(order)
+
+    def evaluate(self, dataset: Dataset) -> Evaluation:
+        """Evaluate the network on the test images."""
+        labels = dataset.test_labels.numpy()
+        loss, digits = self.engine.evaluate(_channels_last(dataset.test_images), labels)
+        return Evaluation(int((digits == labels).sum()), loss, torch.from_numpy(digits))
+
+    def correct_with_batch_statistics(self, dataset: Dataset) -> int:
+        """The test images classified correctly if each batch is normalised by its own statistics."""
+        images, labels = _channels_last(dataset.test_images), dataset.test_labels.numpy()
+        correct = 0
+        for first in range(0, len(labels), _LARGE_BATCH):
+            batch = slice(first, first + _LARGE_BATCH)
+            _, digits = self.engine.evaluate(images[batch], labels[batch], "batch statistics")
+            correct += int((digits == labels[batch]).sum())
+        return correct
+
+    def saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Copies of weights and buffers, and of the velocities."""
+        network = {name: one.detach().clone() for name, one in self.network.state_dict().items()}
+        velocities = {name: torch.from_numpy(one.copy()) for name, one in self.engine.state.velocities.items()}
+        return network, velocities
+
+    def load(self, network: dict[str, Tensor], optimizer: dict[str, Any]) -> None:
+        """Go on from what `saved` gave."""
+        self.network.load_state_dict(network)  # in place, so that the engine sees it
+        for name, one in optimizer.items():
+            self.engine.state.velocities[name][:] = one.numpy()
+
+
+def _channels_last(images: Tensor) -> Any:
+    """Images (N, 1, 28, 28) as an array (N, 28, 28, 1), over the same memory."""
+    return numpy.ascontiguousarray(images.permute(0, 2, 3, 1).numpy())

@@ -1,0 +1,119 @@
+"""Training by PyTorch's operators, on any device: the native arithmetic.
+
+Its bits depend on the release of PyTorch, the processor or GPU, and more; see `environment`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from bench.network.specification import Architecture
+from bench.training import randomness
+from bench.training.data import Dataset
+from bench.training.dropout import Clock, seed_dropout
+from bench.training.evaluation import Evaluation
+from bench.training.randomness import Purpose
+from bench.training.recipe import Augmentation
+
+EVALUATION_BATCH = 250
+
+
+class NativeTrainer:
+    """A network in training, with its optimizer and its count of steps.
+
+    All random numbers of the network and of the augmentation come from `seed`, the seed of the run.
+    """
+
+    def __init__(self, architecture: Architecture, seed: int, device: str) -> None:
+        """Build the network with its initial weights, ready for its first step on a device."""
+        recipe = architecture.recipe
+        self.network: nn.Module = randomness.build(architecture, seed).to(device)
+        self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.clock = Clock()
+        seed_dropout(self.network, seed, self.clock, recipe.dropout)
+        self.optimizer = torch.optim.SGD(self.network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
+        self._seed, self._batch_size = seed, recipe.batch_size
+        self.augmentation = Augmentation(recipe.augmentation) if recipe.augmentation else None
+
+    def train(self, dataset: Dataset, order: Tensor, first_step: int, rate: float) -> float:
+        """Take one step for each batch of `order`, which has indices of training images (N,).
+
+        Return the mean of each image's loss in its own step. `first_step` counts the steps of the epochs before.
+        """
+        self.network.train()
+        self.clock.step = first_step
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        losses, batches = [], order.to(dataset.train_images.device).split(self._batch_size)
+        with randomness.generators_restored():
+            for indices in batches:
+                images, labels = dataset.train_images[indices], dataset.train_labels[indices]
+                if self.augmentation is not None:
+                    randomness.seed_generators(self._seed, Purpose.AUGMENTATION, self.clock.step)
+                    images = self.augmentation(images)
+                randomness.seed_generators(self._seed, Purpose.NETWORK, self.clock.step)
+                losses.append(self.step(images, labels))
+                self.clock.step += 1
+        sizes = torch.tensor([len(indices) for indices in batches], dtype=torch.float64)
+        return float((torch.stack(losses).cpu().double() * sizes).sum() / sizes.sum())
+
+    def step(self, images: Tensor, labels: Tensor) -> Tensor:
+        """Take one training step on a batch. Return its mean loss, a scalar tensor on the device."""
+        self.optimizer.zero_grad(set_to_none=True)
+        loss = F.nll_loss(self.network(images.contiguous(memory_format=torch.channels_last)), labels)
+        loss.backward()
+        self.optimizer.step()
+        return loss.detach()
+
+    def evaluate(self, dataset: Dataset) -> Evaluation:
+        """Evaluate the network on the test images. Leave it in evaluation mode."""
+        self.network.eval()
+        predictions, loss = [], 0.0
+        with torch.no_grad():
+            batches = dataset.test_images.split(EVALUATION_BATCH), dataset.test_labels.split(EVALUATION_BATCH)
+            for batch, wanted in zip(*batches, strict=True):
+                scores = self.network(batch.contiguous(memory_format=torch.channels_last))
+                predictions.append(scores.argmax(dim=1))
+                loss -= float(scores.gather(1, wanted.unsqueeze(1)).cpu().double().sum())
+        seen = torch.cat(predictions)
+        correct = int((seen == dataset.test_labels).sum())
+        return Evaluation(correct, loss / len(dataset.test_labels), seen.to("cpu", torch.uint8))
+
+    def correct_with_batch_statistics(self, dataset: Dataset) -> int:
+        """Count the correct test images when BatchNorm uses the statistics of each batch. Nothing else changes."""
+        before = copied(self.network.state_dict())
+        self.network.eval()
+        for module in self.network.modules():
+            if isinstance(module, nn.BatchNorm2d):
+                module.train()
+        predictions = []
+        with torch.no_grad():
+            for batch in dataset.test_images.split(EVALUATION_BATCH):
+                scores = self.network(batch.contiguous(memory_format=torch.channels_last))
+                predictions.append(scores.argmax(dim=1))
+        self.network.load_state_dict(before)
+        return int((torch.cat(predictions) == dataset.test_labels).sum())
+
+    def saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
+        """Return copies of weights and buffers, and of the optimizer's state."""
+        return copied(self.network.state_dict()), copied(self.optimizer.state_dict())
+
+    def load(self, network: dict[str, Tensor], optimizer: dict[str, Any]) -> None:
+        """Continue from what `saved` returned."""
+        self.network.load_state_dict(network)
+        self.optimizer.load_state_dict(copied(optimizer))  # the optimizer changes the tensors that it gets
+
+
+def copied(state: Any) -> Any:
+    """Return a copy of a state dictionary on the CPU, so that further training does not change it."""
+    if isinstance(state, Tensor):
+        return state.detach().to("cpu", copy=True)
+    if isinstance(state, dict):
+        return {key: copied(value) for key, value in state.items()}
+    if isinstance(state, list):
+        return [copied(value) for value in state]
+    return state
