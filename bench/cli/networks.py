@@ -135,7 +135,8 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
         if "refused" in answer:
             problems.append(f"{one.path}: {answer['refused']}")
         else:
-            inspected = replace(one, gives_logits=answer["gives_logits"])
+            uncovered = tuple(answer["uncovered"])
+            inspected = replace(one, gives_logits=answer["gives_logits"], uncovered=uncovered)
             found.append(Inspected(inspected, from_json(answer["structure"]), tuple(answer["unused"])))
     _raise_if_any(problems)
     return found

@@ -82,6 +82,12 @@ def _parser() -> argparse.ArgumentParser:
     ):
         training = command(name, function, text)
         _add_selection(training)
+        training.add_argument(
+            "--arithmetic",
+            choices=("auto", "exact", "native"),
+            default="auto",
+            help="exact gives the same bits on every machine, native uses PyTorch (default: exact where possible)",
+        )
         _add_files(training, "runs", "report", "data")
         training.add_argument(
             "--cluster",

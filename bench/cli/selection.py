@@ -132,7 +132,11 @@ def selected(arguments: argparse.Namespace) -> Iterator[tuple[Selection, Cluster
     structures = {name: one.structure for name, one in own.items()}
     with _cluster(arguments.cluster, architectures) as cluster:
         devices = parse_devices(arguments.devices, None if cluster is None else cluster.slots)
-        yield Selection(architectures, devices, seeds, arguments.epochs, jobs(arguments), structures), cluster
+        chosen_jobs = jobs(arguments)
+        yield (
+            Selection(architectures, devices, seeds, arguments.epochs, chosen_jobs, structures, arguments.arithmetic),
+            cluster,
+        )
 
 
 def _cluster(

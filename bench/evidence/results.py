@@ -46,17 +46,23 @@ class Series:
 class Group:
     """The runs of one network that may be pooled, by ascending seed.
 
-    `budget` is the documented number of epochs. `is_current` says whether `recipe` is the network's current recipe.
+    `machines` describes each machine that trained them. `budget` is the documented number of epochs. `is_current` says
+    whether `recipe` is the network's current recipe.
     """
 
     model: str
     recipe: str
     device: str
     environment: str
-    machine: str
+    machines: tuple[str, ...]
     budget: int
     is_current: bool
     runs: tuple[Series, ...]
+
+    @property
+    def machine(self) -> str:
+        """All machines in words, or an empty string if none is recorded."""
+        return " or ".join(self.machines)
 
     @property
     def complete(self) -> tuple[Series, ...]:
@@ -70,8 +76,8 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
     Networks are in the order of `architectures`. Rows of other networks are ignored.
     """
     rows = record.rows[record.rows["model"].isin(list(architectures))]
-    machines = rows[[*GROUP_KEY, "machine"]].drop_duplicates()
-    first_machine = machines[machines["machine"] != ""].groupby(list(GROUP_KEY))["machine"].min().to_dict()
+    named = rows.loc[rows["machine"] != "", [*GROUP_KEY, "machine"]].drop_duplicates().sort_values("machine")
+    machines = {key: tuple(part) for key, part in named.groupby(list(GROUP_KEY))["machine"]}
     found: dict[_Key, list[Series]] = {}
     for key, series in _runs(rows, architectures):
         found.setdefault(key, []).append(series)
@@ -82,7 +88,7 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
             recipe=recipe,
             device=device,
             environment=environment,
-            machine=first_machine.get((model, recipe, device, environment), ""),
+            machines=machines.get((model, recipe, device, environment), ()),
             budget=architectures[model].recipe.epochs,
             is_current=recipe == architectures[model].digest,
             runs=tuple(runs),

@@ -26,20 +26,28 @@ class Started:
 
 @dataclass(frozen=True)
 class Finished:
-    """A run has finished an epoch. `misses` belong to the run's last epoch; they are None for others, or if unknown."""
+    """A run has finished an epoch on a machine, which `machine` describes.
+
+    `misses` belong to the run's last epoch; they are None for others, or if unknown.
+    """
 
     run: Run
     epoch: Epoch
     misses: MissedImages | None = None
+    machine: str = ""
 
 
 @dataclass(frozen=True)
 class Ended:
-    """A run has ended. The status is `ok` if its last epoch is finished; otherwise `reason` says why it is not."""
+    """A run has ended. The status is `ok` if its last epoch is finished; otherwise `reason` says why it is not.
+
+    `machine` describes where it was trained, as far as that is known.
+    """
 
     run: Run
     status: Status
     reason: str
+    machine: str = ""
 
 
 @dataclass(frozen=True)

@@ -16,16 +16,16 @@ from bench.jobs import plan, scheduling
 from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting, stopped_by_signals
-from bench.jobs.plan import Planned, duration
+from bench.jobs.plan import Choice, Planned, duration
 from bench.jobs.progress import Progress
 from bench.jobs.worker import Fingerprint, Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture
 from bench.network.structure_facts import Structure
 from bench.record import catalogue, misses, record
+from bench.record.environments import EXACT, Environment
 from bench.record.rows import RUN_KEY, Row, Run, utc_now
 from bench.training import data, environment
-from bench.training.environment import Environment
 from bench.training.loop import Epoch
 from bench.wording import count
 
@@ -39,7 +39,7 @@ class Selection:
     """What to train. If `epochs` is None, each recipe gives the number.
 
     `jobs` is how many runs train at the same time on the CPU. `structures` has the structure of every network that is
-    not documented, by name.
+    not documented, by name. `arithmetic` is the user's choice.
     """
 
     architectures: tuple[Architecture, ...]
@@ -48,6 +48,7 @@ class Selection:
     epochs: int | None
     jobs: int
     structures: Mapping[str, Structure] = field(default_factory=dict)
+    arithmetic: Choice = "auto"
 
 
 @dataclass(frozen=True)
@@ -73,30 +74,31 @@ class Outcome:
 
 
 def environments(devices: Sequence[str]) -> dict[str, Environment]:
-    """Return the environment of each of these devices of this machine.
+    """Return the native environment of each of these devices of this machine.
 
     Raises:
         UnusableInput: this machine lacks one of the devices.
     """
-    return {device: environment.describe(device) for device in devices}
+    return {device: environment.describe(device, "native") for device in devices}
 
 
 def make_plan(
     selection: Selection, here: Mapping[str, Environment] | Cluster, recorded: record.Record
 ) -> list[Planned]:
-    """Plan a selection, given what is recorded. `here` is a cluster, or the environment of each local device.
+    """Plan a selection, given what is recorded. `here` is a cluster, or the native environment of each local device.
 
     Raises:
-        UnusableInput: no worker of the cluster has one of the devices.
+        UnusableInput: no worker of the cluster has one of the devices, or a network cannot be trained in the chosen
+            arithmetic.
     """
     if isinstance(here, Cluster):
         here.require(selection.devices)
-        anywhere = dict.fromkeys(selection.devices, "")
-        runs = plan.expand(selection.architectures, anywhere, selection.seeds, selection.epochs)
-        runs = plan.spread(runs, here.slots, recorded.epochs)
+        digests = dict.fromkeys(selection.devices, "")  # anywhere
     else:
         digests = {device: found.digest for device, found in here.items()}
-        runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs)
+    runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
+    if isinstance(here, Cluster):
+        runs = plan.spread(runs, here.slots, recorded.epochs)
     documented = [one.name for one in selection.architectures if one.name not in selection.structures]
     structures = {**(structure_facts.load(documented) if documented else {}), **selection.structures}
     return plan.make(runs, recorded.epochs, plan.epoch_work(structures))
@@ -116,9 +118,9 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
     with record.exclusive(places.runs):
         recorded = record.read(places.runs)
         warn(recorded)
+        planned = make_plan(selection, here, recorded)
         own = {one.name: one for one in selection.architectures if one.name in selection.structures}
         catalogue.add(places.runs, own, selection.structures)
-        planned = make_plan(selection, here, recorded)
         missing = plan.longest_first(planned)
         if not missing:
             return Outcome(trained=0)
@@ -127,10 +129,9 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         writers = record.Writer(places.runs), misses.Writer(places.runs)
         for writer in writers:
             writer.prepare()
-        used = {one.run.environment for one in missing}
         found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
-        for digest in used:
-            _store_environment(places.report, found[digest])
+        for digest in {one.run.environment for one in missing}:
+            _store_environment(places.report, EXACT if digest == EXACT.digest else found[digest])
         _announce(missing, selection, places.cluster)
         tasks = _tasks(missing, selection, places, recorded, subset)
         stop = Stop()
@@ -138,7 +139,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             events = scheduling.execute(tasks, scheduling.slots(selection.jobs), stop)
         else:
             events = cluster_scheduling.execute(tasks, places.cluster, stop)
-        return _train(events, stop, missing, writers, {digest: found[digest].machine for digest in used})
+        return _train(events, stop, missing, writers)
 
 
 def warn(recorded: record.Record) -> None:
@@ -154,7 +155,6 @@ def _train(
     stop: Stop,
     missing: Sequence[Planned],
     writers: tuple[record.Writer, misses.Writer],
-    machines: Mapping[str, str],
 ) -> Outcome:
     writer, misses_writer = writers
     failed: list[Ended] = []
@@ -172,12 +172,12 @@ def _train(
             elif isinstance(event, Finished):
                 if event.misses is not None:  # written before the row, so that every complete run has them
                     misses_writer.append(run, event.misses)
-                writer.append(_epoch_row(run, event.epoch, machines[run.environment]))
+                writer.append(_epoch_row(run, event.epoch, event.machine))
                 done[run.key] = event.epoch.epoch
                 progress.finished(run, event.epoch)
             else:
                 if event.status != "ok":
-                    writer.append(_closing_row(event, done[run.key] + 1, machines[run.environment]))
+                    writer.append(_closing_row(event, done[run.key] + 1))
                     failed.append(event)
                 progress.ended(run, event.status, event.reason)
     return Outcome(len(missing), tuple(failed), received[0] if received else None)
@@ -258,6 +258,6 @@ def _epoch_row(run: Run, epoch: Epoch, machine: str) -> Row:
     )
 
 
-def _closing_row(event: Ended, epoch: int, machine: str) -> Row:
+def _closing_row(event: Ended, epoch: int) -> Row:
     nothing = (None,) * 6
-    return Row(*event.run.key, epoch, *nothing, event.status, event.reason, utc_now(), machine)
+    return Row(*event.run.key, epoch, *nothing, event.status, event.reason, utc_now(), event.machine)

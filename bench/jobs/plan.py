@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Literal
 
 import pandas
 from tabulate import tabulate
 
-from bench.network.specification import TEST_IMAGES, TRAINING_IMAGES, Architecture
+from bench.errors import UnusableInput
+from bench.network.specification import TEST_IMAGES, TRAINING_IMAGES, Architecture, Arithmetic
 from bench.network.structure_facts import Structure
+from bench.record.environments import EXACT
 from bench.record.rows import RUN_KEY, Run
 from bench.wording import count
 
@@ -34,19 +37,50 @@ class Planned:
         return self.recorded >= self.run.epochs
 
 
+Choice = Literal["auto", "exact", "native"]
+"""The arithmetic that a user chooses."""
+
 Slots = Mapping[str, Mapping[str, int]]
 """How many runs a cluster trains at the same time, by device and by environment."""
 
 
+def arithmetic_of(architecture: Architecture, device: str, choice: Choice) -> Arithmetic:
+    """Return how a network is trained on a device. "auto" is exact wherever that is possible.
+
+    Raises:
+        UnusableInput: `choice` is "exact", and the exact arithmetic is not there for the device or for the network.
+    """
+    reasons = architecture.uncovered if device == "cpu" else (f"the device {device}",)
+    if choice == "exact" and reasons:
+        missing = ", ".join(reasons)
+        problem = f"--arithmetic exact: {architecture.name} cannot be trained so, because of {missing}"
+        raise UnusableInput(f"{problem}: use --arithmetic auto or native")
+    return "native" if choice == "native" or reasons else "exact"
+
+
 def expand(
-    architectures: Sequence[Architecture], environments: Mapping[str, str], seeds: Sequence[int], epochs: int | None
+    architectures: Sequence[Architecture],
+    environments: Mapping[str, str],
+    seeds: Sequence[int],
+    epochs: int | None,
+    choice: Choice = "auto",
 ) -> list[Run]:
-    """Return every run of a selection. `environments` maps a device to the digest of its environment.
+    """Return every run of a selection. `environments` maps a device to the digest of its native environment.
 
     If `epochs` is None, each recipe gives the number.
+
+    Raises:
+        UnusableInput: as `arithmetic_of`.
     """
     return [
-        Run(one.name, one.digest, device, environment, seed, epochs or one.recipe.epochs)
+        Run(
+            one.name,
+            one.digest,
+            device,
+            EXACT.digest if arithmetic_of(one, device, choice) == "exact" else environment,
+            seed,
+            epochs or one.recipe.epochs,
+        )
         for one in architectures
         for device, environment in environments.items()
         for seed in seeds
@@ -54,7 +88,7 @@ def expand(
 
 
 def spread(runs: Sequence[Run], cluster: Slots, recorded_epochs: pandas.DataFrame) -> list[Run]:
-    """Place each run in one of the environments that a cluster has for its device.
+    """Place each native run in one of the environments that a cluster has for its device. Exact runs can go anywhere.
 
     A run stays in the environment where most of it is recorded. The others are divided in their order, in proportion
     to the slots of each environment. This keeps most networks in one environment, because the report never pools two.
@@ -62,9 +96,9 @@ def spread(runs: Sequence[Run], cluster: Slots, recorded_epochs: pandas.DataFram
     counts = recorded_epochs.groupby(list(RUN_KEY), sort=False)["epoch"].max().to_dict()
     placed: dict[Run, str] = {}
     for device, available in cluster.items():
-        there = sorted(available, key=lambda digest: (-available[digest], digest))
+        there = sorted(available.keys() - {EXACT.digest}, key=lambda digest: (-available[digest], digest))
         fresh = []
-        for run in (run for run in runs if run.device == device):
+        for run in (run for run in runs if run.device == device and run.environment != EXACT.digest):
             recorded = {digest: counts.get(replace(run, environment=digest).key, 0) for digest in there}
             if any(recorded.values()):
                 placed[run] = max(there, key=lambda digest: recorded[digest])
@@ -73,7 +107,7 @@ def spread(runs: Sequence[Run], cluster: Slots, recorded_epochs: pandas.DataFram
         turns = [digest for digest in there for _ in range(available[digest])]
         for place, run in enumerate(fresh):
             placed[run] = turns[place * len(turns) // len(fresh)]
-    return [replace(run, environment=placed[run]) for run in runs]
+    return [replace(run, environment=placed.get(run, EXACT.digest)) for run in runs]
 
 
 def make(runs: Sequence[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> list[Planned]:

@@ -64,7 +64,7 @@ def execute(
         for worker in active:
             worker.kill()
         for worker in active:
-            yield Ended(worker.run, "interrupted", stop.reason)
+            yield Ended(worker.run, "interrupted", stop.reason, worker.machine)
     finally:
         for worker in active:
             worker.kill()
@@ -82,15 +82,18 @@ def _next_events(active: list[_Worker], stop: Stop, epoch_limit: float) -> Itera
             return
         if message is None:
             active.remove(worker)
-            yield Ended(worker.run, *_how_it_ended(worker))
+            yield Ended(worker.run, *_how_it_ended(worker), worker.machine)
             return
         worker.last_heard = time.monotonic()
-        if message["kind"] == "epoch":
+        if message["kind"] == "ready":
+            worker.machine = message["machine"]
+        elif message["kind"] == "epoch":
             misses = message.get("misses")
             yield Finished(
                 worker.run,
                 Epoch(**message["epoch"]),
                 None if misses is None else tuple((image, label, seen) for image, label, seen in misses),
+                worker.machine,
             )
         else:
             worker.last_message = message
@@ -128,6 +131,7 @@ class _Worker:
     task: Task
     events: queue.SimpleQueue[Any]
     last_message: dict[str, Any] | None = None
+    machine: str = ""
     timed_out: bool = False
     limit: float = 0.0
     last_heard: float = field(default_factory=time.monotonic)

@@ -24,10 +24,10 @@ from bench.jobs.worker import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture
 from bench.record import catalogue, record, verifications
+from bench.record.environments import EXACT, EXACT_VERSION, Environment
 from bench.record.rows import REPRODUCIBLE, RUN_KEY, Run, utc_now
 from bench.record.verifications import Verified
 from bench.training import data, environment
-from bench.training.environment import Environment
 from bench.training.loop import Epoch
 from bench.wording import count
 
@@ -83,13 +83,15 @@ def verify(
     if rows.empty:
         advice = "choose other --models, --devices or --seeds, or another --runs file"
         raise UnusableInput(f"{places.runs}: none of the requested runs is recorded: {advice}")
-    here = {device: environment.describe(device) for device in environment.available_devices()}
+    here = {device: environment.describe(device, "native") for device in environment.available_devices()}
     findings = [*_left_out(found), *_not_recorded(rows, request)]
     again: dict[Run, tuple[Run, pandas.DataFrame]] = {}
     for run, recorded in _runs(rows, request.epochs):
-        obstacle = _obstacle(run, architectures[run.model], here)
+        obstacle = _obstacle(run, architectures[run.model], here, places.report)
         if obstacle:
             findings.append(Finding(_name(run), run.epochs, obstacle))
+        elif run.environment == EXACT.digest:
+            again[run] = run, recorded
         else:
             again[run] = replace(run, environment=here[run.device].digest), recorded
     trained, endings, interrupted_by = _train(
@@ -100,7 +102,8 @@ def verify(
         difference = _difference(recorded, trained[target.key])
         if len(trained[target.key]) >= run.epochs:
             identical = not difference
-            compared.append(Verified(*run.key, run.epochs, identical, utc_now(), target.environment))
+            machine = environment.machine(run.device)
+            compared.append(Verified(*run.key, run.epochs, identical, utc_now(), target.environment, machine))
         if difference and target.key in endings:
             difference = f"the new training ended early: {endings[target.key]}"
         elif difference and run.environment != target.environment:
@@ -172,10 +175,18 @@ def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.
     return found
 
 
-def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment]) -> str:
+def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment], report: Path) -> str:
     if run.recipe != architecture.digest:
         return f"recorded with recipe {run.recipe}; the network or its recipe has changed to {architecture.digest}"
-    return "" if run.device in here else f"not compared: this machine has no {run.device}"
+    if run.device not in here:
+        return f"not compared: this machine has no {run.device}"
+    arithmetic = _recorded_details(run, report).get("arithmetic", environment.OPERATORS)
+    if run.environment == EXACT.digest or arithmetic == environment.OPERATORS:
+        return ""
+    if arithmetic.startswith("exact "):
+        return f"not compared: recorded in the arithmetic {arithmetic!r}, but this release has {EXACT_VERSION!r}"
+    advice = "to verify it, check out release 0.1.0 of this project with git, and run the same command there"
+    return f"not compared: recorded in the arithmetic of release 0.1.0, which this release does not have: {advice}"
 
 
 def _train(
@@ -231,13 +242,22 @@ def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
     return ""
 
 
-def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment, report: Path) -> str:
+def _recorded_details(run: Run, report: Path) -> dict[str, str]:
+    """Return the details of a recorded environment, or nothing if they are not stored."""
     path = report / "environments" / f"{run.environment}.json"
     try:
-        before = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
+
+
+def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment, report: Path) -> str:
+    before = _recorded_details(run, report)
+    if not before:
         machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
-        return f"recorded in environment {run.environment} ({machine}), but this is {here.digest} ({here.machine})"
+        now_here = environment.machine(run.device)
+        return f"recorded in environment {run.environment} ({machine}), but this is {here.digest} ({now_here})"
     now = dict(here.details)
     changes = [
         f"{name} was {before.get(name, 'unset')}, is now {now.get(name, 'unset')}"

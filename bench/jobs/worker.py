@@ -21,13 +21,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.errors import UnusableInput, one_line
-from bench.network.specification import Architecture
+from bench.network.specification import Architecture, Arithmetic
+from bench.record.environments import EXACT
 from bench.record.rows import Run
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_COMPILED_MODULES = Path(__file__).parents[1] / "training" / "arithmetic"
+_COMPILED_MODULES = Path(__file__).parents[1] / "training" / "arithmetic" / "kernels"
 """The folder of the modules that numba compiles. Numba stores the compiled code beside them."""
 
 MissedImages = tuple[tuple[int, int, int], ...]
@@ -57,21 +58,25 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
     """Train a task's run to its last epoch. Send every epoch that is not recorded yet.
 
     Raises:
-        UnusableInput: the data cannot be used, the environment is not the planned one, or an epoch differs from its
-            record.
+        UnusableInput: the data cannot be used, the environment is not the planned one, this machine computes other
+            bits, or an epoch differs from its record.
         bench.training.loop.Diverged: the loss is no longer finite.
     """
     if not os.access(_COMPILED_MODULES, os.W_OK):
         os.environ.setdefault("NUMBA_CACHE_DIR", str(task.checkpoints / "compiled"))
 
     from bench.jobs import checkpoint
-    from bench.training import data, environment, loop
+    from bench.training import data, environment, golden, loop
 
     run = task.run
+    arithmetic: Arithmetic = "exact" if run.environment == EXACT.digest else "native"
     environment.configure(run.device)
-    here = environment.describe(run.device)
+    here = environment.describe(run.device, arithmetic)
     if here.digest != run.environment:
         raise UnusableInput(f"the worker's environment is {here.digest}, but the plan has {run.environment}")
+    send({"kind": "ready", "machine": environment.machine(run.device)})
+    if arithmetic == "exact":
+        golden.require(task.architecture.name)
     dataset = data.load(task.data)
     if task.subset is not None:
         dataset = dataset.head(*task.subset)
@@ -94,7 +99,8 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
     if start is not None:
         for epoch in start.history[: run.epochs]:
             emit(epoch, start)
-    for state in loop.train(task.architecture, run.seed, run.device, dataset.to(run.device), run.epochs, start):
+    dataset = dataset.to(run.device)
+    for state in loop.train(task.architecture, run.seed, run.device, dataset, run.epochs, start, arithmetic):
         checkpoint.save(task.checkpoints, run, state)
         emit(state.history[-1], state)
     checkpoint.discard_previous(task.checkpoints, run)

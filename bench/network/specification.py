@@ -25,6 +25,9 @@ Device = Literal["cpu", "cuda", "mps"]
 
 DEVICES: tuple[str, ...] = get_args(Device)
 
+Arithmetic = Literal["exact", "native"]
+"""How a run is computed: with the same bits on every machine, or by PyTorch's operators."""
+
 ClaimKind = Literal[
     "parameters",
     "parameters_below",
@@ -141,8 +144,9 @@ class Architecture:
     """One network: its name, the source text of its file, its class in that file, its recipe and the claims about it.
 
     `document` is what a public document says about the network, if there is one. The claims of other networks are in
-    `own_claims`. `gives_logits` says that the scores are not log-probabilities yet. `path` is the path of the file, for
-    messages. The source text alone is enough to build the network on any machine.
+    `own_claims`. `gives_logits` says that the scores are not log-probabilities yet. `uncovered` names what keeps the
+    exact arithmetic from training it. `path` is the path of the file, for messages. The source text alone is enough to
+    build the network on any machine.
     """
 
     name: str
@@ -153,6 +157,7 @@ class Architecture:
     target: Target = field(default_factory=Target)
     own_claims: tuple[Claim, ...] = ()
     gives_logits: bool = False
+    uncovered: tuple[str, ...] = ()
     path: str = ""
 
     @property

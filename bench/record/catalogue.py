@@ -103,6 +103,7 @@ def _content(architecture: Architecture, structure: Structure) -> dict[str, Any]
         "target": asdict(architecture.target),
         "claims": [asdict(claim) for claim in architecture.own_claims],
         "gives_logits": architecture.gives_logits,
+        "uncovered": list(architecture.uncovered),
         "structure": asdict(structure),
     }
 
@@ -117,4 +118,5 @@ def _architecture(name: str, content: dict[str, Any]) -> Architecture:
         target=Target(**content["target"]),
         own_claims=tuple(Claim(**claim) for claim in content["claims"]),
         gives_logits=content["gives_logits"],
+        uncovered=tuple(content.get("uncovered", ())),
     )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -19,11 +19,12 @@ from bench import files
 from bench.errors import UnusableInput
 from bench.record import catalogue, merge_rows, misses, record, verifications
 from bench.record.catalogue import Catalogue
+from bench.record.environments import EXACT
 from bench.record.ledger import Problem
 from bench.record.merge_rows import ADVICE
 from bench.record.misses import Missed
 from bench.record.record import Record
-from bench.record.rows import RUN_KEY
+from bench.record.rows import EPOCH_KEY, RUN_KEY
 from bench.record.verifications import Verified
 from bench.wording import count
 
@@ -61,6 +62,7 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
     rows = merge_rows.join(read)
     missed, missed_notes = _joined_misses(sources, rows)
     verified, verified_notes = _joined_verifications(sources, rows)
+    verified = sorted({*verified, *_trained_again(read, rows)}, key=astuple)
     networks = _joined_networks(sources, rows)
     environments = sorted({*rows["environment"], *(one.verified_in for one in verified)})
     described = _details(environments, [*sources, target])
@@ -131,6 +133,25 @@ def _joined_verifications(sources: Sequence[Path], rows: pandas.DataFrame) -> tu
         notes += _problem_notes(verifications.path_beside(source), found.problems)
         joined.update(found.found)
     return sorted(joined, key=astuple), notes
+
+
+def _trained_again(read: pandas.DataFrame, rows: pandas.DataFrame) -> Iterator[Verified]:
+    """Return a verification for every further training of an exact run, on the same machine or on another.
+
+    `read` has the rows of all records, which do not contradict each other. The joined `rows` have each epoch once. Two
+    rows of an epoch are of different trainings if their times or machines differ.
+    """
+    columns = [*EPOCH_KEY, "recorded_at", "machine"]
+    joined, every = (
+        frame.loc[(frame["status"] == "ok") & (frame["environment"] == EXACT.digest), columns] for frame in (rows, read)
+    )
+    trained = pandas.concat([joined.assign(order=0), every.assign(order=1)]).drop_duplicates(columns)
+    trained = trained[trained.duplicated(list(EPOCH_KEY), keep=False)].sort_values(["order", *columns])
+    again = trained.assign(training=trained.groupby(list(EPOCH_KEY)).cumcount()).query("training > 0")
+    for (model, recipe, device, digest, seed, _), part in again.groupby([*RUN_KEY, "training"]):
+        last = part.sort_values(["recorded_at", "epoch", "machine"]).iloc[-1]
+        run = model, recipe, device, digest, int(seed)
+        yield Verified(*run, int(part["epoch"].max()), True, last["recorded_at"], digest, last["machine"])
 
 
 def _joined_networks(sources: Sequence[Path], rows: pandas.DataFrame) -> Catalogue:

@@ -18,7 +18,8 @@ from bench.record.rows import RUN_KEY, Malformed, digest, format_line, integer, 
 class Verified:
     """One recorded run that was trained again, and whether its first `epochs` epochs were identical, bit for bit.
 
-    `environment` is the environment of the recorded run. `verified_in` is the environment of the second training.
+    `environment` is the environment of the recorded run, and `verified_in` that of the second training, which took
+    place on `machine`.
     """
 
     model: str
@@ -30,9 +31,11 @@ class Verified:
     identical: bool
     recorded_at: str
     verified_in: str
+    machine: str = ""
 
 
 COLUMNS: tuple[str, ...] = tuple(field.name for field in fields(Verified))
+REQUIRED: tuple[str, ...] = COLUMNS[:-1]
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,7 @@ class Writer:
     """Append rows to the file beside a record. A row is on the disk when `append` returns."""
 
     def __init__(self, runs: Path) -> None:
-        self._file = ledger.Appender(path_beside(runs), COLUMNS, COLUMNS, "a record's verifications")
+        self._file = ledger.Appender(path_beside(runs), COLUMNS, REQUIRED, "a record's verifications")
 
     def append(self, verified: Verified) -> None:
         """Write the result for one run.
@@ -70,7 +73,7 @@ def format_verifications(found: Iterable[Verified]) -> str:
 
 def _texts(verified: Verified) -> dict[str, str]:
     values = asdict(verified) | {"identical": "yes" if verified.identical else "no"}
-    return {column: one_line(str(value)) for column, value in values.items()}
+    return {column: one_line(str(value)) if value != "" else "" for column, value in values.items()}
 
 
 def read(record: Record) -> Verifications:
@@ -82,7 +85,7 @@ def read(record: Record) -> Verifications:
     found: list[Verified] = []
     recorded = set(record.epochs[list(RUN_KEY)].drop_duplicates().itertuples(index=False, name=None))
     try:
-        for line in ledger.read(path_beside(record.path), COLUMNS, problems):
+        for line in ledger.read(path_beside(record.path), REQUIRED, problems):
             try:
                 one = _parse(line.fields())
                 if (one.model, one.recipe, one.device, one.environment, one.seed) not in recorded:
@@ -104,6 +107,7 @@ def _parse(text: dict[str, str]) -> Verified:
         identical=one_of(text, "identical", ("yes", "no")) == "yes",
         recorded_at=time(text, "recorded_at"),
         verified_in=digest(text, "verified_in"),
+        machine=text.get("machine", ""),
     )
     if one.epochs < 1:
         raise Malformed("epochs is 0, so nothing was compared")

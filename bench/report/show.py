@@ -60,6 +60,7 @@ def format_show(architecture: Architecture, structure: Structure, unused: Sequen
         ("layers", f"{sum(measured == printed for measured, printed in rows)} of {len(rows)} rows equal"),
         ("parameters", _beside(structure.parameters, document.parameters)),
         ("work", _work(structure)),
+        ("arithmetic", _arithmetic(architecture)),
         ("recipe", _recipe(architecture.recipe, document)),
         *(("limit", _limit(claim, architecture, structure)) for claim in document.claims if claim.kind in _LIMITS),
         *(("remark", remark) for remark in document.remarks),
@@ -87,6 +88,7 @@ def _show_own(architecture: Architecture, structure: Structure, unused: Sequence
         ("parameters", f"{structure.parameters:,}"),
         *([("unused", f"no gradient reaches {', '.join(unused)}")] if unused else []),
         ("work", _work(structure)),
+        ("arithmetic", _arithmetic(architecture)),
         ("scores", scores),
         ("recipe", _recipe(architecture.recipe)),
         ("target", f"{architecture.target.correct:,} of {architecture.target.total:,} test images"),
@@ -103,6 +105,13 @@ def _show_own(architecture: Architecture, structure: Structure, unused: Sequence
         "",
         *_table(facts, (), ("left", "left")),
     ]
+
+
+def _arithmetic(architecture: Architecture) -> str:
+    """How the network is trained on the CPU, and what keeps it from exact arithmetic."""
+    if architecture.uncovered:
+        return f"native, by PyTorch's operators; exact arithmetic lacks: {'; '.join(architecture.uncovered)}"
+    return "exact on the CPU, with the same bits on every machine"
 
 
 def _work(structure: Structure) -> str:

@@ -14,7 +14,9 @@ from own_networks import DRAWS, write
 from bench.cli import parser
 from bench.jobs import job, verify
 from bench.record import catalogue, record
+from bench.record.environments import EXACT
 from bench.record.rows import format_row
+from bench.training import environment
 from models import ARCHITECTURES
 
 SUBSET = (192, 100)
@@ -59,6 +61,30 @@ def test_the_report_is_about_the_users_networks_and_judges_their_claims(ours):
     numbers = json.loads((ours / "report" / "summary.json").read_text())
     assert numbers["networks"]["net"]["parameters_measured"] == 1_466
     assert numbers["networks"]["net"]["recipe"]["schedule"] == "StepLR(step_size=6, gamma=0.1)"
+
+
+def test_what_keeps_a_network_from_exact_arithmetic_is_kept_beside_the_record(ours):
+    found = catalogue.read(ours / "runs.csv").architectures
+    assert "an augmentation" in found["draws"].uncovered
+    environments = record.read(ours / "runs.csv").epochs.groupby("model")["environment"].unique()
+    native = environment.describe("cpu", "native").digest
+    for name, (one,) in environments.items():
+        assert one == (native if found[name].uncovered else EXACT.digest)
+
+
+@pytest.mark.parametrize("command", ["plan", "run"])
+def test_exact_arithmetic_for_a_network_that_it_does_not_cover_is_refused_in_a_line(
+    tmp_path, monkeypatch, capsys, command
+):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, draws=DRAWS)
+    words = ["--models", "draws.py,unpadded", "--devices", "cpu", "--seeds", "1", "--arithmetic", "exact"]
+    assert parser.main([command, *words]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err.count("\n")) == ("", 1)
+    assert said.err.startswith("bench: --arithmetic exact: draws cannot be trained so, because of an augmentation, ")
+    assert said.err.endswith(": use --arithmetic auto or native\n")
+    assert not catalogue.path_beside(Path("runs.csv")).exists()
 
 
 def report(folder: Path) -> str:

@@ -26,6 +26,7 @@ from bench.jobs.events import Ended
 from bench.jobs.job import Outcome, Places, Selection
 from bench.network.specification import DEVICES
 from bench.record import record
+from bench.record.environments import EXACT
 from bench.record.record import Writer
 from bench.record.rows import Run
 from bench.report import files
@@ -188,6 +189,11 @@ def test_a_selection_that_means_nothing_is_refused(refused: Refused, command: st
     assert list(Path().iterdir()) == []
 
 
+@pytest.mark.parametrize("command", ["all", "run", "plan"])
+def test_an_arithmetic_that_does_not_exist_is_refused(refused: Refused, command: str):
+    assert "argument --arithmetic: invalid choice: 'fast' (choose from " in refused(command, "--arithmetic", "fast")
+
+
 @pytest.mark.parametrize("text", [one for one in MALFORMED_SEEDS if one.strip()])
 def test_malformed_seeds_are_quoted(refused: Refused, text: str):
     assert refused("plan", "--seeds", text).startswith(f"--seeds {text}: ")
@@ -319,18 +325,20 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Selection, Places]]:
 def test_without_options_everything_there_is_is_trained(jobs: list[tuple[Selection, Places]]):
     assert main(["run"]) == 0
     here = environment.available_devices()
-    selection = Selection(tuple(ARCHITECTURES.values()), here, (1, 2, 3, 4, 5), None, scheduling.physical_cores())
+    cores = scheduling.physical_cores()
+    selection = Selection(tuple(ARCHITECTURES.values()), here, (1, 2, 3, 4, 5), None, cores, arithmetic="auto")
     assert jobs == [(selection, Places(Path("runs.csv"), Path("report"), Path("data")))]
 
 
 def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):
-    words = "run --models gap_head,unpadded,gap_head --seeds 3,8 --devices cpu,auto --epochs 2 --jobs 3"
+    words = "run --models gap_head,unpadded,gap_head --seeds 3,8 --devices cpu,auto --epochs 2 --jobs 3 "
+    words += "--arithmetic native"
     files = ["--runs", "a folder/ä.csv", "--report", "b", "--data", "c"]
     assert main([*words.split(), *files]) == 0
     ((selection, places),) = jobs
     assert [one.name for one in selection.architectures] == ["gap_head", "unpadded"]
     assert selection.devices == environment.available_devices()
-    assert (selection.seeds, selection.epochs, selection.jobs) == ((3, 8), 2, 3)
+    assert (selection.seeds, selection.epochs, selection.jobs, selection.arithmetic) == ((3, 8), 2, 3, "native")
     assert places == Places(Path("a folder/ä.csv"), Path("b"), Path("c"))
 
 
@@ -447,6 +455,14 @@ def test_a_plan_is_printed_and_nothing_is_made(capsys: pytest.CaptureFixture[str
     assert lines[-1].startswith("4 of 4 runs to train, 12 epochs: about ")
     assert captured.err == ""
     assert list(Path().iterdir()) == []
+
+
+def test_a_plan_has_the_environment_that_belongs_to_the_arithmetic(capsys: pytest.CaptureFixture[str]):
+    native = environment.describe("cpu", "native").digest
+    for words, expected in (([], EXACT.digest), (["exact"], EXACT.digest), (["native"], native)):
+        chosen = ["--arithmetic", *words] if words else []
+        assert main(["plan", "--models", "unpadded", "--seeds", "1", "--devices", "cpu", *chosen]) == 0
+        assert expected in capsys.readouterr().out.splitlines()[2].split()
 
 
 def test_a_plan_warns_about_unreadable_lines(capsys: pytest.CaptureFixture[str], caplog: pytest.LogCaptureFixture):

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.evidence.results import Group, Series, groups
+from bench.record.environments import EXACT
 from bench.record.rows import Row
 from models import ARCHITECTURES
 
@@ -51,6 +52,24 @@ def test_groups_follow_the_networks_then_recipe_device_and_environment_and_runs_
     assert [one.is_current for one in found] == [True, True, True, True, False, True]
     assert [one.budget for one in found] == [ARCHITECTURES[one.model].recipe.epochs for one in found]
     assert [one.machine for one in found][1:3] == ["", synthetic.MACHINES[synthetic.CPU]]
+
+
+def test_a_group_of_exact_runs_names_every_machine_once(tmp_path: Path) -> None:
+    machines = ("b", "a", "", "b")
+    rows = [
+        row
+        for seed, machine in enumerate(machines)
+        for row in synthetic.run_rows("unpadded", seed, [9700], environment=EXACT.digest, machine=machine)
+    ]
+    (group,) = grouped(tmp_path, rows)
+    assert (group.machines, group.machine) == (("a", "b"), "a or b")
+    assert [run.seed for run in group.runs] == [0, 1, 2, 3]
+
+
+def test_a_run_that_another_machine_has_continued_is_one_run(tmp_path: Path) -> None:
+    rows = synthetic.run_rows("unpadded", 1, [9700, 9800], environment=EXACT.digest, machine="a")
+    (group,) = grouped(tmp_path, [rows[0], dataclasses.replace(rows[1], machine="b")])
+    assert (group.machines, [run.correct for run in group.runs]) == (("a", "b"), [(9700, 9800)])
 
 
 def test_a_run_has_every_value_of_its_epochs_and_none_for_an_empty_field(tmp_path: Path) -> None:

@@ -52,7 +52,8 @@ job.run = functools.partial(job.run, subset=(192, 100))
 scheduling.execute = functools.partial(scheduling.execute, epoch_limit=limit)
 structure_facts.load = lambda names: {}
 plan.epoch_work = lambda structures: dict.fromkeys(names, 1)
-sys.exit(parser.main(["run", "--seeds", "1", "--devices", "cpu", "--jobs", "2", "--data", data]))
+words = ["--arithmetic", "native", "--seeds", "1", "--devices", "cpu", "--jobs", "2", "--data", data]
+sys.exit(parser.main(["run", *words]))
 """
 
 

@@ -15,11 +15,16 @@ import torch
 from torch import nn
 
 from bench.network import structure_facts
+from bench.network.specification import Arithmetic
 from bench.record import record
 from bench.record.record import Writer
 from bench.record.rows import Row
 from bench.report.files import render
-from bench.training.loop import Diverged, evaluate, train
+from bench.training.data import Dataset
+from bench.training.evaluation import Evaluation
+from bench.training.exact import ExactTrainer
+from bench.training.loop import Diverged, train
+from bench.training.native import NativeTrainer
 from models import ARCHITECTURES
 
 BUDGET = 19
@@ -123,23 +128,30 @@ class Constant(nn.Module):
         return torch.log_softmax(self.scores + self.scale * images.mean(), dim=0).expand(len(images), 10)
 
 
-def test_a_constant_output_counts_the_images_of_that_digit(dataset):
-    zero = [1.0] + [0.0] * 9
-    found = evaluate(Constant(zero), dataset.test_images, dataset.test_labels)
+def evaluated(scores: Sequence[float], dataset: Dataset) -> Evaluation:
+    """The native evaluation of a network that always gives these scores."""
+    trainer = NativeTrainer(ARCHITECTURES["unpadded"], 1, "cpu")
+    trainer.network = Constant(scores)
+    return trainer.evaluate(dataset)
+
+
+def test_a_constant_output_counts_the_images_of_that_digit(dataset: Dataset):
+    found = evaluated([1.0] + [0.0] * 9, dataset)
     assert found.correct == 980  # the zeros among the test images
     assert math.isfinite(found.loss)
 
 
-def test_an_output_that_is_everywhere_the_same_counts_the_first_digit(dataset):
-    found = evaluate(Constant([0.0] * 10), dataset.test_images, dataset.test_labels)
+def test_an_output_that_is_everywhere_the_same_counts_the_first_digit(dataset: Dataset):
+    found = evaluated([0.0] * 10, dataset)
     assert found.correct == 980
     assert found.loss == pytest.approx(math.log(10), rel=1e-6)
 
 
-def test_a_test_loss_that_is_no_finite_number_is_a_divergence(dataset, monkeypatch: pytest.MonkeyPatch):
-    from bench.training import loop
-
-    evaluation = loop.evaluate
-    monkeypatch.setattr(loop, "evaluate", lambda *arguments: replace(evaluation(*arguments), loss=math.inf))
+@pytest.mark.parametrize(("arithmetic", "trainer"), [("exact", ExactTrainer), ("native", NativeTrainer)])
+def test_a_test_loss_that_is_no_finite_number_is_a_divergence(
+    dataset: Dataset, monkeypatch: pytest.MonkeyPatch, arithmetic: Arithmetic, trainer: type
+):
+    evaluation = trainer.evaluate
+    monkeypatch.setattr(trainer, "evaluate", lambda *arguments: replace(evaluation(*arguments), loss=math.inf))
     with pytest.raises(Diverged, match="the test loss of epoch 1 is inf"):
-        next(train(ARCHITECTURES["unpadded"], 1, "cpu", dataset.head(128, 100), 1))
+        next(train(ARCHITECTURES["unpadded"], 1, "cpu", dataset.head(128, 100), 1, arithmetic=arithmetic))

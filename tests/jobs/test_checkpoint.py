@@ -32,16 +32,27 @@ def paths(folder):
     return checkpoint._paths(folder, RUN)
 
 
-def test_a_state_comes_back_as_it_was(tmp_path, states):
-    checkpoint.save(tmp_path, RUN, states[1])
-    (back,) = checkpoint.load(tmp_path, RUN)
-    assert back.history == states[1].history
-    assert torch.equal(back.predictions, states[1].predictions)
-    assert all(torch.equal(back.network[key], states[1].network[key]) for key in states[1].network)
-    momentum = states[1].optimizer["state"]
-    assert all(
-        torch.equal(back.optimizer["state"][k]["momentum_buffer"], momentum[k]["momentum_buffer"]) for k in momentum
-    )
+def back_from(folder, state):
+    """A state after it was saved and loaded. All of it except the optimizer's part is as before."""
+    checkpoint.save(folder, RUN, state)
+    (back,) = checkpoint.load(folder, RUN)
+    assert back.history == state.history
+    assert torch.equal(back.predictions, state.predictions)
+    assert all(torch.equal(back.network[key], state.network[key]) for key in state.network)
+    return back
+
+
+def test_an_exact_state_comes_back_as_it_was(tmp_path, states):
+    velocities, back = states[1].optimizer, back_from(tmp_path, states[1]).optimizer
+    assert velocities.keys() == back.keys() == {name for name, _ in ARCHITECTURE.build().named_parameters()}
+    assert all(torch.equal(back[name], velocities[name]) for name in velocities)
+
+
+def test_a_native_state_comes_back_as_it_was(tmp_path, dataset):
+    state = next(loop.train(ARCHITECTURE, 1, "cpu", dataset.head(256, 100), 1, arithmetic="native"))
+    momentum, back = state.optimizer["state"], back_from(tmp_path, state).optimizer["state"]
+    assert momentum
+    assert all(torch.equal(back[k]["momentum_buffer"], momentum[k]["momentum_buffer"]) for k in momentum)
 
 
 def test_nothing_saved_is_nothing_loaded(tmp_path):
@@ -94,9 +105,9 @@ def test_a_state_of_another_run_is_refused_even_under_this_runs_name(tmp_path, s
 def test_the_environment_that_a_state_is_bound_to_covers_the_version_of_pytorch(monkeypatch):
     from bench.training import environment
 
-    here = environment.describe("cpu")
+    here = environment.describe("cpu", "native")
     monkeypatch.setattr(torch, "__version__", "1.2.3")
-    assert environment.describe("cpu").digest != here.digest
+    assert environment.describe("cpu", "native").digest != here.digest
 
 
 def test_a_failed_save_leaves_the_states_that_were_there(tmp_path, states, monkeypatch):

@@ -8,16 +8,20 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from bench.errors import UnusableInput
 from bench.jobs import job
+from bench.jobs.events import Ended, Finished, Started
 from bench.jobs.job import Places, Selection
 from bench.record import misses, record
+from bench.record.environments import EXACT
 from bench.record.rows import EPOCH_KEY, REPRODUCIBLE
 from bench.training import environment
+from bench.training.loop import Epoch
 from models import ARCHITECTURES
 
 SUBSET = (1024, 500)
@@ -50,7 +54,8 @@ def test_a_job_records_every_epoch_of_every_run(undisturbed):
     assert not found.problems
     assert len(found.epochs) == len(found.rows) == 2 * 3
     assert found.epochs.groupby(["model", "seed"])["epoch"].apply(list).tolist() == [[1, 2, 3]] * 2
-    assert set(found.epochs["environment"]) == {environment.describe("cpu").digest}
+    assert set(found.epochs["environment"]) == {EXACT.digest}
+    assert set(found.epochs["machine"]) == {environment.machine("cpu")}
     assert (found.epochs["total"] == 500).all()
 
 
@@ -97,9 +102,45 @@ def test_a_file_of_another_kind_in_the_place_of_the_misses_ends_a_job_before_it_
 
 
 def test_the_environments_details_are_kept_beside_the_report(undisturbed):
-    here = environment.describe("cpu")
-    path = undisturbed.report / "environments" / f"{here.digest}.json"
+    (path,) = (undisturbed.report / "environments").iterdir()
+    assert (path.name, json.loads(path.read_text())) == (f"{EXACT.digest}.json", {"arithmetic": "exact 1"})
+
+
+def pretended(monkeypatch):
+    """Let runs end after an epoch without any training, each on a machine of its own. Return the tasks so far."""
+    given = []
+
+    def execute(tasks, slots, stop):
+        for task in tasks:
+            given.append(task)
+            epoch, machine = Epoch(1, 400, 500, 0.5, 0.25, 1.0, 1.0, None, None), f"machine {len(given)}"
+            yield Started(task.run)
+            yield Finished(task.run, epoch, None, machine)
+            yield Ended(task.run, *(("ok", "") if task.run.epochs == 1 else ("error", "boom")), machine)
+
+    monkeypatch.setattr(job.scheduling, "execute", execute)
+    return given
+
+
+def test_native_runs_are_recorded_in_the_environment_of_this_machine_beside_exact_ones(tmp_path, root, monkeypatch):
+    where, given, here = places(tmp_path, root), pretended(monkeypatch), environment.describe("cpu", "native")
+    for arithmetic, trained in (("auto", 1), ("exact", 0), ("native", 1)):
+        chosen = replace(selection(TWO[:1], (1,), 1), arithmetic=arithmetic)
+        assert job.run(chosen, where, SUBSET) == job.Outcome(trained=trained)
+    assert [task.run.environment for task in given] == [EXACT.digest, here.digest]
+    assert list(record.read(where.runs).epochs["environment"]) == [EXACT.digest, here.digest]
+    path = where.report / "environments" / f"{here.digest}.json"
     assert json.loads(path.read_text()) == dict(here.details)
+
+
+def test_every_row_has_the_machine_that_its_own_worker_has_reported(tmp_path, root, monkeypatch):
+    where, given = places(tmp_path, root), pretended(monkeypatch)
+    assert len(job.run(selection(epochs=2), where, SUBSET).failed) == len(given) == 2
+    rows = record.read(where.runs).rows
+    assert list(zip(rows["status"], rows["machine"], strict=True)) == [
+        *(("ok", "machine 1"), ("error", "machine 1")),
+        *(("ok", "machine 2"), ("error", "machine 2")),
+    ]
 
 
 def test_the_same_job_again_trains_nothing_and_writes_nothing(undisturbed):
@@ -160,6 +201,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from bench.jobs import job
+from bench.jobs.events import Ended, Finished, Started
 from bench.jobs.job import Places, Selection
 from models import ARCHITECTURES
 two = (ARCHITECTURES["unpadded"], ARCHITECTURES["ten_twenty_thirty"])

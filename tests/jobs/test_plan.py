@@ -6,14 +6,18 @@ import itertools
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from bench.errors import UnusableInput
 from bench.jobs import plan
-from bench.jobs.plan import Planned
+from bench.jobs.plan import Choice, Planned
 from bench.network import structure_facts
+from bench.network.specification import Architecture
 from bench.record import record
+from bench.record.environments import EXACT
 from bench.record.record import Writer
 from bench.record.rows import Row, Run
 from models import ARCHITECTURES
@@ -54,7 +58,7 @@ def recorded(tmp_path: Path):
 
 
 def test_runs_are_networks_by_devices_by_seeds_in_the_order_given():
-    runs = plan.expand([GAP_HEAD, UNPADDED], {"cuda": "22222222", "cpu": "11111111"}, [3, 1], 2)
+    runs = plan.expand([GAP_HEAD, UNPADDED], {"cuda": "22222222", "cpu": "11111111"}, [3, 1], 2, "native")
     assert [(one.model, one.device, one.environment, one.seed) for one in runs] == [
         (model, device, environment, seed)
         for model in ("gap_head", "unpadded")
@@ -78,6 +82,60 @@ def test_a_selection_without_networks_devices_or_seeds_has_no_runs(nothing: int)
     selection = [[UNPADDED], HERE, [1]]
     selection[nothing] = type(selection[nothing])()
     assert plan.expand(*selection, None) == []
+
+
+# The arithmetic
+
+UNCOVERED = replace(UNPADDED, name="own", uncovered=("torch.cumsum", "an augmentation"))
+
+
+@pytest.mark.parametrize(
+    ("architecture", "device", "choice", "expected"),
+    [
+        (UNPADDED, "cpu", "auto", "exact"),
+        (UNPADDED, "cpu", "exact", "exact"),
+        (UNPADDED, "cpu", "native", "native"),
+        (UNPADDED, "cuda", "auto", "native"),
+        (UNPADDED, "cuda", "native", "native"),
+        (UNPADDED, "mps", "auto", "native"),
+        (UNCOVERED, "cpu", "auto", "native"),
+        (UNCOVERED, "cpu", "native", "native"),
+        (UNCOVERED, "cuda", "auto", "native"),
+    ],
+)
+def test_a_network_is_trained_exactly_where_that_is_possible_and_not_refused(
+    architecture: Architecture, device: str, choice: Choice, expected: str
+):
+    assert plan.arithmetic_of(architecture, device, choice) == expected
+
+
+@pytest.mark.parametrize(
+    ("architecture", "device", "said"),
+    [
+        (UNCOVERED, "cpu", "own cannot be trained so, because of torch.cumsum, an augmentation"),
+        (UNPADDED, "cuda", "unpadded cannot be trained so, because of the device cuda"),
+        (UNCOVERED, "mps", "own cannot be trained so, because of the device mps"),
+    ],
+)
+def test_exact_arithmetic_that_is_not_there_is_refused_with_all_reasons_in_a_line(
+    architecture: Architecture, device: str, said: str
+):
+    with pytest.raises(UnusableInput) as error:
+        plan.expand([architecture], {device: "22222222"}, [1], 1, "exact")
+    assert str(error.value) == f"--arithmetic exact: {said}: use --arithmetic auto or native"
+
+
+def test_the_documented_networks_are_all_covered():
+    assert {one.uncovered for one in ARCHITECTURES.values()} == {()}
+
+
+def test_exact_runs_are_in_one_environment_and_native_runs_in_that_of_their_device():
+    found = plan.expand([UNPADDED, UNCOVERED], HERE, [1], 1)
+    assert [(one.model, one.device, one.environment) for one in found] == [
+        *(("unpadded", "cpu", EXACT.digest), ("unpadded", "cuda", HERE["cuda"])),
+        *(("own", "cpu", HERE["cpu"]), ("own", "cuda", HERE["cuda"])),
+    ]
+    assert {one.environment for one in plan.expand([UNPADDED], {"cpu": HERE["cpu"]}, [1], 1, "native")} == {HERE["cpu"]}
 
 
 # Recorded epochs
@@ -249,11 +307,28 @@ def test_planning_needs_no_torch():
 
 # On a cluster
 
-CLUSTER = {"cpu": {"aaaaaaaa": 2, "bbbbbbbb": 1}, "cuda": {"cccccccc": 1}}
+CLUSTER = {"cpu": {EXACT.digest: 3, "aaaaaaaa": 2, "bbbbbbbb": 1}, "cuda": {"cccccccc": 1}}
 
 
-def anywhere(*architectures: object, seeds: int = 3, devices: Sequence[str] = ("cpu",)) -> list[Run]:
-    return plan.expand(architectures, dict.fromkeys(devices, ""), range(1, seeds + 1), 3)
+def anywhere(
+    *architectures: Architecture, seeds: int = 3, devices: Sequence[str] = ("cpu",), choice: Choice = "native"
+) -> list[Run]:
+    return plan.expand(architectures, dict.fromkeys(devices, ""), range(1, seeds + 1), 3, choice)
+
+
+def test_exact_runs_are_left_where_they_are_and_do_not_change_how_native_runs_are_dealt_out(recorded):
+    exact = anywhere(UNPADDED, choice="exact")
+    epochs = recorded((run(seed=1, environment="bbbbbbbb"), 2, 5.0))
+    assert plan.spread(exact, CLUSTER, epochs) == exact
+    mixed = [one for pair in zip(exact, anywhere(GAP_HEAD), strict=True) for one in pair]
+    found = plan.spread(mixed, CLUSTER, recorded())
+    assert found[::2] == exact
+    assert found[1::2] == plan.spread(anywhere(GAP_HEAD), CLUSTER, recorded())
+
+
+def test_auto_on_a_cluster_is_exact_on_its_cpus_and_native_on_its_gpus(recorded):
+    found = plan.spread(anywhere(UNPADDED, seeds=1, devices=("cpu", "cuda"), choice="auto"), CLUSTER, recorded())
+    assert [one.environment for one in found] == [EXACT.digest, "cccccccc"]
 
 
 def test_runs_are_dealt_out_in_their_order_in_proportion_to_the_slots(recorded):
@@ -279,7 +354,7 @@ def test_a_run_stays_where_most_of_it_is_recorded_and_the_others_are_dealt_out(r
 
 
 def test_the_order_of_the_workers_does_not_change_the_plan(recorded):
-    other = {"cpu": {"bbbbbbbb": 1, "aaaaaaaa": 2}}
+    other = {"cpu": {"bbbbbbbb": 1, "aaaaaaaa": 2, EXACT.digest: 3}}
     assert plan.spread(anywhere(UNPADDED), other, recorded()) == plan.spread(anywhere(UNPADDED), CLUSTER, recorded())
 
 

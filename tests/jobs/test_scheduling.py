@@ -20,6 +20,7 @@ from actors import ACTOR, HELPERS, MARK, acts, endings, execute, marked, none_le
 
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, Event, Finished, Started, Stop, Waiting
+from bench.training import environment
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
 
@@ -129,7 +130,8 @@ def test_a_run_that_hangs_is_ended_at_its_limit(tmp_path: Path, mark: str):
     started = time.monotonic()
     events = list(execute([task(tmp_path, misbehaving.Hangs)], {"cpu": 1}, Stop(), epoch_limit=4))
     assert 4 <= time.monotonic() - started < 20
-    assert events[1:] == [Ended(events[0].run, "timeout", "no epoch finished within 4 seconds")]
+    reason = "no epoch finished within 4 seconds"
+    assert events[1:] == [Ended(events[0].run, "timeout", reason, environment.machine("cpu"))]
     assert none_left(mark)
 
 
@@ -206,7 +208,13 @@ class TestListening:
         events = list(execute([one], {"cpu": 1}, Stop()))
         assert [type(event) for event in events] == [Started, Finished, Finished, Finished, Ended]
         assert [event.epoch.epoch for event in events[1:4]] == [1, 2, 3]
-        assert events[4] == Ended(one.run, "ok", "")
+        assert events[4] == Ended(one.run, "ok", "", "a stage")
+
+    def test_what_a_run_gives_names_the_machine_that_its_worker_reported(self, monkeypatch: pytest.MonkeyPatch):
+        monkeypatch.setenv("MACHINE", "a processor, unlike this one")
+        events = list(execute(acts("epoch 1; exit 1"), {"cpu": 1}, Stop()))
+        assert [type(event) for event in events] == [Started, Finished, Ended]
+        assert [event.machine for event in events[1:]] == ["a processor, unlike this one"] * 2
 
     @pytest.mark.parametrize("slots", [1, 2, 3, 10])
     def test_runs_begin_in_the_order_given_and_no_more_at_once_than_there_are_slots(self, slots: int):
@@ -248,7 +256,7 @@ class TestListening:
             if isinstance(event, Finished):
                 stop.request("by SIGTERM")
         assert [type(event) for event in events] == [Started, Finished, Ended]
-        assert events[2] == Ended(one.run, "interrupted", "by SIGTERM")
+        assert events[2] == Ended(one.run, "interrupted", "by SIGTERM", "a stage")
 
     def test_a_hanging_run_costs_the_others_nothing(self):
         tasks = acts("epoch 1; sleep 600", "sleep 0.5; epoch 1; done", "epoch 1; done")

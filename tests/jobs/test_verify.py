@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import replace
 
@@ -12,6 +13,7 @@ from bench.jobs import job, verify
 from bench.jobs.job import Places, Selection
 from bench.jobs.verify import Request, format_verification
 from bench.record import record, verifications
+from bench.record.environments import EXACT, Environment
 from bench.training import environment
 from models import ARCHITECTURES
 
@@ -22,7 +24,7 @@ NAMES = ("unpadded", "gap_head")
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory, root):
-    """Two runs of two epochs."""
+    """Two exact runs of two epochs."""
     folder = tmp_path_factory.mktemp("trained")
     where = Places(folder / "runs.csv", folder / "report", root / "data")
     job.run(Selection(tuple(ARCHITECTURES[name] for name in NAMES), ("cpu",), (1,), 2, 2), where, SUBSET)
@@ -53,13 +55,14 @@ def test_what_training_again_reproduces_is_identical_and_the_record_is_only_read
     assert [finding.epochs for finding in found.findings] == [2, 2]
     assert format_verification(found)[-1] == "2 of 2 runs identical, bit for bit."
     assert trained.runs.read_bytes() == before
+    assert kept(trained) == [("gap_head", 2, True), ("unpadded", 2, True)]
 
 
 def kept(places):
     """The verifications kept beside the record, as model, epochs and outcome."""
     found = verifications.read(record.read(places.runs))
     assert found.problems == ()
-    assert {one.verified_in for one in found.found} <= {environment.describe("cpu").digest}
+    assert {(one.verified_in, one.machine) for one in found.found} <= {(EXACT.digest, environment.machine("cpu"))}
     return sorted((one.model, one.epochs, one.identical) for one in found.found)
 
 
@@ -138,9 +141,59 @@ def test_a_device_that_is_not_here_is_not_compared_and_is_a_failure(places):
     assert found.findings[0].difference == f"not compared: this machine has no {absent}"
 
 
+def test_an_exact_run_is_verified_on_a_machine_of_another_environment(places, monkeypatch):
+    elsewhere = Environment((("platform", "another"),))
+    monkeypatch.setattr(verify.environment, "describe", lambda device, arithmetic: elsewhere)
+    monkeypatch.setattr(verify.environment, "machine", lambda device: "another machine")
+    assert verified(Request(("unpadded",), None, None, 1, 2), places).is_identical
+    (one,) = verifications.read(record.read(places.runs)).found
+    assert (one.environment, one.verified_in, one.machine) == (EXACT.digest, EXACT.digest, "another machine")
+
+
+def described_as(places, arithmetic):
+    """Say that the record was made in another arithmetic. Return the findings of a verification, which trains none."""
+    other = Environment((("arithmetic", arithmetic), ("device", "cpu")))
+    edit(places, EXACT.digest, other.digest)
+    folder = places.runs.parent / "report"
+    (folder / "environments").mkdir(parents=True)
+    (folder / "environments" / f"{other.digest}.json").write_text(other.to_json())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(verify.scheduling, "execute", pytest.fail)
+        found = verified(Request(("unpadded",), None, None, None, 2), replace(places, report=folder))
+    assert not found.is_identical
+    assert kept(places) == []
+    return format_verification(found)
+
+
+def test_rows_of_the_arithmetic_of_release_0_1_0_get_a_line_that_names_this_release(places, root):
+    old = json.loads((root / "report" / "environments" / "a5a73a76.json").read_text())["arithmetic"]
+    line, summary = described_as(places, old)
+    assert line.partition(": ")[2] == (
+        "not compared: recorded in the arithmetic of release 0.1.0, which this release does not have: "
+        "to verify it, check out release 0.1.0 of this project with git, and run the same command there"
+    )
+    assert summary == "0 of 1 run identical, bit for bit."
+
+
+def test_rows_of_another_version_of_the_exact_arithmetic_get_a_line_with_both_versions(places):
+    line, _ = described_as(places, "exact 99")
+    assert line.endswith(": not compared: recorded in the arithmetic 'exact 99', but this release has 'exact 1'")
+
+
+@pytest.fixture(scope="module")
+def natively(tmp_path_factory, root):
+    """A native run of two epochs."""
+    folder = tmp_path_factory.mktemp("natively")
+    where = Places(folder / "runs.csv", folder / "report", root / "data")
+    job.run(Selection((ARCHITECTURES["unpadded"],), ("cpu",), (1,), 2, 2, arithmetic="native"), where, SUBSET)
+    return where
+
+
 @pytest.mark.slow
-def test_another_environment_is_compared_and_named_when_the_numbers_differ(places):
-    edit(places, environment.describe("cpu").digest, "ffffffff")
+def test_another_environment_is_compared_and_named_when_the_numbers_differ(natively, tmp_path):
+    shutil.copy(natively.runs, tmp_path / "runs.csv")
+    places = replace(natively, runs=tmp_path / "runs.csv")
+    edit(places, environment.describe("cpu", "native").digest, "ffffffff")
     request = Request(("unpadded",), None, None, 1, 2)
     assert verified(request, places).is_identical
     row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 1").iloc[0]
@@ -150,7 +203,7 @@ def test_another_environment_is_compared_and_named_when_the_numbers_differ(place
     assert "recorded in environment ffffffff" in difference
     folder = places.runs.parent / "report"
     (folder / "environments").mkdir(parents=True)
-    details = environment.describe("cpu").to_json().replace("AVX", "QVX").replace('"1"', '"8"')
+    details = environment.describe("cpu", "native").to_json().replace("AVX", "QVX").replace('"1"', '"8"')
     (folder / "environments" / "ffffffff.json").write_text(details)
     difference = verified(request, replace(places, report=folder)).findings[0].difference
     assert "threads was 8, is now 1" in difference

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -19,14 +20,17 @@ from bench.errors import UnusableInput
 from bench.jobs import checkpoint
 from bench.jobs.worker import Fingerprint, MissedImages, Task, perform
 from bench.network.specification import Architecture, Recipe
+from bench.record.environments import EXACT
 from bench.record.rows import Run
-from bench.training import data, environment, loop
+from bench.training import data, environment, golden, loop
 from bench.training.data import Dataset
 from models import ARCHITECTURES
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=3)
 SOURCE = Path(misbehaving.__file__).read_text()
 ARCHITECTURE = Architecture("Behaves", SOURCE, "Behaves", RECIPE, ARCHITECTURES["unpadded"].document)
+
+NATIVE = environment.describe("cpu", "native").digest
 
 MakeTask = Callable[..., Task]
 
@@ -38,8 +42,7 @@ def make_task(tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch)
     threads = torch.get_num_threads()
 
     def make(epochs: int, *recorded: Fingerprint, checkpoints: str = "checkpoints", **changes: Any) -> Task:
-        digest = environment.describe("cpu").digest
-        run = Run(ARCHITECTURE.name, ARCHITECTURE.digest, "cpu", digest, 1, epochs)
+        run = Run(ARCHITECTURE.name, ARCHITECTURE.digest, "cpu", NATIVE, 1, epochs)
         task = Task(ARCHITECTURE, run, Path("data"), tmp_path / checkpoints, recorded, (300, 200))
         return dataclasses.replace(task, **changes)
 
@@ -47,12 +50,18 @@ def make_task(tmp_path: Path, dataset: Dataset, monkeypatch: pytest.MonkeyPatch)
     torch.set_num_threads(threads)
 
 
-def sent(task: Task) -> list[dict[str, Any]]:
-    """The epochs that a performed task sends, without their seconds."""
+def performed(task: Task) -> list[dict[str, Any]]:
+    """The messages about epochs that a performed task sends. The message before them names the machine."""
     messages: list[dict[str, Any]] = []
     perform(task, messages.append)
-    assert {message["kind"] for message in messages} <= {"epoch"}
-    epochs = [dict(message["epoch"]) for message in messages]
+    assert messages[0] == {"kind": "ready", "machine": environment.machine("cpu")}
+    assert {message["kind"] for message in messages[1:]} <= {"epoch"}
+    return messages[1:]
+
+
+def sent(task: Task) -> list[dict[str, Any]]:
+    """The epochs that a performed task sends, without their seconds."""
+    epochs = [dict(message["epoch"]) for message in performed(task)]
     for epoch in epochs:
         assert epoch.pop("train_seconds") > 0
         assert epoch.pop("eval_seconds") > 0
@@ -72,9 +81,7 @@ def test_every_epoch_is_sent_as_it_ends(make_task: MakeTask):
 
 def misses(task: Task) -> list[MissedImages | None]:
     """The misses that a performed task sends with each epoch."""
-    messages: list[dict[str, Any]] = []
-    perform(task, messages.append)
-    return [message["misses"] for message in messages]
+    return [message["misses"] for message in performed(task)]
 
 
 def test_the_last_epoch_comes_with_its_misses_whether_trained_or_saved(make_task: MakeTask, dataset: Dataset):
@@ -136,6 +143,11 @@ def test_no_more_epochs_are_sent_than_asked_for_however_many_a_checkpoint_has(ma
     assert sent(make_task(2)) == epochs[:2]
 
 
+def no_epoch(message: dict[str, Any]) -> None:
+    """Receive the messages of a task that must not send an epoch."""
+    assert message["kind"] == "ready"
+
+
 @pytest.mark.parametrize("place", range(4))
 @pytest.mark.parametrize("checkpoints", ["checkpoints", "others"])
 def test_a_recorded_epoch_that_training_contradicts_is_refused(make_task: MakeTask, place: int, checkpoints: str):
@@ -144,7 +156,7 @@ def test_a_recorded_epoch_that_training_contradicts_is_refused(make_task: MakeTa
     with pytest.raises(
         UnusableInput, match=r"^epoch 1 is recorded as \(.*\), but training gives \(.*: correct the record"
     ):
-        perform(make_task(2, tuple(recorded), checkpoints=checkpoints), lambda message: pytest.fail(str(message)))
+        perform(make_task(2, tuple(recorded), checkpoints=checkpoints), no_epoch)
 
 
 def test_another_environment_than_the_planned_one_is_refused_before_anything_is_read(make_task: MakeTask):
@@ -154,6 +166,61 @@ def test_another_environment_than_the_planned_one_is_refused_before_anything_is_
     with pytest.raises(UnusableInput, match=f"^the worker's environment is {here}, but the plan has 00000000$"):
         perform(other, pytest.fail)
     assert not task.checkpoints.exists()
+
+
+# Exact arithmetic
+
+
+@pytest.fixture
+def exact(make_task: MakeTask) -> Callable[[Architecture], Task]:
+    """Makes exact tasks of one epoch."""
+
+    def make(architecture: Architecture) -> Task:
+        run = Run(architecture.name, architecture.digest, "cpu", EXACT.digest, 1, 1)
+        return make_task(1, architecture=architecture, run=run, checkpoints=f"{architecture.name}-exact")
+
+    return make
+
+
+def test_the_environment_of_a_run_decides_its_arithmetic(
+    exact: Any, make_task: MakeTask, monkeypatch: pytest.MonkeyPatch
+):
+    used: list[str] = []
+    train = loop.train
+
+    def seen(*arguments: Any) -> Iterator[loop.State]:
+        used.append(arguments[-1])
+        return train(*arguments)
+
+    monkeypatch.setattr(loop, "train", seen)
+    (exactly,) = sent(exact(ARCHITECTURE))
+    (natively,) = sent(make_task(1))
+    assert used == ["exact", "native"]
+    assert exactly["train_loss"] == pytest.approx(natively["train_loss"], rel=1e-4)
+    assert exactly["train_loss"] != natively["train_loss"]  # a step rounds differently
+
+
+@pytest.mark.parametrize(
+    ("architecture", "checked"),
+    [(ARCHITECTURES["unpadded"], "unpadded"), (ARCHITECTURE, "ten_twenty_thirty")],
+    ids=["documented", "own"],
+)
+def test_nothing_exact_is_trained_where_the_golden_digest_differs(
+    exact: Any, monkeypatch: pytest.MonkeyPatch, architecture: Architecture, checked: str
+):
+    monkeypatch.setitem(golden.DIGESTS, checked, "0" * 16)
+    task = exact(architecture)
+    with pytest.raises(
+        UnusableInput, match=f"^this machine computes other bits for {checked} than the exact arithmetic defines: "
+    ) as error:
+        perform(task, no_epoch)
+    assert "\n" not in str(error.value)
+    assert not task.checkpoints.exists()
+
+
+def test_native_runs_are_trained_where_the_golden_digest_differs(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(golden, "require", pytest.fail)
+    assert len(sent(make_task(1))) == 1
 
 
 def test_a_run_that_is_over_keeps_one_state(make_task: MakeTask):
@@ -192,10 +259,27 @@ def messages(task: Task, root: Path) -> list[dict[str, Any]]:
 
 def test_the_message_on_unusable_input_names_no_exception(make_task: MakeTask, root: Path):
     folder = Path("/dev/null/nowhere")
-    (message,) = messages(make_task(1, data=folder), root)
+    ready, message = messages(make_task(1, data=folder), root)
+    assert ready == {"kind": "ready", "machine": environment.machine("cpu")}
     assert (message["kind"], message["status"]) == ("failed", "error")
     assert message["reason"].startswith("/dev/null")
     assert "--data" in message["reason"]
+
+
+def test_a_process_whose_golden_digest_differs_ends_its_run_as_an_error(
+    exact: Any, tmp_path: Path, root: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "sitecustomize.py").write_text(
+        "from bench.training import golden\ngolden.DIGESTS['unpadded'] = 'other'\n"
+    )
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(root)]))
+    ready, message = messages(exact(ARCHITECTURES["unpadded"]), root)
+    assert ready == {"kind": "ready", "machine": environment.machine("cpu")}
+    assert (message["kind"], message["status"]) == ("failed", "error")
+    assert message["reason"] == (
+        "this machine computes other bits for unpadded than the exact arithmetic defines: "
+        "nothing exact can be trained here; use --arithmetic native, and report it"
+    )
 
 
 def test_a_task_survives_the_way_to_the_process(make_task: MakeTask):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +25,7 @@ NET = Architecture(
     target=Target(9900),
     own_claims=(Claim("best", 9951, "9951 of 10,000 in the best epoch", "file"),),
     gives_logits=True,
+    uncovered=("torch.cumsum", "an augmentation"),
 )
 PLAIN = Architecture("plain", "class Plain: pass\n", "Plain", Recipe(0.01, 128, 19))
 
@@ -49,6 +51,16 @@ def test_a_network_comes_back_as_it_was(tmp_path: Path) -> None:
     assert found.architectures == {"net": NET, "plain": PLAIN}
     assert found.architectures["net"].digest == NET.digest
     assert found.structures == {"net": STRUCTURE, "plain": STRUCTURE}
+
+
+def test_a_network_of_an_earlier_version_has_nothing_uncovered(tmp_path: Path) -> None:
+    runs = tmp_path / "runs.csv"
+    add(runs, NET)
+    path = catalogue.path_beside(runs)
+    content = json.loads(path.read_text())
+    del content["net"]["uncovered"]
+    path.write_text(json.dumps(content))
+    assert catalogue.read(runs).architectures == {"net": replace(NET, uncovered=())}
 
 
 def test_no_file_means_no_networks(tmp_path: Path) -> None:

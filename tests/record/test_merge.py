@@ -19,8 +19,10 @@ from bench.errors import UnusableInput
 from bench.network import structure_facts
 from bench.network.specification import Architecture, Recipe
 from bench.record import catalogue, merge, misses, record, verifications
+from bench.record.environments import EXACT
 from bench.record.misses import path_beside
 from bench.record.rows import Row
+from bench.record.verifications import Verified
 from bench.report.files import write as write_report
 from models import ARCHITECTURES
 
@@ -47,7 +49,7 @@ def again(rows: Iterable[Row], **changes: Any) -> list[Row]:
 
 
 def verified(seed: int, **changes: str) -> list[str]:
-    values = ["unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, str(seed), "3", "yes", LATER, synthetic.CPU]
+    values = ["unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, str(seed), "3", "yes", LATER, synthetic.CPU, ""]
     fields = dict(zip(verifications.COLUMNS, values, strict=True)) | changes
     return list(fields.values())
 
@@ -401,11 +403,89 @@ def test_details_that_were_changed_are_refused(tmp_path: Path) -> None:
         merge.merge([one], tmp_path / "all.csv")
 
 
-def test_the_digest_of_an_environment_is_that_of_its_details() -> None:
-    from bench.training.environment import Environment
+# Exact runs that several people have trained
 
-    found = Environment((("device", "cpu"),))
-    assert (found.to_json(), found.digest) == (DETAILS, DESCRIBED)
+EXACT_ROWS = again(ROWS, recorded_at="2026-02-01T12:00:00Z", environment=EXACT.digest, machine="a processor")
+
+
+def elsewhere(rows: Iterable[Row], minutes: int = 60, **changes: Any) -> list[Row]:
+    """The same epochs, trained on another machine. The first ended so many minutes after twelve, the others later."""
+    times = [f"2026-02-01T{12 + minute // 60}:{minute % 60:02d}:00Z" for minute in range(minutes, minutes + 40, 4)]
+    values = {"machine": "another processor", "train_seconds": 50.0, **changes}
+    return [dataclasses.replace(row, recorded_at=at, **values) for row, at in zip(rows, times, strict=False)]
+
+
+def checks(folder: Path, *records: Iterable[Row]) -> list[Verified]:
+    """Join records into one that has the rows of the first. Return the verifications beside it."""
+    sources = [write(folder / f"{place}.csv", rows) for place, rows in enumerate(records)]
+    found = verifications.read(joined_from(folder, *sources))
+    assert found.problems == ()
+    return list(found.found)
+
+
+def joined_from(folder: Path, *sources: Path) -> record.Record:
+    target = folder / f"all of {len(sources)}.csv"
+    merge.merge(sources, target)
+    return record.read(target)
+
+
+def test_an_exact_run_of_two_machines_is_one_run_and_a_verification(tmp_path: Path) -> None:
+    found = checks(tmp_path, EXACT_ROWS, elsewhere(EXACT_ROWS))
+    assert (tmp_path / "all of 2.csv").read_text(encoding="utf-8") == synthetic.text(EXACT_ROWS)
+    run = ("unpadded", synthetic.RECIPE, "cpu", EXACT.digest, 7)
+    assert found == [Verified(*run, 3, True, "2026-02-01T13:08:00Z", EXACT.digest, "another processor")]
+
+
+def test_every_further_training_is_a_verification_even_on_the_same_machine(tmp_path: Path) -> None:
+    here_again = elsewhere(EXACT_ROWS, 90, machine="a processor")
+    short = elsewhere(EXACT_ROWS[:2], 120, machine="a third")
+    found = checks(tmp_path, EXACT_ROWS, elsewhere(EXACT_ROWS), here_again, short)
+    assert sorted((one.machine, one.epochs) for one in found) == [
+        *(("a processor", 3), ("a third", 2), ("another processor", 3)),
+    ]
+    assert (tmp_path / "all of 4.csv").read_text(encoding="utf-8") == synthetic.text(EXACT_ROWS)
+
+
+def test_copies_of_an_exact_run_are_no_check(tmp_path: Path) -> None:
+    assert checks(tmp_path, EXACT_ROWS, EXACT_ROWS, EXACT_ROWS[:2]) == []
+    assert not verifications.path_beside(tmp_path / "all of 3.csv").exists()
+
+
+def test_copies_of_a_further_training_are_one_check(tmp_path: Path) -> None:
+    theirs = elsewhere(EXACT_ROWS)
+    assert len(checks(tmp_path, EXACT_ROWS, theirs, theirs, theirs[:2])) == 1
+
+
+def test_an_exact_run_that_another_machine_has_continued_is_no_check(tmp_path: Path) -> None:
+    assert checks(tmp_path, EXACT_ROWS[:2], [*EXACT_ROWS[:2], *elsewhere(EXACT_ROWS)[2:]]) == []
+
+
+def test_two_machines_that_trained_at_the_same_time_are_one_check_of_all_epochs(tmp_path: Path) -> None:
+    """The other machine began later and was faster, so the joined record has epochs of both."""
+    at = ("2026-02-01T12:00:00Z", "2026-02-01T13:00:00Z", "2026-02-01T14:00:00Z")
+    slow = [dataclasses.replace(row, recorded_at=one) for row, one in zip(EXACT_ROWS, at, strict=True)]
+    (found,) = checks(tmp_path, slow, elsewhere(EXACT_ROWS, 10))
+    assert found.epochs == 3
+
+
+def test_joining_a_joined_record_again_adds_no_check(tmp_path: Path) -> None:
+    before = checks(tmp_path, EXACT_ROWS, elsewhere(EXACT_ROWS))
+    whole, *parts = (tmp_path / name for name in ("all of 2.csv", "0.csv", "1.csv"))
+    for number, others in enumerate(([], parts[:1], parts[1:], parts)):
+        merge.merge([whole, *others], tmp_path / f"again {number}.csv")
+        assert list(verifications.read(record.read(tmp_path / f"again {number}.csv")).found) == before, others
+
+
+def test_equal_native_runs_of_one_environment_are_no_check(tmp_path: Path) -> None:
+    """Nobody promises that they are of two machines: the environment names the processor."""
+    assert checks(tmp_path, ROWS, again(ROWS)) == []
+
+
+def test_exact_runs_that_contradict_each_other_are_refused_whatever_machine_trained_them(refused: Refused) -> None:
+    message = refused(EXACT_ROWS, [EXACT_ROWS[0], *elsewhere(EXACT_ROWS[1:], correct=9000)])
+    assert message.startswith(
+        "b.csv:3: contradicts a.csv:3: epoch 2 of unpadded on cpu, seed 7: correct is 9000 here and 9939 there "
+    )
 
 
 # The command

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ ROWS = synthetic.full({"unpadded": 9940}, seeds=(1, 2, 3))
 
 def verified(seed: int = 1, epochs: int = 19, identical: bool = True, verified_in: str = synthetic.CPU) -> Verified:
     run = ("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, seed)
-    return Verified(*run, epochs, identical, "2026-02-01T12:00:00Z", verified_in)
+    return Verified(*run, epochs, identical, "2026-02-01T12:00:00Z", verified_in, "a machine")
 
 
 def line(*changes: tuple[str, str]) -> str:
@@ -31,6 +32,7 @@ def line(*changes: tuple[str, str]) -> str:
         "yes",
         "2026-02-01T12:00:00Z",
         synthetic.CPU,
+        "a machine",
     ]
     fields = dict(zip(COLUMNS, values, strict=True)) | dict(changes)
     return format_line([fields[column] for column in COLUMNS])
@@ -43,6 +45,17 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
         Writer(record.path).append(one)
     assert verifications.read(record) == Verifications(several)
     assert path_beside(record.path).read_text().splitlines()[:2] == [",".join(COLUMNS), line().strip()]
+
+
+def test_a_file_of_an_earlier_version_lacks_the_machine_and_is_read_and_continued(tmp_path: Path) -> None:
+    record = synthetic.record(tmp_path, ROWS)
+    older = format_line(COLUMNS[:-1]) + line().replace(",a machine", "")
+    path_beside(record.path).write_text(older)
+    Writer(record.path).append(verified(2))
+    assert path_beside(record.path).read_text().startswith(older)
+    assert verifications.read(record) == Verifications(
+        (replace(verified(), machine=""), replace(verified(2), machine=""))
+    )
 
 
 def test_no_file_is_no_verification(tmp_path: Path) -> None:
@@ -72,7 +85,7 @@ def test_a_file_of_another_kind_is_not_written(tmp_path: Path) -> None:
         (line(("device", "tpu")), "device is 'tpu', not one of"),
         (line(("seed", "9")), "unpadded seed 9 of this recipe and environment is not in the record"),
         (line(("recipe", "ffffffff")), "unpadded seed 1 of this recipe and environment is not in the record"),
-        ("yes\n", "the line has 1 field, but the header has 9"),
+        ("yes\n", "the line has 1 field, but the header has 10"),
     ],
 )
 def test_a_bad_line_is_named_and_the_rest_is_read(tmp_path: Path, bad: str, reason: str) -> None:

@@ -23,6 +23,7 @@ from bench.evidence.summary.pooled import (
 from bench.evidence.summary.repeats import Repeats, repeats
 from bench.network.specification import DEVICES, Architecture
 from bench.network.structure_facts import Structure
+from bench.record.environments import EXACT
 from bench.record.ledger import Problem
 from bench.record.misses import Misses
 from bench.record.record import Record
@@ -165,9 +166,11 @@ def _by_line(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 
 
 def _labels(places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """A label for each place: the device if that is unique, otherwise the device and the environment."""
+    """A label for each place: the device if that is unique, otherwise the device and the environment or "exact"."""
     devices = [device for device, _ in places]
     return {
-        (device, environment): device if devices.count(device) == 1 else f"{device} {environment}"
+        (device, environment): device
+        if devices.count(device) == 1
+        else f"{device} {'exact' if environment == EXACT.digest else environment}"
         for device, environment in places
     }

@@ -115,9 +115,9 @@ class _Job:
     def hand_out(self) -> None:
         """Give every worker as many runs as it trains at the same time."""
         for worker in self._workers.values():
-            queued = self.waiting.get(worker.environment.digest)
-            while queued and self._busy[worker.address] < worker.slots:
-                task = queued.popleft()
+            queues = [self.waiting[digest] for digest in worker.digests if digest in self.waiting]
+            while any(queues) and self._busy[worker.address] < worker.slots:
+                task = next(queued for queued in queues if queued).popleft()
                 key = f"{self.topic}-{uuid4().hex}"
                 future = self.client.submit(
                     train,
@@ -179,7 +179,7 @@ class _Job:
         else:
             one = self._forget(key)
             reason = f"{type(error).__name__}: {one_line(error)} (on {one.worker.name})"
-            yield Ended(one.task.run, "error", reason)
+            yield Ended(one.task.run, "error", reason, one.worker.machine)
 
     def _worker_lost(self, key: str) -> Iterator[Event]:
         """Handle the loss of a run's worker: the next free worker begins the run again, unless too many were lost."""
@@ -190,7 +190,8 @@ class _Job:
             return
         self._lost[run] += 1
         if self._lost[run] == TRIES:
-            yield Ended(run, "error", f"its worker was lost {TRIES} times; the last one was {one.worker.name}")
+            reason = f"its worker was lost {TRIES} times; the last one was {one.worker.name}"
+            yield Ended(run, "error", reason, one.worker.machine)
         else:
             self.waiting[run.environment].appendleft(one.task)
             yield Lost(run, f"the worker {one.worker.name} is lost; another worker will train the run again")
@@ -198,7 +199,7 @@ class _Job:
     def _end_without_workers(self) -> Iterator[Event]:
         """Close the runs that have waited too long for a worker of their environment."""
         now = time.monotonic()
-        present = {one.environment.digest for one in self._workers.values()}
+        present = {digest for one in self._workers.values() for digest in one.digests}
         for digest, queued in self.waiting.items():
             last_seen = self._last_seen.setdefault(digest, now)
             if digest in present or not queued:
@@ -211,7 +212,8 @@ class _Job:
     def interrupt(self, reason: str) -> Iterator[Event]:
         """Close the runs in progress as interrupted."""
         for key in [key for key, one in self.active.items() if one.has_started]:
-            yield Ended(self._forget(key).task.run, "interrupted", reason)
+            one = self._forget(key)
+            yield Ended(one.task.run, "interrupted", reason, one.worker.machine)
 
     def release(self) -> None:
         """Take back all tasks in progress and stop listening to the workers."""

@@ -15,7 +15,7 @@ from bench import __version__
 from bench.network.specification import Architecture
 
 if TYPE_CHECKING:
-    from bench.training.environment import Environment
+    from bench.record.environments import Environment
 
 GPU = "GPU"
 """The resource that a worker announces to train on its GPU. Without it, the worker trains on its CPU."""
@@ -23,12 +23,16 @@ GPU = "GPU"
 
 @dataclass(frozen=True)
 class Description:
-    """A worker's version of this package, its digests of the given architectures, its device and its environment."""
+    """A worker: its version of this package, its digests of the given architectures, its device and its machine.
+
+    `environment` is that of native runs.
+    """
 
     version: str
     recipes: tuple[str, ...]
     device: str
     environment: Environment
+    machine: str
 
 
 async def describe(architectures: bytes, dask_worker: Any) -> Description:
@@ -49,7 +53,8 @@ def _describe(pickled: bytes, announces_gpu: bool) -> Description:
     devices = [device for device in environment.available_devices() if (device != "cpu") == announces_gpu]
     if not devices:
         raise UnusableInput(f"it announces the resource {GPU}, but PyTorch sees no GPU there")
-    return Description(__version__, recipes, devices[0], environment.describe(devices[0]))
+    found = environment.describe(devices[0], "native")
+    return Description(__version__, recipes, devices[0], found, environment.machine(devices[0]))
 
 
 def train(pickled: bytes, topic: str) -> None:

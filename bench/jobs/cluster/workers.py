@@ -17,7 +17,7 @@ from bench.errors import UnusableInput, one_line
 from bench.jobs.cluster import worker
 from bench.jobs.cluster.worker import GPU, Description
 from bench.network.specification import Architecture
-from bench.training.environment import Environment
+from bench.record.environments import EXACT, Environment
 
 _log = logging.getLogger(__name__)
 
@@ -26,13 +26,20 @@ _ANSWER_LIMIT = 30.0  # seconds in which a scheduler must answer
 
 @dataclass(frozen=True)
 class Worker:
-    """A worker that trains `slots` runs at the same time, on one device in one environment."""
+    """A worker that trains `slots` runs at the same time on one device. `environment` is that of native runs."""
 
     address: str
     name: str
     slots: int
     device: str
     environment: Environment
+    machine: str
+
+    @property
+    def digests(self) -> tuple[str, ...]:
+        """The digests of the environments in which it can train."""
+        native = self.environment.digest
+        return (EXACT.digest, native) if self.device == "cpu" else (native,)
 
 
 @dataclass(frozen=True)
@@ -47,7 +54,7 @@ class Cluster:
 
     @property
     def environments(self) -> dict[str, Environment]:
-        """The environments of the workers, by digest."""
+        """The native environments of the workers, by digest."""
         return {one.environment.digest: one.environment for one in self.workers}
 
     @property
@@ -56,7 +63,8 @@ class Cluster:
         found: dict[str, dict[str, int]] = {}
         for one in self.workers:
             slots = found.setdefault(one.device, {})
-            slots[one.environment.digest] = slots.get(one.environment.digest, 0) + one.slots
+            for digest in one.digests:
+                slots[digest] = slots.get(digest, 0) + one.slots
         return found
 
     def require(self, devices: Sequence[str]) -> None:
@@ -123,7 +131,7 @@ def survey(client: Any, architectures: Sequence[Architecture], addresses: Collec
             reasons.setdefault(reason, []).append(name)
         else:
             slots = threads if answer.device == "cpu" else 1
-            usable.append(Worker(address, name, slots, answer.device, answer.environment))
+            usable.append(Worker(address, name, slots, answer.device, answer.environment, answer.machine))
     for reason, names in reasons.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         _log.warning("worker %s%s left out: %s", ", ".join(names[:3]), more, reason)
@@ -152,5 +160,5 @@ def format_workers(workers: Sequence[Worker]) -> list[str]:
         here = [one for one in workers if one.environment.digest == digest]
         names = ", ".join(one.name for one in here[:8]) + (", …" if len(here) > 8 else "")
         count = "1 worker" if len(here) == 1 else f"{len(here)} workers"
-        lines.append(f"environment {digest}, {here[0].device}: {count} ({names}); {here[0].environment.machine}")
+        lines.append(f"environment {digest}, {here[0].device}: {count} ({names}); {here[0].machine}")
     return lines

@@ -18,7 +18,7 @@ def run(seed: int, correct: list[int], ending: str = "", seconds: float = 12.0) 
 
 
 def summary(*runs: Series) -> GroupSummary:
-    group = Group("unpadded", "0a1b2c3d", "cpu", "11112222", "a machine", BUDGET, True, runs)
+    group = Group("unpadded", "0a1b2c3d", "cpu", "11112222", ("a machine",), BUDGET, True, runs)
     return summarise_group(group, "cpu", 0, ARCHITECTURES["unpadded"], None)
 
 

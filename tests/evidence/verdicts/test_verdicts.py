@@ -44,7 +44,7 @@ def ending_at(last: int, budget: int = BUDGET) -> list[int]:
 
 def group(counts: Iterable[Sequence[int]], others: Iterable[Series] = (), budget: int = BUDGET) -> Group:
     runs = (*(run(seed, correct) for seed, correct in enumerate(counts, start=1)), *others)
-    return Group("unpadded", "0a1b2c3d", "cpu", "11112222", "a machine", budget, True, runs)
+    return Group("unpadded", "0a1b2c3d", "cpu", "11112222", ("a machine",), budget, True, runs)
 
 
 def network(claim: Claim, log: Sequence[int] = ()) -> Architecture:

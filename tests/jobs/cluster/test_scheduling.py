@@ -33,6 +33,7 @@ from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop
 from bench.jobs.job import Places, Selection
 from bench.jobs.worker import Task
 from bench.record import misses, record
+from bench.record.environments import EXACT
 from bench.record.rows import EPOCH_KEY, REPRODUCIBLE
 from bench.training import environment
 from models import ARCHITECTURES
@@ -89,6 +90,20 @@ def test_a_worker_has_one_run_at_a_time_and_one_that_joins_late_takes_the_next(s
     assert used == ["one", "late"]
 
 
+def test_exact_runs_go_to_workers_of_any_environment_and_name_the_machine(stage: Stage) -> None:
+    stage.only()
+    stage.workers("one", MACHINE="a processor")
+    stage.workers("two", MACHINE="another processor", PLATFORM="another")
+    events = list(execute(stage.address, *["epoch 1; sleep 2; done"] * 2, digest=EXACT.digest))
+    assert endings(events) == [(0, "ok", ""), (1, "ok", "")]
+    machines = {"one": "a processor", "two": "another processor"}
+    workers_by_run = {event.run: event.worker for event in of(events, Started)}
+    assert sorted(workers_by_run.values()) == ["one", "two"]
+    for event in (*of(events, Finished), *of(events, Ended)):
+        assert event.machine == machines[workers_by_run[event.run]]
+    stage.only()
+
+
 def test_a_worker_that_the_client_has_forgotten_for_a_moment_is_not_lost(stage: Stage, monkeypatch) -> None:
     """Every two seconds Dask's client replaces its list of workers by a summary that lacks them."""
     import dask
@@ -113,6 +128,7 @@ def test_a_run_whose_workers_keep_dying_is_given_up_with_the_name_of_the_last(st
         f"the worker {name} is lost; another worker will train the run again" for name in names[:2]
     ]
     assert endings(events) == [(0, "error", f"its worker was lost 3 times; the last one was {names[2]}")]
+    assert events[-1].machine == "a stage"
 
 
 def test_a_worker_that_is_back_under_its_address_begins_the_run_anew_with_what_is_recorded(
@@ -226,7 +242,8 @@ def test_a_worker_without_the_same_bench994_is_left_out_with_a_line(stage: Stage
 
 
 def test_another_recipe_and_a_missing_bench994_get_a_line_each() -> None:
-    same = Description(workers.__version__, (UNPADDED.digest,), "cpu", environment.describe("cpu"))
+    native = environment.describe("cpu", "native")
+    same = Description(workers.__version__, (UNPADDED.digest,), "cpu", native, "a machine")
     assert workers._obstacle(same, [UNPADDED]) == ""
     missing = workers._obstacle(ModuleNotFoundError("No module\nnamed 'bench'"), [UNPADDED])
     assert missing.startswith("it cannot describe itself (ModuleNotFoundError: No module named 'bench'): install ")
@@ -288,18 +305,19 @@ def test_rows_carry_the_environment_of_their_worker_and_a_run_stays_there(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     stage.only()
-    stage.start("here", SCRIPT="epoch 1; done")
-    stage.workers("there", SCRIPT="epoch 1; done", PLATFORM="another")
+    stage.start("here", SCRIPT="epoch 1; done", MACHINE="this one")
+    stage.workers("there", SCRIPT="epoch 1; done", PLATFORM="another", MACHINE="that one")
     until(lambda: stage.known("here"), "worker here")
-    words = ["--models", "unpadded", "--seeds", "2", "--cluster", stage.address]
+    words = ["--models", "unpadded", "--seeds", "2", "--arithmetic", "native", "--cluster", stage.address]
     assert parser.main(["run", *words, "--epochs", "1"]) == 0
     rows = record.read(tmp_path / "runs.csv").epochs
     assert list(zip(rows["epoch"], sorted(rows["seed"]), strict=True)) == [(1, 1), (1, 2)]
     kept = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "report" / "environments").iterdir()}
     assert set(rows["environment"]) == set(kept)
-    assert sorted(one["platform"] for one in kept.values()) == ["a stage", "another"]
+    machines = {kept[row.environment]["platform"]: row.machine for row in rows.itertuples()}
+    assert machines == {"a stage": "this one", "another": "that one"}
 
-    stage.start("more", PLATFORM="another")  # a fresh plan would now spread the runs differently
+    stage.start("more", PLATFORM="another", MACHINE="that one")  # a fresh plan would now spread the runs differently
     until(lambda: stage.known("more"), "worker more")
     capsys.readouterr()
     assert parser.main(["plan", *words, "--epochs", "3"]) == 0
@@ -307,8 +325,8 @@ def test_rows_carry_the_environment_of_their_worker_and_a_run_stays_there(
     for row in rows.itertuples():
         assert any(re.search(rf"cpu +{row.environment} +{row.seed}  1 of 3 ", line) for line in planned)
     assert sorted(line[22:] for line in planned if line.startswith("environment ")) == [
-        "cpu: 1 worker (here); m; PyTorch none; a stage",
-        "cpu: 2 workers (more, there); m; PyTorch none; another",
+        "cpu: 1 worker (here); this one",
+        "cpu: 2 workers (more, there); that one",
     ]
 
 
@@ -333,6 +351,7 @@ def test_an_interrupted_job_closes_its_runs_and_reports_it_like_a_local_job(
     assert "Traceback" not in error
     rows = record.read(tmp_path / "runs.csv").rows
     assert [(row.status, row.note) for row in rows.itertuples()] == [("ok", ""), ("interrupted", f"by {number.name}")]
+    assert set(rows["machine"]) == {"a stage"}
     until(stage.is_idle, "the end of what trains", 30)
 
 
