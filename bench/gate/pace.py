@@ -1,10 +1,10 @@
-"""The process that measures one training loop: `python -m bench.gate.pace NETWORK plain|ours DATA`.
+"""The process that measures one training loop: `python -m bench.gate.pace NETWORK plain|attentive|ours DATA`.
 
 It prints `ready`. Then it answers each line of standard input, a word and a number, with a line of JSON:
 
 - `train SECONDS`: train for so many seconds; the answer has the images and the seconds.
-- `peak SECONDS`: multiply large matrices; the answer has the multiply-accumulates and the seconds.
-- `share STEPS`: the part of the time of so many steps that convolutions take.
+- `peak SECONDS`: the fused multiply-adds in a second of processor time, measured for so many seconds.
+- `share STEPS`: take so many steps of ours; the answer has the images, and the processor time: all, and convolutions.
 - `ratios STEPS`: the times of so many steps, relative to the calibration.
 """
 
@@ -15,34 +15,30 @@ import json
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-import torch
-
-from bench.gate import calibration, plain
+from bench.gate import attentive, calibration, peak, plain
 from bench.network.specification import Architecture
-from bench.training import data, environment, loop, randomness
+from bench.training import data, environment, randomness
+from bench.training.arithmetic import convolution
+from bench.training.exact import ExactTrainer
 from models import ARCHITECTURES
 
 WARM_UP = 4  # steps
-PEAK_SIDE = 2048
-_CONVOLUTIONS = (
-    "_Winograd",
-    "_WinogradBackward",
-    "aten::mkldnn_convolution",
-    "aten::convolution_backward",
-    "aten::_slow_conv2d_forward",
-)
+_PASSES = ("forward", "input_gradient", "add_filter_gradient")
 
 
 def ours(architecture: Architecture, root: Path) -> Iterator[int]:
     """Train as the harness does. Yield the number of images of every step."""
-    dataset = data.load(root)
-    trainee = loop.prepare(architecture, 1, "cpu")
+    dataset, recipe = data.load(root), architecture.recipe
+    trainer, step = ExactTrainer(architecture, 1), 0
     for epoch in itertools.count(1):
         order = randomness.order(1, epoch, len(dataset.train_labels))
-        for indices in order.split(architecture.recipe.batch_size):
-            loop.train_on(trainee, dataset, [indices])
+        for indices in order.split(recipe.batch_size):
+            trainer.train(dataset, indices, step, recipe.learning_rate)
+            step += 1
             yield len(indices)
 
 
@@ -54,25 +50,36 @@ def measure(steps: Iterator[int], seconds: float) -> dict[str, float]:
     return {"images": images, "seconds": elapsed}
 
 
-def convolution_share(steps: Iterator[int], count: int) -> float:
-    """Return the part of the time of so many steps that convolutions take, forward and backward."""
-    with torch.profiler.profile(activities=[torch.profiler.ProfilerActivity.CPU]) as profile:
-        for _ in range(count):
-            next(steps)
-    times = {event.key: float(event.self_cpu_time_total) for event in profile.key_averages()}
-    return sum(times.get(name, 0.0) for name in _CONVOLUTIONS) / sum(times.values())
+def convolution_share(steps: Iterator[int], count: int) -> dict[str, float]:
+    """Take so many steps. Return their images, and the processor time in seconds: all, and that of convolutions."""
+    with _convolutions_timed() as times:
+        started = time.thread_time()
+        images = sum(next(steps) for _ in range(count))
+        elapsed = time.thread_time() - started
+    return {"images": images, "seconds": elapsed, "convolutions": sum(times)}
 
 
-def peak(seconds: float) -> dict[str, float]:
-    """Multiply large float32 matrices. Return the multiply-accumulates, and the seconds that passed."""
-    matrix = torch.rand(PEAK_SIDE, PEAK_SIDE)
-    result = torch.empty_like(matrix)
-    torch.mm(matrix, matrix, out=result)
-    started, count = time.perf_counter(), 0
-    while (elapsed := time.perf_counter() - started) < seconds:
-        torch.mm(matrix, matrix, out=result)
-        count += 1
-    return {"work": float(count * PEAK_SIDE**3), "seconds": elapsed}
+@contextmanager
+def _convolutions_timed() -> Iterator[list[float]]:
+    """Append the processor time of each pass of a convolution to a list, as long as the context lasts."""
+    times: list[float] = []
+
+    def timed(function: Callable[..., None]) -> Callable[..., None]:
+        def run(*arguments: Any) -> None:
+            started = time.thread_time()
+            function(*arguments)
+            times.append(time.thread_time() - started)
+
+        return run
+
+    functions = {name: getattr(convolution, name) for name in _PASSES}
+    try:
+        for name, function in functions.items():
+            setattr(convolution, name, timed(function))
+        yield times
+    finally:
+        for name, function in functions.items():
+            setattr(convolution, name, function)
 
 
 def main() -> None:
@@ -80,13 +87,13 @@ def main() -> None:
     name, kind, root = sys.argv[1:]
     if kind == "ours":
         environment.configure("cpu")
-    loop = {"plain": plain.steps, "ours": ours}[kind]
+    loop = {"plain": plain.steps, "attentive": attentive.steps, "ours": ours}[kind]
     steps = loop(ARCHITECTURES[name], Path(root))
     for _ in range(WARM_UP):
         next(steps)
     answers: dict[str, Callable[[float], object]] = {
         "train": lambda seconds: measure(steps, seconds),
-        "peak": peak,
+        "peak": peak.peak,
         "share": lambda count: convolution_share(steps, int(count)),
         "ratios": lambda rounds: calibration.ratios(lambda: next(steps), int(rounds)),
     }

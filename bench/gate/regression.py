@@ -1,4 +1,4 @@
-"""The gate for CI: find unintended changes of the networks, of their speed and of the record."""
+"""The gate for CI: find unintended changes of the networks, of their bits, of their speed and of the record."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from bench.network import structure, structure_facts
 from bench.network.specification import Architecture
 from bench.network.structure_facts import Structure
 from bench.record import catalogue, record
+from bench.training import golden
 from bench.wording import count
 
 BASELINE = Path(__file__).parents[2] / "tests" / "benchmarks" / "baseline.json"
@@ -37,7 +38,9 @@ class Finding:
 
 
 def check(architectures: Mapping[str, Architecture], runs: Path, data: Path) -> list[Finding]:
-    """Check every network's structure against its document and the stored one, then the record, then the speed.
+    """Check every network's structure and golden digest, then the record, then the speed.
+
+    The structure is compared with the document and with the stored one.
 
     It takes half a minute to measure the speed. Therefore it is measured only if all other checks pass.
 
@@ -52,8 +55,10 @@ def check(architectures: Mapping[str, Architecture], runs: Path, data: Path) -> 
         for name, architecture in architectures.items()
         for finding in _structure(architecture, structure.examine(architecture.build()), stored[name])
     ]
+    findings += [_golden(name) for name in architectures]
     findings += _vanished("models/structure.json", stored, architectures)
     findings += _vanished(BASELINE.name, baseline, architectures)
+    findings += _vanished("bench/training/golden.py", golden.DIGESTS, architectures, "delete its digest there")
     findings += _record(runs, architectures)
     if not all(finding.passed for finding in findings):
         return [*findings, Finding("speed", False, "not measured: solve the problems above first")]
@@ -166,10 +171,30 @@ def _structure(architecture: Architecture, found: Structure, stored: Structure) 
     ]
 
 
-def _vanished(where: str, stored: Iterable[str], architectures: Mapping[str, Architecture]) -> list[Finding]:
-    advice = "if this is intended, run `python -m bench check --update`"
+def _golden(name: str) -> Finding:
+    """Train a network for a few steps, and compare the bits with its golden digest."""
+    subject = f"{name}: golden digest"
+    if name not in golden.DIGESTS:
+        return Finding(subject, False, "bench/training/golden.py has no digest of this network: add it to DIGESTS")
+    try:
+        differs = golden.differing((name,))
+    except UnusableInput as error:
+        return Finding(subject, False, str(error))
+    return Finding(subject, not differs, "this machine or this code computes other bits" if differs else "as defined")
+
+
+def _vanished(
+    where: str,
+    stored: Iterable[str],
+    architectures: Mapping[str, Architecture],
+    advice: str = "run `python -m bench check --update`",
+) -> list[Finding]:
     return [
-        Finding(f"{name}: network", False, f"is in {where}, but this network no longer exists: {advice}")
+        Finding(
+            f"{name}: network",
+            False,
+            f"is in {where}, but this network no longer exists: if this is intended, {advice}",
+        )
         for name in stored
         if name not in architectures
     ]

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from bench.gate import calibration
-from bench.training import loop
+from bench.training.exact import ExactTrainer
 from models import ARCHITECTURES
 
 ROUNDS = 20
@@ -28,11 +28,11 @@ def test_calibration(benchmark):
 
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
 def test_step(name, benchmark, dataset):
-    trainee = loop.prepare(ARCHITECTURES[name], 1, "cpu")
-    batch = [torch.arange(ARCHITECTURES[name].recipe.batch_size)]
+    recipe, trainer = ARCHITECTURES[name].recipe, ExactTrainer(ARCHITECTURES[name], 1)
+    batch = torch.arange(recipe.batch_size)
 
     def step():
-        loop.train_on(trainee, dataset, batch)
+        trainer.train(dataset, batch, 0, recipe.learning_rate)
 
     work = calibration.workload()
     calibrations = []

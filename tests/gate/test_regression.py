@@ -1,4 +1,7 @@
-"""Tests of `regression` and `calibration`: the gate fails on a changed network, a spoilt record or nothing to check."""
+"""Tests of `regression` and `calibration`: the gate fails on what changed, and on nothing to check.
+
+The gate fails on a changed network, other bits, a spoilt record or nothing to check.
+"""
 
 from __future__ import annotations
 
@@ -15,8 +18,11 @@ from bench.gate import calibration, regression
 from bench.gate.regression import TOLERANCE, format_findings, judge_speed, load_baseline, update
 from bench.network.specification import Architecture
 from bench.record.rows import COLUMNS, Row, format_line, format_row
-from bench.training import loop
+from bench.training import golden
+from bench.training.exact import ExactTrainer
 from models import ARCHITECTURES
+
+DIFFERING = golden.differing
 
 ROW = Row(
     "unpadded",
@@ -50,6 +56,14 @@ def measured(monkeypatch):
     speeds = load_baseline()
     monkeypatch.setattr(regression.speed, "step_ratios", lambda architectures, data: dict(speeds))
     return speeds
+
+
+@pytest.fixture(autouse=True)
+def differing(monkeypatch):
+    """Replaces the short trainings by a set of the networks with other bits, which a test may change."""
+    names = set()
+    monkeypatch.setattr(golden, "differing", lambda chosen: tuple(name for name in chosen if name in names))
+    return names
 
 
 def check(architectures, runs):
@@ -93,8 +107,8 @@ def changed(class_name: str) -> dict[str, Architecture]:
 def test_the_committed_networks_and_a_sound_record_pass(runs):
     findings = check(ARCHITECTURES, runs)
     assert failed(findings) == []
-    assert len(findings) == 4 * 5 + 1 + 5
-    assert format_findings(findings)[-1] == "26 of 26 checks passed."
+    assert len(findings) == 5 * 5 + 1 + 5
+    assert format_findings(findings)[-1] == "31 of 31 checks passed."
 
 
 def test_one_more_parameter_fails(runs):
@@ -117,6 +131,46 @@ def test_other_work_than_stored_fails(runs, monkeypatch):
 
     monkeypatch.setattr(regression.structure_facts, "load", one_less)
     assert failed(check(ARCHITECTURES, runs)) == ["gap_head: multiply-accumulates", "gap_head: structure"]
+
+
+def golden_texts(findings):
+    """The text of the finding about each network's golden digest."""
+    return {one.subject.split(":")[0]: one.text for one in findings if one.subject.endswith(": golden digest")}
+
+
+def test_other_bits_fail_for_their_network_alone_and_before_the_speed(runs, differing, monkeypatch):
+    monkeypatch.setattr(regression.speed, "step_ratios", lambda architectures, data: pytest.fail("measured"))
+    differing.add("unpadded")
+    findings = check(ARCHITECTURES, runs)
+    assert failed(findings) == ["unpadded: golden digest"]
+    expected = dict.fromkeys(ARCHITECTURES, "as defined")
+    assert golden_texts(findings) == {**expected, "unpadded": "this machine or this code computes other bits"}
+
+
+def test_the_bits_are_those_of_a_training(runs, monkeypatch):
+    monkeypatch.setattr(golden, "differing", DIFFERING)
+    monkeypatch.setitem(golden.DIGESTS, "unpadded", "0" * 16)
+    assert failed(check(ARCHITECTURES, runs)) == ["unpadded: golden digest"]
+
+
+def test_a_network_without_a_golden_digest_fails(runs, monkeypatch):
+    monkeypatch.delitem(golden.DIGESTS, "gap_head")
+    findings = check(ARCHITECTURES, runs)
+    assert failed(findings) == ["gap_head: golden digest"]
+    assert golden_texts(findings)["gap_head"].endswith("has no digest of this network: add it to DIGESTS")
+
+
+def test_without_any_golden_digest_every_network_fails(runs, monkeypatch):
+    monkeypatch.setattr(golden, "DIGESTS", {})
+    assert failed(check(ARCHITECTURES, runs)) == [f"{name}: golden digest" for name in ARCHITECTURES]
+
+
+def test_a_network_without_exact_arithmetic_fails_with_the_reason(runs, monkeypatch):
+    def refuse(names):
+        raise UnusableInput("gap_head has no exact arithmetic: erf")
+
+    monkeypatch.setattr(golden, "differing", refuse)
+    assert golden_texts(check(ARCHITECTURES, runs))["gap_head"] == "gap_head has no exact arithmetic: erf"
 
 
 def test_every_unsound_line_of_the_record_fails_and_is_named(runs):
@@ -159,7 +213,11 @@ def test_the_speed_is_not_measured_while_anything_else_fails(runs, monkeypatch):
 
 def test_a_vanished_network_fails(runs):
     without = {name: one for name, one in ARCHITECTURES.items() if name != "gap_head"}
-    assert failed(check(without, runs)) == ["gap_head: network", "gap_head: network"]
+    found = [one for one in check(without, runs) if not one.passed and one.subject == "gap_head: network"]
+    files = ("models/structure.json", "baseline.json", "bench/training/golden.py")
+    assert [one.text.split(",")[0] for one in found] == [f"is in {file}" for file in files]
+    advice = "run `python -m bench check --update`"
+    assert [one.text.rsplit(", ", 1)[1] for one in found] == [advice, advice, "delete its digest there"]
 
 
 @pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"gap_head": "fast"}', '{"gap_head": 0}'])
@@ -194,11 +252,11 @@ def test_an_update_stores_what_is_and_says_what_changed(tmp_path, measured, monk
 def test_a_step_made_twice_as_slow_fails_and_the_unchanged_one_passes_twenty_times_of_twenty(small):
     before = torch.get_num_threads()
     torch.set_num_threads(1)
-    trainee = loop.prepare(ARCHITECTURES["ten_twenty_thirty"], 1, "cpu")
-    batch = [torch.arange(128)]
+    trainer = ExactTrainer(ARCHITECTURES["ten_twenty_thirty"], 1)
+    batch = torch.arange(128)
 
     def step():
-        loop.train_on(trainee, small, batch)
+        trainer.train(small, batch, 0, 0.01)
 
     def slow():
         step()
