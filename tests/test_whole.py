@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from bench.record import record
+from bench.record.environments import EXACT
 from models import ARCHITECTURES
 
 
@@ -27,6 +28,7 @@ def test_two_seeds_of_one_epoch_of_all_five_train_and_are_reported(tmp_path, roo
     assert not found.problems
     assert list(found.epochs.groupby("model", sort=False)["seed"].apply(sorted).to_dict().values()) == [[1, 2]] * 5
     assert (found.epochs["total"] == 10_000).all()
+    assert (found.epochs["environment"] == EXACT.digest).all()
     # One epoch gives about 97 %. A silent channel may spoil the evaluation of one seed, but rarely of both.
     assert (found.epochs.groupby("model")["correct"].max() > 9_500).all()
 

@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from bench.network.specification import Architecture, Layer
+from bench.network.specification import Architecture, Document, Layer
 from bench.network.structure_facts import FunctionCall, Structure, load
 from bench.report.show import format_list, format_show
 from models import ARCHITECTURES
@@ -90,6 +90,24 @@ def test_size_and_recipe_come_with_their_sources() -> None:
     assert recipe == (
         "SGD, learning rate 0.07 (notebook), batch size 128 (document), epochs 19 (document), momentum 0.9 (notebook)"
     )
+
+
+@pytest.mark.parametrize("document", [None, ARCHITECTURES["unpadded"].document], ids=["own", "documented"])
+@pytest.mark.parametrize(
+    ("uncovered", "said"),
+    [
+        ((), "exact on the CPU, with the same bits on every machine"),
+        (
+            ("torch.cumsum", "an augmentation"),
+            "native, by PyTorch's operators; exact arithmetic lacks: torch.cumsum; an augmentation",
+        ),
+    ],
+)
+def test_the_arithmetic_is_named_with_what_stands_in_the_way_of_the_exact_one(
+    document: Document | None, uncovered: tuple[str, ...], said: str
+) -> None:
+    one = dataclasses.replace(ARCHITECTURES["unpadded"], uncovered=uncovered, document=document)
+    assert fact(format_show(one, STRUCTURES["unpadded"]), "arithmetic") == [said]
 
 
 @pytest.mark.parametrize(

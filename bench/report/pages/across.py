@@ -123,10 +123,9 @@ def _speed(summary: Summary) -> list[str]:
         return ["No run is recorded yet.", ""]
     note = (
         "The seconds are medians over all recorded epochs. A run on the CPU has one thread, and other runs can run at "
-        "the same time. Some convolutions on the CPU, and the operations between convolutions, are the harness's own "
-        "code. The tests of the harness compare this code with PyTorch. The documented speed comes from a progress bar "
-        "on a cloud GPU of unknown model and is for context only. To measure the training speed of your machine, run "
-        "`python -m bench speed`."
+        "the same time. Exact arithmetic is the harness's own code, which its tests compare with PyTorch. The "
+        "documented speed comes from a progress bar on a cloud GPU of unknown model and is for context only. To "
+        "measure the training speed of your machine, run `python -m bench speed`."
     )
     return [*table(header, rows, "lllr"), note, ""]
 
@@ -137,7 +136,7 @@ def _environments(summary: Summary) -> list[str]:
     rows = []
     for _, device, environment in places:
         here = [group for group in groups if (group.group.device, group.group.environment) == (device, environment)]
-        machines = sorted({group.group.machine for group in here} - {""})
+        machines = sorted({one for group in here for one in group.group.machines})
         runs = sum(len(group.group.runs) for group in here)
         cells = [code(environment), text(device), text(" or ".join(machines)) or "not recorded", str(runs)]
         rows.append([*cells, code(f"environments/{environment}.json")])

@@ -124,7 +124,7 @@ def _places(summary: Summary) -> list[str]:
     if len(summary.labels) < 2:
         return []
     machines = {
-        label: sorted({group.group.machine for group in summary.current if group.label == label} - {""})
+        label: sorted({one for group in summary.current if group.label == label for one in group.group.machines})
         for label in summary.labels
     }
     lines = [

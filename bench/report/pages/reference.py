@@ -41,8 +41,10 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     (
         "environment",
         (
-            "Everything else that can change the bits of a result: the PyTorch release, the processor or GPU, the "
-            "instruction set, the number of threads and the precision."
+            "Everything else that can change the bits of a result. In exact arithmetic this is the version of the "
+            "arithmetic alone, because every machine computes the same bits; it does not mean that nothing is rounded. "
+            "For other runs it is the PyTorch release, the processor or GPU, the instruction set, the number of "
+            "threads and the precision."
         ),
     ),
     (

@@ -10,6 +10,7 @@ from pages import section, tables
 from reports import MIXED, TWO, readme
 
 from bench.network.specification import Target
+from bench.record.environments import EXACT
 from models import ARCHITECTURES
 
 
@@ -54,6 +55,28 @@ def test_several_places_are_explained_below_the_first_table(tmp_path: Path) -> N
     page = readme(tmp_path, rows, "unpadded")
     assert f"\n- cpu {synthetic.CPU}: {synthetic.MACHINES[synthetic.CPU]}\n- cpu 55556666: Another processor; " in page
     assert "The runs were trained in these places." not in readme(tmp_path, rows[:19], "unpadded")
+
+
+def test_exact_runs_are_labelled_exact_beside_native_runs_and_name_every_machine_once(tmp_path: Path) -> None:
+    exact = [
+        row
+        for seed, machine in enumerate(("One processor", "Another processor"), start=1)
+        for name in ("unpadded", "gap_head")[:seed]
+        for row in synthetic.full({name: 9940}, seeds=(seed,), environment=EXACT.digest, machine=machine)
+    ]
+    native = synthetic.full({"unpadded": 9940}, seeds=(1,))
+    page = readme(tmp_path, [*native, *exact], "unpadded", "gap_head")
+    assert {row[1] for row in tables(page)[0][2:]} == {f"cpu {synthetic.CPU}", "cpu exact"}
+    assert f"\n- cpu {synthetic.CPU}: {synthetic.MACHINES[synthetic.CPU]}\n" in page
+    assert "\n- cpu exact: Another processor or One processor\n" in page
+    assert "### `unpadded` on cpu exact" in page
+    (row,) = (line for line in section(page, "## Environments").splitlines() if EXACT.digest in line)
+    assert "| Another processor or One processor |" in row
+
+
+def test_exact_runs_alone_need_no_label(tmp_path: Path) -> None:
+    page = readme(tmp_path, synthetic.full({"unpadded": 9940}, seeds=(1,), environment=EXACT.digest), "unpadded")
+    assert "cpu exact" not in page
 
 
 def test_two_devices_have_a_row_each_and_are_paired_by_seed(tmp_path: Path) -> None:

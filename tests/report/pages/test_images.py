@@ -24,7 +24,7 @@ IMAGES, VARIANCE = "### Which test images do runs miss?", "### Where does the va
 
 def verified(seed: int, identical: str = "yes", verified_in: str = synthetic.CPU) -> list[object]:
     run = ["unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, seed]
-    return [*run, 19, identical, "2026-02-01T12:00:00Z", verified_in]
+    return [*run, 19, identical, "2026-02-01T12:00:00Z", verified_in, "a machine"]
 
 
 def record_with(folder: Path, lines: list[list[str]] | None = None, *again: list[object]) -> Record:
