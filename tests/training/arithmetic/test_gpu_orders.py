@@ -134,14 +134,15 @@ def test_the_passes_of_a_convolution(launch: Launch, layer: Any, seeds: int) -> 
 
     geometry = convolution.Geometry((SIZE, SIZE), (1, 1), (padding, padding), (1, 1), 1)
     for s in range(seeds):
-        packed = convolution.pack(weight[s], bias[s], geometry)
+        packed = convolution.room(weight[s], has_bias=True)
+        convolution.pack(packed, bias[s])
         expected = numpy.empty_like(y[s])
         convolution.forward(x[s], packed, geometry, expected)
         _same(y[s], expected)
         expected = numpy.empty_like(dx[s])
         convolution.input_gradient(dy[s], packed, geometry, expected)
         _same(dx[s], expected)
-        total = convolution.zeros(weight[s], geometry)
+        total = convolution.zeros(weight[s])
         convolution.add_filter_gradient(x[s], dy[s], geometry, total)
         _same(gradient[s], convolution.unpack(total, outputs, inputs, geometry))
 
