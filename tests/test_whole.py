@@ -45,5 +45,5 @@ def test_two_seeds_of_one_epoch_of_all_five_train_and_are_reported(tmp_path, roo
 
     again = bench("all", "--seeds", "2", "--epochs", "1", "--devices", "cpu", cwd=tmp_path, root=root)
     assert again.returncode == 0
-    assert "recorded in runs.csv already" in again.stdout
+    assert "already recorded in runs.csv" in again.stdout
     assert (tmp_path / "report" / "README.md").read_text(encoding="utf-8") == report
