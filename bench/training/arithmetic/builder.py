@@ -24,7 +24,6 @@ class Builder:
     """Takes the nodes of a graph in order, and appends operations."""
 
     modules: dict[str, nn.Module]
-    network: nn.Module
     shapes: list[Shape] = field(default_factory=list)
     operations: list[Operation] = field(default_factory=list)
     values: dict[fx.Node, int] = field(default_factory=dict)

@@ -26,7 +26,7 @@ def trace(network: nn.Module) -> Program:
         NotCovered: the network cannot be traced, or has operations that the exact arithmetic does not have; one a line.
     """
     graph = _graph(network)
-    builder = Builder(dict(network.named_modules()), network)
+    builder = Builder(dict(network.named_modules()))
     _take_all(builder, graph, _shapes(graph, network))
     if builder.missing:
         raise NotCovered("\n".join(dict.fromkeys(builder.missing)))
