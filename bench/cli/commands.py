@@ -100,11 +100,15 @@ def do_report(arguments: argparse.Namespace) -> int:
 
 def do_verify(arguments: argparse.Namespace) -> int:
     """Train recorded runs again. Fail unless every requested run is identical to its record."""
+    from bench.cli import networks
     from bench.record import catalogue
     from models import ARCHITECTURES
 
     recorded = catalogue.read_record(arguments.runs)[1].architectures
     chosen = None if arguments.models is None else parse_networks(arguments.models, recorded)
+    digests = {one.digest for one in recorded.values()}
+    others = networks.inspect([one for one in chosen or () if one.document is None and one.digest not in digests])
+    architectures = {**ARCHITECTURES, **recorded, **{one.architecture.name: one.architecture for one in others}}
     names = None if chosen is None else tuple(one.name for one in chosen)
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
     devices = None if arguments.devices is None else parse_devices(arguments.devices)
@@ -112,7 +116,7 @@ def do_verify(arguments: argparse.Namespace) -> int:
     from bench.jobs import verify
 
     request = verify.Request(names, devices, seeds, arguments.epochs, jobs(arguments))
-    found = verify.verify(request, {**ARCHITECTURES, **recorded}, places(arguments))
+    found = verify.verify(request, architectures, places(arguments))
     print_lines(verify.format_verification(found))
     if found.interrupted_by is not None:
         return 128 + found.interrupted_by

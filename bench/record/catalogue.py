@@ -104,8 +104,17 @@ def _content(architecture: Architecture, structure: Structure) -> dict[str, Any]
         "claims": [asdict(claim) for claim in architecture.own_claims],
         "gives_logits": architecture.gives_logits,
         "uncovered": list(architecture.uncovered),
+        **_beyond_a_file(architecture),
         "structure": asdict(structure),
     }
+
+
+def _beyond_a_file(architecture: Architecture) -> dict[str, Any]:
+    """Return what only some networks have: arguments, and the user's own modules that the file imports."""
+    content: dict[str, Any] = {"arguments": architecture.arguments} if architecture.arguments else {}
+    if architecture.modules:
+        content |= {"modules": dict(architecture.modules), "module": architecture.module}
+    return content
 
 
 def _architecture(name: str, content: dict[str, Any]) -> Architecture:
@@ -119,4 +128,7 @@ def _architecture(name: str, content: dict[str, Any]) -> Architecture:
         own_claims=tuple(Claim(**claim) for claim in content["claims"]),
         gives_logits=content["gives_logits"],
         uncovered=tuple(content.get("uncovered", ())),
+        arguments=content.get("arguments", ""),
+        modules=tuple(content.get("modules", {}).items()),
+        module=content.get("module", Architecture.module),
     )

@@ -96,7 +96,7 @@ def _show_own(architecture: Architecture, structure: Structure, unused: Sequence
         *(("limit", _limit(claim, architecture, structure)) for claim in ASSIGNMENT),
     ]
     return [
-        f"{architecture.name}: {architecture.class_name} in {architecture.path}",
+        f"{architecture.name}: {architecture.call} in {architecture.path}",
         "",
         *_table(rows, ("", "layer", "output", "parameters"), ("right", "left", "left", "right")),
         "",
