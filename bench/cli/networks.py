@@ -64,10 +64,10 @@ def known() -> dict[str, Architecture]:
 def find(words: Iterable[str], named: Mapping[str, Architecture], option: str = "") -> list[Architecture]:
     """Return the networks that the words choose, each once.
 
-    A word is a name in `named`, a file, a network of a file like `net.py::Net`, or a folder of files. In a folder, files
-    whose names begin with _ or . are skipped. Files of a folder that define no network, or that another file of it
-    imports, are named and skipped. A word can also be the file of a network in `named`; it then chooses that network.
-    `option` is the option that the words were given to; messages begin with it.
+    A word is a name in `named`, a file, a network of a file like `net.py::Net`, or a folder of files. A file of a
+    network in `named` chooses that network. In a folder, files whose names begin with _ or . are skipped. Files that
+    define no network, or that another file of the folder imports, are named and skipped. `option` is the option that
+    the words were given to; messages begin with it.
 
     Raises:
         UnusableInput: a word chooses nothing, a file cannot be used, or two networks have the same name. Every problem

@@ -33,6 +33,10 @@ class Place:
     roots: tuple[Path, ...]
     installed: str = ""
 
+    def has(self, module: str) -> bool:
+        """Whether a module is one of the user's own."""
+        return self.find(module) is not None
+
     def find(self, module: str) -> Path | None:
         """Return the file of one of the user's own modules, or None if it is another module or a plain folder."""
         first = module.partition(".")[0]
@@ -42,10 +46,8 @@ class Place:
             if root.name in _INSTALLED and first != self.installed:
                 continue
             path = root.joinpath(*module.split("."))
-            file = next(
-                (one for one in (path / "__init__.py", path.with_name(f"{path.name}.py")) if one.is_file()), None
-            )
-            is_regular = (root / f"{first}.py").is_file() or (root / first / "__init__.py").is_file()
+            is_regular = _file_of(root / first) is not None  # Python prefers an installed package to a plain folder
+            file = _file_of(path)
             if file is not None and (is_regular or not _is_installed(first)):
                 return file
         return None
@@ -111,7 +113,7 @@ def closure(where: Place, statements: Collection[ast.stmt]) -> dict[str, str]:
             continue
         needed[name] = names = names | needed.get(name, set())
         text = source_text.read(path)
-        found = Statements(text.tree)
+        found = Statements(text.tree, where.has)
         kept: Collection[int] = found.needed(found.bound() if _ALL in names else names)
         if names and not found.acting(kept):
             kept = range(len(text.tree.body))
@@ -137,6 +139,11 @@ def _absolute(name: str, level: int, package: str) -> str:
     parts = package.split(".")
     above = parts[: len(parts) - level + 1] if level else []
     return ".".join(filter(None, [*above, name]))
+
+
+def _file_of(path: Path) -> Path | None:
+    """Return the file of a module, given its path without an ending."""
+    return next((one for one in (path / "__init__.py", path.with_name(f"{path.name}.py")) if one.is_file()), None)
 
 
 def _package(module: str, path: Path) -> str:

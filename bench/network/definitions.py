@@ -85,8 +85,8 @@ class Statements:
 
         used = frozenset().union(*(one.eager | one.deferred for one in self.names))
         for index, node in enumerate(self.tree.body):
-            is_unused = isinstance(node, ast.Import) and not self.names[index].binds & used
-            has_effect = is_unused and any(self._is_own(alias.name) for alias in node.names)
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            has_effect = any(map(self._is_own, named)) and not self.names[index].binds & used
             if has_effect or _is_future(node) or self._called_text(node).startswith(_PART_OF_NETWORK):
                 take(index)
         changes = [self._changes(index) for index in range(len(self.names))]

@@ -68,17 +68,18 @@ class _Own(MetaPathFinder, Loader):
         exec(compile(_tolerant(ast.parse(source)), file, "exec", dont_inherit=True), module.__dict__)
 
     def _import(
-        self, name: str, globals: Any = None, locals: Any = None, fromlist: Sequence[str] = (), level: int = 0
+        self, name: str, scope: Any = None, local: Any = None, fromlist: Sequence[str] = (), level: int = 0
     ) -> ModuleType:
+        """Import as the built-in function does, which Python calls with these arguments by their place."""
         first = name.partition(".")[0]
         if level == 0 and first in self._first_names:
             if fromlist:
-                return builtins.__import__(f"{self.root}.{name}", globals, locals, fromlist)
+                return builtins.__import__(f"{self.root}.{name}", scope, local, fromlist)
             importlib.import_module(f"{self.root}.{name}")
             return sys.modules[f"{self.root}.{first}"]
         if level == 0 and first == "torchvision":
             import_torchvision()
-        return builtins.__import__(name, globals, locals, fromlist, level)
+        return builtins.__import__(name, scope, local, fromlist, level)
 
 
 class _Absent:

@@ -71,7 +71,7 @@ def read(
     found = closure.definitions_at(where, text.tree, where.parent)
     values = _values(text)
     class_name, arguments = candidates.choose(str(path), found, member)
-    statements = Statements(text.tree)
+    statements = Statements(text.tree, where.has)
     needed = statements.needed([class_name])
     left_out = [*text.left_out, *map(statements.said, statements.acting(needed))]
     is_only = found.networks() == [class_name]

@@ -1,7 +1,7 @@
 """Read the Python text of a file or a notebook, without running it.
 
-Lines that only a notebook understands (`!pip install …`, `%matplotlib inline`) become `pass`. Exports of Colab have such
-lines too.
+Lines that only a notebook understands, such as `!pip install …` and `%matplotlib inline`, become empty. Exports of Colab
+have such lines too.
 """
 
 from __future__ import annotations

@@ -146,14 +146,16 @@ NOTEBOOK = notebook(
     "EPS = 1e-5\ndropout_value = 0.03\n\ndef conv(i, o, **kw):\n"
     "    return nn.Sequential(nn.Conv2d(i, o, 3, bias=False, **kw), nn.BatchNorm2d(o, eps=EPS), nn.ReLU(),\n"
     "                         nn.Dropout(dropout_value))\n",
-    "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.big = nn.Linear(784, 500)\n",
+    "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
+    "        self.big = nn.Linear(784, 500)\n",
     "# It overfits. Once more:",
     "class Net(nn.Module):\n    def __init__(self):\n        super().__init__()\n"
     "        self.a, self.b = conv(1, 8), conv(8, 12, stride=2)\n        self.last = nn.Conv2d(12, 10, 1)\n\n"
     "    def forward(self, x):\n        x = self.last(self.b(self.a(x)))\n"
     "        return F.log_softmax(F.adaptive_avg_pool2d(x, 1).flatten(1), dim=-1)\n",
     "device = 'cuda' if torch.cuda.is_available() else 'cpu'\nmodel = Net().to(device)\nsummary(model, (1, 28, 28))",
-    "from tqdm import tqdm\nfor epoch in range(15):\n    print('EPOCH', epoch)\n    train(model, device, epoch)\n    %time test()\n",
+    "from tqdm import tqdm\nfor epoch in range(15):\n    print('EPOCH', epoch)\n"
+    "    train(model, device, epoch)\n    %time test()\n",
 )
 
 SEVERAL = """
