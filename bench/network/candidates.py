@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 import shlex
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -126,6 +126,12 @@ class Definitions:
         forward = _method(node, "forward") if isinstance(node, ast.ClassDef) else None
         return forward is not None and len(_required(forward)) > 2
 
+    def imported_modules(self) -> Iterator[tuple[str, str]]:
+        """Yield the imported classes that are networks or blocks, and the own modules that define them."""
+        for name, dotted in self._imported.items():
+            if self.is_module(name, True):
+                yield name, dotted.rpartition(".")[0] or dotted
+
     def makers(self) -> list[str]:
         """Return the functions without required arguments that return something."""
         return [
@@ -166,9 +172,7 @@ def choose(path: str, found: Definitions, member: str) -> tuple[str, str]:
         raise UnusableInput(f"{path}: has no class or function {name}: it has {there}")
     if not member:
         if not networks:
-            makers = found.makers()
-            advice = f", or name the function that makes it: {_command(path, f'{makers[0]}()')}" if makers else ""
-            raise NoNetwork(f"{path}: defines no network: it needs one class derived from torch.nn.Module{advice}")
+            raise NoNetwork(f"{path}: defines no network: {_advice(path, found)}")
         if len(networks) > 1:
             problem = f"defines {len(networks)} networks, {listed(networks)}: name one of them"
             raise UnusableInput(f"{path}: {problem}, for example: {_command(path, found.example(networks[-1]))}")
@@ -181,6 +185,15 @@ def choose(path: str, found: Definitions, member: str) -> tuple[str, str]:
         problem = f"{name} needs {listed(missing)}: name it with its arguments"
         raise UnusableInput(f"{path}: {problem}, for example: {_command(path, example)}")
     return name, arguments
+
+
+def _advice(path: str, found: Definitions) -> str:
+    """Return what to do with a file that defines no network."""
+    for name, module in found.imported_modules():
+        return f"it imports {name} from {module}: name the file of {module} instead"
+    advice = "it needs one class derived from torch.nn.Module"
+    makers = found.makers()
+    return f"{advice}, or name the function that makes it: {_command(path, f'{makers[0]}()')}" if makers else advice
 
 
 def _parsed(path: str, member: str) -> tuple[str, str]:
@@ -197,6 +210,7 @@ def _parsed(path: str, member: str) -> tuple[str, str]:
 
 def _command(path: str, member: str) -> str:
     """Return a command line that names a network of a file."""
+    member = member if '"' in member else member.replace("'", '"')  # the word is quoted with ' as a whole
     return f"python -m bench show {shlex.quote(f'{path}::{member}')}"
 
 

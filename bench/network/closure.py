@@ -95,7 +95,8 @@ def definitions_at(where: Place, tree: ast.Module, package: str, seen: frozenset
 def closure(where: Place, statements: Collection[ast.stmt]) -> dict[str, str]:
     """Return the sources of the own modules that some statements of a file need, by full name.
 
-    A module that trains or reads data when it is imported is reduced to what is needed of it.
+    A module that trains or reads data when it is imported is reduced to what is needed of it, and so is a package of
+    which only the modules are needed.
 
     Raises:
         UnusableInput: one of these modules cannot be read or is not Python.
@@ -115,7 +116,8 @@ def closure(where: Place, statements: Collection[ast.stmt]) -> dict[str, str]:
         text = source_text.read(path)
         found = Statements(text.tree, where.has)
         kept: Collection[int] = found.needed(found.bound() if _ALL in names else names)
-        if names and not found.acting(kept):
+        is_passed = not any(one in found.all_names or not where.has(f"{name}.{one}") for one in names)
+        if not is_passed and not found.acting(kept):
             kept = range(len(text.tree.body))
         sources[name] = extract(text.text, text.tree, kept)
         waiting += _imported([text.tree.body[index] for index in kept], _package(name, path))

@@ -18,6 +18,7 @@ _INPUT_CALLS = {"parse_args", "parse_known_args", "DataLoader", "input", "open",
 """Calls that read arguments, data or the keyboard. A call with a keyword `download` does so too."""
 
 _HARMLESS_MODULES = ("warnings.", "logging.", "sys.path.", "os.environ.", "random.", "numpy.", "matplotlib.", "gc.")
+_HARMLESS_METHODS = ("append", "apply", "cuda", "eval", "extend", "to", "update")
 _PART_OF_NETWORK = ("torch.set_default_", "torch.fx.wrap")
 _ANY_NAME = {"globals", "eval", "exec"}  # code that can use every name of the file
 _COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}
@@ -93,7 +94,8 @@ class Statements:
         while waiting:
             name, limit = waiting.pop()
             if name in _ANY_NAME:
-                waiting.extend((one, len(self.names)) for one in self.bound())
+                bound = {one for index, names in enumerate(self.names) if not self._acts(index) for one in names.binds}
+                waiting.extend((one, len(self.names)) for one in bound)
             binding = [index for index in range(limit) if name in self.names[index].binds]
             while binding:
                 take(binding[-1])
@@ -102,15 +104,21 @@ class Statements:
             for index, changed in enumerate(changes):
                 if name in changed:
                     take(index)
-            if not any(name in names.binds for names in self.names) and not hasattr(builtins, name):
+            if name not in self.all_names and not hasattr(builtins, name):
                 for index, node in enumerate(self.tree.body):
                     if _is_star(node):
                         take(index)
         return found
 
+    @cached_property
+    def all_names(self) -> frozenset[str]:
+        """All names that the file binds."""
+        return frozenset().union(*(one.binds for one in self.names))
+
     def bound(self) -> set[str]:
         """Return the names of everything that the file defines, without what it makes while it trains or reads."""
-        return {name for index, one in enumerate(self.names) if not self._acts(index) for name in one.binds}
+        acting = set(self.acting(()))
+        return {name for name in self.all_names if not (acting and acting & self.needed([name]))}
 
     def acting(self, needed: Collection[int]) -> list[int]:
         """Return the indices of the other statements that do more than define: train, read arguments or load data."""
@@ -129,7 +137,9 @@ class Statements:
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await)):
             return False
         called = self._called_text(node)
-        return called != "print" and not called.startswith(_HARMLESS_MODULES)
+        first, _, method = called.partition(".")
+        is_own_method = method in _HARMLESS_METHODS and first not in self.imported
+        return not (called == "print" or is_own_method or called.startswith(_HARMLESS_MODULES))
 
     def _called_text(self, node: ast.AST) -> str:
         """Return the full name of the function that a statement calls, or an empty text if it is no such statement."""

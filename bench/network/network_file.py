@@ -113,12 +113,19 @@ def _name(path: Path, class_name: str, arguments: str) -> str:
         advice = f"rename it to at most {LONGEST_NAME} letters, digits and _"
         raise UnusableInput(f"{path}: the file's name cannot be the name of a network: {advice}")
     if class_name:
-        words = re.sub(r"[^\w.=+-]+", " ", arguments.replace(", ", " ")).strip()
-        name = f"{name}.{class_name}" + (f"({words})" if words else "")
+        call = calls.parse(f"{class_name}({arguments})")
+        words = [*map(_word, call.positional), *(f"{key}={_word(value)}" for key, value in call.keywords.items())]
+        name = f"{name}.{class_name}" + (f"({' '.join(words)})" if words else "")
     if len(name.encode()) > LONGEST_NAME:
         advice = "write a function in the file that makes it without arguments, and name that"
         raise UnusableInput(f"{path}: {name} is too long to be the name of a network: {advice}")
     return name
+
+
+def _word(value: Any) -> str:
+    """Return an argument as a word of a name. `[8, 16]` becomes 8-16."""
+    text = value if isinstance(value, str) else re.sub(r"[\s'\"\[\](){}]", "", repr(value))
+    return re.sub(r"[^\w.+-]+", "-", text)
 
 
 @dataclass(frozen=True)

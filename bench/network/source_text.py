@@ -1,7 +1,7 @@
 """Read the Python text of a file or a notebook, without running it.
 
-Lines that only a notebook understands, such as `!pip install …` and `%matplotlib inline`, become empty. Exports of Colab
-have such lines too.
+Lines that only a notebook understands, such as `!pip install …` and `%matplotlib inline`, become empty. Exports of
+Colab have such lines too.
 """
 
 from __future__ import annotations
@@ -72,19 +72,17 @@ def _file(path: Path, content: bytes) -> SourceText:
 
 def _decoded(path: Path, content: bytes) -> str:
     """Decode a file as Python does: by its mark or by its line `# coding: …`, otherwise as UTF-8."""
+    problem = "it is not UTF-8"
     try:
         name, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
+        problem = f"it is not {name.removesuffix('-sig').upper()}"
         return io.TextIOWrapper(io.BytesIO(content), codecs.lookup(name).name).read()
     except SyntaxError as error:
-        advice = "save it as UTF-8, or name its encoding in the first line, like `# coding: latin-1`"
-        raise UnusableInput(f"{path}: cannot be read ({_encoding_problem(error)}): {advice}") from error
-    except UnicodeDecodeError as error:
-        advice = "save it as UTF-8, or name its encoding in the first line, like `# coding: latin-1`"
-        raise UnusableInput(f"{path}: cannot be read (it is not {error.encoding}): {advice}") from error
-
-
-def _encoding_problem(error: SyntaxError) -> str:
-    return "it is not UTF-8" if "decode" in str(error) else one_line(error.msg)
+        problem = one_line(error.msg) if "unknown" in error.msg else problem
+    except UnicodeDecodeError:
+        pass
+    advice = "save it as UTF-8, or name its encoding in the first line, like `# coding: latin-1`"
+    raise UnusableInput(f"{path}: cannot be read ({problem}): {advice}")
 
 
 def _without_magic(text: str) -> tuple[str, list[str]]:
@@ -95,17 +93,17 @@ def _without_magic(text: str) -> tuple[str, list[str]]:
     Raises:
         SyntaxError, ValueError, RecursionError or MemoryError: the other lines are not valid Python.
     """
-    lines, magic = text.split("\n"), list[str]()
+    lines, magic = text.split("\n"), dict[int, str]()
     while True:
         try:
             ast.parse("\n".join(lines))
-            return "\n".join(lines), magic
+            return "\n".join(lines), [magic[number] for number in sorted(magic)]
         except SyntaxError as error:
             number = (error.lineno or 0) - 1
             found = _MAGIC.fullmatch(lines[number]) if 0 <= number < len(lines) else None
             if found is None:
                 raise
-            magic.append(lines[number].strip())
+            magic[number] = lines[number].strip()
             lines[number] = f"{found[1]}pass" if found[1] else ""
 
 
