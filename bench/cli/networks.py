@@ -127,24 +127,24 @@ def _in_folder(folder: Path, by_file: Mapping[str, Architecture], option: str) -
     """Return the networks of the files of a folder, and the problems of the files that cannot be read."""
     files = sorted(one for one in folder.iterdir() if one.suffix == ".py" and not one.name.startswith(("_", ".")))
     found: dict[Path, Architecture] = {}
-    problems, skipped = list[str](), list[str]()
+    problems, skipped = dict[Path, str](), list[str]()
     for path in files:
         try:
             found[path] = by_file.get(_real_path(str(path))) or network_file.read(path)
         except NoNetwork as error:
             skipped.append(str(error))
         except UnusableInput as error:
-            problems.append(str(error))
-    users = {name: path for path, one in found.items() for name, _ in one.modules}
-    for path in [path for path in found if path.stem in users]:
-        skipped.append(f"{path}: {users[path.stem].name} imports it: to train it too, name it")
-        del found[path]
+            problems[path] = str(error)
+    users = {name: one.name for one in found.values() for name, _ in one.modules}
+    for path in [path for path in files if path.stem in users]:
+        if found.pop(path, None) or problems.pop(path, None):
+            skipped.append(f"{path}: {users[path.stem]} imports it: to train it too, name it")
     if not found and not problems:
         advice = "give a folder with Python files that define networks (names that begin with _ are skipped)"
-        problems.append(f"{option}{folder}: no file of this folder defines a network: {advice}")
+        problems[folder] = f"{option}{folder}: no file of this folder defines a network: {advice}"
     for reason in skipped:
         print(f"bench: skipped {one_line(reason)}", file=sys.stderr)
-    return list(found.values()), problems
+    return list(found.values()), list(problems.values())
 
 
 def _identity(one: Architecture) -> tuple[str, str]:

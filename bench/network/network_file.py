@@ -66,6 +66,16 @@ def read(
         UnusableInput: the file cannot be read, is not Python or does not say which network is meant, or one of its
             values cannot be used.
     """
+    try:
+        found = _read(path, recipe, document, member, module)
+        found.digest  # noqa: B018 - it walks through the code too
+    except RecursionError:
+        problem = "its code is nested too deeply: write its longest expressions in several statements"
+        raise UnusableInput(f"{path}: {problem}") from None
+    return found
+
+
+def _read(path: Path, recipe: Recipe | None, document: Document | None, member: str, module: str) -> Architecture:
     text = source_text.read(path)
     where = closure.place(path, text.tree, module)
     found = closure.definitions_at(where, text.tree, where.parent)

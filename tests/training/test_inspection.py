@@ -35,17 +35,17 @@ def recipe(text: str) -> str:
 
 
 REFUSED = {
-    "import_fails": (
-        "import no_such_module\n" + PLAIN,
-        "it fails when it is built (ModuleNotFoundError: No module named",
+    "import_is_missing": (
+        "import no_such_module\n" + init("no_such_module.x"),
+        "it needs the module no_such_module, which is neither installed nor beside its file: install it, or put it",
     ),
+    "import_fails": ("x = 1 / 0\n" + PLAIN, "it fails when it is built (ZeroDivisionError: division by zero)"),
     "import_ends": ("raise SystemExit(3)\n" + PLAIN, "it fails when it is built (SystemExit: 3)"),
-    "import_crashes": (
-        "import os\nos.abort()\n" + PLAIN,
+    "init_crashes": (
+        init("import os; os.abort()"),
         "it ends the process that builds it, by signal 6: remove the code",
     ),
-    "import_exits": ("import os\nos._exit(0)\n" + PLAIN, "it ends the process that builds it, with exit code 0"),
-    "needs_arguments": (changed("__init__(self)", "__init__(self, width)"), "it fails when it is built (TypeError: "),
+    "init_exits": (init("import os; os._exit(0)"), "it ends the process that builds it, with exit code 0"),
     "no_scores": (forward("return x"), "it gives scores (1, 1, 28, 28) for images (1, 1, 28, 28), not scores (1, 10)"),
     "nine_scores": (
         changed("784, 10", "784, 9"),
@@ -81,8 +81,15 @@ REFUSED = {
         init("self.calls = 0", forward("self.calls += 1; " + FORWARD.strip())),
         "its forward pass changes calls, but a saved state does not contain that: use register_buffer",
     ),
-    "seeds": ("import torch\ntorch.manual_seed(1)\n" + PLAIN, "its initial weights are the same for every seed"),
-    "threads": ("import torch\ntorch.set_num_threads(2)\n" + PLAIN, "its file changes settings of PyTorch"),
+    "seeds": (
+        changed("super()", "torch.manual_seed(1)\n        super()"),
+        "its initial weights are the same for every seed",
+    ),
+    "threads": (init("torch.set_num_threads(2)"), "its file changes settings of PyTorch"),
+    "doubles": (
+        changed("class", "torch.set_default_dtype(torch.float64)\n\n\nclass"),
+        "its file changes settings of PyTorch",
+    ),
     "drops_in_evaluation": (
         forward("return F.dropout(self.scores(x.flatten(1)))"),
         "in evaluation it gives different scores for the same images: turn off dropout and other randomness when",
