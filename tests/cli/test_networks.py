@@ -81,15 +81,15 @@ def test_files_of_a_folder_that_are_no_networks_are_named_and_skipped(tmp_path, 
     write(tmp_path, net=BESIDE, blocks=BLOCKS, utils="WIDTH = 9\n", train=train, other=PLAIN, __init__="")
     assert [one.name for one in found(str(tmp_path))] == ["net", "other"]
     assert capsys.readouterr().err.splitlines() == [
-        f"bench: skipped {tmp_path}/train.py: defines no network: it imports Net from net: name the file of net instead",
-        f"bench: skipped {tmp_path}/utils.py: defines no network: it needs one class derived from torch.nn.Module",
-        f"bench: skipped {tmp_path}/blocks.py: net imports it: to train it too, name it",
+        f"bench: skipped {tmp_path}/{rest}"
+        for rest in (
+            "train.py: defines no network: it imports Net from net: name the file of net instead",
+            "utils.py: defines no network: it needs one class derived from torch.nn.Module",
+            "blocks.py: net imports it: to train it too, name it",
+        )
     ]
-    assert [one.call for one in found(str(tmp_path), f"{tmp_path}/blocks.py::Squeeze(9)")] == [
-        "Net",
-        "Net",
-        "Squeeze(9)",
-    ]
+    chosen = found(str(tmp_path), f"{tmp_path}/blocks.py::Squeeze(9)")
+    assert [one.call for one in chosen] == ["Net", "Net", "Squeeze(9)"]
 
 
 def test_a_network_of_a_file_counts_once_however_it_is_named(tmp_path, monkeypatch):
