@@ -17,6 +17,7 @@ from bench.network.candidates import Definitions
 from bench.network.definitions import Statements, extract, is_main_guard
 
 _INSTALLED = ("site-packages", "dist-packages")
+_NEVER_OWN = sys.stdlib_module_names | {"numpy", "torch", "torchvision"}  # no file beside a network replaces these
 _ALL = "*"
 
 
@@ -40,7 +41,7 @@ class Place:
     def find(self, module: str) -> Path | None:
         """Return the file of one of the user's own modules, or None if it is another module or a plain folder."""
         first = module.partition(".")[0]
-        if first in sys.stdlib_module_names or (self.installed and first != self.installed):
+        if first in _NEVER_OWN or (self.installed and first != self.installed):
             return None
         for root in self.roots:
             if root.name in _INSTALLED and first != self.installed:
