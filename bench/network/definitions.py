@@ -19,7 +19,7 @@ _INPUT_CALLS = {"parse_args", "parse_known_args", "DataLoader", "input", "open",
 
 _HARMLESS_MODULES = ("warnings.", "logging.", "sys.path.", "os.environ.", "random.", "numpy.", "matplotlib.", "gc.")
 _HARMLESS_METHODS = ("append", "apply", "cuda", "eval", "extend", "to", "update")
-_PART_OF_NETWORK = ("torch.set_default_", "torch.fx.wrap")
+_PART_OF_NETWORK = ("torch.set_default_", "torch.fx.wrap(", "exec(", "globals()")  # calls that change what it means
 _ANY_NAME = {"globals", "eval", "exec"}  # code that can use every name of the file
 _COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}
 
@@ -53,10 +53,13 @@ class Statements:
 
     @cached_property
     def _functions(self) -> dict[str, tuple[frozenset[str], bool]]:
-        """For each function: the names of the file that it changes, and whether it reads arguments or data."""
+        """For each function: the names of the file that it changes, and whether it reads arguments or data.
+
+        A class counts too if it has `__init_subclass__`, which a subclass calls when it is defined.
+        """
         found = {}
         for node in definitions(self.tree):
-            if isinstance(node, Function):
+            if isinstance(node, Function) or "__init_subclass__" in (getattr(one, "name", "") for one in node.body):
                 used = _names(node).deferred
                 declared = {name for one in ast.walk(node) if isinstance(one, ast.Global) for name in one.names}
                 changed = {name for one in ast.walk(node) for name in (*_assigned(one), *_called_on(one))} & used
@@ -88,7 +91,8 @@ class Statements:
         for index, node in enumerate(self.tree.body):
             named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             has_effect = any(map(self._is_own, named)) and not self.names[index].binds & used
-            if has_effect or _is_future(node) or self._called_text(node).startswith(_PART_OF_NETWORK):
+            called = f"{self._called_text(node)}("
+            if has_effect or _is_future(node) or called.startswith(_PART_OF_NETWORK):
                 take(index)
         changes = [self._changes(index) for index in range(len(self.names))]
         while waiting:
@@ -254,9 +258,10 @@ def _eager(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def _called(node: ast.AST) -> set[str]:
-    """Return the plain names that a statement calls when it runs. A decorator is called too."""
+    """Return the plain names that a statement calls when it runs. A decorator is called too, and a base class."""
     called = [one.func for one in _eager(node) if isinstance(one, ast.Call)]
-    called += [one for part in _eager(node) for one in getattr(part, "decorator_list", [])]
+    for part in _eager(node):
+        called += [*getattr(part, "decorator_list", []), *getattr(part, "bases", [])]
     return {one.id for one in called if isinstance(one, ast.Name)}
 
 

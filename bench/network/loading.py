@@ -103,8 +103,10 @@ class _Absent:
 def _tolerant(tree: ast.Module) -> ast.Module:
     """Let a file go on if one of its imports fails: the network may not need it.
 
-    An import inside a `try` or a function stays as it is.
+    An import inside a `try` or a function stays as it is. An import from `__future__` comes first, which it need not in
+    a notebook.
     """
+    tree.body.sort(key=lambda node: not (isinstance(node, ast.ImportFrom) and node.module == "__future__"))
     for index, node in enumerate(tree.body):
         if not isinstance(node, ast.Import | ast.ImportFrom):
             continue

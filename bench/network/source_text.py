@@ -21,7 +21,9 @@ from bench.errors import UnusableInput, one_line
 
 NOTEBOOK = ".ipynb"
 
-_MAGIC = re.compile(r"(\s*)(?:(?:[\w., ()]+=\s*)?(?:![^=]|%%?[A-Za-z]|\?{1,2}\w).*|[\w.]+\?{1,2}\s*)")
+_MAGIC = re.compile(
+    r"(\s*)(?:(?:[\w., ()]+=\s*)?(?:![^=]|%%?[A-Za-z]|\?{1,2}\w).*|[\w.]+\?{1,2}\s*|(?:pip3?|conda) install\b.*)"
+)
 _OTHER_LANGUAGE = re.compile(r"%%(?!time\b|timeit\b|capture\b|prun\b)")
 
 
@@ -104,6 +106,9 @@ def _without_magic(text: str) -> tuple[str, list[str]]:
             if found is None:
                 raise
             magic[number] = lines[number].strip()
+            while lines[number].endswith("\\") and number + 1 < len(lines):  # the command goes on
+                lines[number] = ""
+                number += 1
             lines[number] = f"{found[1]}pass" if found[1] else ""
 
 

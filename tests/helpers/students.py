@@ -633,7 +633,7 @@ STUDENTS = {
     "a_notebook_and_its_class": Student({"EVA S5 (1).ipynb": NOTEBOOK}, "EVA S5 (1).ipynb::Net", "EVA S5 (1)"),
     "several_networks": Student({"nets.py": SEVERAL}, "nets.py::Net2", "nets.Net2"),
     "arguments": Student(
-        {"net.py": ARGUMENTS}, 'net.py::Net(norm="bn", dropout=0.05)', "net.Net(dropout=0.05 norm= bn)"
+        {"net.py": ARGUMENTS}, 'net.py::Net(norm="bn", dropout=0.05)', "net.Net(dropout=0.05 norm=bn)"
     ),
     "blocks_in_a_table": Student({"table.py": TABLE}, "table.py", "table"),
     "a_block_passed_to_a_factory": Student({"resnet.py": FACTORY}, "resnet.py::resnet_small()", "resnet.resnet_small"),

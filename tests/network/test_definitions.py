@@ -65,6 +65,8 @@ def test_a_later_definition_replaces_an_earlier_one_and_what_that_needed():
         "T = {}\ndef add(c):\n    T['x'] = c\n    return c\n@add\nclass A: pass\nclass Net: x = T\n",
         "T = {}\ndef add(n):\n    return T.setdefault\n@add('x')\nclass A: pass\ndef Net(): return T, A\n",
         "class Net: pass\nNet.width = 5\n",
+        "T = {}\nclass B:\n    def __init_subclass__(c): T[1] = c\nclass A(B): pass\nclass Net: x = T\n",
+        "exec('x = 5')\nclass Net: y = x\n",
         "class Net: pass\nsetattr(Net, 'x', 5)\n",
         "import torch\ntorch.nn.Linear.reset_parameters = print\nclass Net(torch.nn.Module): pass\n",
         "import torch\ntorch.set_default_dtype(torch.float64)\nclass Net(torch.nn.Module): pass\n",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import subprocess
 import sys
 
 import pytest
@@ -75,6 +76,24 @@ def test_a_module_that_is_missing_harms_only_what_uses_it():
 
 def test_an_import_in_a_try_fails_as_it_does_everywhere():
     assert of("try:\n    import nowhere\nexcept ImportError:\n    nowhere = 5").nowhere == 5
+
+
+def test_an_import_from_the_future_can_come_late_as_in_a_notebook():
+    assert of("x = 1\nfrom __future__ import annotations\ndef f(a: nowhere): return x").f(5) == 1
+
+
+def test_torchvision_is_imported_with_any_build_of_torch_but_only_by_a_file_that_imports_it():
+    code = """
+import sys
+from bench.network.loading import load
+load("a", "net", "net.py", {"net": "import torch"})
+print("torchvision" in sys.modules)
+for text in ("from torchvision import datasets, transforms", "def f():\\n    import torchvision\\n    return 1\\nf()"):
+    load("a", "net", "net.py", {"net": text})
+    print("torchvision" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "False\nTrue\nTrue\n"), done.stderr
 
 
 def test_an_error_in_a_module_has_its_line():

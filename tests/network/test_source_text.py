@@ -62,10 +62,12 @@ def test_lines_of_a_notebook_in_a_file_are_left_out_and_every_other_line_stays_i
         "x = 7 \\",
         "% 4",
         "torch.nn?",
+        "pip install torchsummary \\",
+        "  torchviz",
     ]
     found = of(tmp_path, "\n".join(lines))
-    assert found.left_out == (lines[0], lines[1], "!ls 'it", "files = !ls", "torch.nn?")
-    assert found.text.split("\n") == ["", "", *lines[2:6], "    pass", "", *lines[8:10], ""]
+    assert found.left_out == (lines[0], lines[1], "!ls 'it", "files = !ls", "torch.nn?", lines[11])
+    assert found.text.split("\n") == ["", "", *lines[2:6], "    pass", "", *lines[8:10], "", "", ""]
 
 
 @pytest.mark.parametrize("line", ["!= 3", "% (1, 2)", "x = % 2", "class Net(:", "return ?"])
