@@ -114,6 +114,14 @@ class Statements:
                         take(index)
         return found
 
+    def executed(self, root: str) -> set[int]:
+        """Return the indices of what a definition needs, and of what runs when the whole file is imported."""
+        kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef)
+        running = {
+            index for index, one in enumerate(self.tree.body) if not (isinstance(one, kinds) or is_main_guard(one))
+        }
+        return running | self.needed({root, *(name for index in running for name in self.names[index].eager)})
+
     @cached_property
     def all_names(self) -> frozenset[str]:
         """All names that the file binds."""

@@ -61,7 +61,7 @@ class _Own(MetaPathFinder, Loader):
         module.__dict__["__builtins__"] = {
             **vars(builtins),
             "__import__": self._import,
-            "__absent__": _Absent,
+            "__absent__": self._absent,
             "__ImportError__": ImportError,
         }
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
@@ -81,13 +81,19 @@ class _Own(MetaPathFinder, Loader):
             import_torchvision()
         return builtins.__import__(name, scope, local, fromlist, level)
 
+    def _absent(self, error: ImportError) -> _Absent:
+        if not isinstance(error, ModuleNotFoundError):
+            return _Absent(f"it needs an import that fails ({one_line(error)}): correct it")
+        name = (error.name or "").removeprefix(f"{self.root}.")
+        problem = f"it needs the module {name}, which is neither installed nor beside its file"
+        return _Absent(f"{problem}: install it, or put it there")
+
 
 class _Absent:
     """Stands for something that cannot be imported. Only its use is an error."""
 
-    def __init__(self, error: ImportError) -> None:
-        name = f"the module {error.name}" if isinstance(error, ModuleNotFoundError) else one_line(error)
-        self._message = f"it needs {name}, which is neither installed nor beside its file: install it, or put it there"
+    def __init__(self, message: str) -> None:
+        self._message = message
 
     def _fail(self, *arguments: object) -> NoReturn:
         raise UnusableInput(self._message)

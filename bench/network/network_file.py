@@ -85,10 +85,10 @@ def _read(path: Path, recipe: Recipe | None, document: Document | None, member: 
     needed = statements.needed([class_name])
     left_out = [*text.left_out, *map(statements.said, statements.acting(needed))]
     is_only = found.networks() == [class_name]
-    source = text.text
-    if path.suffix == source_text.NOTEBOOK or left_out or not is_only:
-        source = extract(source, text.tree, needed)
-    modules = closure.closure(where, [text.tree.body[index] for index in sorted(needed)])
+    is_whole = is_only and not left_out and path.suffix != source_text.NOTEBOOK
+    source = text.text if is_whole else extract(text.text, text.tree, needed)
+    running = statements.executed(class_name) if is_whole else needed
+    modules = closure.closure(where, [text.tree.body[index] for index in sorted(running)])
     recipe = recipe or _recipe(values.get("RECIPE"))
     target = _target(values.get("TARGET"))
     return Architecture(
@@ -103,7 +103,7 @@ def _read(path: Path, recipe: Recipe | None, document: Document | None, member: 
         arguments=arguments,
         modules=tuple(sorted(modules.items())),
         module=where.module if modules else "network",
-        taken=_taken(statements, needed, left_out) if source != text.text or left_out else "",
+        taken="" if is_whole else _taken(statements, needed, left_out),
     )
 
 

@@ -201,6 +201,25 @@ def test_a_module_beside_the_file_is_in_the_digest_but_not_its_comments_and_not_
     assert read(tmp_path / "net.py").digest != before
 
 
+@pytest.mark.parametrize(
+    ("text", "modules"),
+    [
+        ("from config import lr\n\n\ndef train():\n    return lr\n", []),
+        ("from config import lr\n\n\nclass Trainer:\n    def run(self):\n        return lr\n", []),
+        ("from config import lr\n\nrate = 2 * lr\n", ["config"]),
+        ("import config\n\nprint(config.lr)\n", ["config"]),
+        ("from config import lr\n\n\ndef twice():\n    return 2 * lr\n\n\nrate = twice()\n", ["config"]),
+        ("try:\n    from config import lr\nexcept ImportError:\n    lr = 1\n", ["config"]),
+    ],
+)
+def test_a_module_that_the_file_uses_when_it_is_imported_belongs_to_the_network(tmp_path, text, modules):
+    path, _ = write(tmp_path, net=text + PLAIN, config="lr = 5\n")
+    one = read(path)
+    assert [name for name, _ in one.modules] == modules
+    assert one.source == text + PLAIN
+    one.build_as_written()
+
+
 def test_a_network_is_the_same_from_every_folder_and_whatever_its_folder_is_called(tmp_path, monkeypatch):
     found = []
     for name in ("a", "b"):
