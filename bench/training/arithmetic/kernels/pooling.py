@@ -48,9 +48,7 @@ def _for_places(emit: Emitter, pointer: Any, window: Any, use: Callable[[Any, An
     if isinstance(rows, int):
         for place in range(rows * columns):
             row, column = (INDEX(index) for index in divmod(place, columns))
-            use(
-                emit.at(pointer, builder.mul(row, row_step), builder.mul(column, column_step)), ir.IntType(32)(place)
-            )
+            use(emit.at(pointer, builder.mul(row, row_step), builder.mul(column, column_step)), ir.IntType(32)(place))
         return
     with cgutils.for_range(builder, rows) as row:
         start = emit.at(pointer, builder.mul(row.index, row_step))
