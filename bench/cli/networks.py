@@ -29,11 +29,15 @@ GROUP = "bench.networks"
 
 @dataclass(frozen=True)
 class Inspected:
-    """A network of a file, its structure, and the names of the parameters that no gradient reaches."""
+    """A network of a file, and its structure.
+
+    `unused` has the names of the parameters that no gradient reaches. `remarks` says what is probably a mistake.
+    """
 
     architecture: Architecture
     structure: Structure
     unused: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def known() -> dict[str, Architecture]:
@@ -137,7 +141,8 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
         else:
             uncovered = tuple(answer["uncovered"])
             inspected = replace(one, gives_logits=answer["gives_logits"], uncovered=uncovered)
-            found.append(Inspected(inspected, from_json(answer["structure"]), tuple(answer["unused"])))
+            facts = from_json(answer["structure"]), tuple(answer["unused"]), tuple(answer["remarks"])
+            found.append(Inspected(inspected, *facts))
     _raise_if_any(problems)
     return found
 

@@ -22,7 +22,7 @@ from bench.record.environments import EXACT, Environment
 THREADS = 1
 """The threads of a run on the CPU. With one thread, `--jobs` and the number of cores do not change any bit."""
 
-OPERATORS = "float32, channels last, PyTorch's operators"
+OPERATORS = "float32, PyTorch's operators, channels last where the network computes the same in it"
 """How a native step is computed. Arithmetic that rounds differently is another environment."""
 
 # These settings make the numerical libraries choose other kernels.

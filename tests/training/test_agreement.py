@@ -8,6 +8,7 @@ from own_exact import architecture, bits
 from own_networks import write
 
 from bench.cli import parser
+from bench.errors import UnusableInput
 from bench.network.network_file import read
 from bench.training import agreement, exact
 from bench.training.arithmetic import operations
@@ -104,3 +105,22 @@ def test_the_reasons_of_the_trace_come_before_any_training(monkeypatch):
 def test_a_file_is_compared_as_it_will_be_trained(tmp_path):
     (path,) = write(tmp_path, net=architecture(LAYERS, f"self.relu(x)\n{REST}").source)
     assert agreement.obstacles(read(path)) == ()
+
+
+def test_a_step_that_fails_is_an_obstacle_and_no_error(monkeypatch):
+    def fails(*arguments):
+        raise ValueError("one\ntwo")
+
+    monkeypatch.setattr(agreement, "ExactTrainer", fails)
+    assert agreement.obstacles(architecture("", "pass")) == ("a step that fails (ValueError: one two)",)
+
+
+def test_a_worker_refuses_to_train_another_network_than_pytorch_in_exact_arithmetic(monkeypatch):
+    def wrong(x, slope, y):
+        y[:] = x
+
+    leaky = architecture("", "x = F.leaky_relu(x, 0.1)")
+    agreement.require(leaky)
+    monkeypatch.setattr(operations.elementwise, "leaky_relu", wrong)
+    with pytest.raises(UnusableInput, match="small has no exact arithmetic here: another loss than PyTorch's"):
+        agreement.require(leaky)
