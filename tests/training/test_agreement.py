@@ -42,6 +42,16 @@ FOUND = {
         "self.b += 0.1\nx = F.leaky_relu(x, float(self.b))",
         "a forward pass that differs between training and evaluation",
     ),
+    "a buffer that counts in training": (
+        "self.register_buffer('b', torch.zeros(1))",
+        "if self.training:\n    self.b += 1",
+        "another b than PyTorch's",
+    ),
+    "a buffer that follows the values": (
+        "self.register_buffer('b', torch.zeros(4))",
+        "if self.training:\n    self.b.mul_(0.9).add_(x.detach().mean((0, 2, 3)))",
+        "a forward pass that differs between training and evaluation",
+    ),
     "a hook on a weight": ("self.a.weight.register_hook(lambda g: g * 0.9)", "pass", "a hook on a"),
 }
 
