@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from bench.children import child_variables
+from bench.children import child_command, child_variables
 from bench.errors import UnusableInput, one_line
 from bench.network import network_file
 from bench.network.specification import Architecture
@@ -125,7 +125,7 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
     from bench.training.environment import worker_variables
 
     done = subprocess.run(
-        [sys.executable, "-m", "bench.training.inspection"],
+        child_command("bench.training.inspection"),
         input=pickle.dumps(list(architectures)),
         capture_output=True,
         env=child_variables(worker_variables()),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -31,7 +30,15 @@ class _ModuleCall:
 
 def examine(network: nn.Module) -> Structure:
     """Return the structure of a network that takes images (N, 1, 28, 28). The network itself does not change."""
-    network = copy.deepcopy(network).eval()
+    modes = {module: module.training for module in network.modules()}
+    try:
+        return _examine(network.eval())
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _examine(network: nn.Module) -> Structure:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         calls = _module_calls(network)
     modules = [call.module for call in calls]

@@ -57,9 +57,7 @@ def inspect(architecture: Architecture) -> Values:
     """
     settings = _settings()
     network, other = (_build(architecture, seed) for seed in (1, 2))
-    changed = [name for name, value in _settings().items() if value != settings[name]]
-    if changed:
-        raise UnusableInput(f"its file changes settings of PyTorch ({', '.join(changed)}): remove that code")
+    _refuse_other(settings)
     parameters = dict(network.named_parameters())
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise UnusableInput("it has no parameters to train")
@@ -78,6 +76,7 @@ def inspect(architecture: Architecture) -> Values:
         raise UnusableInput(f"{problem}: use register_buffer, so that a run can be continued")
     _try_one_step(architecture)
     _try_to_continue(architecture)
+    _refuse_other(settings)
     gives_logits = not all(_are_log_probabilities(scores) for scores in (evaluated, trained))
     as_trained = replace(architecture, gives_logits=gives_logits)
     return {
@@ -92,21 +91,30 @@ def inspect(architecture: Architecture) -> Values:
 def _settings() -> dict[str, object]:
     return {
         "the number of threads": torch.get_num_threads(),
+        "the default device": torch.get_default_device(),
         "the default type of numbers": torch.get_default_dtype(),
         "whether gradients are computed": torch.is_grad_enabled(),
         "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
         "the precision of matrix products": torch.get_float32_matmul_precision(),
         "whether oneDNN is used": torch.backends.mkldnn.enabled,
+        "whether numbers near zero become zero": bool(torch.full((), 1e-40) * 1 == 0),
     }
+
+
+def _refuse_other(settings: dict[str, object]) -> None:
+    """Refuse a network that has changed settings, because other code of the process computes by them too."""
+    changed = [name for name, value in _settings().items() if value != settings[name]]
+    if changed:
+        raise UnusableInput(f"its file changes settings of PyTorch ({', '.join(changed)}): remove that code")
 
 
 def _build(architecture: Architecture, seed: int) -> nn.Module:
     network = _try("when it is built", lambda: randomness.build(architecture, seed))
     if not isinstance(network, nn.Module):
         raise UnusableInput(f"{architecture.class_name} is not a torch.nn.Module")
-    lazy = [name for name, one in network.named_parameters() if is_lazy(one)]
+    lazy = dict.fromkeys(name.rpartition(".")[0] for name, one in network.named_parameters() if is_lazy(one))
     if lazy:
-        raise UnusableInput(f"its forward pass does not use {', '.join(lazy[:3])}, which has no shape: remove that")
+        raise UnusableInput(f"its forward pass does not use the lazy layer {', '.join(lazy)}: remove it")
     return network
 
 

@@ -134,6 +134,13 @@ def test_a_network_without_convolution_and_linear_layer_has_a_structure() -> Non
     assert (found.parameters, found.multiply_accumulates) == (7840 + 20, 7840)
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_network_whose_weights_are_computed_has_a_structure() -> None:
+    """PyTorch cannot copy such a network."""
+    network = chain(nn.utils.weight_norm(conv()))
+    assert [layer.kind for layer in examine(network).layers].count("Conv2d") == 2
+
+
 def test_a_network_that_squeezes_its_values_has_a_structure() -> None:
     """With a single image, `squeeze` would remove the batch too."""
 

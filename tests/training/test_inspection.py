@@ -129,7 +129,7 @@ REFUSED = {
     "for_larger_images": (changed("784, 10", "1024, 10"), "1024x10)): images here are (N, 1, 28, 28)"),
     "lazy_layer_that_is_not_used": (
         init("self.more = nn.LazyLinear(3)"),
-        "its forward pass does not use more.weight, more.bias, which has no shape: remove that",
+        "its forward pass does not use the lazy layer more: remove it",
     ),
     "seeds": ("import torch\ntorch.manual_seed(1)\n" + PLAIN, "its initial weights are the same for every seed"),
     "threads": (
@@ -139,6 +139,14 @@ REFUSED = {
     "type": (
         "import torch\ntorch.set_default_dtype(torch.float64)\n" + PLAIN,
         "its file changes settings of PyTorch (the default type of numbers): remove that code",
+    ),
+    "near_zero": (
+        "import torch\ntorch.set_flush_denormal(True)\n" + PLAIN,
+        "its file changes settings of PyTorch (whether numbers near zero become zero): remove that code",
+    ),
+    "settings_in_training": (
+        forward("torch.set_num_threads(2); " + FORWARD.strip()),
+        "its file changes settings of PyTorch (the number of threads): remove that code",
     ),
     "drops_in_evaluation": (
         forward("return F.dropout(self.scores(x.flatten(1)))"),

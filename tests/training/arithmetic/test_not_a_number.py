@@ -1,4 +1,4 @@
-"""NaN and infinities pass through every operation of the exact arithmetic as they pass through PyTorch's."""
+"""Tests of `operations`, `norms`: NaN and infinities pass as they pass through the operations of PyTorch."""
 
 from __future__ import annotations
 
