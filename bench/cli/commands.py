@@ -189,5 +189,6 @@ def do_show(arguments: argparse.Namespace) -> int:
 
     chosen = networks.find([arguments.name], networks.known())
     for number, one in enumerate(networks.inspect(chosen)):
-        print_lines([*([""] if number else []), *show.format_show(one.architecture, one.structure, one.unused)])
+        lines = show.format_show(one.architecture, one.structure, one.unused, one.remarks)
+        print_lines([*([""] if number else []), *lines])
     return DONE

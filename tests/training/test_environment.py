@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import platform
 import subprocess
 import sys
+from importlib.metadata import version
 
+import numba
+import numpy
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
+from bench.children import child_command, child_variables
 from bench.errors import UnusableInput
 from bench.record.environments import EXACT, Environment
 from bench.training import environment
@@ -51,6 +57,113 @@ def test_another_number_of_threads_is_another_environment(monkeypatch):
     here = environment.describe("cpu", "native").digest
     monkeypatch.setattr(environment, "THREADS", 2)
     assert environment.describe("cpu", "native").digest != here
+
+
+HERE = """
+import json, sys
+import numpy, torch
+from threadpoolctl import threadpool_info
+from bench.training import environment
+environment.configure("cpu")
+threads = {one["num_threads"] for one in threadpool_info()}
+json.dump([environment.describe("cpu", "native").digest, sorted(threads), torch.get_num_threads()], sys.stdout)
+"""
+
+
+def in_a_worker(code=HERE):
+    command = child_command("bench")
+    variables = child_variables(environment.worker_variables())
+    done = subprocess.run(
+        [*command[: command.index("-m")], "-c", code], env=variables, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "OPENBLAS_NUM_THREADS",
+        "GOTO_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+    ],
+)
+def test_a_worker_has_one_thread_in_every_library_whatever_its_caller_sets(name, monkeypatch):
+    monkeypatch.setenv(name, "2")
+    assert in_a_worker() == [environment.describe("cpu", "native").digest, [1], 1]
+
+
+def test_a_library_that_a_network_loads_later_has_one_thread_too(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    code = HERE.replace('environment.configure("cpu")', 'environment.configure("cpu")\nimport scipy.linalg')
+    assert in_a_worker(code) == [environment.describe("cpu", "native").digest, [1], 1]
+
+
+def test_a_setting_that_chooses_other_kernels_reaches_the_worker_and_its_environment(monkeypatch):
+    before = environment.describe("cpu", "native").digest
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    assert in_a_worker()[0] == environment.describe("cpu", "native").digest != before
+
+
+def test_the_environment_names_what_the_process_has_loaded():
+    details = dict(environment.describe("cpu", "native").details)
+    assert details["numpy"] == numpy.__version__
+    assert (details["numba"], details["torchvision"]) == (numba.__version__, version("torchvision"))
+    loaded = [one for one in threadpool_info() if one["user_api"] == "blas" and "scipy.libs" not in one["filepath"]]
+    for one in loaded:
+        assert f"{one['internal_api']} {one['version']}" in details["libraries"]
+    if platform.system() == "Linux":
+        assert details["system library"] == " ".join(platform.libc_ver())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda patch: patch.setattr(numpy, "__version__", "99"),
+        lambda patch: patch.setattr(environment, "version", lambda name: "99"),
+        lambda patch: patch.setattr(environment.platform, "libc_ver", lambda: ("glibc", "99")),
+        lambda patch: patch.setattr(environment.torch.__config__, "show", lambda: "another build"),
+        lambda patch: patch.setattr(environment, "threadpool_info", list),
+        lambda patch: patch.setattr(environment, "_code", lambda: "other code"),
+    ],
+    ids=["numpy", "torchvision", "system", "build of PyTorch", "libraries", "code"],
+)
+def test_another_version_of_what_computes_is_another_environment(changed, monkeypatch):
+    here = environment.describe("cpu", "native").digest
+    changed(monkeypatch)
+    assert environment.describe("cpu", "native").digest != here
+    assert environment.describe("cpu", "exact") == EXACT
+
+
+def test_the_code_counts_but_not_its_comments(monkeypatch, tmp_path):
+    for name in environment.COMPUTING:
+        (tmp_path / f"{name}.py").write_text('"""One."""\nx = 1  # one\n')
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "environment.py"))
+    first = environment._code.__wrapped__()
+    (tmp_path / "native.py").write_text('"""Two."""\n\nx = (1)\n')
+    assert environment._code.__wrapped__() == first
+    (tmp_path / "native.py").write_text("x = 2")
+    assert environment._code.__wrapped__() != first
+
+
+def test_every_module_that_computes_a_native_run_counts(root):
+    """The modules that `native` imports, directly or not; and `loop`, which calls it."""
+    found, waiting = {"loop"}, ["native"]
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        text = (root / "bench" / "training" / f"{name}.py").read_text()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bench.training"):
+                names = (
+                    [node.module.rpartition(".")[2]]
+                    if node.module != "bench.training"
+                    else [alias.name for alias in node.names]
+                )
+                waiting += [one for one in names if one not in found]
+    assert sorted(found) == sorted(environment.COMPUTING)
 
 
 def test_an_unrelated_variable_is_the_same_environment():
