@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import bench
+
 BIN = Path(sys.executable).parent
 
 
@@ -73,6 +75,16 @@ def test_ci_runs_the_very_commands_of_the_readme(root):
     assert commands[0].endswith(".venv/bin/python -m bench all --seeds 5")
     assert commands[1] in (root / ".ci" / "run").read_text().splitlines()
     assert "bash .ci/run" in (root / ".github" / "workflows" / "tests.yml").read_text()
+
+
+def test_the_citation_is_of_this_release(root):
+    import yaml
+
+    cited = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert (cited["version"], cited["license"]) == (bench.__version__, project["license"])
+    assert cited["title"].startswith(f"{project['name']}: ")
+    assert {"cff-version", "message", "authors"} <= set(cited)
 
 
 def test_every_pin_satisfies_the_ranges(root):
