@@ -66,11 +66,15 @@ class Places:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a job: how many runs it had to train, which failed, and the signal that interrupted it, if any."""
+    """The outcome of a job: how many runs it had to train, which failed, and the signal that interrupted it, if any.
+
+    `lacking` has a line for each file that lacks rows of the job.
+    """
 
     trained: int
     failed: tuple[Ended, ...] = ()
     interrupted_by: int | None = None
+    lacking: tuple[str, ...] = ()
 
 
 def environments(devices: Sequence[str]) -> dict[str, Environment]:
@@ -115,7 +119,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             scheduler of a cluster is lost.
     """
     here = places.cluster or environments(selection.devices)
-    with record.exclusive(places.runs):
+    with record.exclusive(places.runs) as writer:
         recorded = record.read(places.runs)
         warn(recorded)
         planned = make_plan(selection, here, recorded)
@@ -126,9 +130,10 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             return Outcome(trained=0)
         if places.cluster is None:
             data.ensure(places.data)
-        writers = record.Writer(places.runs), misses.Writer(places.runs)
-        for writer in writers:
-            writer.prepare()
+        writer.expect_runs(recorded, [one.run.key for one in missing])
+        writers = writer, misses.Writer(places.runs)
+        for one in writers:
+            one.prepare()
         found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
         for digest in {one.run.environment for one in missing}:
             _store_environment(places.report, EXACT if digest == EXACT.digest else found[digest])
@@ -180,7 +185,8 @@ def _train(
                     writer.append(_closing_row(event, done[run.key] + 1))
                     failed.append(event)
                 progress.ended(run, event.status, event.reason)
-    return Outcome(len(missing), tuple(failed), received[0] if received else None)
+    lacking = tuple(filter(None, (one.finish() for one in writers)))
+    return Outcome(len(missing), tuple(failed), received[0] if received else None, lacking)
 
 
 def _tasks(

@@ -16,7 +16,7 @@ from bench import files
 from bench.errors import UnusableInput
 from bench.network.specification import Architecture, Claim, Recipe, Target
 from bench.network.structure_facts import Structure, from_json
-from bench.record import record
+from bench.record import beside, record
 from bench.record.record import Record
 from models import ARCHITECTURES
 
@@ -31,7 +31,7 @@ class Catalogue:
 
 def path_beside(runs: Path) -> Path:
     """The path of this file beside a record."""
-    return runs.parent / f"{runs.stem}.networks.json"  # `with_name` would fail for "."; `record.read` refuses a folder
+    return beside.path(runs, "networks", ".json")
 
 
 def read(runs: Path) -> Catalogue:

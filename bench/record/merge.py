@@ -68,7 +68,7 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
     described = _details(environments, [*sources, target])
     contents = {
         misses.path_beside(target): misses.format_misses(missed) if missed else "",
-        verifications.path_beside(target): verifications.format_verifications(verified) if verified else "",
+        verifications.path_beside(target): verifications.TABLE.format(verified) if verified else "",
         catalogue.path_beside(target): catalogue.format_catalogue(networks) if networks.architectures else "",
         **{_details_path(target, digest): text for digest, text in described.items()},
         target: record.format_rows(rows),
