@@ -14,7 +14,7 @@ import filelock
 import pandas
 
 from bench.errors import UnusableInput
-from bench.files import cause
+from bench.files import cause, require_regular
 from bench.record import beside, writer
 from bench.record.ledger import Problem, Table
 from bench.record.rows import COLUMNS, EPOCH_KEY, REPRODUCIBLE, REQUIRED, RUN_KEY, Row, format_row, parse_row
@@ -55,14 +55,13 @@ def exclusive(path: Path) -> Iterator[Writer]:
     Raises:
         UnusableInput: another process holds the record (the message says which), or it cannot be written.
     """
-    if path.is_dir():
-        raise UnusableInput(f"{path}: is a folder: name a CSV file with --runs")
     folder = state_folder(path)
     holder = folder / "holder"
     lock = filelock.FileLock(folder / "lock", timeout=0)
     rows = Writer(path)
     try:
         try:
+            require_regular(path)
             folder.mkdir(parents=True, exist_ok=True)
             lock.acquire()
             rows.hold()
@@ -97,7 +96,7 @@ def _holder_name(holder: Path) -> str:
 def state_folder(path: Path) -> Path:
     """The folder beside a record with the saved states of its runs, for resuming, and the record's lock."""
     real = beside.real(path)
-    return real.with_name(f".{real.name}.state")
+    return real.parent / f".{real.name}.state"
 
 
 def read(path: Path, models: Collection[str] | None = None) -> Record:

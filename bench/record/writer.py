@@ -71,7 +71,6 @@ class Writer(Generic[R]):
             OSError: the file cannot be opened, or it is not a regular file.
         """
         self._is_holding, self._seen = True, _EMPTY
-        require_regular(self.path)
         if self.path.exists():
             with self._opened() as descriptor:
                 self._seen = _look(descriptor)
