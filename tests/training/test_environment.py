@@ -18,7 +18,7 @@ from threadpoolctl import threadpool_info
 
 from bench.children import child_command, child_variables
 from bench.errors import UnusableInput
-from bench.record.environments import EXACT, Environment
+from bench.record.environments import EXACT
 from bench.training import environment
 
 
@@ -29,12 +29,44 @@ def test_the_digest_is_eight_hex_digits_and_the_same_twice():
     assert environment.describe("cpu", "native").digest == digest
 
 
-def test_every_detail_changes_the_digest():
-    here = environment.describe("cpu", "native")
-    digests = {here.digest}
-    for name, _ in here.details:
-        digests.add(Environment(tuple((n, v + "x" if n == name else v) for n, v in here.details)).digest)
-    assert len(digests) == len(here.details) + 1
+CAUSES = {
+    "PyTorch": lambda patch: patch.setattr(torch, "__version__", "99.0"),
+    "system": lambda patch: patch.setattr(platform, "system", lambda: "another system"),
+    "architecture": lambda patch: patch.setattr(platform, "machine", lambda: "another architecture"),
+    "processor": lambda patch: patch.setattr(environment, "_processor", lambda: "another processor"),
+    "instruction set": lambda patch: patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another"),
+    "threads": lambda patch: patch.setattr(environment, "THREADS", 2),
+    "operators": lambda patch: patch.setattr(environment, "OPERATORS", "float64"),
+    **{
+        name: lambda patch, name=name: patch.setenv(name, "another")
+        for name in environment._LIBRARY_VARIABLES
+        if name not in environment._REQUIRED_VARIABLES
+    },
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
+def test_everything_that_can_change_native_bits_changes_the_digest(cause, monkeypatch):
+    here = environment.describe("cpu", "native").digest
+    cause(monkeypatch)
+    assert environment.describe("cpu", "native").digest != here
+
+
+GPU_CAUSES = {
+    "model": lambda patch: patch.setattr(torch.cuda, "get_device_name", lambda: "another GPU"),
+    "CUDA": lambda patch: patch.setattr(torch.version, "cuda", "99.0"),
+    "cuDNN": lambda patch: patch.setattr(torch.backends.cudnn, "version", lambda: 99_000),
+}
+
+
+@pytest.mark.parametrize("cause", GPU_CAUSES.values(), ids=GPU_CAUSES)
+def test_everything_of_a_gpu_that_can_change_native_bits_changes_the_digest(cause, monkeypatch):
+    monkeypatch.setattr(environment, "available_devices", lambda: ("cpu", "cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91_000)
+    here = environment.describe("cuda", "native").digest
+    cause(monkeypatch)
+    assert environment.describe("cuda", "native").digest != here
 
 
 def digest_in_another_process(**variables: str) -> str:
@@ -51,12 +83,6 @@ def test_another_instruction_set_is_another_environment():
     assert digest_in_another_process() == environment.describe("cpu", "native").digest
     assert digest_in_another_process(ATEN_CPU_CAPABILITY="default") != environment.describe("cpu", "native").digest
     assert digest_in_another_process(ONEDNN_MAX_CPU_ISA="SSE41") != environment.describe("cpu", "native").digest
-
-
-def test_another_number_of_threads_is_another_environment(monkeypatch):
-    here = environment.describe("cpu", "native").digest
-    monkeypatch.setattr(environment, "THREADS", 2)
-    assert environment.describe("cpu", "native").digest != here
 
 
 HERE = """
