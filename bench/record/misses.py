@@ -1,7 +1,7 @@
 """Write and read <runs>.misses.csv, the test images that finished runs miss. No other module writes or reads this file.
 
-A row has one run after its last requested epoch, with every image that it then classifies wrongly. The row is written
-before the record's row of that epoch. A crash between the two leaves a row without its epoch. Reading leaves it out.
+A row has one run after one epoch, with every image that it then classifies wrongly. The row is written before the
+record's row of that epoch. A crash between the two leaves a row without its epoch. Reading leaves it out.
 """
 
 from __future__ import annotations
@@ -74,13 +74,13 @@ class Writer:
         if self._file.path.exists():
             self._file.prepare()
 
-    def append(self, run: Run, misses: Iterable[tuple[int, int, int]]) -> None:
-        """Write the images that a run misses after its last epoch, as (test image, label, prediction), sorted.
+    def append(self, run: Run, epoch: int, misses: Iterable[tuple[int, int, int]]) -> None:
+        """Write the images that a run misses after an epoch, as (test image, label, prediction), sorted.
 
         Raises:
             UnusableInput: the file cannot be written, or has another header. No partial row stays.
         """
-        self._file.append(((*run.key, run.epochs), np.array([*misses], dtype=np.int64).reshape(-1, 3)))
+        self._file.append(((*run.key, epoch), np.array([*misses], dtype=np.int64).reshape(-1, 3)))
 
 
 def format_misses(runs: Iterable[Missed]) -> str:
@@ -117,8 +117,8 @@ def _parse(fields: Mapping[str, str]) -> _Row:
     key = (*parse_run(fields), integer(fields, "epoch"))
     if not _MISSES.fullmatch(fields["misses"]):
         raise Malformed(f"misses is {quoted(fields['misses'])}, not a list like 8:5>6 18:3>8")
-    numbers = fields["misses"].replace(":", " ").replace(">", " ").split()
-    return key, np.array(numbers, dtype=np.int64).reshape(-1, 3)
+    numbers = fields["misses"].replace(":", " ").replace(">", " ")
+    return key, np.fromstring(numbers, dtype=np.int64, sep=" ").reshape(-1, 3)
 
 
 def _line(row: _Row, header: Sequence[str]) -> str:

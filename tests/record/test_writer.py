@@ -270,13 +270,13 @@ def test_misses_that_a_change_has_removed_are_written_again(tmp_path: Path):
     one = synthetic.record(tmp_path, synthetic.full({"unpadded": 9997}, seeds=(1, 2)))
     runs = [Run("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, seed, 19) for seed in (1, 2, 3)]
     writer = misses.Writer(one.path)
-    writer.append(runs[0], [(8, 5, 6)])
+    writer.append(runs[0], 19, [(8, 5, 6)])
     whole = misses.path_beside(one.path).read_text()
     misses.path_beside(one.path).unlink()
-    writer.append(runs[1], [(9, 5, 6)])
+    writer.append(runs[1], 19, [(9, 5, 6)])
     misses.path_beside(one.path).write_text(whole)
-    writer.append(runs[1], [(9, 5, 6)])
-    writer.append(runs[2], [])
+    writer.append(runs[1], 19, [(9, 5, 6)])
+    writer.append(runs[2], 19, [])
     assert writer.finish() == ""
     lines = misses.path_beside(one.path).read_text().splitlines()
     assert [line.split(",")[4:] for line in lines[1:]] == [["1", "19", "8:5>6"], ["2", "19", "9:5>6"], ["3", "19", ""]]
@@ -284,9 +284,9 @@ def test_misses_that_a_change_has_removed_are_written_again(tmp_path: Path):
 
 def test_misses_that_have_no_place_go_beside_the_record_that_keeps_the_rows(tmp_path: Path):
     writer = misses.Writer(tmp_path / "runs.csv")
-    writer.append(Run("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, 1, 19), [(8, 5, 6)])
+    writer.append(Run("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, 1, 19), 19, [(8, 5, 6)])
     misses.path_beside(tmp_path / "runs.csv").write_text("a;b\n")
-    writer.append(Run("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, 2, 19), [(8, 5, 7)])
+    writer.append(Run("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, 2, 19), 19, [(8, 5, 7)])
     assert misses.path_beside(tmp_path / "runs.kept.csv").read_text().count("\n") == 3
     assert "runs.misses.csv: lacks 2 rows of this job" in writer.finish()
 
