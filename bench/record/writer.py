@@ -123,7 +123,7 @@ class Writer(Generic[R]):
         if not self._kept:
             return ""
         lacking = f"{self.path}: lacks {count(len(self._kept), 'row')} of this job, which {self._aside} has"
-        return f"{lacking}: correct the file, and join the two records with `merge`"
+        return f"{lacking}: correct the file, and append these rows to it or join both records with `merge`"
 
     def _write(self, row: R | None) -> None:
         try:
