@@ -140,11 +140,15 @@ def test_a_changed_claim_is_judged_without_training_again(ours, copied, root, ca
     assert "9951" not in text
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"net": {}}', '{"net": 5}', '{"net": null}'])
-def test_a_damaged_file_of_networks_gets_one_line(copied, capsys, content):
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("", "is not JSON"), ("[]", "a list is not an object"), ('{"net": 5}', "'net': 5 is not an")],
+)
+def test_a_damaged_file_of_networks_gets_one_line(copied, capsys, content, problem):
     path = catalogue.path_beside(copied / "runs.csv")
     path.write_text(content)
     assert parser.main(["report", "--runs", str(copied / "runs.csv"), "--report", str(copied / "report")]) == 2
-    assert capsys.readouterr().err == (
-        f"bench: {path}: has no valid networks: move it away and train with --models again\n"
-    )
+    said = capsys.readouterr().err
+    assert said.startswith(f"bench: {path}: {problem}")
+    assert said.endswith(": move the file away and train with --models again\n")
+    assert said.count("\n") == 1
