@@ -46,8 +46,10 @@ _VERSION = _version()
 
 def _folders() -> list[Path]:
     """Return the folders that can keep compiled code, the best first. Each has the version in its name."""
-    own = Path(numba.config.CACHE_DIR or Path(__file__).parent / "__pycache__")
-    of_user = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111 - Path's raises without a home
+    settings: Any = numba.config
+    own = Path(settings.CACHE_DIR or Path(__file__).parent / "__pycache__")
+    # The method of Path would raise an error where there is no home.
+    of_user = Path(os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache"))  # noqa: PTH111
     return [own / _VERSION, *([of_user / "bench994" / _VERSION] if of_user.is_absolute() else [])]
 
 
@@ -55,8 +57,8 @@ class _Cache(caching.FunctionCache):
     """Keeps the compiled code of one function, a file for each signature.
 
     numba's own cache raises an error when one of its files is damaged or cannot be written, and two processes that
-    compile at the same time can mix up their files. Here the name of a file follows from its content alone. A file that
-    is missing, damaged or unreadable is compiled anew. A file that cannot be written is done without.
+    compile at the same time can mix up their files. Here each signature of each function has a file of its own name. The
+    function is compiled anew if this file is missing or damaged. If the file cannot be written, nothing is kept.
     """
 
     def __init__(self, function: Callable[..., Any]) -> None:
