@@ -57,7 +57,7 @@ class _Cache(caching.FunctionCache):
     """Keeps the compiled code of one function, a file for each signature.
 
     numba's own cache raises an error when one of its files is damaged or cannot be written, and two processes that
-    compile at the same time can mix up their files. Here each signature of each function has a file of its own name. The
+    compile at the same time can mix up their files. Here each signature of each function has its own file. The
     function is compiled anew if this file is missing or damaged. If the file cannot be written, nothing is kept.
     """
 
