@@ -25,6 +25,14 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """What a run does before its first epoch is finished, in a word."""
+
+    run: Run
+    name: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """A run has finished an epoch on a machine, which `machine` describes.
 
@@ -63,7 +71,7 @@ class Waiting:
     """Nothing has happened for a moment."""
 
 
-Event = Started | Finished | Ended | Lost | Waiting
+Event = Started | Stage | Finished | Ended | Lost | Waiting
 
 
 class Stop:

@@ -15,7 +15,7 @@ from bench.errors import UnusableInput
 from bench.jobs import plan, scheduling
 from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
-from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.events import Ended, Event, Finished, Lost, Stage, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.plan import Choice, Planned, duration
 from bench.jobs.progress import Progress
 from bench.jobs.worker import Fingerprint, Task
@@ -167,6 +167,8 @@ def _train(
             run = event.run
             if isinstance(event, Started):
                 progress.started(run, done[run.key], event.worker)
+            elif isinstance(event, Stage):
+                progress.stage(run, event.name)
             elif isinstance(event, Lost):
                 progress.lost(run, event.reason)
             elif isinstance(event, Finished):

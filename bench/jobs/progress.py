@@ -66,6 +66,12 @@ class Progress:
                 leave=False,
             )
 
+    def stage(self, run: Run, name: str) -> None:
+        """Show what a run does before its first epoch is finished."""
+        self._status[run] = name
+        if self._overall is not None:
+            self._bars[run].set_postfix_str(name)
+
     def finished(self, run: Run, epoch: Epoch) -> None:
         """Show that a run has finished an epoch."""
         self._status[run] = f"epoch {epoch.epoch}/{run.epochs} {100 * epoch.correct / epoch.total:.2f} %"

@@ -16,7 +16,7 @@ import pandas
 
 from bench.errors import UnusableInput
 from bench.jobs import scheduling
-from bench.jobs.events import Ended, Finished, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.events import Ended, Finished, Stage, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.job import Places, warn
 from bench.jobs.plan import Planned, epoch_seconds, epoch_work, longest_first
 from bench.jobs.progress import Progress
@@ -102,7 +102,7 @@ def verify(
         difference = _difference(recorded, trained[target.key])
         if len(trained[target.key]) >= run.epochs:
             identical = not difference
-            machine = environment.machine(run.device)
+            machine = environment.machine(here[run.device])
             compared.append(Verified(*run.key, run.epochs, identical, utc_now(), target.environment, machine))
         if difference and target.key in endings:
             difference = f"the new training ended early: {endings[target.key]}"
@@ -220,6 +220,8 @@ def _train(
                         progress.tick()
                     case Started(run):
                         progress.started(run, 0)
+                    case Stage(run, name):
+                        progress.stage(run, name)
                     case Finished(run, epoch):
                         trained[run.key].append(epoch)
                         progress.finished(run, epoch)
@@ -256,7 +258,7 @@ def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment
     before = _recorded_details(run, report)
     if not before:
         machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
-        now_here = environment.machine(run.device)
+        now_here = environment.machine(here)
         return f"recorded in environment {run.environment} ({machine}), but this is {here.digest} ({now_here})"
     now = dict(here.details)
     changes = [

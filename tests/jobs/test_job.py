@@ -55,7 +55,7 @@ def test_a_job_records_every_epoch_of_every_run(undisturbed):
     assert len(found.epochs) == len(found.rows) == 2 * 3
     assert found.epochs.groupby(["model", "seed"])["epoch"].apply(list).tolist() == [[1, 2, 3]] * 2
     assert set(found.epochs["environment"]) == {EXACT.digest}
-    assert set(found.epochs["machine"]) == {environment.machine("cpu")}
+    assert set(found.epochs["machine"]) == {environment.machine(environment.describe("cpu", "native"))}
     assert (found.epochs["total"] == 500).all()
 
 

@@ -105,6 +105,28 @@ def test_a_run_without_a_finished_epoch_is_said_to_be_starting(clock: Clock):
     assert stream.getvalue() == ("0 of 2 runs done, time left not known yet; unpadded on cpu, seed 1: starting\n")
 
 
+def test_a_line_says_what_a_run_does_before_its_first_epoch(clock: Clock):
+    stream = io.StringIO()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        for name in ("compiling", "training"):
+            shown.stage(SHORT, name)
+            clock.now += 30
+            shown.tick()
+    assert [line.rpartition("; ")[2] for line in stream.getvalue().splitlines()] == [
+        "unpadded on cpu, seed 1: compiling",
+        "unpadded on cpu, seed 1: training",
+    ]
+
+
+def test_a_bar_says_at_once_what_a_run_does_before_its_first_epoch():
+    stream = Terminal()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        shown.stage(SHORT, "compiling")
+        assert re.search(r"unpadded on cpu, seed 1 +epoch 0/2 .*compiling", screen(stream))
+
+
 def test_the_time_left_counts_work_and_not_runs(clock: Clock):
     stream = io.StringIO()
     with Progress(PLAN, stream) as shown:

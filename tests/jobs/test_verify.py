@@ -62,7 +62,9 @@ def kept(places):
     """The verifications kept beside the record, as model, epochs and outcome."""
     found = verifications.read(record.read(places.runs))
     assert found.problems == ()
-    assert {(one.verified_in, one.machine) for one in found.found} <= {(EXACT.digest, environment.machine("cpu"))}
+    assert {(one.verified_in, one.machine) for one in found.found} <= {
+        (EXACT.digest, environment.machine(environment.describe("cpu", "native")))
+    }
     return sorted((one.model, one.epochs, one.identical) for one in found.found)
 
 
@@ -144,7 +146,7 @@ def test_a_device_that_is_not_here_is_not_compared_and_is_a_failure(places):
 def test_an_exact_run_is_verified_on_a_machine_of_another_environment(places, monkeypatch):
     elsewhere = Environment((("platform", "another"),))
     monkeypatch.setattr(verify.environment, "describe", lambda device, arithmetic: elsewhere)
-    monkeypatch.setattr(verify.environment, "machine", lambda device: "another machine")
+    monkeypatch.setattr(verify.environment, "machine", lambda native: "another machine")
     assert verified(Request(("unpadded",), None, None, 1, 2), places).is_identical
     (one,) = verifications.read(record.read(places.runs)).found
     assert (one.environment, one.verified_in, one.machine) == (EXACT.digest, EXACT.digest, "another machine")
