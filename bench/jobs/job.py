@@ -32,6 +32,7 @@ from bench.wording import count
 _log = logging.getLogger(__name__)
 
 LONG_JOB = 600.0  # seconds; before a longer job, print how to try a small one
+MANY_RUNS = 100_000  # before planning more runs, which takes seconds, say so
 
 
 @dataclass(frozen=True)
@@ -96,12 +97,15 @@ def make_plan(
         digests = dict.fromkeys(selection.devices, "")  # anywhere
     else:
         digests = {device: found.digest for device, found in here.items()}
+    number = len(selection.architectures) * len(digests) * len(selection.seeds)
+    if number > MANY_RUNS:
+        print(f"Comparing {number} runs with the record. This takes a while.", file=sys.stderr)
     runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
     if isinstance(here, Cluster):
-        runs = plan.spread(runs, here.slots, recorded.epochs)
+        runs = plan.spread(runs, here.slots, recorded.rows)
     documented = [one.name for one in selection.architectures if one.name not in selection.structures]
     structures = {**(structure_facts.load(documented) if documented else {}), **selection.structures}
-    return plan.make(runs, recorded.epochs, plan.epoch_work(structures))
+    return plan.make(runs, recorded.rows, plan.epoch_work(structures))
 
 
 def run(selection: Selection, places: Places, subset: tuple[int, int] | None = None) -> Outcome:

@@ -11,12 +11,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import misbehaving
 import pytest
 
 from bench.errors import UnusableInput
 from bench.jobs import job
 from bench.jobs.events import Ended, Finished, Started
 from bench.jobs.job import Places, Selection
+from bench.network import structure_facts
+from bench.network.specification import Architecture, Recipe
 from bench.record import misses, record
 from bench.record.environments import EXACT
 from bench.record.rows import EPOCH_KEY, REPRODUCIBLE
@@ -286,6 +289,32 @@ def test_a_second_job_on_the_same_record_is_told_who_holds_it(tmp_path, root):
     finally:
         first.kill()
         first.wait()
+
+
+def test_a_run_that_diverges_is_not_trained_again(tmp_path, root):
+    source = Path(misbehaving.__file__).read_text()
+    network = Architecture("IsNotANumber", source, "IsNotANumber", Recipe(0.01, 256, 3), TWO[0].document)
+    stored = {network.name: structure_facts.load(["unpadded"])["unpadded"]}
+    one = Selection((network,), ("cpu",), (1,), 3, 1, stored, arithmetic="native")
+    where = places(tmp_path, root)
+    first = job.run(one, where, SUBSET)
+    assert [(ended.status, ended.reason) for ended in first.failed] == [
+        ("diverged", "the training loss of epoch 1 is nan")
+    ]
+    before = where.runs.read_bytes()
+    assert job.run(one, where, SUBSET) == job.Outcome(trained=0)
+    assert where.runs.read_bytes() == before
+
+
+def test_planning_many_runs_says_so_before_it_begins(tmp_path, monkeypatch, capsys):
+    def stopped(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(job.plan, "expand", stopped)
+    many = selection(seeds=range(1, 2_000_001))
+    with pytest.raises(KeyboardInterrupt):
+        job.make_plan(many, job.environments(["cpu"]), record.read(tmp_path / "runs.csv"))
+    assert capsys.readouterr().err == "Comparing 4000000 runs with the record. This takes a while.\n"
 
 
 def test_an_absent_device_trains_nothing(tmp_path, root):
