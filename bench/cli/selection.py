@@ -8,6 +8,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -100,10 +101,19 @@ def parse_devices(text: str, available: Iterable[str] | None = None) -> tuple[st
 
 
 def jobs(arguments: argparse.Namespace) -> int:
-    """Return how many runs train at the same time on the CPU: `--jobs`, or one for each physical core."""
-    from bench.jobs import scheduling
+    """Return how many runs train at the same time on the CPU: `--jobs`, or as many as the machine can.
 
-    return arguments.jobs or scheduling.physical_cores()
+    If that is less than the physical cores, a line says why.
+    """
+    from bench.jobs import cores
+    from bench.wording import count
+
+    if arguments.jobs:
+        return int(arguments.jobs)
+    found = cores.usable()
+    if found.limit:
+        print(f"bench: {count(found.number, 'run')} at a time, because {found.limit}; see --jobs", file=sys.stderr)
+    return found.number
 
 
 def places(arguments: argparse.Namespace, cluster: Cluster | None = None) -> Places:
@@ -135,7 +145,7 @@ def selected(arguments: argparse.Namespace) -> Iterator[tuple[Selection, Cluster
     structures = {name: one.structure for name, one in own.items()}
     with _cluster(arguments.cluster, architectures) as cluster:
         devices = parse_devices(arguments.devices, None if cluster is None else cluster.slots)
-        chosen_jobs = jobs(arguments)
+        chosen_jobs = jobs(arguments) if cluster is None else 1
         yield (
             Selection(architectures, devices, seeds, arguments.epochs, chosen_jobs, structures, arguments.arithmetic),
             cluster,

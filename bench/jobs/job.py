@@ -99,7 +99,7 @@ def make_plan(
         digests = {device: found.digest for device, found in here.items()}
     number = len(selection.architectures) * len(digests) * len(selection.seeds)
     if number > MANY_RUNS:
-        print(f"Comparing {number} runs with the record. This takes a while.", file=sys.stderr)
+        print(f"Comparing {count(number, 'run')} with the record. This takes a while.", file=sys.stderr)
     runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
     if isinstance(here, Cluster):
         runs = plan.spread(runs, here.slots, recorded.rows)
@@ -111,8 +111,8 @@ def make_plan(
 def run(selection: Selection, places: Places, subset: tuple[int, int] | None = None) -> Outcome:
     """Train what is not recorded of a selection. `subset` keeps only the first training and test images.
 
-    SIGINT or SIGTERM ends the runs in progress and records them as interrupted. A second signal ends this process at
-    once.
+    SIGINT, SIGTERM or SIGHUP ends the runs in progress and records them as interrupted. A second signal ends this
+    process at once.
 
     Raises:
         UnusableInput: a device is missing, the data or the record cannot be used, another job holds the record, or the

@@ -36,7 +36,13 @@ class Progress:
         if self._stream.isatty():
             form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
             self._overall = tqdm(
-                total=self._total, desc=self._headline(), bar_format=form, file=self._stream, position=0, smoothing=0
+                total=self._total,
+                desc=self._headline(),
+                bar_format=form,
+                file=self._stream,
+                position=0,
+                smoothing=0,
+                dynamic_ncols=True,
             )
 
     def __enter__(self) -> Progress:
@@ -64,6 +70,7 @@ class Progress:
                 file=self._stream,
                 position=position,
                 leave=False,
+                dynamic_ncols=True,
             )
 
     def stage(self, run: Run, name: str) -> None:

@@ -158,6 +158,7 @@ class _Worker:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=child_variables(worker_variables()),
+            cwd=_folder(),
             start_new_session=True,  # Ctrl-C then reaches only this process, and the group can be killed
         )
         self._tail = bytearray()
@@ -225,22 +226,15 @@ class _Worker:
         self.events.put((self, None))
 
 
+def _folder() -> str | None:
+    """Return the folder in which a worker starts: the current one, unless it was deleted. MKL needs a folder."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return os.path.sep
+    return None
+
+
 def slots(jobs: int) -> dict[str, int]:
     """Return how many runs train at the same time on each kind of device: `jobs` on the CPU, one on any other."""
     return {device: jobs if device == "cpu" else 1 for device in DEVICES}
-
-
-def physical_cores() -> int:
-    """Return the number of physical cores that this process may use."""
-    if sys.platform == "darwin":
-        counted = subprocess.run(["sysctl", "-n", "hw.physicalcpu"], capture_output=True, text=True, check=True)
-        return int(counted.stdout)
-    usable = os.sched_getaffinity(0)
-    siblings = set()
-    for processor in usable:
-        path = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
-        try:
-            siblings.add(path.read_text())
-        except OSError:
-            siblings.add(str(processor))
-    return max(1, len(siblings))

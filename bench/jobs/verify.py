@@ -10,6 +10,7 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 import pandas
@@ -32,6 +33,8 @@ from bench.training.loop import Epoch
 from bench.wording import count
 
 _log = logging.getLogger(__name__)
+
+_SPREADSHEET_DIGITS = 15  # spreadsheets keep so many; a float64 can need 17
 
 
 @dataclass(frozen=True)
@@ -240,8 +243,18 @@ def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
         for column in REPRODUCIBLE:
             before, now = getattr(row, column), getattr(trained[row.epoch - 1], column)
             if before != now:
-                return f"epoch {row.epoch} differs in {column}: recorded {before!r}, trained again {now!r}"
+                difference = f"epoch {row.epoch} differs in {column}: recorded {before!r}, trained again {now!r}"
+                return f"{difference}; the recorded value looks rounded" if _looks_rounded(before, now) else difference
     return ""
+
+
+def _looks_rounded(recorded: float, trained: float) -> bool:
+    """Whether a recorded value could be the trained one after a program, such as a spreadsheet, has rounded it."""
+    shorter, longer = Decimal(repr(recorded)), Decimal(repr(trained))
+    exponent = shorter.as_tuple().exponent
+    assert isinstance(exponent, int)
+    is_near = abs(shorter - longer) <= Decimal(5).scaleb(exponent - 1)
+    return is_near and len(shorter.as_tuple().digits) <= _SPREADSHEET_DIGITS
 
 
 def _recorded_details(run: Run, report: Path) -> dict[str, str]:
@@ -256,17 +269,17 @@ def _recorded_details(run: Run, report: Path) -> dict[str, str]:
 
 def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment, report: Path) -> str:
     before = _recorded_details(run, report)
-    if not before:
-        machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
-        now_here = environment.machine(here)
-        return f"recorded in environment {run.environment} ({machine}), but this is {here.digest} ({now_here})"
     now = dict(here.details)
     changes = [
         f"{name} was {before.get(name, 'unset')}, is now {now.get(name, 'unset')}"
         for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
+        if before and before.get(name) != now.get(name)
     ]
-    return f"the environments differ: {', '.join(changes)}"
+    if changes:
+        return f"the environments differ: {', '.join(changes)}"
+    machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
+    now_here = environment.machine(here)
+    return f"recorded in environment {run.environment} ({machine}), but this is {here.digest} ({now_here})"
 
 
 def _name(run: Run) -> str:

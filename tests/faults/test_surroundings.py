@@ -126,6 +126,18 @@ def test_a_record_in_a_folder_without_a_name_in_ascii_is_named_in_any_locale(tmp
     assert re.match(rb"bench: fehlt .*\.csv: no such file", done.stderr)
 
 
+def test_a_folder_that_was_deleted_gets_one_line(tmp_path: Path):
+    done = subprocess.run(
+        ["sh", "-c", f'mkdir deleted && cd deleted && rmdir ../deleted && exec "{sys.executable}" -m bench plan'],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, "bench: the current folder was deleted: change to another folder\n")
+
+
 def test_a_clock_that_goes_backwards_changes_nothing_but_the_times_of_day(
     server: Server, undisturbed: Undisturbed, tmp_path: Path
 ):

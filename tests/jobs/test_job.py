@@ -314,7 +314,7 @@ def test_planning_many_runs_says_so_before_it_begins(tmp_path, monkeypatch, caps
     many = selection(seeds=range(1, 2_000_001))
     with pytest.raises(KeyboardInterrupt):
         job.make_plan(many, job.environments(["cpu"]), record.read(tmp_path / "runs.csv"))
-    assert capsys.readouterr().err == "Comparing 4000000 runs with the record. This takes a while.\n"
+    assert capsys.readouterr().err == "Comparing 4,000,000 runs with the record. This takes a while.\n"
 
 
 def test_an_absent_device_trains_nothing(tmp_path, root):

@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import io
+import os
+import pty
 import re
+import struct
+import termios
 
 import pytest
 
@@ -192,6 +197,28 @@ def test_a_terminal_has_a_bar_for_everything_and_one_for_each_run_that_goes_on()
         assert re.search(r"gap_head on cpu, seed 1 +epoch 2/4 .*98\.76 %", seen)
         shown.ended(LONG, "ok", "")
         assert "1 of 2 runs done" in screen(stream)
+
+
+def test_bars_follow_a_terminal_that_is_resized():
+    ours, theirs = pty.openpty()
+
+    def drawn(columns: int) -> int:
+        """Draw the bars on a terminal of so many columns, and return the length of the longest."""
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        for bar in (shown._overall, *shown._bars.values()):
+            bar.refresh()
+        stream.flush()
+        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", os.read(ours, 1 << 16).decode())
+        return max(len(line.rstrip()) for line in re.split(r"[\r\n]+", text))
+
+    with open(theirs, "w", closefd=False) as stream, Progress(PLAN, stream) as shown:  # noqa: PTH123
+        shown.started(SHORT, 0)
+        os.read(ours, 1 << 16)
+        assert 100 < drawn(120) <= 120
+        assert drawn(60) <= 60
+        assert 100 < drawn(120) <= 120
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_the_bar_over_all_runs_is_measured_in_work():

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -396,24 +396,15 @@ def test_the_cpu_has_as_many_slots_as_asked_for_and_a_gpu_one():
     assert scheduling.slots(7) == {"cpu": 7, "cuda": 1, "mps": 1}
 
 
-def test_there_is_at_least_one_physical_core_and_none_more_than_processors():
-    assert 1 <= scheduling.physical_cores() <= (os.cpu_count() or 1)
-
-
-@pytest.fixture
-def one_processor() -> Iterator[None]:
-    """This process may use one processor only."""
-    if not hasattr(os, "sched_setaffinity"):
-        pytest.skip("a process cannot be confined here")
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, {min(before)})
-    yield
-    os.sched_setaffinity(0, before)
-
-
-@pytest.mark.usefixtures("one_processor")
-def test_only_the_processors_this_process_may_use_are_counted():
-    assert scheduling.physical_cores() == 1
+def test_a_worker_starts_although_the_current_folder_was_deleted(
+    actor: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    folder = tmp_path / "deleted"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    actor.write_text(actor.read_text().replace("words = ", "os.getcwd(); words = "))
+    assert endings(execute(acts("done"), {"cpu": 1}, Stop())) == [(0, "ok", "")]
 
 
 def test_waiting_events_report_that_time_passes(tmp_path: Path, mark: str):

@@ -14,6 +14,7 @@ from bench.jobs.job import Places, Selection
 from bench.jobs.verify import Request, format_verification
 from bench.record import record, verifications
 from bench.record.environments import EXACT, Environment
+from bench.record.rows import Run
 from bench.training import environment
 from models import ARCHITECTURES
 
@@ -90,6 +91,43 @@ def test_the_first_difference_is_named_with_epoch_column_and_both_values(places)
     assert repr(float(row["test_loss"])) in line
     assert repr(float(row["test_loss"]) + 1e-9) in line
     assert summary == "0 of 1 run identical, bit for bit."
+
+
+@pytest.mark.parametrize(
+    ("recorded", "trained", "is_rounded"),
+    [
+        (0.0312, 0.03119384756612, True),
+        (0.03119385, 0.03119384756612, True),
+        (3.1e-05, 3.119384756612e-05, True),
+        (0.0312, 0.03113, False),
+        (0.0313, 0.03119384756612, False),
+        (0.1234567890123456, 0.12345678901234561, False),  # the neighbouring float
+        (0.03119384756612, 0.0312, False),
+        (9900, 9901, False),
+    ],
+)
+def test_a_recorded_value_that_a_spreadsheet_has_rounded_looks_so(recorded, trained, is_rounded):
+    assert verify._looks_rounded(recorded, trained) is is_rounded
+
+
+def test_the_first_difference_says_that_the_recorded_loss_looks_rounded(places):
+    row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 1").iloc[0]
+    edit(places, f",{float(row['test_loss'])!r},", f",{float(row['test_loss']):.5f},")
+    (line, _) = format_verification(verified(Request(("unpadded",), None, None, 1, 2), places))
+    assert line.endswith("; the recorded value looks rounded")
+
+
+@pytest.mark.parametrize("are_stored", [False, True])
+def test_environments_that_differ_in_nothing_that_is_stored_are_named_all_the_same(trained, tmp_path, are_stored):
+    here = environment.describe("cpu", "native")
+    run = Run("unpadded", "0" * 8, "cpu", "ffffffff", 1, 2)
+    if are_stored:
+        (tmp_path / "environments").mkdir()
+        (tmp_path / "environments" / "ffffffff.json").write_text(here.to_json())
+    rows = record.read(trained.runs).epochs.assign(machine="another machine")
+    assert verify._environment_changes(run, rows, here, tmp_path) == (
+        f"recorded in environment ffffffff (another machine), but this is {here.digest} ({environment.machine(here)})"
+    )
 
 
 @pytest.mark.slow
