@@ -8,6 +8,7 @@ import io
 import os
 import pty
 import re
+import select
 import struct
 import termios
 
@@ -202,18 +203,24 @@ def test_a_terminal_has_a_bar_for_everything_and_one_for_each_run_that_goes_on()
 def test_bars_follow_a_terminal_that_is_resized():
     ours, theirs = pty.openpty()
 
+    def resize(columns: int) -> None:
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+
     def drawn(columns: int) -> int:
         """Draw the bars on a terminal of so many columns, and return the length of the longest."""
-        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+        resize(columns)
         for bar in (shown._overall, *shown._bars.values()):
             bar.refresh()
         stream.flush()
-        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", os.read(ours, 1 << 16).decode())
+        seen = b""
+        while select.select([ours], [], [], 0.2)[0]:
+            seen += os.read(ours, 1 << 16)
+        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", seen.decode())
         return max(len(line.rstrip()) for line in re.split(r"[\r\n]+", text))
 
-    with open(theirs, "w", closefd=False) as stream, Progress(PLAN, stream) as shown:  # noqa: PTH123
+    resize(120)
+    with open(theirs, "w", closefd=False) as stream, Progress(PLAN, stream) as shown:
         shown.started(SHORT, 0)
-        os.read(ours, 1 << 16)
         assert 100 < drawn(120) <= 120
         assert drawn(60) <= 60
         assert 100 < drawn(120) <= 120
