@@ -99,6 +99,18 @@ def test_a_read_only_checkout(undisturbed: Undisturbed, tmp_path: Path):
 
 
 @pytest.mark.faults
+def test_a_cache_of_compiled_kernels_that_is_cut_short(undisturbed: Undisturbed, tmp_path: Path):
+    kept = tmp_path / "kept"
+    everything(tmp_path, undisturbed, {"NUMBA_CACHE_DIR": str(kept)}, commands=["run"])
+    paths = [path for path in kept.rglob("*") if path.is_file()]
+    assert len(paths) > 20
+    for path in paths:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    everything(tmp_path, undisturbed, {"NUMBA_CACHE_DIR": str(kept)}, runs="again.csv", commands=["run"])
+    assert min(path.stat().st_size for path in paths) > 1000
+
+
+@pytest.mark.faults
 def test_a_path_with_spaces_and_umlauts(undisturbed: Undisturbed, tmp_path: Path):
     folder = tmp_path / STRANGE
     folder.mkdir()
