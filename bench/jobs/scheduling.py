@@ -12,7 +12,6 @@ import pickle
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
@@ -21,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.children import child_variables
+from bench.children import child_command, child_variables
 from bench.errors import one_line
 from bench.files import cause
 from bench.jobs.events import Ended, Event, Finished, Stage, Started, Stop, Waiting
@@ -153,7 +152,7 @@ class _Worker:
 
     def __post_init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.jobs.worker"],
+            child_command("bench.jobs.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -69,7 +69,7 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
     if not os.access(_COMPILED_MODULES, os.W_OK):
         os.environ.setdefault("NUMBA_CACHE_DIR", str(task.checkpoints / "compiled"))
 
-    from bench.training import environment, golden
+    from bench.training import agreement, environment
 
     run = task.run
     arithmetic: Arithmetic = "exact" if run.environment == EXACT.digest else "native"
@@ -81,7 +81,7 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
     send({"kind": "ready", "machine": environment.machine(native)})
     with _compiling_said(send) if arithmetic == "exact" else nullcontext():
         if arithmetic == "exact":
-            golden.require(task.architecture.name)
+            agreement.require(task.architecture)
         _train(task, arithmetic, send)
 
 
