@@ -138,6 +138,21 @@ def test_a_record_in_a_folder_without_a_name_in_ascii_is_named_in_any_locale(tmp
     assert re.match(rb"bench: fehlt .*\.csv: no such file", done.stderr)
 
 
+@pytest.mark.parametrize("words", [("list",), ("plan", "--models", "unpadded", "--seeds", "1", "--devices", "cpu")])
+def test_files_of_the_user_with_the_names_of_modules_are_not_imported(tmp_path: Path, words: tuple[str, ...]):
+    for name in ("models", "random", "numpy", "torch"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the user was imported')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_a_folder_that_was_deleted_gets_one_line(tmp_path: Path):
     done = subprocess.run(
         ["sh", "-c", f'mkdir deleted && cd deleted && rmdir ../deleted && exec "{sys.executable}" -m bench plan'],
