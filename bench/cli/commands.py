@@ -56,11 +56,13 @@ def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
         print_lines([f"All of this is already recorded in {arguments.runs}. {advice}."])
     for ended in outcome.failed:
         print(f"bench: {ended.run}: {ended.status}: {ended.reason}", file=sys.stderr)
+    for line in outcome.lacking:
+        print(f"bench: {one_line(line)}", file=sys.stderr)
     if outcome.interrupted_by is not None:
         advice = "every finished epoch is kept. To continue, run the same command again"
         print(f"bench: interrupted by {signal.Signals(outcome.interrupted_by).name}; {advice}", file=sys.stderr)
         return 128 + outcome.interrupted_by
-    return FAILED if outcome.failed else DONE
+    return FAILED if outcome.failed or outcome.lacking else DONE
 
 
 def do_plan(arguments: argparse.Namespace) -> int:
