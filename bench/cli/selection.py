@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from bench.jobs.job import Places, Selection
     from bench.network.specification import Architecture
 
+_MANY_RUNS = 100_000  # more of them take seconds
+
 _log = logging.getLogger(__name__)
 
 
@@ -135,6 +137,9 @@ def selected(arguments: argparse.Namespace) -> Iterator[tuple[Selection, Cluster
     """
     chosen, seeds = parse_networks(arguments.models), parse_seeds(arguments.seeds)
     parse_devices(arguments.devices, ())  # refuse a wrong word before the slow steps below
+    number = len(chosen) * len(seeds)
+    if number > _MANY_RUNS:
+        print(f"bench: comparing {number:,} runs with the record, which takes a while", file=sys.stderr)
     if arguments.cluster is not None and arguments.jobs is not None:
         raise UnusableInput(
             "--jobs: cannot be used with --cluster; there, each worker trains as many runs as it has threads"

@@ -32,7 +32,6 @@ from bench.wording import count
 _log = logging.getLogger(__name__)
 
 LONG_JOB = 600.0  # seconds; before a longer job, print how to try a small one
-MANY_RUNS = 100_000  # before planning more runs, which takes seconds, say so
 
 
 @dataclass(frozen=True)
@@ -101,9 +100,6 @@ def make_plan(
         digests = dict.fromkeys(selection.devices, "")  # anywhere
     else:
         digests = {device: found.digest for device, found in here.items()}
-    number = len(selection.architectures) * len(digests) * len(selection.seeds)
-    if number > MANY_RUNS:
-        print(f"Comparing {count(number, 'run')} with the record. This takes a while.", file=sys.stderr)
     runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
     if isinstance(here, Cluster):
         runs = plan.spread(runs, here.slots, recorded.rows)

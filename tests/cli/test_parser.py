@@ -17,6 +17,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.cli import networks
 from bench.cli.commands import UNUSABLE
 from bench.cli.parser import main
 from bench.cli.selection import parse_seeds
@@ -357,6 +358,21 @@ def test_a_limit_of_the_container_is_named_unless_the_user_chooses_the_number_of
     assert jobs[0][0].jobs == number
     said = "" if words else "bench: 2 runs at a time, because the memory is small; see --jobs\n"
     assert capsys.readouterr().err == said
+
+
+def test_many_runs_are_announced_before_the_slow_steps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def stopped(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(networks, "inspect", stopped)
+    started = time.process_time()
+    assert main(["plan", "--seeds", "2000000"]) == 130
+    assert time.process_time() - started < 5
+    assert capsys.readouterr().err == (
+        "bench: comparing 10,000,000 runs with the record, which takes a while\nbench: interrupted\n"
+    )
 
 
 def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):

@@ -304,17 +304,6 @@ def test_a_run_that_diverges_is_not_trained_again(tmp_path, root):
     assert where.runs.read_bytes() == before
 
 
-def test_planning_many_runs_says_so_before_it_begins(tmp_path, monkeypatch, capsys):
-    def stopped(*arguments):
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(job.plan, "expand", stopped)
-    many = selection(seeds=range(1, 2_000_001))
-    with pytest.raises(KeyboardInterrupt):
-        job.make_plan(many, job.environments(["cpu"]), record.read(tmp_path / "runs.csv"))
-    assert capsys.readouterr().err == "Comparing 4,000,000 runs with the record. This takes a while.\n"
-
-
 def test_an_absent_device_trains_nothing(tmp_path, root):
     absent = next(device for device in ("cuda", "mps") if device not in environment.available_devices())
     with pytest.raises(UnusableInput, match="this machine has no such device"):
