@@ -134,7 +134,7 @@ def test_verification_does_not_need_the_network_files(copied, root, monkeypatch,
     assert f"bench: {path}: verifying draws runs the code in this file\n" in printed.err
 
 
-@pytest.mark.parametrize(("chosen", "names"), [([], "net, draws"), (["--models", "draws"], "draws")])
+@pytest.mark.parametrize(("chosen", "names"), [([], "draws, net"), (["--models", "draws"], "draws")])
 def test_code_that_only_the_record_has_is_not_run_without_trust(copied, monkeypatch, capsys, chosen, names):
     monkeypatch.setattr(verify, "verify", pytest.fail)
     assert parser.main(["verify", *chosen, "--runs", str(copied / "runs.csv")]) == 2
