@@ -6,7 +6,10 @@ A function imports what it needs when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.cli.selection import jobs, parse_devices, parse_names, parse_networks, parse_seeds, places, selected
@@ -17,6 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from bench.jobs.job import Outcome
+    from bench.network.specification import Architecture
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 """The exit codes. If a signal ends a command, the exit code is 128 plus the signal's number."""
@@ -55,9 +59,8 @@ def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
     for line in outcome.lacking:
         print(f"bench: {one_line(line)}", file=sys.stderr)
     if outcome.interrupted_by is not None:
-        print(
-            "bench: interrupted; every finished epoch is kept. To continue, run the same command again", file=sys.stderr
-        )
+        advice = "every finished epoch is kept. To continue, run the same command again"
+        print(f"bench: interrupted by {signal.Signals(outcome.interrupted_by).name}; {advice}", file=sys.stderr)
         return 128 + outcome.interrupted_by
     return FAILED if outcome.failed or outcome.lacking else DONE
 
@@ -103,13 +106,23 @@ def do_report(arguments: argparse.Namespace) -> int:
 
 
 def do_verify(arguments: argparse.Namespace) -> int:
-    """Train recorded runs again. Fail unless every requested run is identical to its record."""
+    """Train recorded runs again. Fail unless every requested run is identical to its record.
+
+    Raises:
+        UnusableInput: as `bench.jobs.verify.verify`; or code that only the record has would be run without --trust.
+    """
     from bench.record import catalogue
     from models import ARCHITECTURES
 
     recorded = catalogue.read_record(arguments.runs)[1].architectures
     chosen = None if arguments.models is None else parse_networks(arguments.models, recorded)
     names = None if chosen is None else tuple(one.name for one in chosen)
+    foreign = [one.name for one in _foreign(recorded, chosen) if names is None or one.name in names]
+    if foreign:
+        source = f"{catalogue.path_beside(arguments.runs)}: verifying {', '.join(foreign)} runs the code in this file"
+        if not arguments.trust:
+            raise UnusableInput(f"{source}: read it and add --trust, or give your own copy with --models FILE.py")
+        print(f"bench: {source}", file=sys.stderr)
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
     devices = None if arguments.devices is None else parse_devices(arguments.devices)
 
@@ -123,6 +136,18 @@ def do_verify(arguments: argparse.Namespace) -> int:
     return DONE if found.is_identical else FAILED
 
 
+def _foreign(recorded: Mapping[str, Architecture], chosen: Sequence[Architecture] | None) -> list[Architecture]:
+    """Return the networks of a record whose code is not on this machine: in this project, a package or a chosen file.
+
+    A digest of a network is too short to recognise code that somebody else made, so the code itself is compared.
+    """
+    from bench.cli import networks
+
+    here = [replace(one, path="") for one in (*networks.known().values(), *(chosen or ())) if one.path]
+    as_written = [(one, replace(one, gives_logits=False, uncovered=())) for one in recorded.values()]
+    return [one for one, written in as_written if one.document is None and written not in here]
+
+
 def do_speed(arguments: argparse.Namespace) -> int:
     """Measure training images per second and print them."""
     from models import ARCHITECTURES
@@ -130,9 +155,9 @@ def do_speed(arguments: argparse.Namespace) -> int:
     chosen = [ARCHITECTURES[name] for name in parse_names(arguments.models)]
 
     from bench.gate import speed
-    from bench.jobs import scheduling
+    from bench.jobs import cores
 
-    found = speed.measure(chosen, arguments.data, scheduling.physical_cores())
+    found = speed.measure(chosen, arguments.data, cores.usable().number)
     print_lines([speed.to_json(found)] if arguments.json else speed.format_speed(found))
     return DONE
 

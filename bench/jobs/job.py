@@ -14,7 +14,7 @@ from bench import files
 from bench.jobs import plan, scheduling
 from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
-from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.events import Ended, Event, Finished, Lost, Stage, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.plan import Choice, Planned, duration
 from bench.jobs.progress import Progress
 from bench.jobs.worker import Fingerprint, Task
@@ -102,17 +102,17 @@ def make_plan(
         digests = {device: found.digest for device, found in here.items()}
     runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
     if isinstance(here, Cluster):
-        runs = plan.spread(runs, here.slots, recorded.epochs)
+        runs = plan.spread(runs, here.slots, recorded.rows)
     documented = [one.name for one in selection.architectures if one.name not in selection.structures]
     structures = {**(structure_facts.load(documented) if documented else {}), **selection.structures}
-    return plan.make(runs, recorded.epochs, plan.epoch_work(structures))
+    return plan.make(runs, recorded.rows, plan.epoch_work(structures))
 
 
 def run(selection: Selection, places: Places, subset: tuple[int, int] | None = None) -> Outcome:
     """Train what is not recorded of a selection. `subset` keeps only the first training and test images.
 
-    SIGINT or SIGTERM ends the runs in progress and records them as interrupted. A second signal ends this process at
-    once.
+    SIGINT, SIGTERM or SIGHUP ends the runs in progress and records them as interrupted. A second signal ends this
+    process at once.
 
     Raises:
         UnusableInput: a device is missing, the data or the record cannot be used, another job holds the record, or the
@@ -123,8 +123,6 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         recorded = record.read(places.runs)
         warn(recorded)
         planned = make_plan(selection, here, recorded)
-        own = {one.name: one for one in selection.architectures if one.name in selection.structures}
-        catalogue.add(places.runs, own, selection.structures)
         missing = plan.longest_first(planned)
         own = {one.name: one for one in selection.architectures if one.name in selection.structures}
         found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
@@ -181,6 +179,8 @@ def _train(
             run = event.run
             if isinstance(event, Started):
                 progress.started(run, done[run.key], event.worker)
+            elif isinstance(event, Stage):
+                progress.stage(run, event.name)
             elif isinstance(event, Lost):
                 progress.lost(run, event.reason)
             elif isinstance(event, Finished):

@@ -9,13 +9,14 @@ import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 import pandas
 
 from bench.errors import UnusableInput
 from bench.jobs import scheduling
-from bench.jobs.events import Ended, Finished, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.events import Ended, Finished, Stage, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.job import Places, warn
 from bench.jobs.plan import Planned, epoch_seconds, epoch_work, longest_first
 from bench.jobs.progress import Progress
@@ -31,6 +32,8 @@ from bench.training.loop import Epoch
 from bench.wording import count
 
 _log = logging.getLogger(__name__)
+
+_SPREADSHEET_DIGITS = 15  # spreadsheets keep so many; a float64 can need 17
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,7 @@ def verify(
         difference = _difference(recorded, trained[target.key])
         if len(trained[target.key]) >= run.epochs:
             identical = not difference
-            machine = environment.machine(run.device)
+            machine = environment.machine(here[run.device])
             compared.append(Verified(*run.key, run.epochs, identical, utc_now(), target.environment, machine))
         if difference and target.key in endings:
             difference = f"the new training ended early: {endings[target.key]}"
@@ -219,6 +222,8 @@ def _train(
                         progress.tick()
                     case Started(run):
                         progress.started(run, 0)
+                    case Stage(run, name):
+                        progress.stage(run, name)
                     case Finished(run, epoch):
                         trained[run.key].append(epoch)
                         progress.finished(run, epoch)
@@ -237,8 +242,18 @@ def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
         for column in REPRODUCIBLE:
             before, now = getattr(row, column), getattr(trained[row.epoch - 1], column)
             if before != now:
-                return f"epoch {row.epoch} differs in {column}: recorded {before!r}, trained again {now!r}"
+                difference = f"epoch {row.epoch} differs in {column}: recorded {before!r}, trained again {now!r}"
+                return f"{difference}; the recorded value looks rounded" if _looks_rounded(before, now) else difference
     return ""
+
+
+def _looks_rounded(recorded: float, trained: float) -> bool:
+    """Whether a recorded value could be the trained one after a program, such as a spreadsheet, has rounded it."""
+    shorter, longer = Decimal(repr(recorded)), Decimal(repr(trained))
+    exponent = shorter.as_tuple().exponent
+    assert isinstance(exponent, int)
+    is_near = abs(shorter - longer) <= Decimal(5).scaleb(exponent - 1)
+    return is_near and len(shorter.as_tuple().digits) <= _SPREADSHEET_DIGITS
 
 
 def _recorded_details(run: Run, places: Places) -> dict[str, str]:
@@ -251,7 +266,7 @@ def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment
     before = _recorded_details(run, places)
     if not before:
         machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
-        now_here = environment.machine(run.device)
+        now_here = environment.machine(here)
         return f"recorded in environment {run.environment} ({machine}), but this is {here.digest} ({now_here})"
     now = dict(here.details)
     changes = [
@@ -259,7 +274,7 @@ def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
     ]
-    return f"the environments differ: {', '.join(changes)}"
+    return f"the environments differ: {', '.join(changes)}"  # they do: the digest of the details was checked
 
 
 def _name(run: Run) -> str:

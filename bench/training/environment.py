@@ -142,9 +142,9 @@ def describe(device: str, arithmetic: Arithmetic) -> Environment:
     return Environment(tuple(sorted(details.items())))
 
 
-def machine(device: str) -> str:
-    """Return in words what trains on a device of this machine: hardware, PyTorch and system."""
-    facts = dict(describe(device, "native").details)
+def machine(native: Environment) -> str:
+    """Return in words what trains in a native environment: hardware, PyTorch and system."""
+    facts = dict(native.details)
     hardware = " ".join(facts[name] for name in ("gpu", "processor", "instruction set") if name in facts)
     return f"{hardware}; PyTorch {facts['pytorch']}; {facts['platform']}"
 

@@ -5,14 +5,17 @@ from __future__ import annotations
 import functools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import synthetic
 from own_networks import DRAWS, write
 
-from bench.cli import parser
+from bench.cli import commands, parser
 from bench.jobs import job, verify
+from bench.jobs.verify import Verification
+from bench.network import network_file
 from bench.record import catalogue, record
 from bench.record.environments import EXACT
 from bench.record.rows import format_row
@@ -124,8 +127,41 @@ def test_a_report_with_documented_runs_as_well_covers_both(copied):
 def test_verification_does_not_need_the_network_files(copied, root, monkeypatch, capsys):
     monkeypatch.setattr(verify, "verify", functools.partial(verify.verify, subset=SUBSET))
     words = ["--models", "draws", "--runs", str(copied / "runs.csv"), "--data", str(root / "data")]
-    assert parser.main(["verify", *words]) == 0
-    assert "1 of 1 run identical, bit for bit." in capsys.readouterr().out
+    assert parser.main(["verify", "--trust", *words]) == 0
+    printed = capsys.readouterr()
+    assert "1 of 1 run identical, bit for bit." in printed.out
+    path = catalogue.path_beside(copied / "runs.csv")
+    assert f"bench: {path}: verifying draws runs the code in this file\n" in printed.err
+
+
+@pytest.mark.parametrize(("chosen", "names"), [([], "draws, net"), (["--models", "draws"], "draws")])
+def test_code_that_only_the_record_has_is_not_run_without_trust(copied, monkeypatch, capsys, chosen, names):
+    monkeypatch.setattr(verify, "verify", pytest.fail)
+    assert parser.main(["verify", *chosen, "--runs", str(copied / "runs.csv")]) == 2
+    path = catalogue.path_beside(copied / "runs.csv")
+    assert capsys.readouterr().err == (
+        f"bench: {path}: verifying {names} runs the code in this file: read it and add --trust, "
+        "or give your own copy with --models FILE.py\n"
+    )
+
+
+def test_documented_networks_are_verified_without_trust(copied, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(verify, "verify", lambda request, *others: asked.append(request) or Verification(()))
+    assert parser.main(["verify", "--models", "unpadded", "--runs", str(copied / "runs.csv")]) == 1
+    assert [request.models for request in asked] == [("unpadded",)]
+    assert capsys.readouterr().err == ""
+
+
+def test_the_code_of_a_network_that_the_user_names_is_trusted_and_code_like_it_is_not(ours, copied):
+    recorded = catalogue.read(copied / "runs.csv").architectures
+    mine = [network_file.read(ours / f"{name}.py") for name in recorded]
+    assert commands._foreign(recorded, mine) == []
+    assert {one.name for one in commands._foreign(recorded, None)} == set(recorded)
+    changed = {name: replace(one, source=one.source + "# another comment\n") for name, one in recorded.items()}
+    assert [one.digest for one in changed.values()] == [one.digest for one in recorded.values()]
+    assert {one.name for one in commands._foreign(changed, mine)} == set(recorded)
+    assert {one.name for one in commands._foreign(recorded, list(recorded.values()))} == set(recorded)
 
 
 def test_a_changed_claim_is_judged_without_training_again(ours, copied, root, capsys):

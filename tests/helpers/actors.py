@@ -13,7 +13,7 @@ import pytest
 
 from bench import children
 from bench.jobs import scheduling
-from bench.jobs.events import Ended, Event, Waiting
+from bench.jobs.events import Ended, Event, Stage, Waiting
 from bench.jobs.worker import Task
 from bench.network.specification import Architecture, Recipe
 from bench.record.rows import Run
@@ -27,9 +27,9 @@ MARK = "BENCH_TEST_MARK"
 
 
 def execute(*arguments: Any, **keywords: Any) -> Iterator[Event]:
-    """The events of `scheduling.execute`, without those that only say that time passes."""
+    """The events of `scheduling.execute`, without those that only say that time passes or what a run does."""
     for event in scheduling.execute(*arguments, **keywords):
-        if not isinstance(event, Waiting):
+        if not isinstance(event, Waiting | Stage):
             yield event
 
 

@@ -10,12 +10,15 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import misbehaving
 import pytest
 
 from bench.errors import UnusableInput
 from bench.jobs import job
 from bench.jobs.events import Ended, Finished, Started
 from bench.jobs.job import Places, Selection
+from bench.network import structure_facts
+from bench.network.specification import Architecture, Recipe
 from bench.record import environments, misses, record
 from bench.record.environments import EXACT
 from bench.record.rows import EPOCH_KEY, REPRODUCIBLE
@@ -54,7 +57,7 @@ def test_a_job_records_every_epoch_of_every_run(undisturbed):
     assert len(found.epochs) == len(found.rows) == 2 * 3
     assert found.epochs.groupby(["model", "seed"])["epoch"].apply(list).tolist() == [[1, 2, 3]] * 2
     assert set(found.epochs["environment"]) == {EXACT.digest}
-    assert set(found.epochs["machine"]) == {environment.machine("cpu")}
+    assert set(found.epochs["machine"]) == {environment.machine(environment.describe("cpu", "native"))}
     assert (found.epochs["total"] == 500).all()
 
 
@@ -313,6 +316,21 @@ def test_a_second_job_on_the_same_record_is_told_who_holds_it(tmp_path, root):
     finally:
         first.kill()
         first.wait()
+
+
+def test_a_run_that_diverges_is_not_trained_again(tmp_path, root):
+    source = Path(misbehaving.__file__).read_text()
+    network = Architecture("IsNotANumber", source, "IsNotANumber", Recipe(0.01, 256, 3), TWO[0].document)
+    stored = {network.name: structure_facts.load(["unpadded"])["unpadded"]}
+    one = Selection((network,), ("cpu",), (1,), 3, 1, stored, arithmetic="native")
+    where = places(tmp_path, root)
+    first = job.run(one, where, SUBSET)
+    assert [(ended.status, ended.reason) for ended in first.failed] == [
+        ("diverged", "the training loss of epoch 1 is nan")
+    ]
+    before = where.runs.read_bytes()
+    assert job.run(one, where, SUBSET) == job.Outcome(trained=0)
+    assert where.runs.read_bytes() == before
 
 
 def test_an_absent_device_trains_nothing(tmp_path, root):

@@ -345,7 +345,7 @@ def test_an_interrupted_job_closes_its_runs_and_reports_it_like_a_local_job(
         client.send_signal(number)
         error = client.communicate(timeout=60)[1]
     assert client.returncode == 128 + number, error
-    assert error.splitlines()[-1].startswith("bench: interrupted; every finished epoch is kept")
+    assert error.splitlines()[-1].startswith("bench: interrupted by SIG")
     assert "Traceback" not in error
     rows = record.read(tmp_path / "runs.csv").rows
     assert [(row.status, row.note) for row in rows.itertuples()] == [("ok", ""), ("interrupted", f"by {number.name}")]
