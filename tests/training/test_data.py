@@ -19,8 +19,9 @@ import torch
 from torch import Tensor
 
 from bench.errors import UnusableInput
+from bench.network.vision import import_torchvision
 from bench.training import data
-from bench.training.data import Dataset, import_torchvision
+from bench.training.data import Dataset
 
 TRAIN_COUNTS = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
 TEST_COUNTS = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
