@@ -6,7 +6,10 @@ A function imports what it needs when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.cli.selection import jobs, parse_devices, parse_names, parse_networks, parse_seeds, places, selected
@@ -14,7 +17,10 @@ from bench.cli.streams import print_lines
 from bench.errors import UnusableInput, one_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.jobs.job import Outcome
+    from bench.network.specification import Architecture
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
 """The exit codes. If a signal ends a command, the exit code is 128 plus the signal's number."""
@@ -50,12 +56,13 @@ def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
         print_lines([f"All of this is already recorded in {arguments.runs}. {advice}."])
     for ended in outcome.failed:
         print(f"bench: {ended.run}: {ended.status}: {ended.reason}", file=sys.stderr)
+    for line in outcome.lacking:
+        print(f"bench: {one_line(line)}", file=sys.stderr)
     if outcome.interrupted_by is not None:
-        print(
-            "bench: interrupted; every finished epoch is kept. To continue, run the same command again", file=sys.stderr
-        )
+        advice = "every finished epoch is kept. To continue, run the same command again"
+        print(f"bench: interrupted by {signal.Signals(outcome.interrupted_by).name}; {advice}", file=sys.stderr)
         return 128 + outcome.interrupted_by
-    return FAILED if outcome.failed else DONE
+    return FAILED if outcome.failed or outcome.lacking else DONE
 
 
 def do_plan(arguments: argparse.Namespace) -> int:
@@ -99,7 +106,11 @@ def do_report(arguments: argparse.Namespace) -> int:
 
 
 def do_verify(arguments: argparse.Namespace) -> int:
-    """Train recorded runs again. Fail unless every requested run is identical to its record."""
+    """Train recorded runs again. Fail unless every requested run is identical to its record.
+
+    Raises:
+        UnusableInput: as `bench.jobs.verify.verify`; or code that only the record has would be run without --trust.
+    """
     from bench.cli import networks
     from bench.record import catalogue
     from models import ARCHITECTURES
@@ -110,6 +121,12 @@ def do_verify(arguments: argparse.Namespace) -> int:
     others = networks.inspect([one for one in chosen or () if one.document is None and one.digest not in digests])
     architectures = {**ARCHITECTURES, **recorded, **{one.architecture.name: one.architecture for one in others}}
     names = None if chosen is None else tuple(one.name for one in chosen)
+    foreign = [one.name for one in _foreign(recorded, chosen) if names is None or one.name in names]
+    if foreign:
+        source = f"{catalogue.path_beside(arguments.runs)}: verifying {', '.join(foreign)} runs the code in this file"
+        if not arguments.trust:
+            raise UnusableInput(f"{source}: read it and add --trust, or give your own copy with --models FILE.py")
+        print(f"bench: {source}", file=sys.stderr)
     seeds = None if arguments.seeds is None else parse_seeds(arguments.seeds)
     devices = None if arguments.devices is None else parse_devices(arguments.devices)
 
@@ -123,6 +140,18 @@ def do_verify(arguments: argparse.Namespace) -> int:
     return DONE if found.is_identical else FAILED
 
 
+def _foreign(recorded: Mapping[str, Architecture], chosen: Sequence[Architecture] | None) -> list[Architecture]:
+    """Return the networks of a record whose code is not on this machine: in this project, a package or a chosen file.
+
+    A digest of a network is too short to recognise code that somebody else made, so the code itself is compared.
+    """
+    from bench.cli import networks
+
+    here = [replace(one, path="") for one in (*networks.known().values(), *(chosen or ())) if one.path]
+    as_written = [(one, replace(one, gives_logits=False, uncovered=())) for one in recorded.values()]
+    return [one for one, written in as_written if one.document is None and written not in here]
+
+
 def do_speed(arguments: argparse.Namespace) -> int:
     """Measure training images per second and print them."""
     from models import ARCHITECTURES
@@ -130,9 +159,9 @@ def do_speed(arguments: argparse.Namespace) -> int:
     chosen = [ARCHITECTURES[name] for name in parse_names(arguments.models)]
 
     from bench.gate import speed
-    from bench.jobs import scheduling
+    from bench.jobs import cores
 
-    found = speed.measure(chosen, arguments.data, scheduling.physical_cores())
+    found = speed.measure(chosen, arguments.data, cores.usable().number)
     print_lines([speed.to_json(found)] if arguments.json else speed.format_speed(found))
     return DONE
 
@@ -152,7 +181,19 @@ def do_compare(arguments: argparse.Namespace) -> int:
     old, new = (record.read(path, architectures) for path in (arguments.old, arguments.new))
     found = compare.compare(old, new, architectures)
     print_lines(comparison_text.format_comparison(found))
+    _append(arguments.markdown, comparison_text.format_markdown(found))
     return found.exit_code
+
+
+def _append(path: Path | None, lines: list[str]) -> None:
+    """Append lines to a file, if one is named. Several commands can write to one summary of a pull request."""
+    if path is None:
+        return
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+    except OSError as error:
+        raise UnusableInput(f"--markdown {path}: cannot be written: {one_line(error.strerror or error)}") from error
 
 
 def do_merge(arguments: argparse.Namespace) -> int:
@@ -165,15 +206,16 @@ def do_merge(arguments: argparse.Namespace) -> int:
 
 def do_check(arguments: argparse.Namespace) -> int:
     """Compare networks, record and speed with the stored values, and fail on a difference; or store new values."""
-    from bench.gate import regression
+    from bench.gate import findings, regression
     from models import ARCHITECTURES
 
     if arguments.update:
         print_lines(regression.update(ARCHITECTURES, arguments.data))
         return DONE
-    findings = regression.check(ARCHITECTURES, arguments.runs, arguments.data)
-    print_lines(regression.format_findings(findings))
-    return FAILED if any(not finding.passed for finding in findings) else DONE
+    found = regression.check(ARCHITECTURES, arguments.runs, arguments.data)
+    print_lines(findings.format_findings(found))
+    _append(arguments.markdown, findings.format_markdown(found))
+    return FAILED if any(not finding.passed for finding in found) else DONE
 
 
 def do_list(arguments: argparse.Namespace) -> int:
@@ -193,5 +235,6 @@ def do_show(arguments: argparse.Namespace) -> int:
 
     chosen = networks.find([arguments.name], networks.known())
     for number, one in enumerate(networks.inspect(chosen)):
-        print_lines([*([""] if number else []), *show.format_show(one.architecture, one.structure, one.unused)])
+        lines = show.format_show(one.architecture, one.structure, one.unused, one.remarks)
+        print_lines([*([""] if number else []), *lines])
     return DONE

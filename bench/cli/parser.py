@@ -22,7 +22,7 @@ def main(words: Sequence[str] | None = None) -> int:
     """Run a command line and return its exit code.
 
     0: done. 1: a run, a check or a verification failed. 2: wrong usage or unusable input. 130: interrupted. 143: ended
-    by SIGTERM.
+    by SIGTERM. 129: ended by SIGHUP.
     """
     fill_standard_descriptors()
     messages: Any = Messages(sys.stderr if sys.stderr is not None else open(2, "w", closefd=False))  # noqa: SIM115
@@ -39,6 +39,7 @@ def _main(words: Sequence[str] | None) -> int:
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks is escaped
     try:
+        _require_current_folder()
         arguments = _parser().parse_args(words)
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
@@ -53,8 +54,18 @@ def _main(words: Sequence[str] | None) -> int:
         return INTERRUPTED
 
 
+def _require_current_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise UnusableInput("the current folder was deleted: change to another folder") from None
+
+
 class _Parser(argparse.ArgumentParser):
-    """A parser that reports wrong usage in one line."""
+    """A parser that reports wrong usage in one line. An option must be written out: --seed is not --seeds."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(allow_abbrev=False, **settings)
 
     def error(self, message: str) -> NoReturn:
         raise UnusableInput(f"{message}; see `{self.prog} --help`")
@@ -98,6 +109,7 @@ def _parser() -> argparse.ArgumentParser:
         "verify", commands.do_verify, "train recorded runs again and compare them with the record, bit for bit"
     )
     _add_selection(verifying, "everything recorded")
+    verifying.add_argument("--trust", action="store_true", help="run the code of networks that only the record has")
     _add_files(verifying, "runs", "report", "data")
     measuring = command(
         "speed", commands.do_speed, "measure training images per second of each network and of the plain loop"
@@ -108,13 +120,18 @@ def _parser() -> argparse.ArgumentParser:
     comparing = command("compare", commands.do_compare, "say whether convergence changed between two records")
     for name in ("old", "new"):
         comparing.add_argument(name, type=Path, metavar=f"{name.upper()}.csv")
+    _add_markdown(comparing)
     merging = command("merge", commands.do_merge, "join records of several people or machines; refuse contradictions")
     merging.add_argument("records", type=Path, nargs="+", metavar="RUNS.csv")
     merging.add_argument("-o", "--output", type=Path, required=True, metavar="ALL.csv", help="the record to write")
     checking = command(
-        "check", commands.do_check, "check structure, parameters, multiply-accumulates, record and speed, for CI"
+        "check", commands.do_check, "check structure, recipe, bits and speed of the networks and the record, for CI"
     )
-    checking.add_argument("--update", action="store_true", help="store the current structures and speed; do not check")
+    output = checking.add_mutually_exclusive_group()
+    output.add_argument(
+        "--update", action="store_true", help="store the current structures, recipes and speed; do not check"
+    )
+    _add_markdown(output)
     _add_files(checking, "runs", "data")
     _add_files(
         command("report", commands.do_report, "write the report from the record alone"), "runs", "report", "data"
@@ -142,7 +159,7 @@ def _add_selection(parser: argparse.ArgumentParser, default: str = "") -> None:
         "--jobs",
         type=_positive,
         metavar="N",
-        help="runs at the same time on the CPU (default: one for each physical core)",
+        help="runs at the same time on the CPU (default: one for each physical core, if quota and memory allow)",
     )
 
 
@@ -157,6 +174,15 @@ def _add_files(parser: argparse.ArgumentParser, *names: str) -> None:
         parser.add_argument(
             f"--{name}", type=Path, default=Path(default), metavar="PATH", help=f"{text} (default: {default})"
         )
+
+
+def _add_markdown(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="also append the table to this file, as Markdown for the summary of a pull request",
+    )
 
 
 def _positive(text: str) -> int:

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import re
+import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -20,6 +22,10 @@ if TYPE_CHECKING:
     from bench.jobs.job import Places, Selection
     from bench.network.specification import Architecture
 
+_MANY_RUNS = 100_000  # more of them take seconds
+
+_log = logging.getLogger(__name__)
+
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Return the seeds of `--seeds`: `N` means 1 to N; a list has seeds and ranges `A-B`.
@@ -27,6 +33,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     Raises:
         UnusableInput: the text has another form, a seed does not fit 64 bits, or there are too many seeds.
     """
+    most = 10_000_000
     problem = f"--seeds {text}: give N for 1 to N, A-B, or a list like 3,8"
     if re.fullmatch(r"[0-9]{1,7}", text):
         if int(text) == 0:
@@ -34,16 +41,18 @@ def parse_seeds(text: str) -> tuple[int, ...]:
         return tuple(range(1, int(text) + 1))
     if re.fullmatch(r"[0-9]+", text):
         raise UnusableInput(f"--seeds {text}: 1 to {text} is too many; for this one seed, give {text}-{text}")
-    seeds: list[int] = []
+    ranges: list[range] = []
     for part in text.split(","):
         ends = re.fullmatch(r"([0-9]{1,20})(?:-([0-9]{1,20}))?", part)
         if not ends:
             raise UnusableInput(problem)
         first, last = int(ends[1]), int(ends[2] or ends[1])
-        if first > last or last >= 2**64 or last - first >= 10_000_000:
+        if first > last or last >= 2**64:
             raise UnusableInput(problem)
-        seeds.extend(range(first, last + 1))
-    return tuple(dict.fromkeys(seeds))
+        ranges.append(range(first, last + 1))
+    if sum(one.stop - one.start for one in ranges) > most:
+        raise UnusableInput(f"--seeds {text}: these are too many seeds: give at most {most}")
+    return tuple(dict.fromkeys(seed for one in ranges for seed in one))
 
 
 def parse_names(text: str | None) -> tuple[str, ...]:
@@ -116,10 +125,19 @@ def parse_devices(text: str, available: Iterable[str] | None = None) -> tuple[st
 
 
 def jobs(arguments: argparse.Namespace) -> int:
-    """Return how many runs train at the same time on the CPU: `--jobs`, or one for each physical core."""
-    from bench.jobs import scheduling
+    """Return how many runs train at the same time on the CPU: `--jobs`, or as many as the machine can.
 
-    return arguments.jobs or scheduling.physical_cores()
+    If that is less than the physical cores, a line says why.
+    """
+    from bench.jobs import cores
+    from bench.wording import count
+
+    if arguments.jobs:
+        return int(arguments.jobs)
+    found = cores.usable()
+    if found.limit:
+        print(f"bench: {count(found.number, 'run')} at a time, because {found.limit}; see --jobs", file=sys.stderr)
+    return found.number
 
 
 def places(arguments: argparse.Namespace, cluster: Cluster | None = None) -> Places:
@@ -138,6 +156,9 @@ def selected(arguments: argparse.Namespace) -> Iterator[tuple[Selection, Cluster
     """
     chosen, seeds = parse_networks(arguments.models), parse_seeds(arguments.seeds)
     parse_devices(arguments.devices, ())  # refuse a wrong word before the slow steps below
+    number = len(chosen) * len(seeds)
+    if number > _MANY_RUNS:
+        print(f"bench: comparing {number:,} runs with the record, which takes a while", file=sys.stderr)
     if arguments.cluster is not None and arguments.jobs is not None:
         raise UnusableInput(
             "--jobs: cannot be used with --cluster; there, each worker trains as many runs as it has threads"
@@ -149,9 +170,12 @@ def selected(arguments: argparse.Namespace) -> Iterator[tuple[Selection, Cluster
     own = {one.architecture.name: one for one in networks.inspect([one for one in chosen if one.document is None])}
     architectures = tuple(own[one.name].architecture if one.name in own else one for one in chosen)
     structures = {name: one.structure for name, one in own.items()}
+    for one in own.values():
+        for remark in one.remarks:
+            _log.warning("%s: %s", one.architecture.path, remark)
     with _cluster(arguments.cluster, architectures) as cluster:
         devices = parse_devices(arguments.devices, None if cluster is None else cluster.slots)
-        chosen_jobs = jobs(arguments)
+        chosen_jobs = jobs(arguments) if cluster is None else 1
         yield (
             Selection(architectures, devices, seeds, arguments.epochs, chosen_jobs, structures, arguments.arithmetic),
             cluster,

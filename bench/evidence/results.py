@@ -24,7 +24,8 @@ class Series:
     """One run from its first epoch on. Every tuple has one value for each epoch.
 
     `correct` has the numbers of correctly classified test images, of `total`. `seconds` are of training and evaluation
-    together. `ending` says how an incomplete run last ended ("diverged: …"). It is empty for a complete run.
+    together. `ending` says how an incomplete run last ended, or that it diverged ("diverged: …"). It is empty for a
+    complete run.
     """
 
     seed: int
@@ -139,8 +140,13 @@ def _runs(rows: pandas.DataFrame, architectures: Mapping[str, Architecture]) -> 
 
 
 def _endings(closing: pandas.DataFrame, number: NDArray[np.int64]) -> dict[int, str]:
-    """How each run last ended, by the run's number. Rows of the same second are sorted by their content."""
-    last_first = closing.assign(run=number).sort_values(["recorded_at", "epoch", "status", "note"], ascending=False)
+    """How each run last ended, by the run's number. Rows of the same second are sorted by their content.
+
+    A divergence is final: training again would diverge in the same epoch, so a later ending says nothing.
+    """
+    order = ["diverged", "recorded_at", "epoch", "status", "note"]
+    marked = closing.assign(run=number, diverged=closing["status"] == "diverged")
+    last_first = marked.sort_values(order, ascending=False)
     last = last_first.drop_duplicates("run")
     return {
         run: f"{status}: {note}" if note else status

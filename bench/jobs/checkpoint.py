@@ -16,7 +16,6 @@ from pathlib import Path
 import torch
 
 from bench import files
-from bench.errors import one_line
 from bench.record.rows import Run
 from bench.training.loop import Epoch, State
 
@@ -63,7 +62,8 @@ def load(folder: Path, run: Run) -> Iterator[State]:
             history = tuple(Epoch(**epoch) for epoch in saved["history"])
             identity, state = saved["run"], State(saved["network"], saved["optimizer"], history, saved["predictions"])
         except Exception as error:  # undamaged, but of another version; its content can be anything
-            _log.warning("%s: not a state of this version (%s); this state is skipped", path, one_line(error))
+            kind = type(error).__name__  # without the text: PyTorch advises to run the code in the file
+            _log.warning("%s: not a state of this version (%s); this state is skipped", path, kind)
             continue
         if identity != _identity(run):
             _log.warning("%s: belongs to another run; this state is skipped", path)

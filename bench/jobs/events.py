@@ -25,10 +25,18 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Stage:
+    """What a run does before its first epoch is finished, in a word."""
+
+    run: Run
+    name: str
+
+
+@dataclass(frozen=True)
 class Finished:
     """A run has finished an epoch on a machine, which `machine` describes.
 
-    `misses` belong to the run's last epoch; they are None for others, or if unknown.
+    `misses` are None if they are unknown, because the epoch comes from the saved state of a later one.
     """
 
     run: Run
@@ -63,7 +71,7 @@ class Waiting:
     """Nothing has happened for a moment."""
 
 
-Event = Started | Finished | Ended | Lost | Waiting
+Event = Started | Stage | Finished | Ended | Lost | Waiting
 
 
 class Stop:
@@ -81,9 +89,10 @@ class Stop:
 
 @contextmanager
 def stopped_by_signals(stop: Stop) -> Iterator[list[int]]:
-    """Within this context, the first SIGINT or SIGTERM requests a stop and the second ends this process at once.
+    """Within this context, the first SIGINT, SIGTERM or SIGHUP requests a stop. The second ends this process at once.
 
-    Yields the list of the signals received so far.
+    A signal that was ignored before stays ignored: `nohup` and a shell's `&` ask for that. Yields the list of the
+    signals received so far.
     """
     received: list[int] = []
 
@@ -94,7 +103,9 @@ def stopped_by_signals(stop: Stop) -> Iterator[list[int]]:
         received.append(number)
         stop.request(f"by {signal.Signals(number).name}")
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    wanted = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+    handled = [number for number in wanted if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in handled}
     try:
         yield received
     finally:

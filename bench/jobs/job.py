@@ -11,11 +11,10 @@ from pathlib import Path
 from uuid import uuid4
 
 from bench import files
-from bench.errors import UnusableInput
 from bench.jobs import plan, scheduling
 from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
-from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.events import Ended, Event, Finished, Lost, Stage, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.plan import Choice, Planned, duration
 from bench.jobs.progress import Progress
 from bench.jobs.worker import Fingerprint, Task
@@ -24,6 +23,7 @@ from bench.network.specification import Architecture
 from bench.network.structure_facts import Structure
 from bench.record import catalogue, misses, record
 from bench.record.environments import EXACT, Environment
+from bench.record.environments import add as add_environments
 from bench.record.rows import RUN_KEY, Row, Run, utc_now
 from bench.training import data, environment
 from bench.training.loop import Epoch
@@ -66,11 +66,15 @@ class Places:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a job: how many runs it had to train, which failed, and the signal that interrupted it, if any."""
+    """The outcome of a job: how many runs it had to train, which failed, and the signal that interrupted it, if any.
+
+    `lacking` has a line for each file that lacks rows of the job.
+    """
 
     trained: int
     failed: tuple[Ended, ...] = ()
     interrupted_by: int | None = None
+    lacking: tuple[str, ...] = ()
 
 
 def environments(devices: Sequence[str]) -> dict[str, Environment]:
@@ -98,40 +102,46 @@ def make_plan(
         digests = {device: found.digest for device, found in here.items()}
     runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
     if isinstance(here, Cluster):
-        runs = plan.spread(runs, here.slots, recorded.epochs)
+        runs = plan.spread(runs, here.slots, recorded.rows)
     documented = [one.name for one in selection.architectures if one.name not in selection.structures]
     structures = {**(structure_facts.load(documented) if documented else {}), **selection.structures}
-    return plan.make(runs, recorded.epochs, plan.epoch_work(structures))
+    return plan.make(runs, recorded.rows, plan.epoch_work(structures))
 
 
 def run(selection: Selection, places: Places, subset: tuple[int, int] | None = None) -> Outcome:
     """Train what is not recorded of a selection. `subset` keeps only the first training and test images.
 
-    SIGINT or SIGTERM ends the runs in progress and records them as interrupted. A second signal ends this process at
-    once.
+    SIGINT, SIGTERM or SIGHUP ends the runs in progress and records them as interrupted. A second signal ends this
+    process at once.
 
     Raises:
         UnusableInput: a device is missing, the data or the record cannot be used, another job holds the record, or the
             scheduler of a cluster is lost.
     """
     here = places.cluster or environments(selection.devices)
-    with record.exclusive(places.runs):
+    with record.exclusive(places.runs) as writer:
         recorded = record.read(places.runs)
         warn(recorded)
         planned = make_plan(selection, here, recorded)
-        own = {one.name: one for one in selection.architectures if one.name in selection.structures}
-        catalogue.add(places.runs, own, selection.structures)
         missing = plan.longest_first(planned)
+        own = {one.name: one for one in selection.architectures if one.name in selection.structures}
+        found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
+        trained_in = [({**found, EXACT.digest: EXACT})[digest] for digest in {one.run.environment for one in missing}]
+
+        def describe() -> None:
+            """Write what explains the rows into the files beside the record."""
+            catalogue.add(places.runs, own, selection.structures)
+            add_environments(places.runs, trained_in)
+
+        describe()
         if not missing:
             return Outcome(trained=0)
         if places.cluster is None:
             data.ensure(places.data)
-        writers = record.Writer(places.runs), misses.Writer(places.runs)
-        for writer in writers:
-            writer.prepare()
-        found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
-        for digest in {one.run.environment for one in missing}:
-            _store_environment(places.report, EXACT if digest == EXACT.digest else found[digest])
+        writer.expect_runs(recorded, [one.run.key for one in missing])
+        writers = writer, misses.Writer(places.runs)
+        for one in writers:
+            one.prepare()
         _announce(missing, selection, places.cluster)
         tasks = _tasks(missing, selection, places, recorded, subset)
         stop = Stop()
@@ -139,7 +149,9 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             events = scheduling.execute(tasks, scheduling.slots(selection.jobs), stop)
         else:
             events = cluster_scheduling.execute(tasks, places.cluster, stop)
-        return _train(events, stop, missing, writers)
+        outcome = _train(events, stop, missing, writers)
+        describe()  # somebody can have changed these files meanwhile, like the record
+        return outcome
 
 
 def warn(recorded: record.Record) -> None:
@@ -167,11 +179,13 @@ def _train(
             run = event.run
             if isinstance(event, Started):
                 progress.started(run, done[run.key], event.worker)
+            elif isinstance(event, Stage):
+                progress.stage(run, event.name)
             elif isinstance(event, Lost):
                 progress.lost(run, event.reason)
             elif isinstance(event, Finished):
-                if event.misses is not None:  # written before the row, so that every complete run has them
-                    misses_writer.append(run, event.misses)
+                if event.misses is not None:  # written before the row, so that every recorded epoch has them
+                    misses_writer.append(run, event.epoch.epoch, event.misses)
                 writer.append(_epoch_row(run, event.epoch, event.machine))
                 done[run.key] = event.epoch.epoch
                 progress.finished(run, event.epoch)
@@ -180,7 +194,8 @@ def _train(
                     writer.append(_closing_row(event, done[run.key] + 1))
                     failed.append(event)
                 progress.ended(run, event.status, event.reason)
-    return Outcome(len(missing), tuple(failed), received[0] if received else None)
+    lacking = tuple(filter(None, (one.finish() for one in writers)))
+    return Outcome(len(missing), tuple(failed), received[0] if received else None, lacking)
 
 
 def _tasks(
@@ -228,15 +243,6 @@ def _announce(missing: Sequence[Planned], selection: Selection, cluster: Cluster
             "To try a small job first, add --seeds 2 --epochs 3. Ctrl-C stops the job; the same command continues it.",
             file=sys.stderr,
         )
-
-
-def _store_environment(folder: Path, found: Environment) -> None:
-    path = folder / "environments" / f"{found.digest}.json"
-    try:
-        if not path.exists():
-            files.replace(path, found.to_json().encode())
-    except OSError as error:
-        raise UnusableInput(f"{path}: cannot be written ({files.cause(error)}): choose another --report") from error
 
 
 def _epoch_row(run: Run, epoch: Epoch, machine: str) -> Row:

@@ -8,7 +8,6 @@ from statistics import median
 from typing import Literal
 
 import pandas
-from tabulate import tabulate
 
 from bench.errors import UnusableInput
 from bench.network.specification import TEST_IMAGES, TRAINING_IMAGES, Architecture, Arithmetic
@@ -23,18 +22,22 @@ from bench.wording import count
 MULTIPLY_ACCUMULATES_PER_SECOND = {"cpu": 3.0e10, "cuda": 1.0e11, "mps": 3.0e10}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Planned:
-    """A run, how many of its epochs are recorded, and the estimated seconds for the others on one core or GPU."""
+    """A run, how many of its epochs are recorded, and the estimated seconds for the others on one core or GPU.
+
+    A run that has diverged is over: training it again would diverge in the same epoch.
+    """
 
     run: Run
     recorded: int
     seconds: float
+    has_diverged: bool = False
 
     @property
     def is_done(self) -> bool:
-        """Whether all epochs of the run are recorded."""
-        return self.recorded >= self.run.epochs
+        """Whether all epochs of the run are recorded, or all until it diverged."""
+        return self.has_diverged or self.recorded >= self.run.epochs
 
 
 Choice = Literal["auto", "exact", "native"]
@@ -87,13 +90,14 @@ def expand(
     ]
 
 
-def spread(runs: Sequence[Run], cluster: Slots, recorded_epochs: pandas.DataFrame) -> list[Run]:
+def spread(runs: Sequence[Run], cluster: Slots, rows: pandas.DataFrame) -> list[Run]:
     """Place each native run in one of the environments that a cluster has for its device. Exact runs can go anywhere.
 
-    A run stays in the environment where most of it is recorded. The others are divided in their order, in proportion
-    to the slots of each environment. This keeps most networks in one environment, because the report never pools two.
+    A run stays in the environment where most of it is recorded, or where it diverged. The others are divided in their
+    order, in proportion to the slots of each environment. This keeps most networks in one environment, because the
+    report never pools two. `rows` are those of the record.
     """
-    counts = recorded_epochs.groupby(list(RUN_KEY), sort=False)["epoch"].max().to_dict()
+    counts = _last_epochs(rows[rows["status"].isin(("ok", "diverged"))])
     placed: dict[Run, str] = {}
     for device, available in cluster.items():
         there = sorted(available.keys() - {EXACT.digest}, key=lambda digest: (-available[digest], digest))
@@ -110,15 +114,26 @@ def spread(runs: Sequence[Run], cluster: Slots, recorded_epochs: pandas.DataFram
     return [replace(run, environment=placed.get(run, EXACT.digest)) for run in runs]
 
 
-def make(runs: Sequence[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> list[Planned]:
-    """Return the plan in the order of `runs`, given the recorded epochs. `work` is as for `epoch_seconds`."""
-    counts = recorded_epochs.groupby(list(RUN_KEY), sort=False)["epoch"].max().to_dict()
-    seconds = epoch_seconds(runs, recorded_epochs, work)
+def make(runs: Sequence[Run], rows: pandas.DataFrame, work: Mapping[str, int]) -> list[Planned]:
+    """Return the plan in the order of `runs`, given the rows of the record. `work` is as for `epoch_seconds`."""
+    finished = rows[rows["status"] == "ok"]
+    counts = _last_epochs(finished)
+    diverged = _last_epochs(rows[rows["status"] == "diverged"])
+    seconds = epoch_seconds(runs, finished, work)
     plan = []
     for run in runs:
-        recorded = min(int(counts.get(run.key, 0)), run.epochs)
-        plan.append(Planned(run, recorded, seconds[run] * (run.epochs - recorded)))
+        recorded = min(counts.get(run.key, 0), run.epochs)
+        has_diverged = recorded < run.epochs and diverged.get(run.key) == recorded + 1
+        plan.append(
+            Planned(run, recorded, 0.0 if has_diverged else seconds[run] * (run.epochs - recorded), has_diverged)
+        )
     return plan
+
+
+def _last_epochs(rows: pandas.DataFrame) -> dict[tuple[object, ...], int]:
+    """Return the last epoch of each run that has one of these rows, by the run's key."""
+    found: dict[tuple[object, ...], int] = rows.groupby(list(RUN_KEY), sort=False)["epoch"].max().to_dict()
+    return found
 
 
 def epoch_seconds(runs: Iterable[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> dict[Run, float]:
@@ -162,40 +177,52 @@ def wall_seconds(plan: Iterable[Planned], jobs: int, cluster: Slots | None = Non
     """Estimate the seconds of the whole plan. All devices train at the same time.
 
     The CPU trains `jobs` runs at a time, every other device one. On a cluster, each environment trains as many runs at
-    a time as it has slots.
+    a time as it has slots. An exact run takes a slot of any native environment.
     """
     busy: dict[tuple[str, str], list[float]] = {}
     for one in longest_first(plan):
         run = one.run
-        there = (jobs if run.device == "cpu" else 1) if cluster is None else cluster[run.device][run.environment]
-        slots = busy.setdefault((run.device, run.environment), [0.0] * there)
+        if cluster is None:
+            places = {"here": jobs if run.device == "cpu" else 1}
+        else:
+            native = {place: number for place, number in cluster[run.device].items() if place != EXACT.digest}
+            places = native if run.environment == EXACT.digest else {run.environment: native[run.environment]}
+        found = (busy.setdefault((run.device, place), [0.0] * number) for place, number in places.items())
+        slots = min(found, key=min)
         slots[slots.index(min(slots))] += one.seconds
     return max((max(slots) for slots in busy.values()), default=0.0)
 
 
 def format_plan(plan: Sequence[Planned], jobs: int, cluster: Slots | None = None) -> list[str]:
     """Format the plan for a reader: a line for each run, then the total."""
-    rows = [
-        (
-            one.run.model,
-            one.run.device,
-            one.run.environment,
-            one.run.seed,
-            f"{one.recorded} of {one.run.epochs}",
-            "-" if one.is_done else duration(one.seconds),
-        )
-        for one in plan
-    ]
-    headers = ("network", "device", "environment", "seed", "epochs recorded", "time left")
-    table = tabulate(rows, headers=headers, disable_numparse=[2])  # the digest 0e123456 is not the number zero
+    table = _table(plan)
     missing = longest_first(plan)
     epochs = sum(one.run.epochs - one.recorded for one in missing)
     if not missing:
-        return [*table.splitlines(), "", "Nothing is left to train."]
+        return [*table, "", "Nothing is left to train."]
     seconds = wall_seconds(plan, jobs, cluster)
     total = f"{len(missing)} of {count(len(plan), 'run')} to train, {count(epochs, 'epoch')}: about {duration(seconds)}"
     where = f"with {count(jobs, 'run')} at a time on the CPU" if cluster is None else "on the present workers"
-    return [*table.splitlines(), "", f"{total} {where}."]
+    return [*table, "", f"{total} {where}."]
+
+
+def _table(plan: Sequence[Planned]) -> list[str]:
+    """Format a line for each run. A plan can have millions of them, for which tabulate takes minutes."""
+    headers = ("network", "device", "environment", "seed", "epochs recorded", "time left")
+    widths = [len(header) + 2 for header in headers]
+    for one in plan:
+        widths = [max(width, len(cell)) for width, cell in zip(widths, _cells(one), strict=True)]
+    form = "  ".join(
+        f"{{:{'>' if header == 'seed' else '<'}{width}}}" for header, width in zip(headers, widths, strict=True)
+    )
+    lines = (headers, ["-" * width for width in widths], *map(_cells, plan))
+    return [form.format(*cells).rstrip() for cells in lines]
+
+
+def _cells(one: Planned) -> tuple[str, ...]:
+    left = "diverged" if one.has_diverged else "-" if one.is_done else duration(one.seconds)
+    run = one.run
+    return run.model, run.device, run.environment, str(run.seed), f"{one.recorded} of {run.epochs}", left
 
 
 def duration(seconds: float) -> str:

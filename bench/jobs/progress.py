@@ -36,7 +36,13 @@ class Progress:
         if self._stream.isatty():
             form = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left"
             self._overall = tqdm(
-                total=self._total, desc=self._headline(), bar_format=form, file=self._stream, position=0, smoothing=0
+                total=self._total,
+                desc=self._headline(),
+                bar_format=form,
+                file=self._stream,
+                position=0,
+                smoothing=0,
+                dynamic_ncols=True,
             )
 
     def __enter__(self) -> Progress:
@@ -64,7 +70,14 @@ class Progress:
                 file=self._stream,
                 position=position,
                 leave=False,
+                dynamic_ncols=True,
             )
+
+    def stage(self, run: Run, name: str) -> None:
+        """Show what a run does before its first epoch is finished."""
+        self._status[run] = name
+        if self._overall is not None:
+            self._bars[run].set_postfix_str(name)
 
     def finished(self, run: Run, epoch: Epoch) -> None:
         """Show that a run has finished an epoch."""

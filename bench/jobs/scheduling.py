@@ -12,19 +12,18 @@ import pickle
 import queue
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.children import child_variables
+from bench.children import child_command, child_variables
 from bench.errors import one_line
 from bench.files import cause
-from bench.jobs.events import Ended, Event, Finished, Started, Stop, Waiting
+from bench.jobs.events import Ended, Event, Finished, Stage, Started, Stop, Waiting
 from bench.jobs.worker import Task
 from bench.network.specification import DEVICES
 from bench.record.rows import Run, Status
@@ -37,6 +36,7 @@ EPOCH_LIMIT = 3600.0
 _TAIL_BYTES = 8192  # the end of a worker's output, kept to explain a crash
 _END_LIMIT = 30.0  # seconds that a worker may take to end after its last message
 _POLL = 0.5  # seconds between two looks at the clock
+_PAUSE = 5.0  # seconds; if more pass between two looks, the job itself was paused
 
 
 def execute(
@@ -56,11 +56,14 @@ def execute(
                     yield Started(task.run)
                     try:
                         active.append(_Worker(task, stop.events))
-                    except OSError as error:  # for example too many open files
+                    except OSError as error:  # for example too many open files, or too many processes
                         yield Ended(task.run, "error", f"no process could be started: {cause(error)}")
             if not active:
                 return
-            yield from _next_events(active, stop, epoch_limit)
+            looked = time.monotonic()
+            yield from _next_event(active, stop)
+            if stop.events.empty():  # the message of a worker may still wait
+                _end_silent_workers(active, epoch_limit, time.monotonic() - looked)
         for worker in active:
             worker.kill()
         for worker in active:
@@ -68,41 +71,52 @@ def execute(
     finally:
         for worker in active:
             worker.kill()
+        for worker in active:
+            worker.close()
 
 
-def _next_events(active: list[_Worker], stop: Stop, epoch_limit: float) -> Iterator[Event]:
+def _next_event(active: list[_Worker], stop: Stop) -> Iterator[Event]:
     try:
         item = stop.events.get(timeout=_POLL)
     except queue.Empty:
-        item = None
         yield Waiting()
-    if item is not None:
-        worker, message = item
-        if worker not in active:
-            return
-        if message is None:
-            active.remove(worker)
-            yield Ended(worker.run, *_how_it_ended(worker), worker.machine)
-            return
-        worker.last_heard = time.monotonic()
-        if message["kind"] == "ready":
-            worker.machine = message["machine"]
-        elif message["kind"] == "epoch":
-            misses = message.get("misses")
-            yield Finished(
-                worker.run,
-                Epoch(**message["epoch"]),
-                None if misses is None else tuple((image, label, seen) for image, label, seen in misses),
-                worker.machine,
-            )
-        else:
-            worker.last_message = message
+        return
+    if item is None or item[0] not in active:
+        return
+    worker, message = item
+    if message is None:
+        active.remove(worker)
+        yield Ended(worker.run, *_how_it_ended(worker), worker.machine)
+        return
+    worker.silent = 0.0
+    if message["kind"] == "ready":
+        worker.machine = message["machine"]
+    elif message["kind"] == "stage":
+        yield Stage(worker.run, message["stage"])
+    elif message["kind"] == "epoch":
+        misses = message.get("misses")
+        yield Finished(
+            worker.run,
+            Epoch(**message["epoch"]),
+            None if misses is None else tuple((image, label, seen) for image, label, seen in misses),
+            worker.machine,
+        )
+    else:
+        worker.last_message = message
+
+
+def _end_silent_workers(active: Sequence[_Worker], epoch_limit: float, passed: float) -> None:
+    """Count the seconds that have passed, and end each worker that has been silent for too long.
+
+    A job that was paused has heard nothing meanwhile, although its workers went on. So a pause does not count.
+    """
     for worker in active:
         limit = epoch_limit if worker.last_message is None else _END_LIMIT
-        if not worker.timed_out and time.monotonic() - worker.last_heard > limit:
+        if not worker.timed_out and worker.silent > limit:
             worker.timed_out = True
             worker.limit = limit
             worker.kill()
+        worker.silent += passed if passed < _PAUSE else 0.0  # at the end: so its message has one more look to arrive
 
 
 def _how_it_ended(worker: _Worker) -> tuple[Status, str]:
@@ -134,26 +148,36 @@ class _Worker:
     machine: str = ""
     timed_out: bool = False
     limit: float = 0.0
-    last_heard: float = field(default_factory=time.monotonic)
+    silent: float = 0.0  # seconds since its last message
 
     def __post_init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.jobs.worker"],
+            child_command("bench.jobs.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=child_variables(worker_variables()),
+            cwd=_folder(),
             start_new_session=True,  # Ctrl-C then reaches only this process, and the group can be killed
         )
         self._tail = bytearray()
         self._reader = threading.Thread(target=self._read_messages, daemon=True)
         self._drain = threading.Thread(target=self._drain_output, daemon=True)
-        for thread in (self._reader, self._drain, threading.Thread(target=self._wait, daemon=True)):
-            thread.start()
-        assert self.process.stdin is not None
+        self._waiter = threading.Thread(target=self._wait, daemon=True)
+        pipes = self.process.stdin, self.process.stdout, self.process.stderr
+        assert pipes[0] is not None
         with contextlib.suppress(BrokenPipeError):  # the process has already ended; its exit code tells why
-            self.process.stdin.write(pickle.dumps(self.task))
-            self.process.stdin.flush()  # it stays open: closing it would end the worker
+            pipes[0].write(pickle.dumps(self.task))
+            pipes[0].flush()  # it stays open: closing it would end the worker
+        try:
+            for thread in (self._reader, self._drain, self._waiter):
+                thread.start()
+        except RuntimeError as error:  # there are too many processes or threads
+            self.kill()
+            self._wait()
+            for pipe in filter(None, pipes):
+                pipe.close()
+            raise OSError(one_line(error)) from error
 
     @property
     def run(self) -> Run:
@@ -170,43 +194,46 @@ class _Worker:
 
     def _read_messages(self) -> None:
         assert self.process.stdout is not None
-        for line in self.process.stdout:
-            try:
-                message = json.loads(line)
-            except ValueError:
-                continue  # a kill has cut the line short
-            self.events.put((self, message))
+        with self.process.stdout as lines:
+            for line in lines:
+                try:
+                    message = json.loads(line)
+                except ValueError:
+                    continue  # a kill has cut the line short
+                self.events.put((self, message))
 
     def _drain_output(self) -> None:
         assert self.process.stderr is not None
-        while block := self.process.stderr.read1(65_536):  # type: ignore[attr-defined]
-            self._tail += block
-            del self._tail[:-_TAIL_BYTES]
+        with self.process.stderr as output:
+            while block := output.read1(65_536):  # type: ignore[attr-defined]
+                self._tail += block
+                del self._tail[:-_TAIL_BYTES]
+
+    def close(self) -> None:
+        """Wait until the process, which was killed, is gone and its pipes are closed."""
+        self._waiter.join(timeout=5)
 
     def _wait(self) -> None:
         self.process.wait()
         self.kill()  # and its children: one with an open pipe would block the threads below
         for thread in (self._reader, self._drain):
-            thread.join(timeout=5)
+            if thread.is_alive():
+                thread.join(timeout=5)
+        assert self.process.stdin is not None
+        with contextlib.suppress(OSError):  # the task that it never read is still in the buffer
+            self.process.stdin.close()
         self.events.put((self, None))
+
+
+def _folder() -> str | None:
+    """Return the folder in which a worker starts: the current one, unless it was deleted. MKL needs a folder."""
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        return os.path.sep
+    return None
 
 
 def slots(jobs: int) -> dict[str, int]:
     """Return how many runs train at the same time on each kind of device: `jobs` on the CPU, one on any other."""
     return {device: jobs if device == "cpu" else 1 for device in DEVICES}
-
-
-def physical_cores() -> int:
-    """Return the number of physical cores that this process may use."""
-    if sys.platform == "darwin":
-        counted = subprocess.run(["sysctl", "-n", "hw.physicalcpu"], capture_output=True, text=True, check=True)
-        return int(counted.stdout)
-    usable = os.sched_getaffinity(0)
-    siblings = set()
-    for processor in usable:
-        path = Path(f"/sys/devices/system/cpu/cpu{processor}/topology/thread_siblings_list")
-        try:
-            siblings.add(path.read_text())
-        except OSError:
-            siblings.add(str(processor))
-    return max(1, len(siblings))

@@ -5,25 +5,25 @@ The results are stored beside the record, for the report.
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from decimal import Decimal
 from pathlib import Path
 
 import pandas
 
 from bench.errors import UnusableInput
 from bench.jobs import scheduling
-from bench.jobs.events import Ended, Finished, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.events import Ended, Finished, Stage, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.job import Places, warn
 from bench.jobs.plan import Planned, epoch_seconds, epoch_work, longest_first
 from bench.jobs.progress import Progress
 from bench.jobs.worker import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture
-from bench.record import catalogue, record, verifications
+from bench.record import catalogue, environments, record, verifications
 from bench.record.environments import EXACT, EXACT_VERSION, Environment
 from bench.record.rows import REPRODUCIBLE, RUN_KEY, Run, utc_now
 from bench.record.verifications import Verified
@@ -32,6 +32,8 @@ from bench.training.loop import Epoch
 from bench.wording import count
 
 _log = logging.getLogger(__name__)
+
+_SPREADSHEET_DIGITS = 15  # spreadsheets keep so many; a float64 can need 17
 
 
 @dataclass(frozen=True)
@@ -87,7 +89,7 @@ def verify(
     findings = [*_left_out(found), *_not_recorded(rows, request)]
     again: dict[Run, tuple[Run, pandas.DataFrame]] = {}
     for run, recorded in _runs(rows, request.epochs):
-        obstacle = _obstacle(run, architectures[run.model], here, places.report)
+        obstacle = _obstacle(run, architectures[run.model], here, places)
         if obstacle:
             findings.append(Finding(_name(run), run.epochs, obstacle))
         elif run.environment == EXACT.digest:
@@ -102,12 +104,12 @@ def verify(
         difference = _difference(recorded, trained[target.key])
         if len(trained[target.key]) >= run.epochs:
             identical = not difference
-            machine = environment.machine(run.device)
+            machine = environment.machine(here[run.device])
             compared.append(Verified(*run.key, run.epochs, identical, utc_now(), target.environment, machine))
         if difference and target.key in endings:
             difference = f"the new training ended early: {endings[target.key]}"
         elif difference and run.environment != target.environment:
-            difference += f"; {_environment_changes(run, recorded, here[run.device], places.report)}"
+            difference += f"; {_environment_changes(run, recorded, here[run.device], places)}"
         findings.append(Finding(_name(run), run.epochs, difference))
     _store(compared, places.runs)
     return Verification(tuple(findings), interrupted_by)
@@ -175,12 +177,12 @@ def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.
     return found
 
 
-def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment], report: Path) -> str:
+def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment], places: Places) -> str:
     if run.recipe != architecture.digest:
         return f"recorded with recipe {run.recipe}; the network or its recipe has changed to {architecture.digest}"
     if run.device not in here:
         return f"not compared: this machine has no {run.device}"
-    arithmetic = _recorded_details(run, report).get("arithmetic", environment.OPERATORS)
+    arithmetic = _recorded_details(run, places).get("arithmetic", environment.OPERATORS)
     if run.environment == EXACT.digest or arithmetic == environment.OPERATORS:
         return ""
     if arithmetic.startswith("exact "):
@@ -220,6 +222,8 @@ def _train(
                         progress.tick()
                     case Started(run):
                         progress.started(run, 0)
+                    case Stage(run, name):
+                        progress.stage(run, name)
                     case Finished(run, epoch):
                         trained[run.key].append(epoch)
                         progress.finished(run, epoch)
@@ -238,25 +242,31 @@ def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
         for column in REPRODUCIBLE:
             before, now = getattr(row, column), getattr(trained[row.epoch - 1], column)
             if before != now:
-                return f"epoch {row.epoch} differs in {column}: recorded {before!r}, trained again {now!r}"
+                difference = f"epoch {row.epoch} differs in {column}: recorded {before!r}, trained again {now!r}"
+                return f"{difference}; the recorded value looks rounded" if _looks_rounded(before, now) else difference
     return ""
 
 
-def _recorded_details(run: Run, report: Path) -> dict[str, str]:
+def _looks_rounded(recorded: float, trained: float) -> bool:
+    """Whether a recorded value could be the trained one after a program, such as a spreadsheet, has rounded it."""
+    shorter, longer = Decimal(repr(recorded)), Decimal(repr(trained))
+    exponent = shorter.as_tuple().exponent
+    assert isinstance(exponent, int)
+    is_near = abs(shorter - longer) <= Decimal(5).scaleb(exponent - 1)
+    return is_near and len(shorter.as_tuple().digits) <= _SPREADSHEET_DIGITS
+
+
+def _recorded_details(run: Run, places: Places) -> dict[str, str]:
     """Return the details of a recorded environment, or nothing if they are not stored."""
-    path = report / "environments" / f"{run.environment}.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    stored = environments.read_published(places.report, [run.environment]) | environments.read(places.runs)
+    return dict(stored[run.environment].details) if run.environment in stored else {}
 
 
-def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment, report: Path) -> str:
-    before = _recorded_details(run, report)
+def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment, places: Places) -> str:
+    before = _recorded_details(run, places)
     if not before:
         machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
-        now_here = environment.machine(run.device)
+        now_here = environment.machine(here)
         return f"recorded in environment {run.environment} ({machine}), but this is {here.digest} ({now_here})"
     now = dict(here.details)
     changes = [
@@ -264,7 +274,7 @@ def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment
         for name in sorted({*before, *now})
         if before.get(name) != now.get(name)
     ]
-    return f"the environments differ: {', '.join(changes)}"
+    return f"the environments differ: {', '.join(changes)}"  # they do: the digest of the details was checked
 
 
 def _name(run: Run) -> str:

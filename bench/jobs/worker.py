@@ -1,9 +1,10 @@
 """The process that trains one run: `python -m bench.jobs.worker`.
 
 It reads a pickled task from standard input and writes messages to standard output. A message is a line of JSON with a
-`kind`. Every finished epoch gets a message `epoch`; the last one has `misses`. The final message is `done`, or `failed`
-with a status and a reason. What a network prints goes to standard error. When standard input is closed, nobody reads
-the messages any more. The process then kills its whole process group.
+`kind`. The first is `ready`. Messages `stage` then say what takes time before the first epoch is finished. Every
+finished epoch gets a message `epoch` with its `misses`. The final message is `done`, or `failed` with a status and a
+reason. What a network prints goes to standard error. When standard input is closed, nobody reads the messages any more.
+The process then kills its whole process group.
 """
 
 from __future__ import annotations
@@ -15,7 +16,8 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +59,8 @@ class Task:
 def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
     """Train a task's run to its last epoch. Send every epoch that is not recorded yet.
 
+    If code must be compiled first, a message `stage` says so. Another one says when training begins.
+
     Raises:
         UnusableInput: the data cannot be used, the environment is not the planned one, this machine computes other
             bits, or an epoch differs from its record.
@@ -65,18 +69,27 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
     if not os.access(_COMPILED_MODULES, os.W_OK):
         os.environ.setdefault("NUMBA_CACHE_DIR", str(task.checkpoints / "compiled"))
 
-    from bench.jobs import checkpoint
-    from bench.training import data, environment, golden, loop
+    from bench.training import agreement, environment
 
     run = task.run
     arithmetic: Arithmetic = "exact" if run.environment == EXACT.digest else "native"
     environment.configure(run.device)
-    here = environment.describe(run.device, arithmetic)
+    native = environment.describe(run.device, "native")
+    here = EXACT if arithmetic == "exact" else native
     if here.digest != run.environment:
         raise UnusableInput(f"the worker's environment is {here.digest}, but the plan has {run.environment}")
-    send({"kind": "ready", "machine": environment.machine(run.device)})
-    if arithmetic == "exact":
-        golden.require(task.architecture.name)
+    send({"kind": "ready", "machine": environment.machine(native)})
+    with _compiling_said(send) if arithmetic == "exact" else nullcontext():
+        if arithmetic == "exact":
+            agreement.require(task.architecture)
+        _train(task, arithmetic, send)
+
+
+def _train(task: Task, arithmetic: Arithmetic, send: Callable[[dict[str, Any]], None]) -> None:
+    from bench.jobs import checkpoint
+    from bench.training import data, loop
+
+    run = task.run
     dataset = data.load(task.data)
     if task.subset is not None:
         dataset = dataset.head(*task.subset)
@@ -85,8 +98,8 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
     def emit(epoch: loop.Epoch, state: loop.State) -> None:
         if epoch.epoch > len(task.recorded):
             # A state has only the predictions of its own last epoch.
-            is_last = epoch.epoch == run.epochs == len(state.history)
-            misses = _misses(state.predictions, dataset.test_labels) if is_last else None
+            known = epoch.epoch == len(state.history)
+            misses = _misses(state.predictions, dataset.test_labels) if known else None
             send({"kind": "epoch", "epoch": asdict(epoch), "misses": misses})
         elif (trained := (epoch.correct, epoch.total, epoch.test_loss, epoch.train_loss)) != task.recorded[
             epoch.epoch - 1
@@ -100,10 +113,31 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
         for epoch in start.history[: run.epochs]:
             emit(epoch, start)
     dataset = dataset.to(run.device)
+    send({"kind": "stage", "stage": "training"})
     for state in loop.train(task.architecture, run.seed, run.device, dataset, run.epochs, start, arithmetic):
         checkpoint.save(task.checkpoints, run, state)
         emit(state.history[-1], state)
     checkpoint.discard_previous(task.checkpoints, run)
+
+
+@contextmanager
+def _compiling_said(send: Callable[[dict[str, Any]], None]) -> Iterator[None]:
+    """Within this context, send a message before numba compiles the first function. Loading one takes no time."""
+    from numba.core import event
+
+    class Listener(event.Listener):
+        is_said = False
+
+        def on_start(self, event: Any) -> None:
+            if not self.is_said:
+                send({"kind": "stage", "stage": "compiling"})
+            self.is_said = True
+
+        def on_end(self, event: Any) -> None:
+            pass
+
+    with event.install_listener("numba:compile", Listener()):
+        yield
 
 
 def _misses(predictions: Tensor, labels: Tensor) -> MissedImages:

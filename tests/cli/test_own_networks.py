@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,8 +13,10 @@ import synthetic
 from own_networks import DRAWS, PLAIN, write
 from students import BESIDE, BLOCKS, UTILS_THAT_READ_ARGUMENTS
 
-from bench.cli import parser
+from bench.cli import commands, parser
 from bench.jobs import job, verify
+from bench.jobs.verify import Verification
+from bench.network import network_file
 from bench.network.network_file import read
 from bench.record import catalogue, record
 from bench.record.environments import EXACT
@@ -126,8 +129,41 @@ def test_a_report_with_documented_runs_as_well_covers_both(copied):
 def test_verification_does_not_need_the_network_files(copied, root, monkeypatch, capsys):
     monkeypatch.setattr(verify, "verify", functools.partial(verify.verify, subset=SUBSET))
     words = ["--models", "draws", "--runs", str(copied / "runs.csv"), "--data", str(root / "data")]
-    assert parser.main(["verify", *words]) == 0
-    assert "1 of 1 run identical, bit for bit." in capsys.readouterr().out
+    assert parser.main(["verify", "--trust", *words]) == 0
+    printed = capsys.readouterr()
+    assert "1 of 1 run identical, bit for bit." in printed.out
+    path = catalogue.path_beside(copied / "runs.csv")
+    assert f"bench: {path}: verifying draws runs the code in this file\n" in printed.err
+
+
+@pytest.mark.parametrize(("chosen", "names"), [([], "draws, net"), (["--models", "draws"], "draws")])
+def test_code_that_only_the_record_has_is_not_run_without_trust(copied, monkeypatch, capsys, chosen, names):
+    monkeypatch.setattr(verify, "verify", pytest.fail)
+    assert parser.main(["verify", *chosen, "--runs", str(copied / "runs.csv")]) == 2
+    path = catalogue.path_beside(copied / "runs.csv")
+    assert capsys.readouterr().err == (
+        f"bench: {path}: verifying {names} runs the code in this file: read it and add --trust, "
+        "or give your own copy with --models FILE.py\n"
+    )
+
+
+def test_documented_networks_are_verified_without_trust(copied, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(verify, "verify", lambda request, *others: asked.append(request) or Verification(()))
+    assert parser.main(["verify", "--models", "unpadded", "--runs", str(copied / "runs.csv")]) == 1
+    assert [request.models for request in asked] == [("unpadded",)]
+    assert capsys.readouterr().err == ""
+
+
+def test_the_code_of_a_network_that_the_user_names_is_trusted_and_code_like_it_is_not(ours, copied):
+    recorded = catalogue.read(copied / "runs.csv").architectures
+    mine = [network_file.read(ours / f"{name}.py") for name in recorded]
+    assert commands._foreign(recorded, mine) == []
+    assert {one.name for one in commands._foreign(recorded, None)} == set(recorded)
+    changed = {name: replace(one, source=one.source + "# another comment\n") for name, one in recorded.items()}
+    assert [one.digest for one in changed.values()] == [one.digest for one in recorded.values()]
+    assert {one.name for one in commands._foreign(changed, mine)} == set(recorded)
+    assert {one.name for one in commands._foreign(recorded, list(recorded.values()))} == set(recorded)
 
 
 @pytest.mark.parametrize("source", [DRAWS, DRAWS.replace("stride=2", "stride=2, bias=False")], ids=["same", "changed"])
@@ -196,11 +232,15 @@ def test_a_changed_claim_is_judged_without_training_again(ours, copied, root, ca
     assert "9951" not in text
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"net": {}}', '{"net": 5}', '{"net": null}'])
-def test_a_damaged_file_of_networks_gets_one_line(copied, capsys, content):
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("", "is not JSON"), ("[]", "a list is not an object"), ('{"net": 5}', "'net': 5 is not an")],
+)
+def test_a_damaged_file_of_networks_gets_one_line(copied, capsys, content, problem):
     path = catalogue.path_beside(copied / "runs.csv")
     path.write_text(content)
     assert parser.main(["report", "--runs", str(copied / "runs.csv"), "--report", str(copied / "report")]) == 2
-    assert capsys.readouterr().err == (
-        f"bench: {path}: has no valid networks: move it away and train with --models again\n"
-    )
+    said = capsys.readouterr().err
+    assert said.startswith(f"bench: {path}: {problem}")
+    assert said.endswith(": move the file away and train with --models again\n")
+    assert said.count("\n") == 1

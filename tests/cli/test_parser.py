@@ -17,11 +17,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.cli import networks
 from bench.cli.commands import UNUSABLE
 from bench.cli.parser import main
 from bench.cli.selection import parse_seeds
 from bench.errors import UnusableInput
-from bench.jobs import job, scheduling
+from bench.jobs import cores, job
 from bench.jobs.events import Ended
 from bench.jobs.job import Outcome, Places, Selection
 from bench.network.specification import DEVICES
@@ -103,6 +104,17 @@ def test_seeds_that_mean_nothing_are_refused(text: str):
         parse_seeds(text)
 
 
+@pytest.mark.parametrize(
+    "text", ["0-9999999,20000000-20000000", ",".join(f"{n}0000000-{n}4999999" for n in range(1, 9))]
+)
+def test_all_ranges_together_have_a_limit(text: str):
+    started = time.process_time()
+    with pytest.raises(UnusableInput) as error:
+        parse_seeds(text)
+    assert str(error.value) == f"--seeds {text}: these are too many seeds: give at most 10000000"
+    assert time.process_time() - started < 1
+
+
 @given(st.integers(1, 5000))
 def test_a_number_means_the_seeds_from_one(number: int):
     assert parse_seeds(str(number)) == tuple(range(1, number + 1))
@@ -140,6 +152,9 @@ def test_any_text_means_different_seeds_or_is_refused(text: str):
         (["Run"], "invalid choice: 'Run'"),
         (["--seeds", "5"], "see `bench --help`"),
         (["run", "--fast"], "unrecognized arguments: --fast; see `bench --help`"),
+        (["run", "--seed", "7"], "unrecognized arguments: --seed 7; see `bench --help`"),
+        (["report", "--rep=here"], "unrecognized arguments: --rep=here; see `bench --help`"),
+        (["--hel"], "see `bench --help`"),
         (["run", "5"], "unrecognized arguments: 5"),
         (["show"], "the following arguments are required: NAME; see `bench show --help`"),
         (["show", "resnet"], "resnet: no such network; choose from squeeze_fc, expand_squeeze, unpadded, ten_twenty_"),
@@ -325,9 +340,39 @@ def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Selection, Places]]:
 def test_without_options_everything_there_is_is_trained(jobs: list[tuple[Selection, Places]]):
     assert main(["run"]) == 0
     here = environment.available_devices()
-    cores = scheduling.physical_cores()
-    selection = Selection(tuple(ARCHITECTURES.values()), here, (1, 2, 3, 4, 5), None, cores, arithmetic="auto")
+    number = cores.usable().number
+    selection = Selection(tuple(ARCHITECTURES.values()), here, (1, 2, 3, 4, 5), None, number, arithmetic="auto")
     assert jobs == [(selection, Places(Path("runs.csv"), Path("report"), Path("data")))]
+
+
+@pytest.mark.parametrize(("words", "number"), [([], 2), (["--jobs", "3"], 3)])
+def test_a_limit_of_the_container_is_named_unless_the_user_chooses_the_number_of_runs(
+    jobs: list[tuple[Selection, Places]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    words: list[str],
+    number: int,
+):
+    monkeypatch.setattr(cores, "usable", lambda: cores.Cores(2, "the memory is small"))
+    assert main(["run", *words]) == 0
+    assert jobs[0][0].jobs == number
+    said = "" if words else "bench: 2 runs at a time, because the memory is small; see --jobs\n"
+    assert capsys.readouterr().err == said
+
+
+def test_many_runs_are_announced_before_the_slow_steps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    def stopped(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(networks, "inspect", stopped)
+    started = time.process_time()
+    assert main(["plan", "--seeds", "2000000"]) == 130
+    assert time.process_time() - started < 5
+    assert capsys.readouterr().err == (
+        "bench: comparing 10,000,000 runs with the record, which takes a while\nbench: interrupted\n"
+    )
 
 
 def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):
@@ -363,9 +408,10 @@ def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):
             Outcome(2, (), 2),
             130,
             "",
-            "bench: interrupted; every finished epoch is kept. To continue, run the same command",
+            "bench: interrupted by SIGINT; every finished epoch is kept. To continue, run the same command",
         ),
-        (Outcome(2, (), 15), 143, "", "bench: interrupted; every finished epoch is kept"),
+        (Outcome(2, (), 15), 143, "", "bench: interrupted by SIGTERM; every finished epoch is kept"),
+        (Outcome(2, (), 1), 129, "", "bench: interrupted by SIGHUP; every finished epoch is kept"),
     ],
 )
 def test_the_exit_code_tells_the_outcome_of_the_job_and_all_always_writes_the_report(

@@ -103,16 +103,26 @@ def closing(epoch: int, status: str, note: str, at: str) -> Row:
     return dataclasses.replace(row, recorded_at=at)
 
 
+EARLY, LATE = "2026-01-31T12:00:00Z", "2026-01-31T12:00:01Z"
+
+
 def test_the_last_ending_counts_and_in_the_same_second_the_one_of_the_later_epoch(tmp_path: Path) -> None:
-    early, late = "2026-01-31T12:00:00Z", "2026-01-31T12:00:01Z"
     endings = [
-        closing(9, "timeout", "too slow", early),
-        closing(2, "error", "a", late),
-        closing(3, "diverged", "", late),
-        closing(3, "interrupted", "", late),
+        closing(9, "timeout", "too slow", EARLY),
+        closing(2, "error", "a", LATE),
+        closing(3, "error", "", LATE),
+        closing(3, "interrupted", "", LATE),
     ]
     for order in itertools.permutations(endings):
         assert only_run(tmp_path, list(order)).ending == "interrupted"
+
+
+@pytest.mark.parametrize("status", ["interrupted", "error", "timeout"])
+def test_a_divergence_is_final_whatever_ends_a_later_try(tmp_path: Path, status: str) -> None:
+    endings = [closing(3, "diverged", "the loss is nan", EARLY), closing(3, status, "later", LATE)]
+    for order in itertools.permutations(endings):
+        run = only_run(tmp_path, list(order))
+        assert (run.has_diverged, run.ending) == (True, "diverged: the loss is nan")
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])

@@ -189,7 +189,7 @@ class ForkedWorker:
     returncode: int | None = None
 
     def __init__(self, command: list[str], *, env: dict[str, str], start_new_session: bool, **pipes: int) -> None:
-        assert command[1:] == ["-m", "bench.jobs.worker"]
+        assert command[-2:] == ["-m", "bench.jobs.worker"]
         assert start_new_session
         (task, task_in), (out, messages), (err, complaints), (begun, begin) = (os.pipe() for _ in range(4))
         self.pid = os.fork()

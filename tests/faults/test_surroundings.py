@@ -99,6 +99,18 @@ def test_a_read_only_checkout(undisturbed: Undisturbed, tmp_path: Path):
 
 
 @pytest.mark.faults
+def test_a_cache_of_compiled_kernels_that_is_cut_short(undisturbed: Undisturbed, tmp_path: Path):
+    kept = tmp_path / "kept"
+    everything(tmp_path, undisturbed, {"NUMBA_CACHE_DIR": str(kept)}, commands=["run"])
+    paths = [path for path in kept.rglob("*") if path.is_file()]
+    assert len(paths) > 20
+    for path in paths:
+        path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+    everything(tmp_path, undisturbed, {"NUMBA_CACHE_DIR": str(kept)}, runs="again.csv", commands=["run"])
+    assert min(path.stat().st_size for path in paths) > 1000
+
+
+@pytest.mark.faults
 def test_a_path_with_spaces_and_umlauts(undisturbed: Undisturbed, tmp_path: Path):
     folder = tmp_path / STRANGE
     folder.mkdir()
@@ -124,6 +136,33 @@ def test_a_record_in_a_folder_without_a_name_in_ascii_is_named_in_any_locale(tmp
     assert done.returncode == 2
     assert TRACEBACK.encode() not in done.stderr
     assert re.match(rb"bench: fehlt .*\.csv: no such file", done.stderr)
+
+
+@pytest.mark.parametrize("words", [("list",), ("plan", "--models", "unpadded", "--seeds", "1", "--devices", "cpu")])
+def test_files_of_the_user_with_the_names_of_modules_are_not_imported(tmp_path: Path, words: tuple[str, ...]):
+    for name in ("models", "random", "numpy", "torch"):
+        (tmp_path / f"{name}.py").write_text(f"raise SystemExit('{name}.py of the user was imported')\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "bench", *words],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_a_folder_that_was_deleted_gets_one_line(tmp_path: Path):
+    done = subprocess.run(
+        ["sh", "-c", f'mkdir deleted && cd deleted && rmdir ../deleted && exec "{sys.executable}" -m bench plan'],
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (2, "bench: the current folder was deleted: change to another folder\n")
 
 
 def test_a_clock_that_goes_backwards_changes_nothing_but_the_times_of_day(

@@ -9,26 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import misbehaving
+import pytest
 
+from bench import children
 from bench.jobs import scheduling
-from bench.jobs.events import Ended, Event, Waiting
+from bench.jobs.events import Ended, Event, Stage, Waiting
 from bench.jobs.worker import Task
 from bench.network.specification import Architecture, Recipe
 from bench.record.rows import Run
 from bench.training import environment
 from models import ARCHITECTURES
 
-HELPERS = Path(__file__).parent
-DATA = HELPERS.parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 RECIPE = Recipe(learning_rate=0.01, batch_size=256, epochs=1)
 SUBSET = (256, 200)
 MARK = "BENCH_TEST_MARK"
 
 
 def execute(*arguments: Any, **keywords: Any) -> Iterator[Event]:
-    """The events of `scheduling.execute`, without those that only say that time passes."""
+    """The events of `scheduling.execute`, without those that only say that time passes or what a run does."""
     for event in scheduling.execute(*arguments, **keywords):
-        if not isinstance(event, Waiting):
+        if not isinstance(event, Waiting | Stage):
             yield event
 
 
@@ -40,6 +41,13 @@ def task(folder: Path, network: type[misbehaving.Behaves], seed: int = 1, epochs
     digest = environment.describe("cpu", "native").digest
     run = Run(name, architecture.digest, "cpu", digest, seed, epochs)
     return Task(architecture, run, DATA, folder / "checkpoints", subset=SUBSET)
+
+
+def pass_on(patch: pytest.MonkeyPatch, **variables: str) -> None:
+    """Set environment variables that reach the workers too."""
+    patch.setattr(children, "PASSED", (*children.PASSED, *variables))
+    for name, text in variables.items():
+        patch.setenv(name, text)
 
 
 def marked(mark: str) -> list[str]:

@@ -11,7 +11,7 @@ import pytest
 from bench.jobs.events import Stop, stopped_by_signals
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_signal_requests_a_stop_and_names_itself(number: signal.Signals):
     before = signal.getsignal(number)
     stop = Stop()
@@ -23,7 +23,7 @@ def test_a_signal_requests_a_stop_and_names_itself(number: signal.Signals):
     assert signal.getsignal(number) is before
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_a_second_signal_ends_the_process_at_once(number: signal.Signals, monkeypatch: pytest.MonkeyPatch):
     codes: list[int] = []
     monkeypatch.setattr(os, "_exit", codes.append)
@@ -32,3 +32,20 @@ def test_a_second_signal_ends_the_process_at_once(number: signal.Signals, monkey
             os.kill(os.getpid(), number)
             time.sleep(0.05)
             assert codes == expected
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_was_ignored_stays_ignored(number: signal.Signals, monkeypatch: pytest.MonkeyPatch):
+    """`nohup` ignores SIGHUP, and a shell that puts a command into the background ignores SIGINT."""
+    monkeypatch.setattr(os, "_exit", pytest.fail)
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        stop = Stop()
+        with stopped_by_signals(stop) as received:
+            for _ in range(2):
+                os.kill(os.getpid(), number)
+            time.sleep(0.05)
+            assert (received, stop.reason) == ([], "")
+        assert signal.getsignal(number) is signal.SIG_IGN
+    finally:
+        signal.signal(number, before)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import signal
 import subprocess
@@ -11,13 +10,16 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import misbehaving
 import pytest
 
 from bench.errors import UnusableInput
 from bench.jobs import job
 from bench.jobs.events import Ended, Finished, Started
 from bench.jobs.job import Places, Selection
-from bench.record import misses, record
+from bench.network import structure_facts
+from bench.network.specification import Architecture, Recipe
+from bench.record import environments, misses, record
 from bench.record.environments import EXACT
 from bench.record.rows import EPOCH_KEY, REPRODUCIBLE
 from bench.training import environment
@@ -55,17 +57,16 @@ def test_a_job_records_every_epoch_of_every_run(undisturbed):
     assert len(found.epochs) == len(found.rows) == 2 * 3
     assert found.epochs.groupby(["model", "seed"])["epoch"].apply(list).tolist() == [[1, 2, 3]] * 2
     assert set(found.epochs["environment"]) == {EXACT.digest}
-    assert set(found.epochs["machine"]) == {environment.machine("cpu")}
+    assert set(found.epochs["machine"]) == {environment.machine(environment.describe("cpu", "native"))}
     assert (found.epochs["total"] == 500).all()
 
 
-def test_the_misses_of_every_run_are_kept_and_agree_with_its_last_row(undisturbed):
+def test_the_misses_of_every_epoch_are_kept_and_agree_with_its_row(undisturbed):
     recorded = record.read(undisturbed.runs)
     found = misses.read(recorded)
     assert found.problems == ()
-    last = recorded.epochs[recorded.epochs["epoch"] == 3]
     assert {(one.key[0], one.key[5]): len(one.images) for one in found.runs} == {
-        (row.model, 3): row.total - row.correct for row in last.itertuples()
+        (row.model, row.epoch): row.total - row.correct for row in recorded.epochs.itertuples()
     }
 
 
@@ -83,14 +84,12 @@ def test_misses_are_written_before_the_row_so_that_a_crash_between_costs_neither
         with pytest.raises(KeyboardInterrupt):
             job.run(one, where, SUBSET)
     between = misses.read(record.read(where.runs))
-    assert (between.runs, ["the epoch is not in the record" in problem.reason for problem in between.problems]) == (
-        (),
-        [True],
-    )
+    assert [one.key[5] for one in between.runs] == [1]
+    assert ["the epoch is not in the record" in problem.reason for problem in between.problems] == [True]
     job.run(one, where, SUBSET)
     after = misses.read(record.read(where.runs))
-    assert (len(after.runs), after.problems) == (1, ())
-    assert misses.path_beside(where.runs).read_text().count("\n") == 3  # the header, and the row twice
+    assert ([one.key[5] for one in after.runs], after.problems) == ([1, 2], ())
+    assert misses.path_beside(where.runs).read_text().count("\n") == 4  # the header, and the second row twice
 
 
 def test_a_file_of_another_kind_in_the_place_of_the_misses_ends_a_job_before_it_trains(tmp_path, root):
@@ -101,9 +100,9 @@ def test_a_file_of_another_kind_in_the_place_of_the_misses_ends_a_job_before_it_
     assert record.read(where.runs).rows.empty
 
 
-def test_the_environments_details_are_kept_beside_the_report(undisturbed):
-    (path,) = (undisturbed.report / "environments").iterdir()
-    assert (path.name, json.loads(path.read_text())) == (f"{EXACT.digest}.json", {"arithmetic": "exact 1"})
+def test_the_environments_details_are_kept_beside_the_record(undisturbed):
+    assert environments.read(undisturbed.runs) == {EXACT.digest: EXACT}
+    assert not undisturbed.report.exists()
 
 
 def pretended(monkeypatch):
@@ -129,8 +128,36 @@ def test_native_runs_are_recorded_in_the_environment_of_this_machine_beside_exac
         assert job.run(chosen, where, SUBSET) == job.Outcome(trained=trained)
     assert [task.run.environment for task in given] == [EXACT.digest, here.digest]
     assert list(record.read(where.runs).epochs["environment"]) == [EXACT.digest, here.digest]
-    path = where.report / "environments" / f"{here.digest}.json"
-    assert json.loads(path.read_text()) == dict(here.details)
+    assert environments.read(where.runs) == {EXACT.digest: EXACT, here.digest: here}
+
+
+def test_files_that_explain_the_rows_and_are_lost_under_a_job_are_written_again(tmp_path, root, monkeypatch):
+    where, given = places(tmp_path, root), pretended(monkeypatch)
+    execute = job.scheduling.execute
+
+    def lose(tasks, slots, stop):
+        yield from execute(tasks, slots, stop)
+        environments.path_beside(where.runs).unlink()
+        where.runs.unlink()
+
+    monkeypatch.setattr(job.scheduling, "execute", lose)
+    assert job.run(selection(epochs=1), where, SUBSET) == job.Outcome(trained=len(given))
+    assert environments.read(where.runs) == {EXACT.digest: EXACT}
+    assert len(record.read(where.runs).epochs) == len(given) == 2
+
+
+def test_a_job_whose_rows_have_no_place_says_so_in_its_outcome(tmp_path, root, monkeypatch):
+    where, given = places(tmp_path, root), pretended(monkeypatch)
+    execute = job.scheduling.execute
+
+    def spoil(tasks, slots, stop):
+        yield from execute(tasks, slots, stop)
+        where.runs.write_text("something else\n")
+
+    monkeypatch.setattr(job.scheduling, "execute", spoil)
+    (line,) = job.run(selection(epochs=1), where, SUBSET).lacking
+    assert line.startswith(f"{where.runs}: lacks {len(given)} rows of this job, which {record.aside(where.runs)} has: ")
+    assert len(record.read(record.aside(where.runs)).epochs) == len(given) == 2
 
 
 def test_every_row_has_the_machine_that_its_own_worker_has_reported(tmp_path, root, monkeypatch):
@@ -289,6 +316,21 @@ def test_a_second_job_on_the_same_record_is_told_who_holds_it(tmp_path, root):
     finally:
         first.kill()
         first.wait()
+
+
+def test_a_run_that_diverges_is_not_trained_again(tmp_path, root):
+    source = Path(misbehaving.__file__).read_text()
+    network = Architecture("IsNotANumber", source, "IsNotANumber", Recipe(0.01, 256, 3), TWO[0].document)
+    stored = {network.name: structure_facts.load(["unpadded"])["unpadded"]}
+    one = Selection((network,), ("cpu",), (1,), 3, 1, stored, arithmetic="native")
+    where = places(tmp_path, root)
+    first = job.run(one, where, SUBSET)
+    assert [(ended.status, ended.reason) for ended in first.failed] == [
+        ("diverged", "the training loss of epoch 1 is nan")
+    ]
+    before = where.runs.read_bytes()
+    assert job.run(one, where, SUBSET) == job.Outcome(trained=0)
+    assert where.runs.read_bytes() == before
 
 
 def test_an_absent_device_trains_nothing(tmp_path, root):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -176,6 +177,40 @@ def test_a_closing_row_is_no_epoch(tmp_path: Path):
     assert one.recorded == 0
 
 
+def diverged(tmp_path: Path, one: Run, epochs: int, epoch: int) -> record.Record:
+    """A record of a run that has some epochs and diverged in an epoch. It was then interrupted in a retry."""
+    writer = Writer(tmp_path / "runs.csv")
+    for number in range(1, epochs + 1):
+        writer.append(Row(*one.key, number, 9000, 10_000, 0.5, 0.5, 9.0, 1.0, "ok", "", "2026-01-31T12:00:00Z"))
+    for status in ("diverged", "interrupted"):
+        writer.append(Row(*one.key, epoch, *((None,) * 6), status, "why", "2026-01-31T12:00:00Z"))
+    return record.read(tmp_path / "runs.csv")
+
+
+@pytest.mark.parametrize(("finished", "epoch"), [(0, 1), (3, 4)])
+def test_a_run_that_has_diverged_is_over(tmp_path: Path, finished: int, epoch: int):
+    found = diverged(tmp_path, run(), finished, epoch)
+    (one,) = plan.make([run(epochs=9)], found.rows, WORK)
+    assert (one.recorded, one.has_diverged, one.is_done, one.seconds) == (finished, True, True, 0)
+    assert plan.longest_first([one]) == []
+    assert plan.format_plan([one], jobs=1)[2].split()[-5:] == ["1", str(finished), "of", "9", "diverged"]
+
+
+def test_a_run_that_diverged_later_than_asked_for_is_a_run_like_any_other(tmp_path: Path):
+    found = diverged(tmp_path, run(), 3, 4)
+    assert [(one.has_diverged, one.is_done) for one in plan.make([run(epochs=3), run(epochs=2)], found.rows, WORK)] == [
+        (False, True)
+    ] * 2
+
+
+def test_a_divergence_of_another_run_or_after_a_missing_epoch_ends_no_run(tmp_path: Path):
+    found = diverged(tmp_path, run(), 2, 4)  # the row of epoch 3 is lost
+    assert [one.is_done for one in plan.make([run(epochs=9), run(epochs=9, seed=2)], found.rows, WORK)] == [
+        False,
+        False,
+    ]
+
+
 def test_the_largest_seed_is_recognised(recorded):
     largest = run(seed=2**64 - 1)
     (one,) = plan.make([largest], recorded((largest, 3, 10), (run(), 1, 10)), WORK)
@@ -269,6 +304,13 @@ def test_a_plan_has_a_line_a_run_and_what_it_comes_to():
     ]
 
 
+def test_a_plan_of_many_runs_is_formatted_in_seconds():
+    whole = [planned(9, seed=seed) for seed in range(200_000)]
+    started = time.process_time()
+    assert len(plan.format_plan(whole, jobs=2)) == 200_004
+    assert time.process_time() - started < 4  # tabulate takes more
+
+
 def test_a_plan_with_nothing_left_says_so():
     assert plan.format_plan([planned(0, recorded=3)], jobs=2)[-1] == "Nothing is left to train."
 
@@ -353,6 +395,13 @@ def test_a_run_stays_where_most_of_it_is_recorded_and_the_others_are_dealt_out(r
     assert [one.environment for one in found] == ["bbbbbbbb", "aaaaaaaa", "aaaaaaaa", "bbbbbbbb"]
 
 
+def test_a_run_that_has_diverged_stays_where_it_did(tmp_path: Path):
+    found = diverged(tmp_path, run(environment="bbbbbbbb"), 0, 1)
+    (placed,) = plan.spread(anywhere(UNPADDED, seeds=1), CLUSTER, found.rows)
+    assert placed.environment == "bbbbbbbb"
+    assert plan.make([placed], found.rows, WORK)[0].is_done
+
+
 def test_the_order_of_the_workers_does_not_change_the_plan(recorded):
     other = {"cpu": {"bbbbbbbb": 1, "aaaaaaaa": 2, EXACT.digest: 3}}
     assert plan.spread(anywhere(UNPADDED), other, recorded()) == plan.spread(anywhere(UNPADDED), CLUSTER, recorded())
@@ -365,3 +414,11 @@ def test_each_environment_of_a_cluster_trains_as_many_at_a_time_as_it_has_slots(
     assert (
         plan.format_plan(whole, 1, CLUSTER)[-1] == "5 of 5 runs to train, 15 epochs: about 8 s on the present workers."
     )
+
+
+def test_exact_and_native_runs_share_the_slots_of_a_cpu():
+    exact = [planned(3.0, seed=seed, environment=EXACT.digest) for seed in range(3)]
+    native = [planned(4.0, seed=seed, environment="aaaaaaaa") for seed in range(2)]
+    assert plan.wall_seconds([*exact, *native], 1, CLUSTER) == 7.0  # two of the three slots are those of aaaaaaaa
+    assert plan.wall_seconds(exact, 1, CLUSTER) == 3.0
+    assert plan.wall_seconds([*exact, *native], 2) == 10.0

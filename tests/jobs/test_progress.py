@@ -3,8 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import io
+import os
+import pty
 import re
+import select
+import struct
+import termios
 
 import pytest
 
@@ -105,6 +111,28 @@ def test_a_run_without_a_finished_epoch_is_said_to_be_starting(clock: Clock):
     assert stream.getvalue() == ("0 of 2 runs done, time left not known yet; unpadded on cpu, seed 1: starting\n")
 
 
+def test_a_line_says_what_a_run_does_before_its_first_epoch(clock: Clock):
+    stream = io.StringIO()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        for name in ("compiling", "training"):
+            shown.stage(SHORT, name)
+            clock.now += 30
+            shown.tick()
+    assert [line.rpartition("; ")[2] for line in stream.getvalue().splitlines()] == [
+        "unpadded on cpu, seed 1: compiling",
+        "unpadded on cpu, seed 1: training",
+    ]
+
+
+def test_a_bar_says_at_once_what_a_run_does_before_its_first_epoch():
+    stream = Terminal()
+    with Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        shown.stage(SHORT, "compiling")
+        assert re.search(r"unpadded on cpu, seed 1 +epoch 0/2 .*compiling", screen(stream))
+
+
 def test_the_time_left_counts_work_and_not_runs(clock: Clock):
     stream = io.StringIO()
     with Progress(PLAN, stream) as shown:
@@ -170,6 +198,34 @@ def test_a_terminal_has_a_bar_for_everything_and_one_for_each_run_that_goes_on()
         assert re.search(r"gap_head on cpu, seed 1 +epoch 2/4 .*98\.76 %", seen)
         shown.ended(LONG, "ok", "")
         assert "1 of 2 runs done" in screen(stream)
+
+
+def test_bars_follow_a_terminal_that_is_resized():
+    ours, theirs = pty.openpty()
+
+    def resize(columns: int) -> None:
+        fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+
+    def drawn(columns: int) -> int:
+        """Draw the bars on a terminal of so many columns, and return the length of the longest."""
+        resize(columns)
+        for bar in (shown._overall, *shown._bars.values()):
+            bar.refresh()
+        stream.flush()
+        seen = b""
+        while select.select([ours], [], [], 0.2)[0]:
+            seen += os.read(ours, 1 << 16)
+        text = re.sub(r"\x1b\[[0-9;]*[A-Za-z]", "", seen.decode())
+        return max(len(line.rstrip()) for line in re.split(r"[\r\n]+", text))
+
+    resize(120)
+    with open(theirs, "w", closefd=False) as stream, Progress(PLAN, stream) as shown:
+        shown.started(SHORT, 0)
+        assert 100 < drawn(120) <= 120
+        assert drawn(60) <= 60
+        assert 100 < drawn(120) <= 120
+    os.close(ours)
+    os.close(theirs)
 
 
 def test_the_bar_over_all_runs_is_measured_in_work():

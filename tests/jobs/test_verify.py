@@ -12,7 +12,7 @@ from bench.errors import UnusableInput
 from bench.jobs import job, verify
 from bench.jobs.job import Places, Selection
 from bench.jobs.verify import Request, format_verification
-from bench.record import record, verifications
+from bench.record import environments, record, verifications
 from bench.record.environments import EXACT, Environment
 from bench.training import environment
 from models import ARCHITECTURES
@@ -62,7 +62,9 @@ def kept(places):
     """The verifications kept beside the record, as model, epochs and outcome."""
     found = verifications.read(record.read(places.runs))
     assert found.problems == ()
-    assert {(one.verified_in, one.machine) for one in found.found} <= {(EXACT.digest, environment.machine("cpu"))}
+    assert {(one.verified_in, one.machine) for one in found.found} <= {
+        (EXACT.digest, environment.machine(environment.describe("cpu", "native")))
+    }
     return sorted((one.model, one.epochs, one.identical) for one in found.found)
 
 
@@ -88,6 +90,30 @@ def test_the_first_difference_is_named_with_epoch_column_and_both_values(places)
     assert repr(float(row["test_loss"])) in line
     assert repr(float(row["test_loss"]) + 1e-9) in line
     assert summary == "0 of 1 run identical, bit for bit."
+
+
+@pytest.mark.parametrize(
+    ("recorded", "trained", "is_rounded"),
+    [
+        (0.0312, 0.03119384756612, True),
+        (0.03119385, 0.03119384756612, True),
+        (3.1e-05, 3.119384756612e-05, True),
+        (0.0312, 0.03113, False),
+        (0.0313, 0.03119384756612, False),
+        (0.1234567890123456, 0.12345678901234561, False),  # the neighbouring float
+        (0.03119384756612, 0.0312, False),
+        (9900, 9901, False),
+    ],
+)
+def test_a_recorded_value_that_a_spreadsheet_has_rounded_looks_so(recorded, trained, is_rounded):
+    assert verify._looks_rounded(recorded, trained) is is_rounded
+
+
+def test_the_first_difference_says_that_the_recorded_loss_looks_rounded(places):
+    row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 1").iloc[0]
+    edit(places, f",{float(row['test_loss'])!r},", f",{float(row['test_loss']):.5f},")
+    (line, _) = format_verification(verified(Request(("unpadded",), None, None, 1, 2), places))
+    assert line.endswith("; the recorded value looks rounded")
 
 
 @pytest.mark.slow
@@ -144,7 +170,7 @@ def test_a_device_that_is_not_here_is_not_compared_and_is_a_failure(places):
 def test_an_exact_run_is_verified_on_a_machine_of_another_environment(places, monkeypatch):
     elsewhere = Environment((("platform", "another"),))
     monkeypatch.setattr(verify.environment, "describe", lambda device, arithmetic: elsewhere)
-    monkeypatch.setattr(verify.environment, "machine", lambda device: "another machine")
+    monkeypatch.setattr(verify.environment, "machine", lambda native: "another machine")
     assert verified(Request(("unpadded",), None, None, 1, 2), places).is_identical
     (one,) = verifications.read(record.read(places.runs)).found
     assert (one.environment, one.verified_in, one.machine) == (EXACT.digest, EXACT.digest, "another machine")
@@ -154,12 +180,10 @@ def described_as(places, arithmetic):
     """Say that the record was made in another arithmetic. Return the findings of a verification, which trains none."""
     other = Environment((("arithmetic", arithmetic), ("device", "cpu")))
     edit(places, EXACT.digest, other.digest)
-    folder = places.runs.parent / "report"
-    (folder / "environments").mkdir(parents=True)
-    (folder / "environments" / f"{other.digest}.json").write_text(other.to_json())
+    environments.add(places.runs, [other])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verify.scheduling, "execute", pytest.fail)
-        found = verified(Request(("unpadded",), None, None, None, 2), replace(places, report=folder))
+        found = verified(Request(("unpadded",), None, None, None, 2), places)
     assert not found.is_identical
     assert kept(places) == []
     return format_verification(found)
@@ -193,17 +217,18 @@ def natively(tmp_path_factory, root):
 def test_another_environment_is_compared_and_named_when_the_numbers_differ(natively, tmp_path):
     shutil.copy(natively.runs, tmp_path / "runs.csv")
     places = replace(natively, runs=tmp_path / "runs.csv")
-    edit(places, environment.describe("cpu", "native").digest, "ffffffff")
+    here = environment.describe("cpu", "native")
+    other = Environment(tuple(sorted((dict(here.details) | {"threads": "8"}).items())))
+    edit(places, here.digest, other.digest)
     request = Request(("unpadded",), None, None, 1, 2)
     assert verified(request, places).is_identical
     row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 1").iloc[0]
     edit(places, f",{float(row['train_loss'])!r},", f",{float(row['train_loss']) / 2!r},")
     difference = verified(request, places).findings[0].difference
     assert "differs in train_loss" in difference
-    assert "recorded in environment ffffffff" in difference
-    folder = places.runs.parent / "report"
-    (folder / "environments").mkdir(parents=True)
-    details = environment.describe("cpu", "native").to_json().replace("AVX", "QVX").replace('"1"', '"8"')
-    (folder / "environments" / "ffffffff.json").write_text(details)
-    difference = verified(request, replace(places, report=folder)).findings[0].difference
+    assert f"recorded in environment {other.digest}" in difference
+    published = environments.path_in_report(tmp_path / "report", other.digest)
+    published.parent.mkdir(parents=True)
+    published.write_text(other.to_json())
+    difference = verified(request, replace(places, report=tmp_path / "report")).findings[0].difference
     assert "threads was 8, is now 1" in difference

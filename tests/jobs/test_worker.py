@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import misbehaving
+import numba
 import pytest
 import torch
 
@@ -54,9 +55,10 @@ def performed(task: Task) -> list[dict[str, Any]]:
     """The messages about epochs that a performed task sends. The message before them names the machine."""
     messages: list[dict[str, Any]] = []
     perform(task, messages.append)
-    assert messages[0] == {"kind": "ready", "machine": environment.machine("cpu")}
-    assert {message["kind"] for message in messages[1:]} <= {"epoch"}
-    return messages[1:]
+    assert messages[0] == {"kind": "ready", "machine": environment.machine(environment.describe("cpu", "native"))}
+    epochs = [message for message in messages[1:] if message["kind"] != "stage"]
+    assert {message["kind"] for message in epochs} <= {"epoch"}
+    return epochs
 
 
 def sent(task: Task) -> list[dict[str, Any]]:
@@ -84,18 +86,18 @@ def misses(task: Task) -> list[MissedImages | None]:
     return [message["misses"] for message in performed(task)]
 
 
-def test_the_last_epoch_comes_with_its_misses_whether_trained_or_saved(make_task: MakeTask, dataset: Dataset):
+def test_every_epoch_comes_with_its_misses(make_task: MakeTask, dataset: Dataset):
     task = make_task(3)
     trained = misses(task)
-    assert trained[:2] == [None, None]
     state = next(checkpoint.load(task.checkpoints, task.run))
-    assert len(trained[2]) == state.history[-1].total - state.history[-1].correct > 0
+    assert [len(found) for found in trained] == [epoch.total - epoch.correct for epoch in state.history]
+    assert all(trained)
     seen = {image: digit for image, _, digit in trained[2]}
     labels = dataset.test_labels[:200].tolist()
     assert [seen.get(image, label) for image, label in enumerate(labels)] == state.predictions.tolist()
     assert all(label == labels[image] for image, label, _ in trained[2])
     assert [image for image, *_ in trained[2]] == sorted(seen)
-    assert misses(task) == trained  # from the saved state
+    assert misses(task) == [None, None, trained[2]]  # a saved state has the predictions of its last epoch
 
 
 def test_a_state_of_a_later_epoch_has_no_misses_of_an_earlier_one(make_task: MakeTask):
@@ -145,7 +147,7 @@ def test_no_more_epochs_are_sent_than_asked_for_however_many_a_checkpoint_has(ma
 
 def no_epoch(message: dict[str, Any]) -> None:
     """Receive the messages of a task that must not send an epoch."""
-    assert message["kind"] == "ready"
+    assert message["kind"] in ("ready", "stage")
 
 
 @pytest.mark.parametrize("place", range(4))
@@ -236,6 +238,39 @@ def test_a_run_is_trained_on_the_first_images_when_only_they_are_asked_for(make_
     assert few["train_loss"] == more["train_loss"]
 
 
+def stages(task: Task) -> list[str]:
+    """The stages that a performed task reports."""
+    messages: list[dict[str, Any]] = []
+    perform(task, messages.append)
+    return [message["stage"] for message in messages if message["kind"] == "stage"]
+
+
+def test_a_worker_says_that_it_compiles_only_where_it_does(exact: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    @numba.njit
+    def compiled(a: int) -> int:
+        return a + 1
+
+    require = golden.require
+
+    def compiling(name: str) -> None:
+        compiled(1)
+        compiled(1.0)
+        require(name)
+
+    require(ARCHITECTURE.name)  # load what is compiled already
+    assert stages(exact(ARCHITECTURE)) == ["training"]
+    monkeypatch.setattr(golden, "require", compiling)
+    assert stages(exact(ARCHITECTURE)) == ["compiling", "training"]
+
+
+def test_a_worker_describes_its_environment_once(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch):
+    described: list[str] = []
+    describe = environment.describe
+    monkeypatch.setattr(environment, "describe", lambda *words: described.append(words[0]) or describe(*words))
+    sent(make_task(1))
+    assert described == ["cpu", "cpu"]  # once by the worker, and once by this test for the message that it expects
+
+
 # The process
 
 
@@ -260,7 +295,7 @@ def messages(task: Task, root: Path) -> list[dict[str, Any]]:
 def test_the_message_on_unusable_input_names_no_exception(make_task: MakeTask, root: Path):
     folder = Path("/dev/null/nowhere")
     ready, message = messages(make_task(1, data=folder), root)
-    assert ready == {"kind": "ready", "machine": environment.machine("cpu")}
+    assert ready == {"kind": "ready", "machine": environment.machine(environment.describe("cpu", "native"))}
     assert (message["kind"], message["status"]) == ("failed", "error")
     assert message["reason"].startswith("/dev/null")
     assert "--data" in message["reason"]
@@ -274,7 +309,7 @@ def test_a_process_whose_golden_digest_differs_ends_its_run_as_an_error(
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(root)]))
     ready, message = messages(exact(ARCHITECTURES["unpadded"]), root)
-    assert ready == {"kind": "ready", "machine": environment.machine("cpu")}
+    assert ready == {"kind": "ready", "machine": environment.machine(environment.describe("cpu", "native"))}
     assert (message["kind"], message["status"]) == ("failed", "error")
     assert message["reason"] == (
         "this machine computes other bits for unpadded than the exact arithmetic defines: "

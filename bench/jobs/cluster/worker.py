@@ -54,7 +54,7 @@ def _describe(pickled: bytes, announces_gpu: bool) -> Description:
     if not devices:
         raise UnusableInput(f"it announces the resource {GPU}, but PyTorch sees no GPU there")
     found = environment.describe(devices[0], "native")
-    return Description(__version__, recipes, devices[0], found, environment.machine(devices[0]))
+    return Description(__version__, recipes, devices[0], found, environment.machine(found))
 
 
 def train(pickled: bytes, topic: str) -> None:

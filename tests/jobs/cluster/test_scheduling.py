@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pickle
 import re
@@ -20,8 +19,8 @@ import bench
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
-from actors import HELPERS, endings, none_left
-from clusters import listening, processes, until
+from actors import endings, none_left
+from clusters import IMPORTED, listening, processes, until
 from stages import Stage, execute
 
 from bench.cli import parser
@@ -32,7 +31,7 @@ from bench.jobs.cluster.worker import Description
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop
 from bench.jobs.job import Places, Selection
 from bench.jobs.worker import Task
-from bench.record import misses, record
+from bench.record import environments, misses, record
 from bench.record.environments import EXACT
 from bench.record.rows import EPOCH_KEY, REPRODUCIBLE
 from bench.training import environment
@@ -196,17 +195,16 @@ def test_the_loss_of_the_scheduler_ends_the_job_and_its_runs(tmp_path: Path) -> 
         until(stage.is_idle, "the end of what trains", 30)
 
 
-def test_the_death_of_the_client_ends_its_runs(stage: Stage, root: Path) -> None:
+def test_the_death_of_the_client_ends_its_runs(stage: Stage) -> None:
     stage.only("one")
     code = (
         "import sys, stages\n"
         "for event in stages.execute(sys.argv[1], 'epoch 1; sleep 600'):\n"
         "    print(type(event).__name__, flush=True)"
     )
-    paths = os.pathsep.join([str(HELPERS), str(root)])
     command = [sys.executable, "-c", code, stage.address]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": IMPORTED}
     ) as client:
         assert [client.stdout.readline() for _ in range(2)] == ["Started\n", "Finished\n"]
         assert not stage.is_idle()
@@ -312,7 +310,7 @@ def test_rows_carry_the_environment_of_their_worker_and_a_run_stays_there(
     assert parser.main(["run", *words, "--epochs", "1"]) == 0
     rows = record.read(tmp_path / "runs.csv").epochs
     assert list(zip(rows["epoch"], sorted(rows["seed"]), strict=True)) == [(1, 1), (1, 2)]
-    kept = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "report" / "environments").iterdir()}
+    kept = {digest: dict(one.details) for digest, one in environments.read(tmp_path / "runs.csv").items()}
     assert set(rows["environment"]) == set(kept)
     machines = {kept[row.environment]["platform"]: row.machine for row in rows.itertuples()}
     assert machines == {"a stage": "this one", "another": "that one"}
@@ -347,7 +345,7 @@ def test_an_interrupted_job_closes_its_runs_and_reports_it_like_a_local_job(
         client.send_signal(number)
         error = client.communicate(timeout=60)[1]
     assert client.returncode == 128 + number, error
-    assert error.splitlines()[-1].startswith("bench: interrupted; every finished epoch is kept")
+    assert error.splitlines()[-1].startswith("bench: interrupted by SIG")
     assert "Traceback" not in error
     rows = record.read(tmp_path / "runs.csv").rows
     assert [(row.status, row.note) for row in rows.itertuples()] == [("ok", ""), ("interrupted", f"by {number.name}")]
@@ -402,4 +400,4 @@ def test_a_killed_worker_and_a_late_one_leave_the_same_record_as_a_local_job(
     assert lines(remote / "runs.csv") == lines(local / "runs.csv")
     recorded = record.read(remote / "runs.csv")
     assert (recorded.problems, len(recorded.epochs), len(recorded.rows)) == ((), 12, 12)
-    assert len(misses.read(recorded).runs) == 4
+    assert sum(one.key[5] == 3 for one in misses.read(recorded).runs) == 4

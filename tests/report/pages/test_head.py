@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -102,6 +103,22 @@ def test_a_diverged_run_counts_as_never_at_the_target(tmp_path: Path) -> None:
     assert "0 of 1 seed reached 9940 within 19 epochs; share at least 0.000, at most 0.950" in page
     assert "unfinished and without a value yet" not in page
     assert measures["Kaplan–Meier median"] == ["not reached"] * 3
+
+
+def test_five_diverged_runs_decide_a_claim_and_a_later_interruption_moves_no_claim(tmp_path: Path) -> None:
+    rows = [
+        row
+        for seed in range(1, 6)
+        for row in synthetic.run_rows("unpadded", seed, [9800], ending=("diverged", "the loss is nan"))
+    ]
+    retried = [
+        dataclasses.replace(row, status="interrupted", note="by SIGINT", recorded_at="2026-02-01T12:00:00Z")
+        for row in rows
+        if row.status == "diverged"
+    ]
+    before = readme(tmp_path, rows)
+    assert "**does not hold**" in before
+    assert readme(tmp_path, [*rows, *retried]) == before
 
 
 def test_an_accuracy_of_another_total_is_compared_as_a_share(tmp_path: Path) -> None:

@@ -1,8 +1,13 @@
-"""Tests of `compiled`: a fused multiply-add rounds once, nothing else is fused or reordered, and bits stay bits."""
+"""Tests of `compiled`: a fused multiply-add rounds once, nothing is reordered, and no damage to the cache matters."""
 
 from __future__ import annotations
 
+import errno
+import hashlib
 import math
+import os
+import shutil
+from pathlib import Path
 
 import numba
 import numpy
@@ -71,13 +76,126 @@ def test_a_number_has_the_bits_of_its_format(value):
     assert there_and_back(value) == value
 
 
-def test_a_function_is_compiled_even_where_no_folder_can_keep_it(monkeypatch):
-    original = numba.njit
+# What is compiled is kept on disk
 
-    def without_cache(**options):
-        if options.get("cache"):
-            raise RuntimeError("cannot cache function: no locator available")
-        return original(**options)
 
-    monkeypatch.setattr(module.numba, "njit", without_cache)
-    assert module.compiled(lambda a: a + 1)(1) == 2
+def scaled(factor):
+    """A compiled function of a number. All such functions have one name and one signature."""
+
+    def scale(a):
+        return a * factor
+
+    return module.compiled(scale)
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """The folder that keeps compiled code. The folder of the user is `home`, beside it."""
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "home"))
+    return tmp_path / "cache" / module._VERSION
+
+
+def is_kept(factor=2.0):
+    """Call a new function and check its result. Return whether its code was kept, and not compiled."""
+    function = scaled(factor)
+    assert function(3.0) == 3.0 * factor
+    return sum(function.stats.cache_misses.values()) == 0
+
+
+def test_a_function_is_compiled_once(folder):
+    assert [is_kept() for _ in range(3)] == [False, True, True]
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_functions_of_one_name_and_signature_are_kept_apart(folder):
+    assert [is_kept(factor) for factor in (2.0, 5.0, 2.0, 5.0)] == [False, False, True, True]
+
+
+def cut(share):
+    return lambda path: path.write_bytes(path.read_bytes()[: int(share * path.stat().st_size)])
+
+
+def flip(place):
+    def change(path):
+        content = bytearray(path.read_bytes())
+        content[place] ^= 1
+        path.write_bytes(content)
+
+    return change
+
+
+def exchange(path):
+    """Put the valid code of another function in the place of a file's second half."""
+    content = path.read_bytes()
+    path.unlink()
+    is_kept(7.0)
+    (other,) = path.parent.iterdir()
+    path.write_bytes(content[:200] + other.read_bytes()[200:])
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [*map(cut, (0, 0.001, 0.3, 0.999)), *map(flip, (0, 40, 4000, -1)), exchange, Path.unlink],
+    ids=["empty", "start", "cut", "almost whole", "checksum", "first", "middle", "last", "exchanged", "deleted"],
+)
+def test_code_that_is_damaged_or_gone_is_compiled_anew_and_kept_again(folder, damage):
+    is_kept()
+    (path,) = folder.iterdir()
+    whole = path.read_bytes()
+    damage(path)
+    assert path.exists() is (damage is not Path.unlink)
+    assert [is_kept(), is_kept()] == [False, True]
+    assert len(path.read_bytes()) == len(whole)
+
+
+@pytest.mark.parametrize("what", [b"", b"x" * 32, hashlib.sha256(b"x").digest() + b"x"])
+def test_a_file_of_something_else_is_replaced(folder, what):
+    is_kept()
+    (path,) = folder.iterdir()
+    path.write_bytes(what)
+    assert [is_kept(), is_kept()] == [False, True]
+
+
+def test_a_cache_that_is_emptied_is_filled_again(folder):
+    is_kept()
+    shutil.rmtree(folder.parent)
+    assert [is_kept(), is_kept()] == [False, True]
+
+
+def test_without_a_folder_that_can_be_written_the_folder_of_the_user_keeps_the_code(folder):
+    folder.parent.write_text("a file is in the place of the folder")
+    assert [is_kept(), is_kept()] == [False, True]
+    assert len(list((folder.parents[1] / "home" / "bench994" / module._VERSION).iterdir())) == 1
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EROFS, errno.EDQUOT, errno.EIO])
+def test_a_function_is_compiled_even_where_nothing_can_keep_it(folder, monkeypatch, code):
+    def fails(path, content):
+        raise OSError(code, os.strerror(code), str(path))
+
+    monkeypatch.setattr(module.files, "replace", fails)
+    assert [is_kept(), is_kept()] == [False, False]
+    assert not folder.exists()
+
+
+def test_no_folder_is_made_in_the_current_folder_where_there_is_no_home(folder, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", "relative")
+    assert [place.is_absolute() for place in module._folders()] == [True]
+
+
+def test_another_version_of_any_kernel_has_another_folder(tmp_path, monkeypatch):
+    copied = shutil.copytree(Path(module.__file__).parent, tmp_path / "kernels")
+    monkeypatch.setattr(module, "__file__", str(copied / "compiled.py"))
+    assert module._version() == module._VERSION
+    for path in sorted(copied.glob("*.py")):
+        before = module._version()
+        path.write_text(path.read_text() + "# changed\n")
+        assert module._version() != before
+
+
+def test_code_is_not_kept_after_its_files_have_changed(folder, monkeypatch):
+    """The process could have read one file before the change, and another one after it."""
+    monkeypatch.setattr(module, "_version", lambda: "another version")
+    assert [is_kept(), is_kept()] == [False, False]
+    assert not folder.exists()
