@@ -119,9 +119,11 @@ def do_verify(arguments: argparse.Namespace) -> int:
     chosen = None if arguments.models is None else parse_networks(arguments.models, recorded)
     digests = {one.digest for one in recorded.values()}
     others = networks.inspect([one for one in chosen or () if one.document is None and one.digest not in digests])
-    architectures = {**ARCHITECTURES, **recorded, **{one.architecture.name: one.architecture for one in others}}
+    mine = {one.architecture.name: one.architecture for one in others}
+    architectures = {**ARCHITECTURES, **recorded, **mine}
     names = None if chosen is None else tuple(one.name for one in chosen)
     foreign = [one.name for one in _foreign(recorded, chosen) if names is None or one.name in names]
+    foreign = [name for name in foreign if name not in mine]
     if foreign:
         source = f"{catalogue.path_beside(arguments.runs)}: verifying {', '.join(foreign)} runs the code in this file"
         if not arguments.trust:

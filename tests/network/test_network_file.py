@@ -137,7 +137,7 @@ def test_a_file_that_only_defines_and_has_one_network_is_its_source_as_a_whole(t
     one = of(tmp_path, source)
     assert (one.source, one.taken, one.modules, one.call) == (source, "", (), "Net")
     (path,) = write(tmp_path, net=source)
-    assert replace(read(path, member="Net"), taken="") == one
+    assert read(path, member="Net") == one
 
 
 def test_of_a_file_that_trains_only_the_network_and_what_it_needs_count(tmp_path):
