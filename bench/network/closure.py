@@ -49,7 +49,7 @@ class Place:
             path = root.joinpath(*module.split("."))
             is_regular = _file_of(root / first) is not None  # Python prefers an installed package to a plain folder
             file = _file_of(path)
-            if file is not None and (is_regular or not _is_installed(first)):
+            if file is not None and (self.installed or is_regular or not _is_installed(first)):
                 return file
         return None
 

@@ -127,14 +127,16 @@ def test_installed_packages_register_networks_by_entry_points(tmp_path, monkeypa
 
 
 def test_a_helper_of_a_registered_network_belongs_to_it(tmp_path, monkeypatch):
-    (tmp_path / "mine").mkdir()
-    write(tmp_path / "mine", net=BESIDE.replace("from blocks", "from .blocks"), blocks=BLOCKS, __init__="")
+    (tmp_path / "package_with_helper").mkdir()
+    write(
+        tmp_path / "package_with_helper", net=BESIDE.replace("from blocks", "from .blocks"), blocks=BLOCKS, __init__=""
+    )
     write(tmp_path, utils="WIDTH = 9\n")
     monkeypatch.syspath_prepend(str(tmp_path))
-    registered(monkeypatch, net="mine.net")
+    registered(monkeypatch, net="package_with_helper.net")
     before = networks.known()["net"]
-    assert [name for name, _ in before.modules] == ["mine", "mine.blocks"]
-    (tmp_path / "mine" / "blocks.py").write_text(BLOCKS.replace("stride=2", "stride=3"))
+    assert [name for name, _ in before.modules] == ["package_with_helper", "package_with_helper.blocks"]
+    (tmp_path / "package_with_helper" / "blocks.py").write_text(BLOCKS.replace("stride=2", "stride=3"))
     assert networks.known()["net"].digest != before.digest
 
 
