@@ -6,10 +6,10 @@ A function imports what it needs when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.cli.selection import jobs, parse_devices, parse_names, parse_networks, parse_seeds, places, selected
@@ -39,7 +39,15 @@ def _train(arguments: argparse.Namespace) -> Outcome:
 
 
 def do_all(arguments: argparse.Namespace) -> int:
-    """Train what is not recorded yet, then write the report, even if runs failed."""
+    """Train what is not recorded yet, then write the report, even if runs failed.
+
+    Raises:
+        UnusableInput: the report cannot be written there. Nothing has been trained then.
+    """
+    there = next(path for path in (arguments.report, *arguments.report.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        problem = f"cannot be written ({there} is not a folder that can be written)"
+        raise UnusableInput(f"{arguments.report}: {problem}: choose another --report")
     outcome = _train(arguments)
     try:
         reported = do_report(arguments)
@@ -141,6 +149,8 @@ def _foreign(recorded: Mapping[str, Architecture], chosen: Sequence[Architecture
 
     A digest of a network is too short to recognise code that somebody else made, so the code itself is compared.
     """
+    from dataclasses import replace
+
     from bench.cli import networks
 
     here = [replace(one, path="") for one in (*networks.known().values(), *(chosen or ())) if one.path]
