@@ -119,11 +119,15 @@ def do_verify(arguments: argparse.Namespace) -> int:
     Raises:
         UnusableInput: as `bench.jobs.verify.verify`; or code that only the record has would be run without --trust.
     """
+    from bench.cli import networks
     from bench.record import catalogue
     from models import ARCHITECTURES
 
     recorded = catalogue.read_record(arguments.runs)[1].architectures
     chosen = None if arguments.models is None else parse_networks(arguments.models, recorded)
+    digests = {one.digest for one in recorded.values()}
+    others = networks.inspect([one for one in chosen or () if one.document is None and one.digest not in digests])
+    architectures = {**ARCHITECTURES, **recorded, **{one.architecture.name: one.architecture for one in others}}
     names = None if chosen is None else tuple(one.name for one in chosen)
     foreign = [one.name for one in _foreign(recorded, chosen) if names is None or one.name in names]
     if foreign:
@@ -137,7 +141,7 @@ def do_verify(arguments: argparse.Namespace) -> int:
     from bench.jobs import verify
 
     request = verify.Request(names, devices, seeds, arguments.epochs, jobs(arguments))
-    found = verify.verify(request, {**ARCHITECTURES, **recorded}, places(arguments))
+    found = verify.verify(request, architectures, places(arguments))
     print_lines(verify.format_verification(found))
     if found.interrupted_by is not None:
         return 128 + found.interrupted_by

@@ -11,7 +11,7 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
@@ -19,6 +19,8 @@ from pathlib import Path
 from bench.children import child_command, child_variables
 from bench.errors import UnusableInput, one_line
 from bench.network import network_file
+from bench.network.candidates import NoNetwork
+from bench.network.source_text import NOTEBOOK
 from bench.network.specification import Architecture
 from bench.network.structure_facts import Structure, from_json
 from models import ARCHITECTURES
@@ -59,54 +61,98 @@ def known() -> dict[str, Architecture]:
         if spec is None or spec.origin is None or not spec.origin.endswith(".py"):
             problem = f"{point.module} does not exist or is not a Python file"
             raise UnusableInput(f"{place}: {problem}: correct or uninstall its package")
-        found[point.name] = replace(network_file.read(Path(spec.origin)), name=point.name)
+        found[point.name] = replace(network_file.read(Path(spec.origin), module=point.module), name=point.name)
     return found
 
 
 def find(words: Iterable[str], named: Mapping[str, Architecture], option: str = "") -> list[Architecture]:
-    """Return the networks that the words choose, each once. A word is a name in `named`, a file or a folder of files.
+    """Return the networks that the words choose, each once.
 
-    In a folder, files whose names begin with _ or . are skipped. A word can also be the file of a network in `named`;
-    it then chooses that network. `option` is the option that the words were given to; messages begin with it.
+    A word is a name in `named`, a file, a network of a file like `net.py::Net`, or a folder of files. A file of a
+    network in `named` chooses that network. In a folder, files whose names begin with _ or . are skipped. Files that
+    define no network, or that another file of the folder imports, are named and skipped. `option` is the option that
+    the words were given to; messages begin with it.
 
     Raises:
         UnusableInput: a word chooses nothing, a file cannot be used, or two networks have the same name. Every problem
             gets a line.
     """
-    by_file = {_real_path(one.path): one for one in named.values()}
+    by_file = {_real_path(one.path): one for one in named.values() if one.path}
     found: dict[str, Architecture] = {}
     problems: list[str] = []
+
+    def add(one: Architecture) -> None:
+        for other in (named.get(one.name), found.get(one.name.casefold())):
+            if other is not None and other.path and _identity(other) != _identity(one):
+                raise UnusableInput(f"{one.path}: {other.path} is also named {other.name}: rename one of them")
+        found[one.name.casefold()] = one
+
     for word in words:
-        for path in _files(word, named, option):
+        try:
+            if word in named:
+                add(named[word])
+                continue
+            path, _, member = word.partition("::")
+            if path and Path(path).is_dir():
+                in_folder, refused = _in_folder(Path(path), by_file, option)
+                problems += refused
+            else:
+                in_folder = [_in_file(word, path, member, named, by_file, option)]
+        except UnusableInput as error:
+            problems.append(str(error))
+            continue
+        for one in in_folder:
             try:
-                one = named[word] if path is None else by_file.get(_real_path(str(path))) or network_file.read(path)
-                for other in (named.get(one.name), found.get(one.name.casefold())):
-                    if other is not None and _real_path(other.path) != _real_path(one.path):
-                        raise UnusableInput(f"{one.path}: {other.path} is also named {other.name}: rename one of them")
-                found[one.name.casefold()] = one
+                add(one)
             except UnusableInput as error:
                 problems.append(str(error))
     _raise_if_any(problems)
     return list(found.values())
 
 
-def _files(word: str, named: Mapping[str, Architecture], option: str) -> Iterator[Path | None]:
-    """Yield the files that a word chooses, or None for a name."""
-    path = Path(word)
-    if word in named:
-        yield None
-    elif word and path.is_dir():
-        files = sorted(one for one in path.iterdir() if one.suffix == ".py" and not one.name.startswith(("_", ".")))
-        if not files:
-            raise UnusableInput(
-                f"{option}{word}: this folder has no Python file to use (names that begin with _ are skipped)"
-            )
-        yield from files
-    elif word.endswith(".py") or path.is_file():
-        yield path
-    else:
+def _in_file(
+    word: str,
+    path: str,
+    member: str,
+    named: Mapping[str, Architecture],
+    by_file: Mapping[str, Architecture],
+    option: str,
+) -> Architecture:
+    if not (path.endswith((".py", NOTEBOOK)) or (path and Path(path).is_file())):
         advice = f"choose from {', '.join(named)}, or give a file or a folder"
         raise UnusableInput(f"{option}{word}: no such network; {advice}")
+    known = by_file.get(_real_path(path))
+    if known is not None and member in ("", known.class_name, f"{known.class_name}()"):
+        return known
+    return network_file.read(Path(path), member=member)
+
+
+def _in_folder(folder: Path, by_file: Mapping[str, Architecture], option: str) -> tuple[list[Architecture], list[str]]:
+    """Return the networks of the files of a folder, and the problems of the files that cannot be read."""
+    files = sorted(one for one in folder.iterdir() if one.suffix == ".py" and not one.name.startswith(("_", ".")))
+    found: dict[Path, Architecture] = {}
+    problems, skipped = dict[Path, str](), list[str]()
+    for path in files:
+        try:
+            found[path] = by_file.get(_real_path(str(path))) or network_file.read(path)
+        except NoNetwork as error:
+            skipped.append(str(error))
+        except UnusableInput as error:
+            problems[path] = str(error)
+    users = {name: one.name for one in found.values() for name, _ in one.modules}
+    for path in [path for path in files if path.stem in users]:
+        if found.pop(path, None) or problems.pop(path, None):
+            skipped.append(f"{path}: {users[path.stem]} imports it: to train it too, name it")
+    if not found and not problems:
+        advice = "give a folder with Python files that define networks (names that begin with _ are skipped)"
+        problems[folder] = f"{option}{folder}: no file of this folder defines a network: {advice}"
+    for reason in skipped:
+        print(f"bench: skipped {one_line(reason)}", file=sys.stderr)
+    return list(found.values()), list(problems.values())
+
+
+def _identity(one: Architecture) -> tuple[str, str]:
+    return _real_path(one.path), one.call
 
 
 def _real_path(path: str) -> str:
@@ -121,6 +167,9 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
     """
     if not architectures:
         return []
+    for one in architectures:
+        if one.taken:
+            print(f"bench: {one.path}: {one_line(one.taken)}", file=sys.stderr)
 
     from bench.training.environment import worker_variables
 

@@ -138,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     command("list", commands.do_list, "list the networks: document, parameters, recipe, claims")
     showing = command("show", commands.do_show, "show a network's layers beside the documented ones, if there are any")
-    showing.add_argument("name", metavar="NAME", help="a network's name, its file, or a folder of such files")
+    showing.add_argument("name", metavar="NAME", help="a network's name, its file, net.py::Net, or a folder")
     return parser
 
 
@@ -146,7 +146,7 @@ def _add_selection(parser: argparse.ArgumentParser, default: str = "") -> None:
     """Add the options that select runs. With `default`, an omitted option is None and the help shows `default`."""
     seeds, devices = (None, None) if default else ("5", "auto")
     texts = (
-        f"networks by name, file or folder (default: {default or 'all of `bench list`'})",
+        f"networks by name, file, like net.py::Net, or folder (default: {default or 'all of `bench list`'})",
         f"N for seeds 1 to N, A-B, or a list like 3,8 (default: {default or seeds})",
         f"cpu, cuda, mps, or auto for every device here (default: {default or devices})",
         f"number of epochs, from the first (default: {default or 'as in the recipe'})",

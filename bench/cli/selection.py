@@ -11,9 +11,11 @@ import logging
 import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.errors import UnusableInput
+from bench.network.calls import is_member
 
 if TYPE_CHECKING:
     from bench.jobs.cluster.workers import Cluster
@@ -81,7 +83,24 @@ def parse_networks(text: str | None, others: Mapping[str, Architecture] | None =
     known = networks.known()
     if text is None:
         return list(known.values())
-    return networks.find(text.split(","), {**(others or {}), **known}, "--models ")
+    named = {**(others or {}), **known}
+    return networks.find(_words(text, named), named, "--models ")
+
+
+def _words(text: str, named: Mapping[str, Architecture]) -> list[str]:
+    """Split a list at its commas, without those in a path and those between the arguments of a network."""
+    parts, words = text.split(","), list[str]()
+    while parts:
+        tries = (",".join(parts[:length]) for length in range(1, len(parts) + 1))
+        word = next((one for one in tries if _is_word(one, named)), parts[0])
+        words.append(word)
+        del parts[: word.count(",") + 1]
+    return words
+
+
+def _is_word(text: str, named: Mapping[str, Architecture]) -> bool:
+    path, _, member = text.partition("::")
+    return text in named or (bool(path) and Path(path).exists() and is_member(member))
 
 
 def parse_devices(text: str, available: Iterable[str] | None = None) -> tuple[str, ...]:

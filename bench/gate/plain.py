@@ -11,7 +11,8 @@ import torch
 import torch.nn.functional as F
 
 from bench.network.specification import Architecture
-from bench.training.data import MD5, MEAN, STANDARD_DEVIATION, import_torchvision, raw_folder
+from bench.network.vision import import_torchvision
+from bench.training.data import MD5, MEAN, STANDARD_DEVIATION, raw_folder
 
 
 def steps(architecture: Architecture, root: Path) -> Iterator[int]:

@@ -33,6 +33,17 @@ def parse(text: str) -> Call:
     raise ValueError(f"{text!r} is not a call with plain arguments")
 
 
+def is_member(text: str) -> bool:
+    """Whether a text can stand after `::` in the name of a network: nothing, a plain name or a call of one."""
+    if text == "" or text.isidentifier():
+        return True
+    try:
+        parse(text)
+    except ValueError:
+        return False
+    return True
+
+
 def normalised(text: str) -> str:
     """Return the text of a call in a standard layout. Spaces and quotes then make no difference.
 

@@ -1,4 +1,4 @@
-"""Read a file with one network, without running it. The file has a class, and it can have these values:
+"""Read a network of a file, without running it. The file has a class, and it can have these values:
 
     RECIPE = {"learning_rate": 0.05, "epochs": 15, "schedule": "StepLR(step_size=6)"}    how to train the network
     TARGET = 9940                                                                        images of 10,000
@@ -12,13 +12,14 @@ from __future__ import annotations
 import ast
 import math
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.errors import UnusableInput, one_line
-from bench.network import calls
+from bench.errors import UnusableInput
+from bench.network import calls, candidates, closure, source_text
+from bench.network.definitions import Statements, extract
 from bench.network.specification import (
     TRAINING_IMAGES,
     Architecture,
@@ -29,6 +30,7 @@ from bench.network.specification import (
     Target,
     value_name,
 )
+from bench.wording import listed
 
 DEFAULT_RECIPE = Recipe(learning_rate=0.01, batch_size=128, epochs=19)
 LONGEST_NAME = 100  # bytes, because file names contain it
@@ -46,50 +48,94 @@ _CLAIM_TEXTS: Mapping[ClaimKind, str] = {
 """The kinds of claim that a file can make, and the text of each."""
 
 
-def read(path: Path, recipe: Recipe | None = None, document: Document | None = None) -> Architecture:
-    """Read the network of a file. The file's name becomes the network's name.
+def read(
+    path: Path, recipe: Recipe | None = None, document: Document | None = None, member: str = "", module: str = ""
+) -> Architecture:
+    """Read a network of a Python file or a notebook. The file's name becomes the network's name.
 
-    For a documented network, give its documented recipe and its document. Only a run of the network shows whether its
-    scores are logits: see `bench.cli.networks.inspect`.
+    For a documented network, give its documented recipe and its document. `member` is a class or a function of the
+    file, such as `Net` or `Net(norm="bn")`; it can be left out if the file has one network. `module` is the full name
+    of the file in an installed package.
+
+    A file that only defines, and that has only this network, is its source as a whole. Of other files, the source is
+    the definition of the network and what that needs. Only a run of the network shows whether its scores are logits:
+    see `bench.cli.networks.inspect`.
 
     Raises:
-        UnusableInput: the file cannot be read, is not Python or does not have exactly one network, or one of its values
-            cannot be used.
+        candidates.NoNetwork: the file has no network.
+        UnusableInput: the file cannot be read, is not Python or does not say which network is meant, or one of its
+            values cannot be used.
     """
     try:
-        source = path.read_text(encoding="utf-8-sig")
-    except (OSError, UnicodeDecodeError) as error:
-        cause = (error.strerror or str(error)) if isinstance(error, OSError) else "it is not UTF-8"
-        advice = "name a Python file or a folder of Python files"
-        raise UnusableInput(f"{path}: cannot be read ({cause}): {advice}") from error
-    try:
-        tree = ast.parse(source)
-    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-        line = f":{error.lineno}" if isinstance(error, SyntaxError) and error.lineno else ""
-        reason = error.msg if isinstance(error, SyntaxError) else one_line(error)
-        raise UnusableInput(f"{path}{line}: this is not valid Python ({reason}): correct the file") from error
-    name, values = _name(path), _values(path, tree)
+        found = _read(path, recipe, document, member, module)
+        found.digest  # noqa: B018 - it walks through the code too
+    except RecursionError:
+        problem = "its code is nested too deeply: write its longest expressions in several statements"
+        raise UnusableInput(f"{path}: {problem}") from None
+    return found
+
+
+def _read(path: Path, recipe: Recipe | None, document: Document | None, member: str, module: str) -> Architecture:
+    text = source_text.read(path)
+    where = closure.place(path, text.tree, module)
+    found = closure.definitions_at(where, text.tree, where.parent)
+    values = _values(text)
+    class_name, arguments = candidates.choose(str(path), found, member)
+    statements = Statements(text.tree, where.has)
+    needed = statements.needed([class_name])
+    left_out = [*text.left_out, *map(statements.said, statements.acting(needed))]
+    is_only = found.networks() == [class_name]
+    is_whole = is_only and not left_out and path.suffix != source_text.NOTEBOOK
+    source = text.text if is_whole else extract(text.text, text.tree, needed)
+    running = statements.executed(class_name) if is_whole else needed
+    modules = closure.closure(where, [text.tree.body[index] for index in sorted(running)])
     recipe = recipe or _recipe(values.get("RECIPE"))
     target = _target(values.get("TARGET"))
     return Architecture(
-        name=name,
+        name=_name(path, "" if is_only and not arguments else class_name, arguments),
         source=source,
-        class_name=_network_class(path, tree),
+        class_name=class_name,
         recipe=recipe,
         document=document,
         target=target,
         own_claims=_claims(values.get("CLAIM"), target, recipe) if document is None else (),
         path=str(path),
+        arguments=arguments,
+        modules=tuple(sorted(modules.items())),
+        module=where.module if modules else "network",
+        taken="" if is_whole else _taken(statements, needed, left_out),
     )
 
 
-def _name(path: Path) -> str:
-    """Return the name of a file's network. It must fit into records, comma-separated lists and file names."""
+def _taken(statements: Statements, needed: Collection[int], left_out: Sequence[str]) -> str:
+    """Return in words what is taken of a file, and what it does that is left out."""
+    names = [name for index in sorted(needed) for name in sorted(statements.names[index].binds)]
+    defined = [name for name in dict.fromkeys(names) if name not in statements.imported]
+    said = list(dict.fromkeys(left_out))
+    rest = f"; left out: {listed([*said[:4], *(['more'] if len(said) > 4 else [])])}" if said else ""
+    return f"only {listed(defined)} {'is' if len(defined) == 1 else 'are'} used{rest}"
+
+
+def _name(path: Path, class_name: str, arguments: str) -> str:
+    """Return the name of a network. It must fit into records, comma-separated lists and file names."""
     name = path.stem
     if not re.fullmatch(r"\w( ?[\w.()+-])*", name) or len(name.encode()) > LONGEST_NAME:
         advice = f"rename it to at most {LONGEST_NAME} letters, digits and _"
         raise UnusableInput(f"{path}: the file's name cannot be the name of a network: {advice}")
+    if class_name:
+        call = calls.parse(f"{class_name}({arguments})")
+        words = [*map(_word, call.positional), *(f"{key}={_word(value)}" for key, value in call.keywords.items())]
+        name = f"{name}.{class_name}" + (f"({' '.join(words)})" if words else "")
+    if len(name.encode()) > LONGEST_NAME:
+        advice = "write a function in the file that makes it without arguments, and name that"
+        raise UnusableInput(f"{path}: {name} is too long to be the name of a network: {advice}")
     return name
+
+
+def _word(value: Any) -> str:
+    """Return an argument as a word of a name. `[8, 16]` becomes 8-16."""
+    text = value if isinstance(value, str) else re.sub(r"[\s'\"\[\](){}]", "", repr(value))
+    return re.sub(r"[^\w.+-]+", "-", text)
 
 
 @dataclass(frozen=True)
@@ -103,75 +149,18 @@ class _Value:
         return UnusableInput(f"{self.place}: {problem}")
 
 
-def _values(path: Path, tree: ast.Module) -> dict[str, _Value]:
+def _values(text: source_text.SourceText) -> dict[str, _Value]:
     found = {}
-    for node in tree.body:
+    for node in text.tree.body:
         name = value_name(node)
         if name is not None and isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            place = f"{path}:{node.lineno}"
+            place = text.place(node.lineno)
             try:
                 found[name] = _Value(place, ast.literal_eval(node.value))
             except (ValueError, TypeError, MemoryError, RecursionError) as error:
                 problem = f"{name} contains an expression: write plain numbers, text and lists instead"
                 raise UnusableInput(f"{place}: {problem}") from error
     return found
-
-
-def _network_class(path: Path, tree: ast.Module) -> str:
-    """Return the name of the network: the one class derived from torch.nn.Module that no other such class uses.
-
-    The classes that it uses are its blocks.
-    """
-    imported = dict(_imports(tree))
-    defined = {node.name: node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef)}
-
-    def is_module(node: ast.AST | None, above: tuple[str, ...] = ()) -> bool:
-        if not isinstance(node, ast.ClassDef) or node.name in above:
-            return False
-        for base in node.bases:
-            first, _, rest = ast.unparse(base).partition(".")
-            dotted = f"{imported.get(first, first)}.{rest}".rstrip(".")
-            is_torch = dotted.startswith("torch.nn.") or (dotted == "Module" and "torch.nn.*" in imported.values())
-            if is_torch or is_module(defined.get(first), (*above, node.name)):
-                return True
-        return False
-
-    uses = {name: _names_in(node) & defined.keys() for name, node in defined.items()}
-    modules = [name for name, node in defined.items() if is_module(node)]
-    blocks = {used for name in modules for used in _used_by(name, uses)}
-    networks = [name for name in modules if name not in blocks]
-    if len(networks) == 1:
-        return networks[0]
-    if not networks:
-        raise UnusableInput(f"{path}: defines no network: it needs one class derived from torch.nn.Module")
-    names = " and ".join([", ".join(networks[:-1]), networks[-1]])
-    raise UnusableInput(f"{path}: defines {len(networks)} networks, {names}: keep only one in the file")
-
-
-def _imports(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Yield each imported name and the full name that it stands for. A star import stands for itself."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                dotted = f"{node.module}.{alias.name}"
-                yield (dotted if alias.name == "*" else alias.asname or alias.name), dotted
-
-
-def _names_in(node: ast.AST) -> set[str]:
-    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
-
-
-def _used_by(name: str, uses: Mapping[str, set[str]]) -> set[str]:
-    """Return all definitions that a definition uses, directly or through others, except itself."""
-    found, waiting = set[str](), [name]
-    while waiting:
-        for used in uses[waiting.pop()] - found:
-            found.add(used)
-            waiting.append(used)
-    return found - {name}
 
 
 def _recipe(value: _Value | None) -> Recipe:

@@ -6,13 +6,12 @@ import ast
 import hashlib
 import importlib
 import json
-import linecache
-import sys
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
-from types import ModuleType
 from typing import TYPE_CHECKING, Any, Literal, get_args
+
+from bench.network import calls, loading
 
 if TYPE_CHECKING:
     from torch import nn
@@ -143,10 +142,14 @@ class Document:
 class Architecture:
     """One network: its name, the source text of its file, its class in that file, its recipe and the claims about it.
 
+    `class_name` can also be a function that makes the network. `arguments` has the text of its arguments, such as
+    `norm='bn'`. `modules` has the user's own modules that the file imports, by full name, with their sources; `module`
+    is the full name of the file among them. These texts are enough to build the network on any machine.
+
     `document` is what a public document says about the network, if there is one. The claims of other networks are in
     `own_claims`. `gives_logits` says that the scores are not log-probabilities yet. `uncovered` names what keeps the
-    exact arithmetic from training it. `path` is the path of the file, for messages. The source text alone is enough to
-    build the network on any machine.
+    exact arithmetic from training it. `path` is the path of the file, and `taken` says which part of it the source is,
+    both for messages.
     """
 
     name: str
@@ -159,6 +162,15 @@ class Architecture:
     gives_logits: bool = False
     uncovered: tuple[str, ...] = ()
     path: str = ""
+    arguments: str = ""
+    modules: tuple[tuple[str, str], ...] = ()
+    module: str = "network"
+    taken: str = ""
+
+    @property
+    def call(self) -> str:
+        """The class or function, with its arguments if there are any."""
+        return f"{self.class_name}({self.arguments})" if self.arguments else self.class_name
 
     @property
     def claims(self) -> tuple[Claim, ...]:
@@ -180,14 +192,11 @@ class Architecture:
         return wrapped
 
     def build_as_written(self) -> nn.Module:
-        """Build a new network, and leave its scores as they are. Its file is executed each time."""
-        file = self.path or f"<{self.name}>"
-        module = ModuleType(f"network_{self.digest}")
-        module.__file__ = file
-        sys.modules[module.__name__] = module  # classes and decorators look up their module here
-        linecache.cache[file] = (len(self.source), None, self.source.splitlines(keepends=True), file)
-        exec(compile(self.source, file, "exec", dont_inherit=True), module.__dict__)
-        network: nn.Module = getattr(module, self.class_name)()
+        """Build a new network, and leave its scores as they are. Its files are executed each time."""
+        sources = {**dict(self.modules), self.module: self.source}
+        module = loading.load(f"network_{self.digest}", self.module, self.path or f"<{self.name}>", sources)
+        arguments = calls.parse(f"make({self.arguments})")
+        network: nn.Module = getattr(module, self.class_name)(*arguments.positional, **arguments.keywords)
         return network
 
     @cached_property
@@ -195,10 +204,12 @@ class Architecture:
         """Eight hex digits over the network's code and its recipe.
 
         Comments, docstrings and layout do not count, because the code is parsed into a syntax tree and not imported.
-        The values in the file do not count either: the recipe counts by its facts, and a claim changes no run.
+        The values in the file do not count either: the recipe counts by its facts, and a claim changes no run. The
+        arguments and the own modules count.
         """
         recipe = json.dumps(self.recipe.facts, sort_keys=True)
-        content = "\n".join([self.class_name, "".join(_canonical(_without_values(self.source))), recipe])
+        modules = [f"{name} {''.join(_canonical(ast.parse(source)))}" for name, source in self.modules]
+        content = "\n".join([self.call, "".join(_canonical(_without_values(self.source))), recipe, *modules])
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
 

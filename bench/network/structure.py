@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -63,9 +64,12 @@ def _module_calls(network: nn.Module) -> list[_ModuleCall]:
     def record(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> None:
         calls.append(_ModuleCall(module, _shape(inputs), _shape(output)))
 
+    images = torch.zeros(_IMAGES, 1, 28, 28)
+    if isinstance(network, torch.jit.ScriptModule):  # it has no hooks: it is one layer
+        return [_ModuleCall(network, _shape(images), _shape(network(images)))]
     leaves = [module for module in network.modules() if not list(module.children())]
-    handles = [module.register_forward_hook(record) for module in leaves]
-    network(torch.zeros(_IMAGES, 1, 28, 28))
+    handles = [one.register_forward_hook(record) for one in leaves if not isinstance(one, torch.jit.ScriptModule)]
+    network(images)
     for handle in handles:
         handle.remove()
     return calls
@@ -93,7 +97,7 @@ def _is_active_dropout(module: nn.Module) -> bool:
 def _followed(modules: Sequence[nn.Module], wanted: Sequence[bool]) -> Followed:
     """Find the convolutions that have a wanted module before the next convolution or linear layer."""
     weighted = [i for i, module in enumerate(modules) if isinstance(module, _ConvNd | nn.Linear)]
-    ends = dict(zip(weighted, [*weighted, len(modules)][1:], strict=True))
+    ends = dict(itertools.pairwise([*weighted, len(modules)]))
     convolutions = [i for i in weighted if isinstance(modules[i], _ConvNd)]
     is_classifier = bool(convolutions) and convolutions[-1] == weighted[-1]
     considered = convolutions[:-1] if is_classifier else convolutions

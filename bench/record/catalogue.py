@@ -120,6 +120,9 @@ class _Entry:
     claims: tuple[Claim, ...]
     gives_logits: bool
     uncovered: tuple[str, ...] = ()
+    arguments: str = ""
+    modules: dict[str, str] = field(default_factory=dict)
+    module: str = Architecture.module
     structure: Structure
 
     def architecture(self, name: str) -> Architecture:
@@ -133,6 +136,9 @@ class _Entry:
             own_claims=self.claims,
             gives_logits=self.gives_logits,
             uncovered=self.uncovered,
+            arguments=self.arguments,
+            modules=tuple(self.modules.items()),
+            module=self.module,
         )
 
 
@@ -145,6 +151,9 @@ def _entry(one: Architecture, structure: Structure) -> _Entry:
         claims=one.own_claims,
         gives_logits=one.gives_logits,
         uncovered=one.uncovered,
+        arguments=one.arguments,
+        modules=dict(one.modules),
+        module=one.module,
         structure=structure,
     )
 

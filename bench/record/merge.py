@@ -70,7 +70,7 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
         verifications.path_beside(target): verifications.TABLE.format(verified) if verified else "",
         catalogue.path_beside(target): catalogue.format_catalogue(networks) if networks.architectures else "",
         environments.path_beside(target): environments.format_environments(described) if described else "",
-        target: record.format_rows(rows),
+        beside.real(target): record.format_rows(rows),
     }
     _write({path: text.encode() for path, text in contents.items()})
     return Merged(

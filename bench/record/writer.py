@@ -123,7 +123,7 @@ class Writer(Generic[R]):
         if not self._kept:
             return ""
         lacking = f"{self.path}: lacks {count(len(self._kept), 'row')} of this job, which {self._aside} has"
-        return f"{lacking}: correct the file, and join the two records with `merge`"
+        return f"{lacking}: correct the file, and append these rows to it or join both records with `merge`"
 
     def _write(self, row: R | None) -> None:
         try:
@@ -206,7 +206,7 @@ class Writer(Generic[R]):
         try:
             if is_new:  # before any row, so that a failure here is never reported for a written row
                 with naming(self.path):
-                    sync_folder(self.path.parent)
+                    sync_folder(beside.real(self.path).parent)
             # The lock ends when the descriptor is closed or the process ends.
             fcntl.flock(descriptor, fcntl.LOCK_EX | (fcntl.LOCK_NB if self._is_holding else 0))
             if _is_file_at(descriptor, self.path):

@@ -101,7 +101,7 @@ def _show_own(
         *(("limit", _limit(claim, architecture, structure)) for claim in ASSIGNMENT),
     ]
     return [
-        f"{architecture.name}: {architecture.class_name} in {architecture.path}",
+        f"{architecture.name}: {architecture.call} in {architecture.path}",
         "",
         *_table(rows, ("", "layer", "output", "parameters"), ("right", "left", "left", "right")),
         "",

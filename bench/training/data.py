@@ -11,13 +11,11 @@ import contextlib
 import gzip
 import hashlib
 import http.client
-import importlib
 import os
 import sys
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
@@ -25,6 +23,7 @@ from torch import Tensor
 
 from bench.errors import UnusableInput, one_line
 from bench.files import cause
+from bench.network.vision import import_torchvision
 
 MEAN = 0.1307
 STANDARD_DEVIATION = 0.3081
@@ -42,16 +41,6 @@ _IMAGE_HEADER, _LABEL_HEADER = 16, 8
 
 # The errors that torchvision raises, and those that it does not catch when a connection breaks.
 _DOWNLOAD_ERRORS = (RuntimeError, ValueError, ConnectionError, TimeoutError, http.client.HTTPException)
-
-
-# The wheel of torchvision on the package index is for CUDA. A CPU build of torch cannot load its compiled part, and the
-# import fails where torchvision describes two operators of that part to torch. It succeeds if their schemas are
-# declared first. The operators themselves are still missing, but this package does not use them.
-_SCHEMAS = (
-    "nms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-    "qnms(Tensor dets, Tensor scores, float iou_threshold) -> Tensor",
-)
-_declared: list[torch.library.Library] = []  # torch forgets a schema when its library object is collected
 
 
 @dataclass(frozen=True)
@@ -174,17 +163,3 @@ def _one_line_for_system_errors(path: Path) -> Any:
     except OSError as error:
         place = error.filename or path
         raise UnusableInput(f"{place}: {cause(error)}: remove the cause, or name another folder with --data") from error
-
-
-def import_torchvision() -> ModuleType:
-    """Import torchvision, even if its compiled operators do not match this build of torch."""
-    try:
-        return importlib.import_module("torchvision")
-    except RuntimeError as error:
-        if "torchvision::nms" not in str(error):
-            raise
-    library = torch.library.Library("torchvision", "DEF")
-    for schema in _SCHEMAS:
-        library.define(schema)
-    _declared.append(library)
-    return importlib.import_module("torchvision")

@@ -15,7 +15,8 @@ from torch.optim import lr_scheduler
 from bench.errors import UnusableInput, one_line
 from bench.network import calls
 from bench.network.specification import Recipe
-from bench.training.data import MEAN, STANDARD_DEVIATION, import_torchvision
+from bench.network.vision import import_torchvision
+from bench.training.data import MEAN, STANDARD_DEVIATION
 
 
 class Augmentation:

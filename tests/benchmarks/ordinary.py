@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 import torch.nn.functional as F
 
-from bench.training.data import import_torchvision
+from bench.network.vision import import_torchvision
 from models import ARCHITECTURES
 
 ARCHIVES = Path(__file__).parents[2] / "data" / "MNIST" / "raw"

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from own_networks import DRAWS, PLAIN, write
+from students import ARGUMENTS, BESIDE, BLOCKS, SEVERAL
 
 from bench.cli import networks
 from bench.errors import UnusableInput
@@ -51,8 +52,12 @@ def test_a_file_with_the_name_of_a_documented_network_is_refused(tmp_path):
 @pytest.mark.parametrize(
     ("word", "said"),
     [
-        ("nowhere.py", "nowhere.py: cannot be read (No such file or directory): name a Python file or a folder"),
-        ("empty", "empty: this folder has no Python file to use (names that begin with _ are skipped)"),
+        ("nowhere.py", "nowhere.py: cannot be read (No such file or directory): name a Python file, a notebook or"),
+        ("nowhere.ipynb", "nowhere.ipynb: cannot be read (No such file or directory): name a Python file, a noteb"),
+        ("nowhere.py::Net", "nowhere.py: cannot be read (No such file or directory): name a Python file, a noteb"),
+        ("gap_head::Net", "gap_head::Net: no such network; choose from squeeze_fc, expand_squeeze, "),
+        ("::Net", "::Net: no such network; choose from squeeze_fc, expand_squeeze, "),
+        ("empty", "empty: no file of this folder defines a network: give a folder with Python files that define netw"),
         ("resnet", "resnet: no such network; choose from squeeze_fc, expand_squeeze, "),
     ],
 )
@@ -64,11 +69,46 @@ def test_words_that_mean_no_network_are_refused(tmp_path, monkeypatch, word, sai
 
 
 def test_every_file_of_a_folder_that_cannot_be_used_gets_its_line(tmp_path, capsys):
-    write(tmp_path, a="", b=PLAIN, c="(", d="")
-    with pytest.raises(UnusableInput, match=r"d\.py: defines no network"):
+    write(tmp_path, a="TARGET = x", b=PLAIN, c="(", d=SEVERAL)
+    with pytest.raises(UnusableInput, match=r"d\.py: defines 3 networks"):
         found(str(tmp_path))
     said = capsys.readouterr().err.splitlines()
-    assert [line.split(": ")[1].rpartition("/")[2] for line in said] == ["a.py", "c.py:1"]
+    assert [line.split(": ")[1].rpartition("/")[2] for line in said] == ["a.py:1", "c.py:1"]
+
+
+def test_files_of_a_folder_that_are_no_networks_are_named_and_skipped(tmp_path, capsys):
+    train = "from net import Net\nNet().fit()\n"
+    write(tmp_path, net=BESIDE, blocks=BLOCKS, utils="WIDTH = 9\n", train=train, other=PLAIN, __init__="")
+    assert [one.name for one in found(str(tmp_path))] == ["net", "other"]
+    assert capsys.readouterr().err.splitlines() == [
+        f"bench: skipped {tmp_path}/{rest}"
+        for rest in (
+            "train.py: defines no network: it imports Net from net: name the file of net instead",
+            "utils.py: defines no network: it needs one class derived from torch.nn.Module",
+            "blocks.py: net imports it: to train it too, name it",
+        )
+    ]
+    chosen = found(str(tmp_path), f"{tmp_path}/blocks.py::Squeeze(9)")
+    assert [one.call for one in chosen] == ["Net", "Net", "Squeeze(9)"]
+
+
+def test_a_network_of_a_file_counts_once_however_it_is_named(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path, net=PLAIN, nets=SEVERAL)
+    chosen = found("net.py", "./net.py::Net", "net.py::Net()", "nets.py::Net1", "nets.py::Net2()", "nets.py::Net2")
+    assert [one.name for one in chosen] == ["net", "nets.Net1", "nets.Net2"]
+    assert found("net.py::Net")[0].digest == found("net.py")[0].digest
+
+
+def test_a_documented_network_can_be_named_by_file_and_class(root):
+    gap_head = ARCHITECTURES["gap_head"]
+    assert found(f"{root}/models/gap_head.py::{gap_head.class_name}") == [gap_head]
+
+
+def test_two_networks_whose_arguments_make_one_name_are_refused(tmp_path):
+    (path,) = write(tmp_path, net=ARGUMENTS)
+    with pytest.raises(UnusableInput, match=r"is also named net\.Net\(1 0\.1\): rename one of them"):
+        found(f"{path}::Net(1, 0.1)", f"{path}::Net('1', 0.1)")
 
 
 def registered(monkeypatch, **values):
@@ -84,6 +124,18 @@ def test_installed_packages_register_networks_by_entry_points(tmp_path, monkeypa
     assert list(networks.known()) == [*ARCHITECTURES, "fine"]
     assert found("fine") == found(str(path)) == [networks.known()["fine"]]
     assert networks.known()["fine"].digest == read(path).digest
+
+
+def test_a_helper_of_a_registered_network_belongs_to_it(tmp_path, monkeypatch):
+    (tmp_path / "mine").mkdir()
+    write(tmp_path / "mine", net=BESIDE.replace("from blocks", "from .blocks"), blocks=BLOCKS, __init__="")
+    write(tmp_path, utils="WIDTH = 9\n")
+    monkeypatch.syspath_prepend(str(tmp_path))
+    registered(monkeypatch, net="mine.net")
+    before = networks.known()["net"]
+    assert [name for name, _ in before.modules] == ["mine", "mine.blocks"]
+    (tmp_path / "mine" / "blocks.py").write_text(BLOCKS.replace("stride=2", "stride=3"))
+    assert networks.known()["net"].digest != before.digest
 
 
 @pytest.mark.parametrize(

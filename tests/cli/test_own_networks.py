@@ -10,12 +10,14 @@ from pathlib import Path
 
 import pytest
 import synthetic
-from own_networks import DRAWS, write
+from own_networks import DRAWS, PLAIN, write
+from students import BESIDE, BLOCKS, UTILS_THAT_READ_ARGUMENTS
 
 from bench.cli import commands, parser
 from bench.jobs import job, verify
 from bench.jobs.verify import Verification
 from bench.network import network_file
+from bench.network.network_file import read
 from bench.record import catalogue, record
 from bench.record.environments import EXACT
 from bench.record.rows import format_row
@@ -164,6 +166,60 @@ def test_the_code_of_a_network_that_the_user_names_is_trusted_and_code_like_it_i
     assert {one.name for one in commands._foreign(recorded, list(recorded.values()))} == set(recorded)
 
 
+@pytest.mark.parametrize("source", [DRAWS, DRAWS.replace("stride=2", "stride=2, bias=False")], ids=["same", "changed"])
+def test_verification_of_a_file_compares_the_runs_of_this_very_network(copied, root, monkeypatch, capsys, source):
+    monkeypatch.setattr(verify, "verify", functools.partial(verify.verify, subset=SUBSET))
+    (path,) = write(copied, draws=source)
+    words = ["--models", str(path), "--runs", str(copied / "runs.csv"), "--data", str(root / "data")]
+    if source == DRAWS:
+        assert parser.main(["verify", *words]) == 0
+        assert "1 of 1 run identical, bit for bit." in capsys.readouterr().out
+    else:
+        assert parser.main(["verify", *words]) == 1
+        said = capsys.readouterr().out
+        assert f"the network or its recipe has changed to {read(path).digest}" in said
+        assert "0 of 1 run identical" in said
+
+
+@pytest.fixture(scope="module")
+def with_modules(tmp_path_factory, root):
+    """The folder of a record of a network with modules beside it, before and after a change of one of them.
+
+    The second job also has a network whose file and recipe use torchvision.
+    """
+    folder = tmp_path_factory.mktemp("beside")
+    write(folder, net=BESIDE, blocks=BLOCKS, utils=UTILS_THAT_READ_ARGUMENTS)
+    vision = "from torchvision import datasets, transforms\nRECIPE = {'augmentation': 'RandomRotation(degrees=7)'}\n"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(job, "run", functools.partial(job.run, subset=SUBSET))
+        words = ["--seeds", "1", "--devices", "cpu", "--epochs", "1", "--data", str(root / "data")]
+        assert parser.main(["run", "--models", "net.py", *words]) == 0
+        write(folder, blocks=BLOCKS.replace("nn.ReLU()", "nn.LeakyReLU()"), vision=vision + PLAIN)
+        assert parser.main(["run", "--models", "net.py,vision.py", *words]) == 0
+    return folder
+
+
+def test_a_change_of_a_module_beside_a_network_makes_it_another_one(with_modules):
+    rows = record.read(with_modules / "runs.csv").epochs
+    assert list(rows["model"]) == ["net", "net", "vision"] or list(rows["model"]) == ["net", "vision", "net"]
+    first, second = rows[rows["model"] == "net"].itertuples()
+    assert (first.epoch, second.epoch) == (1, 1)
+    assert first.recipe != second.recipe
+    assert first.train_loss != second.train_loss
+
+
+def test_modules_beside_a_network_are_kept_with_it(with_modules, tmp_path, root, monkeypatch, capsys):
+    for name in ("runs.csv", "runs.networks.json"):
+        (tmp_path / name).write_bytes((with_modules / name).read_bytes())
+    monkeypatch.setattr(verify, "verify", functools.partial(verify.verify, subset=SUBSET))
+    words = ["--models", "net", "--runs", str(tmp_path / "runs.csv"), "--data", str(root / "data")]
+    assert parser.main(["verify", *words]) == 1
+    said = capsys.readouterr().out
+    assert "1 of 2 runs identical, bit for bit." in said
+    assert "the network or its recipe has changed" in said
+
+
 def test_a_changed_claim_is_judged_without_training_again(ours, copied, root, capsys):
     example = (ours / "net.py").read_text()
     (copied / "net.py").write_text(example.replace('"best": 9951', '"best": 9902'))
@@ -176,11 +232,15 @@ def test_a_changed_claim_is_judged_without_training_again(ours, copied, root, ca
     assert "9951" not in text
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{", '{"net": {}}', '{"net": 5}', '{"net": null}'])
-def test_a_damaged_file_of_networks_gets_one_line(copied, capsys, content):
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [("", "is not JSON"), ("[]", "a list is not an object"), ('{"net": 5}', "'net': 5 is not an")],
+)
+def test_a_damaged_file_of_networks_gets_one_line(copied, capsys, content, problem):
     path = catalogue.path_beside(copied / "runs.csv")
     path.write_text(content)
     assert parser.main(["report", "--runs", str(copied / "runs.csv"), "--report", str(copied / "report")]) == 2
-    assert capsys.readouterr().err == (
-        f"bench: {path}: has no valid networks: move it away and train with --models again\n"
-    )
+    said = capsys.readouterr().err
+    assert said.startswith(f"bench: {path}: {problem}")
+    assert said.endswith(": move the file away and train with --models again\n")
+    assert said.count("\n") == 1

@@ -119,6 +119,10 @@ BAD: Mapping[str, Bad] = {
     "a network nobody knows": bad(with_fields(20, model="lenet"), 20, "the network 'lenet' is not known", 37),
     "a gap in the epochs": bad(without_line(24), 24, "but its epoch 4 is missing", 22),
     "a mangled date": bad(with_fields(20, recorded_at="31.01.2026 12:00"), 20, "recorded_at is '31.01.2026 12:00'", 37),
+    "a day that does not exist": bad(
+        with_fields(20, recorded_at="9999-99-99T00:00:00Z"), 20, "recorded_at is '9999-99-99T00:00:00Z'", 37
+    ),
+    "seconds without end": bad(with_fields(20, train_seconds="1e308"), 20, "train_seconds is '1e308'", 37),
     "a number made a date": bad(with_fields(20, test_loss="02. Jan"), 20, "test_loss is '02. Jan'", 37),
     "a digest made a number": bad(with_fields(20, environment="1,11E+07"), 20, "19 fields", 37),
     "an empty file": bad("", 1, "the file is empty", 0),

@@ -168,7 +168,7 @@ def test_what_a_spreadsheet_has_saved_is_left_alone_and_a_record_beside_it_has_t
     job = changed(server, tmp_path, save_by_a_spreadsheet)
     path, kept = tmp_path / "runs.csv", tmp_path / "runs.kept.csv"
     assert job.code == 1
-    said = f"bench: runs.csv: lacks 12 rows of this job, which {kept.name} has: correct the file, and join the two"
+    said = f"bench: runs.csv: lacks 12 rows of this job, which {kept.name} has: correct the file, and append these"
     assert said in job.errors
     assert path.read_bytes().startswith("\ufeffmodel;recipe".encode())
     assert deterministic(kept) == undisturbed.rows

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import random
+import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -57,10 +58,28 @@ def test_messages_that_cannot_be_printed_stop_no_job(server: Server, undisturbed
     assert deterministic(tmp_path / "runs.csv") == undisturbed.rows_of_one
 
 
-@needs_full
-def test_a_device_is_no_record(server: Server, tmp_path: Path):
-    (tmp_path / "runs.csv").symlink_to("/dev/full")
-    for words in (("report",), ("check",), ("plan", *ONE), ("run", *ONE), ("verify",)):
+def link_to_a_device(path: Path) -> None:
+    path.symlink_to("/dev/null")
+
+
+def make_socket(path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as one:
+        one.bind(str(path))
+
+
+@pytest.mark.parametrize("make", [link_to_a_device, os.mkfifo, make_socket, Path.mkdir])
+def test_what_is_no_file_is_no_record_and_nobody_waits_for_it(
+    server: Server, tmp_path: Path, make: Callable[[Path], None]
+):
+    make(tmp_path / "runs.csv")
+    for words in (
+        ("report",),
+        ("check",),
+        ("plan", *ONE),
+        ("run", *ONE),
+        ("verify",),
+        ("compare", "runs.csv", "runs.csv"),
+    ):
         job = server.run(*words, folder=tmp_path)
         assert job.code == 2
         assert job.errors.startswith("bench: runs.csv: ")

@@ -5,8 +5,10 @@ from __future__ import annotations
 import os
 import random
 import re
+import shutil
 import signal
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -19,11 +21,27 @@ SEED = 20260131
 HELD = re.compile(r"bench: (.+): (?:process (\d+) on \S+|another process) is training into it: wait for it, or name ")
 
 
-def crowd(server: Server, undisturbed: Undisturbed, folder: Path, chance: random.Random, names: list[str]) -> None:
+def symbolic(path: Path, other: Path) -> None:
+    other.symlink_to(path.name)
+
+
+def hard(path: Path, other: Path) -> None:
+    path.touch()
+    other.hardlink_to(path)
+
+
+def crowd(
+    server: Server,
+    undisturbed: Undisturbed,
+    folder: Path,
+    chance: random.Random,
+    link: Callable[[Path, Path], None] | None,
+) -> None:
     """Run four jobs at once and kill some of them. Each is started again until nothing is left to do."""
     folder.mkdir()
-    for name in names[1:]:
-        (folder / name).symlink_to(names[0])
+    names = ["runs.csv", "runs.csv" if link is None else "another name.csv"]
+    if link is not None:
+        link(folder / names[0], folder / names[1])
     label = f"seed {SEED}"
     jobs: dict[int, Job] = {}
     kills, told, finished = 4, 0, 0
@@ -55,14 +73,29 @@ def crowd(server: Server, undisturbed: Undisturbed, folder: Path, chance: random
     assert deterministic(folder / names[0]) == undisturbed.rows, label
 
 
-@pytest.mark.parametrize("names", [["runs.csv"], ["runs.csv", "another name.csv"]], ids=["one name", "two names"])
+@pytest.mark.parametrize("link", [None, symbolic, hard])
 @pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.faults)])
 def test_jobs_that_are_started_at_once_record_each_epoch_once(
-    server: Server, undisturbed: Undisturbed, tmp_path: Path, names: list[str], rounds: int
+    server: Server,
+    undisturbed: Undisturbed,
+    tmp_path: Path,
+    link: Callable[[Path, Path], None] | None,
+    rounds: int,
 ):
     chance = random.Random(SEED)
     for number in range(rounds):
-        crowd(server, undisturbed, tmp_path / str(number), chance, names)
+        crowd(server, undisturbed, tmp_path / str(number), chance, link)
+
+
+def test_a_job_whose_state_folder_is_deleted_keeps_others_out(server: Server, undisturbed: Undisturbed, tmp_path: Path):
+    first = server.start("run", *JOB, folder=tmp_path)
+    while not (tmp_path / "runs.csv").exists():
+        time.sleep(0.001)
+    shutil.rmtree(tmp_path / ".runs.csv.state", ignore_errors=True)
+    second = server.run("run", *JOB, folder=tmp_path)
+    assert (second.code, HELD.match(second.errors) is not None) == (2, True), second.errors
+    assert first.wait() == 0, first.errors
+    assert deterministic(tmp_path / "runs.csv") == undisturbed.rows
 
 
 def test_the_second_of_two_jobs_names_the_process_of_the_first(server: Server, tmp_path: Path):

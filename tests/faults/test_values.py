@@ -14,11 +14,12 @@ import synthetic
 import torch
 from torch import nn
 
+from bench.cli import parser
 from bench.network import structure_facts
 from bench.network.specification import Arithmetic
 from bench.record import record
 from bench.record.record import Writer
-from bench.record.rows import Row
+from bench.record.rows import BOUNDS, LONGEST, YEARS, Row
 from bench.report.files import render
 from bench.training.data import Dataset
 from bench.training.evaluation import Evaluation
@@ -114,6 +115,33 @@ def test_a_loss_that_is_no_finite_number_never_gets_past_the_reader(tmp_path: Pa
     found = record.read(path)
     assert list(found.epochs["epoch"]) == [1]
     assert [(one.line, column in one.reason) for one in found.problems] == [(3, True)]
+
+
+def test_values_at_their_bounds_go_through_every_command_that_reads_a_record(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    recipe = ARCHITECTURES["unpadded"].digest
+    runs = [synthetic.run_rows("unpadded", 1, [9940] * BUDGET, recipe=recipe) for _ in range(4)]
+    ended = synthetic.run_rows("unpadded", 9, [], recipe=recipe, ending=("diverged", "n" * LONGEST["note"]))
+    for number, bounds in enumerate(zip(*BOUNDS.values(), strict=True)):
+        extreme = dict(zip(BOUNDS, bounds, strict=True))
+        numbers = ("train_seconds", "eval_seconds", "test_loss", "train_loss", "smallest_variance", "seed")
+        changes = {name: extreme[name] for name in numbers} | {"recorded_at": f"{YEARS[number]}-12-31T23:59:59Z"}
+        runs[number] = [replace(row, **changes, machine="m" * LONGEST["machine"]) for row in runs[number]]
+    images = BOUNDS["total"][1]
+    runs[3] = [replace(row, seed=3, correct=images, total=images, correct_batch_statistics=0) for row in runs[3]]
+    ended = [replace(row, epoch=BOUNDS["epoch"][1]) for row in ended]
+    Path("runs.csv").write_text(synthetic.text([row for run in (*runs, ended) for row in run]))
+    assert record.read(Path("runs.csv")).problems == ()
+    for words in (
+        ("plan", "--models", "unpadded", "--seeds", "12", "--devices", "cpu"),
+        ("report",),
+        ("compare", "runs.csv", "runs.csv"),
+        ("merge", "runs.csv", "-o", "all.csv"),
+    ):
+        assert parser.main(words) == 0, capsys.readouterr().err
+    assert not re.search(r"\b(inf|nan)\b", Path("report/README.md").read_text(encoding="utf-8"))
 
 
 class Constant(nn.Module):

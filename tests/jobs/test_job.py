@@ -131,6 +131,35 @@ def test_native_runs_are_recorded_in_the_environment_of_this_machine_beside_exac
     assert environments.read(where.runs) == {EXACT.digest: EXACT, here.digest: here}
 
 
+def test_files_that_explain_the_rows_and_are_lost_under_a_job_are_written_again(tmp_path, root, monkeypatch):
+    where, given = places(tmp_path, root), pretended(monkeypatch)
+    execute = job.scheduling.execute
+
+    def lose(tasks, slots, stop):
+        yield from execute(tasks, slots, stop)
+        environments.path_beside(where.runs).unlink()
+        where.runs.unlink()
+
+    monkeypatch.setattr(job.scheduling, "execute", lose)
+    assert job.run(selection(epochs=1), where, SUBSET) == job.Outcome(trained=len(given))
+    assert environments.read(where.runs) == {EXACT.digest: EXACT}
+    assert len(record.read(where.runs).epochs) == len(given) == 2
+
+
+def test_a_job_whose_rows_have_no_place_says_so_in_its_outcome(tmp_path, root, monkeypatch):
+    where, given = places(tmp_path, root), pretended(monkeypatch)
+    execute = job.scheduling.execute
+
+    def spoil(tasks, slots, stop):
+        yield from execute(tasks, slots, stop)
+        where.runs.write_text("something else\n")
+
+    monkeypatch.setattr(job.scheduling, "execute", spoil)
+    (line,) = job.run(selection(epochs=1), where, SUBSET).lacking
+    assert line.startswith(f"{where.runs}: lacks {len(given)} rows of this job, which {record.aside(where.runs)} has: ")
+    assert len(record.read(record.aside(where.runs)).epochs) == len(given) == 2
+
+
 def test_every_row_has_the_machine_that_its_own_worker_has_reported(tmp_path, root, monkeypatch):
     where, given = places(tmp_path, root), pretended(monkeypatch)
     assert len(job.run(selection(epochs=2), where, SUBSET).failed) == len(given) == 2

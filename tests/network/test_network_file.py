@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from own_networks import DRAWS, HEAD, PLAIN, changed, write
+from students import ARGUMENTS, BESIDE, BLOCKS, SEVERAL, notebook
 
 from bench.errors import UnusableInput
 from bench.network.network_file import DEFAULT_RECIPE, read
@@ -98,7 +99,7 @@ def test_a_value_that_cannot_be_used_is_named_with_its_line(tmp_path, values, sa
         ),
         (
             changed("class Net", "class A(nn.Linear):\n    pass\n\n\nclass Net"),
-            "2 networks, A and Net: keep only one in the file",
+            "2 networks, A and Net: name one of them, for example: python -m bench show ",
         ),
         ("class Net(:\n", ":1: this is not valid Python (invalid syntax): correct the file"),
         ("\0", "this is not valid Python ("),
@@ -128,6 +129,119 @@ def test_a_class_that_the_network_uses_is_no_second_network(tmp_path):
     blocks = "class Block(nn.Module):\n    pass\n\n\ndef two():\n    return Block(), Block()\n\n\n"
     source = changed("class Net", blocks + "class Net")
     assert of(tmp_path, changed("super().__init__()", "super().__init__()\n        two()", source)).class_name == "Net"
+
+
+def test_a_file_that_only_defines_and_has_one_network_is_its_source_as_a_whole(tmp_path):
+    source = "import os\nx = 5\nprint(x)\n" + PLAIN
+    one = of(tmp_path, source)
+    assert (one.source, one.taken, one.modules, one.call) == (source, "", (), "Net")
+    (path,) = write(tmp_path, net=source)
+    assert replace(read(path, member="Net"), taken="") == one
+
+
+def test_of_a_file_that_trains_only_the_network_and_what_it_needs_count(tmp_path):
+    one = of(tmp_path, f"{PLAIN}\nimport wandb\nwandb.init()\nRECIPE = {{'epochs': 3}}\nfor _ in range(9): train()\n")
+    assert one.taken == "only Net is used; left out: wandb.init(…) and a loop"
+    assert one.recipe.epochs == 3
+    assert one.digest == of(tmp_path, f"RECIPE = {{'epochs': 3}}\n{PLAIN}\ntrain()").digest
+    assert one.digest != of(tmp_path, changed("784, 10", "784, 10, False", f"{PLAIN}\ntrain()")).digest
+
+
+def test_a_change_of_another_network_of_the_file_changes_nothing(tmp_path):
+    def digests(source):
+        (path,) = write(tmp_path, nets=source)
+        return [read(path, member=name).digest for name in ("Net1", "Net2", "Net3")]
+
+    before, after = digests(SEVERAL), digests(changed("6, 5, 2", "6, 5, 2, bias=False", SEVERAL))
+    assert [one == other for one, other in zip(before, after, strict=True)] == [True, False, True]
+
+
+def test_arguments_are_part_of_name_and_digest(tmp_path):
+    (path,) = write(tmp_path, net=ARGUMENTS)
+    words = ['Net(norm="bn", dropout=0.05)', "Net(dropout=0.050, norm='bn')", "Net('bn', 0.05)", "Net('gn', 0.05)"]
+    found = [read(path, member=word) for word in words]
+    assert [one.name for one in found] == [
+        "net.Net(dropout=0.05 norm=bn)",
+        "net.Net(dropout=0.05 norm=bn)",
+        "net.Net(bn 0.05)",
+        "net.Net(gn 0.05)",
+    ]
+    assert len({one.digest for one in found}) == 3
+    assert found[0].digest == found[1].digest
+
+
+@pytest.mark.parametrize(
+    ("member", "name"),
+    [
+        ("Net([8, 16], 'a/b')", "net.Net(8-16 a-b)"),
+        ("Net({'a': (1, -2)}, x=None)", "net.Net(a-1--2 x=None)"),
+        ("Net(True, 1e-05)", "net.Net(True 1e-05)"),
+    ],
+)
+def test_every_argument_has_a_word_that_fits_into_a_name(tmp_path, member, name):
+    (path,) = write(tmp_path, net=ARGUMENTS)
+    assert read(path, member=member).name == name
+
+
+def test_a_name_that_its_arguments_make_too_long_is_refused(tmp_path):
+    (path,) = write(tmp_path, net=ARGUMENTS)
+    with pytest.raises(UnusableInput, match="is too long to be the name of a network: write a function in the file"):
+        read(path, member=f"Net('{'x' * 100}', 1)")
+
+
+def test_a_module_beside_the_file_is_in_the_digest_but_not_its_comments_and_not_what_nobody_imports(tmp_path):
+    def digest(blocks):
+        path, *_ = write(tmp_path, net=BESIDE, blocks=blocks, utils="WIDTH = 9\n", others=blocks)
+        return read(path).digest
+
+    before = digest(BLOCKS)
+    assert digest(BLOCKS + "# the end\n") == before
+    assert digest(changed("stride=2", "stride=3", BLOCKS)) != before
+    (tmp_path / "others.py").write_text("(")
+    assert read(tmp_path / "net.py").digest != before
+
+
+@pytest.mark.parametrize(
+    ("text", "modules"),
+    [
+        ("from config import lr\n\n\ndef train():\n    return lr\n", []),
+        ("from config import lr\n\n\nclass Trainer:\n    def run(self):\n        return lr\n", []),
+        ("from config import lr\n\nrate = 2 * lr\n", ["config"]),
+        ("import config\n\nprint(config.lr)\n", ["config"]),
+        ("from config import lr\n\n\ndef twice():\n    return 2 * lr\n\n\nrate = twice()\n", ["config"]),
+        ("try:\n    from config import lr\nexcept ImportError:\n    lr = 1\n", ["config"]),
+    ],
+)
+def test_a_module_that_the_file_uses_when_it_is_imported_belongs_to_the_network(tmp_path, text, modules):
+    path, _ = write(tmp_path, net=text + PLAIN, config="lr = 5\n")
+    one = read(path)
+    assert [name for name, _ in one.modules] == modules
+    assert one.source == text + PLAIN
+    one.build_as_written()
+
+
+def test_a_network_is_the_same_from_every_folder_and_whatever_its_folder_is_called(tmp_path, monkeypatch):
+    found = []
+    for name in ("a", "b"):
+        folder = tmp_path / name
+        folder.mkdir()
+        write(folder, net=BESIDE, blocks=BLOCKS, utils="WIDTH = 9\n")
+        monkeypatch.chdir(folder)
+        found += [read(Path("net.py")), read(folder / "net.py"), read(Path("..", name, "net.py"))]
+    assert len({one.digest for one in found}) == 1
+    assert all(dict(one.modules) == {"blocks": BLOCKS, "utils": "WIDTH = 9\n"} for one in found)
+
+
+def test_code_that_is_nested_too_deeply_is_refused_in_a_line(tmp_path):
+    with pytest.raises(UnusableInput, match=r"net\.py: its code is nested too deeply"):
+        of(tmp_path, f"{PLAIN}\nx = {'+'.join('1' * 2_000)}\n")
+
+
+def test_a_value_in_a_notebook_is_named_with_its_cell(tmp_path):
+    path = tmp_path / "S5.ipynb"
+    path.write_text(notebook("# Title", PLAIN, "TARGET = 'all'"))
+    with pytest.raises(UnusableInput, match=r"S5\.ipynb, cell 3: TARGET is 'all'"):
+        read(path)
 
 
 def test_neither_claim_nor_target_nor_a_default_written_out_changes_the_digest(tmp_path):

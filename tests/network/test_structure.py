@@ -303,3 +303,24 @@ def test_the_facts_are_read_without_torch(root: Path) -> None:
         "sys.exit('torch' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+
+
+class Weights(nn.Module):
+    """A network without layers: its weights are parameters of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weights = nn.Parameter(torch.zeros(784, 10))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flatten(1) @ self.weights
+
+
+def test_a_network_without_layers_has_a_structure() -> None:
+    found = examine(Weights())
+    assert (found.parameters, found.convolutions, found.multiply_accumulates) == (7_840, 0, 7_840)
+
+
+def test_a_scripted_network_is_one_layer() -> None:
+    found = examine(torch.jit.script(chain(nn.Flatten(), nn.Linear(4 * 784, 10))))
+    assert found.layers == (Layer("RecursiveScriptModule", (10,), 40 + 31_370),)

@@ -55,6 +55,18 @@ def test_a_network_comes_back_as_it_was(tmp_path: Path) -> None:
     assert found.structures == {"net": STRUCTURE, "plain": STRUCTURE}
 
 
+def test_arguments_and_own_modules_come_back_and_other_networks_have_no_entry_for_them(tmp_path: Path) -> None:
+    runs = tmp_path / "runs.csv"
+    modules = (("blocks", "x = 1\n"), ("p.q", "y = 2\n"))
+    whole = replace(NET, name="whole", arguments="norm='bn'", modules=modules, module="p.net")
+    add(runs, NET, whole)
+    found = catalogue.read(runs).architectures
+    assert found == {"net": NET, "whole": whole}
+    assert found["whole"].digest == whole.digest != NET.digest
+    content = json.loads(catalogue.path_beside(runs).read_text())
+    assert content["whole"].keys() - content["net"].keys() == {"arguments", "modules", "module"}
+
+
 def test_a_network_of_an_earlier_version_has_nothing_uncovered(tmp_path: Path) -> None:
     runs = tmp_path / "runs.csv"
     add(runs, NET)

@@ -274,6 +274,16 @@ def test_a_file_that_holds_something_else_is_not_overwritten(tmp_path: Path) -> 
     assert target.read_text() == synthetic.text(ROWS)
 
 
+def test_a_target_that_is_a_symbolic_link_stays_one_and_all_files_stand_beside_the_real_record(tmp_path: Path) -> None:
+    source, link = write(tmp_path / "a.csv", ROWS, misses=synthetic.misses(ROWS)), tmp_path / "link.csv"
+    (tmp_path / "real").mkdir()
+    link.symlink_to(tmp_path / "real" / "all.csv")
+    merge.merge([source], link)
+    assert link.is_symlink()
+    assert sorted(path.name for path in (tmp_path / "real").iterdir()) == ["all.csv", "all.misses.csv"]
+    assert len(misses.read(record.read(link)).runs) == 1
+
+
 def test_a_file_beside_the_target_that_would_pass_for_its_own_is_refused(tmp_path: Path) -> None:
     source, target = write(tmp_path / "a.csv", ROWS), tmp_path / "all.csv"
     path_beside(target).write_text("left by another record\n")

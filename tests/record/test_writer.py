@@ -203,7 +203,8 @@ def test_rows_go_beside_a_file_that_is_no_record_any_more(
     assert path.read_text() == left
     assert kept.read_text() == text_of(*FIRST, row(4), row(5))
     assert writer.finish() == (
-        f"{path}: lacks 5 rows of this job, which {kept} has: correct the file, and join the two records with `merge`"
+        f"{path}: lacks 5 rows of this job, which {kept} has: "
+        "correct the file, and append these rows to it or join both records with `merge`"
     )
     reason = "its first line is not the header of a record any more"
     assert caplog.messages == [f"{path}: {reason}: rows of this job are kept in {kept}"]

@@ -23,6 +23,8 @@ from pages import GOLDEN, check_golden, tables
 from reports import BROKEN_LINES, MIXED, TWO, rendered
 
 from bench.network import structure_facts
+from bench.record import environments
+from bench.record.environments import EXACT, Environment
 from bench.record.record import read
 from bench.record.rows import Row
 from bench.report import figures
@@ -188,6 +190,16 @@ def test_write_removes_its_own_stale_figures_and_nothing_else(tmp_path: Path) ->
     left = {path.name for path in folder.iterdir()}
     assert not (folder / "accuracy-gap_head.svg").exists()
     assert {"accuracy-unpadded.svg", "accuracy-mine.svg", "notes.svg", "environments"} <= left
+
+
+def test_the_details_of_recorded_environments_are_published(tmp_path: Path) -> None:
+    folder = tmp_path / "report"
+    one = Environment((("device", "cpu"),))
+    record = synthetic.record(tmp_path, synthetic.run_rows("unpadded", 1, [9900], environment=one.digest))
+    environments.add(record.path, [one, EXACT])
+    write(record, synthetic.architectures("unpadded"), folder)
+    assert [path.name for path in (folder / "environments").iterdir()] == [f"{one.digest}.json"]
+    assert environments.read_published(folder, [one.digest]) == {one.digest: one}
 
 
 def test_readme_is_written_last(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

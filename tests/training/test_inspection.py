@@ -35,17 +35,17 @@ def recipe(text: str) -> str:
 
 
 REFUSED = {
-    "import_fails": (
-        "import no_such_module\n" + PLAIN,
-        "it fails when it is built (ModuleNotFoundError: No module named",
+    "import_is_missing": (
+        "import no_such_module\n" + init("no_such_module.x"),
+        "it needs the module no_such_module, which is neither installed nor beside its file: install it, or put it",
     ),
+    "import_fails": ("x = 1 / 0\n" + PLAIN, "it fails when it is built (ZeroDivisionError: division by zero)"),
     "import_ends": ("raise SystemExit(3)\n" + PLAIN, "it fails when it is built (SystemExit: 3)"),
-    "import_crashes": (
-        "import os\nos.abort()\n" + PLAIN,
+    "init_crashes": (
+        init("import os; os.abort()"),
         "it ends the process that builds it, by signal 6: remove the code",
     ),
-    "import_exits": ("import os\nos._exit(0)\n" + PLAIN, "it ends the process that builds it, with exit code 0"),
-    "needs_arguments": (changed("__init__(self)", "__init__(self, width)"), "it fails when it is built (TypeError: "),
+    "init_exits": (init("import os; os._exit(0)"), "it ends the process that builds it, with exit code 0"),
     "no_scores": (forward("return x"), "it gives scores (8, 1, 28, 28) for images (8, 1, 28, 28), not scores (8, 10)"),
     "nine_scores": (
         changed("784, 10", "784, 9"),
@@ -131,17 +131,20 @@ REFUSED = {
         init("self.more = nn.LazyLinear(3)"),
         "its forward pass does not use the lazy layer more: remove it",
     ),
-    "seeds": ("import torch\ntorch.manual_seed(1)\n" + PLAIN, "its initial weights are the same for every seed"),
+    "seeds": (
+        changed("super()", "torch.manual_seed(1)\n        super()"),
+        "its initial weights are the same for every seed",
+    ),
     "threads": (
-        "import torch\ntorch.set_num_threads(2)\n" + PLAIN,
+        init("torch.set_num_threads(2)"),
         "its file changes settings of PyTorch (the number of threads): remove that code",
     ),
     "type": (
-        "import torch\ntorch.set_default_dtype(torch.float64)\n" + PLAIN,
+        changed("class", "torch.set_default_dtype(torch.float64)\n\n\nclass"),
         "its file changes settings of PyTorch (the default type of numbers): remove that code",
     ),
     "near_zero": (
-        "import torch\ntorch.set_flush_denormal(True)\n" + PLAIN,
+        init("torch.set_flush_denormal(True)"),
         "its file changes settings of PyTorch (whether numbers near zero become zero): remove that code",
     ),
     "settings_in_training": (

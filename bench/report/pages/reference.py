@@ -297,9 +297,9 @@ def _commands(summary: Summary) -> list[str]:
 
 
 def _seeds(seeds: Sequence[int]) -> str:
-    """Seeds in the form of the command line."""
+    """Ascending seeds in the form of the command line."""
     if not seeds:
         return "5"
-    if list(seeds) == list(range(seeds[0], seeds[-1] + 1)):
+    if seeds[-1] - seeds[0] == len(seeds) - 1:
         return str(seeds[-1]) if seeds[0] == 1 else f"{seeds[0]}-{seeds[-1]}"
     return ",".join(map(str, seeds))

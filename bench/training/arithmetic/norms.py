@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
 import numpy
@@ -52,10 +51,9 @@ class BatchNorm(Operation):
     dropout: Dropout | None = None
     relu_last: bool = False
 
-    @cached_property
-    def _passes(self) -> normalisation.Passes:
+    def _passes(self, state: State) -> normalisation.Passes:
         dropping: normalisation.Dropping = "nothing"
-        if self.dropout is not None:
+        if self.dropout is not None and state.mode == "training":
             dropping = "channels" if self.dropout.whole_channels else "values"
         return normalisation.passes(self.relu_before, self.relu_first, dropping, self.relu_last)
 
@@ -66,7 +64,7 @@ class BatchNorm(Operation):
     def begin(self, state: State) -> None:
         _, width, channels = self.shape
         found = state.prepared[self] = _Statistics(width * channels)
-        if self.dropout is not None:
+        if self.dropout is not None and state.mode == "training":
             mask, found.factor = self.dropout.mask(state)
             tiled = numpy.tile(mask, (1, width)) if self.dropout.whole_channels else mask
             found.mask = tiled if self.dropout.whole_channels else tiled.reshape(state.images, -1, width * channels)
@@ -82,7 +80,7 @@ class BatchNorm(Operation):
     def gather(self, state: State, chunk: Chunk) -> None:
         """Take some images into the statistics of the batch."""
         found = state.prepared[self]
-        self._passes.add_moments(_rows(chunk.inputs[0]), found.centre_columns, found.sums[0], found.sums[1])
+        self._passes(state).add_moments(_rows(chunk.inputs[0]), found.centre_columns, found.sums[0], found.sums[1])
 
     def finish(self, state: State) -> None:
         """Make the statistics of the batch, and move the running ones.
@@ -128,7 +126,7 @@ class BatchNorm(Operation):
     def forward(self, state: State, chunk: Chunk) -> None:
         found = state.prepared[self]
         x = _rows(chunk.inputs[0])
-        self._passes.apply(
+        self._passes(state).apply(
             x, found.scale_columns, found.shift_columns, found.mask[chunk.images], found.factor, _rows(chunk.output)
         )
 
@@ -136,7 +134,7 @@ class BatchNorm(Operation):
         """Take some images into the sums of the gradient."""
         found = state.prepared[self]
         columns = found.scale_columns, found.shift_columns, found.mean_columns
-        self._passes.add_gradient_sums(
+        self._passes(state).add_gradient_sums(
             _rows(chunk.inputs[0]),
             _rows(chunk.gradient),
             *columns,
@@ -165,7 +163,7 @@ class BatchNorm(Operation):
         columns = found.scale_columns, found.shift_columns, found.mean_columns
         more = found.slope_columns, found.offset_columns
         x = _rows(chunk.inputs[0])
-        self._passes.gradient(
+        self._passes(state).gradient(
             x, _rows(chunk.gradient), *columns, *more, found.mask[chunk.images], found.factor, _rows(chunk.gradients[0])
         )
 

@@ -177,20 +177,17 @@ class Dropout(Operation):
     reads_inputs: ClassVar[bool] = False
 
     def begin(self, state: State) -> None:
-        state.prepared[self] = self.mask(state)
+        if state.mode == "training":
+            state.prepared[self] = self.mask(state)
 
     def mask(self, state: State) -> tuple[Array, numpy.float32]:
-        """The mask of this step for all images, and the factor of what it keeps.
+        """The mask of this step of training for all images, and the factor of what it keeps.
 
         For whole channels the mask has the factors, float32 (images, channels). For single values it has 1 where the
         value stays, uint8 (images, pixels, channels).
         """
         images, channels, pixels = state.images, self.shape[0], math.prod(self.shape[1:])
-        factor = randomness.kept_factor(self.probability) if state.mode == "training" else numpy.float32(1)
-        if state.mode != "training":
-            if self.whole_channels:
-                return numpy.ones((images, channels), numpy.float32), factor
-            return numpy.ones((images, pixels, channels), numpy.uint8), factor
+        factor = randomness.kept_factor(self.probability)
         if self.whole_channels:
             shape = (images, channels)
             return randomness.dropout_mask(state.seed, state.step, self.layer, shape, self.probability), factor
@@ -201,6 +198,9 @@ class Dropout(Operation):
         return mask[:size].reshape(images, pixels, channels), factor
 
     def forward(self, state: State, chunk: Chunk) -> None:
+        if state.mode != "training":
+            chunk.output[:] = chunk.inputs[0]
+            return
         whole, factor = state.prepared[self]
         mask = whole[chunk.images]
         if self.whole_channels:

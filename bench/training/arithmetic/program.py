@@ -97,8 +97,8 @@ def plan(program: Program, trainable: frozenset[str], batch_statistics: bool = T
         begun_by = begins[stage] if stage > 0 else None
         backward, reads = [], []
         for i in reversed(range(len(operations))):
-            if backward_stages[i] != stage or i + 1 not in wanted:
-                continue
+            if not batch_statistics or backward_stages[i] != stage or i + 1 not in wanted:
+                continue  # without batch statistics nothing is trained
             firsts = []
             for value in reversed(operations[i].inputs):
                 is_wanted = value in wanted

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from clusters import processes
 from own_networks import generated, write
+from students import BESIDE, BLOCKS, UTILS_THAT_READ_ARGUMENTS
 
 from bench.cli import networks
 from bench.jobs import job
@@ -36,7 +37,8 @@ def test_a_cluster_trains_the_example_ten_own_networks_and_all_documented_ones_t
     example = re.findall(
         r"```python\n(.*?)```", (root / "docs" / "own-networks.md").read_text(encoding="utf-8"), re.DOTALL
     )[0]
-    write(own, example=example, **{f"net{number}": generated(number) for number in range(10)})
+    write(own, example=example, **{f"net{number}": generated(number) for number in range(9)})
+    write(own, net9=BESIDE, blocks=BLOCKS, utils=UTILS_THAT_READ_ARGUMENTS)
     found = networks.find([str(own), str(root / "models")], networks.known())
     inspected = networks.inspect([one for one in found if one.document is None])
     assert len(inspected) == 11

@@ -19,8 +19,8 @@ import bench
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
-from actors import HELPERS, endings, none_left
-from clusters import listening, processes, until
+from actors import endings, none_left
+from clusters import IMPORTED, listening, processes, until
 from stages import Stage, execute
 
 from bench.cli import parser
@@ -195,17 +195,16 @@ def test_the_loss_of_the_scheduler_ends_the_job_and_its_runs(tmp_path: Path) -> 
         until(stage.is_idle, "the end of what trains", 30)
 
 
-def test_the_death_of_the_client_ends_its_runs(stage: Stage, root: Path) -> None:
+def test_the_death_of_the_client_ends_its_runs(stage: Stage) -> None:
     stage.only("one")
     code = (
         "import sys, stages\n"
         "for event in stages.execute(sys.argv[1], 'epoch 1; sleep 600'):\n"
         "    print(type(event).__name__, flush=True)"
     )
-    paths = os.pathsep.join([str(HELPERS), str(root)])
     command = [sys.executable, "-c", code, stage.address]
     with subprocess.Popen(
-        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": paths}
+        command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": IMPORTED}
     ) as client:
         assert [client.stdout.readline() for _ in range(2)] == ["Started\n", "Finished\n"]
         assert not stage.is_idle()

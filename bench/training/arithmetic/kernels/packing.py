@@ -26,12 +26,18 @@ _PIXELS_AT_ONCE = 192  # small images are treated several at once, so that few t
 
 def room_for_filter(outputs: int, inputs: int, height: int, width: int) -> Any:
     """Zeros for a filter of this shape in its packed form."""
-    return aligned(inputs * height * width * filled_up(outputs))
+    return _zeros(inputs * height * width * filled_up(outputs))
 
 
 def room_for_bias(outputs: int) -> Any:
     """Zeros for a bias, as long as the packed filter has columns; the caller writes the first ones."""
-    return aligned(filled_up(outputs))
+    return _zeros(filled_up(outputs))
+
+
+def _zeros(count: int) -> Any:
+    memory = aligned(count)
+    memory[:] = 0
+    return memory
 
 
 def filled_up(channels: int) -> int:
@@ -39,9 +45,9 @@ def filled_up(channels: int) -> int:
 
 
 def aligned(*shape: int) -> Any:
-    """Zeros, float32, that begin at a cache line: vectors then do not lie in two."""
+    """Memory for float32 values that begins at a cache line: vectors then do not lie in two."""
     count = math.prod(shape)
-    memory = numpy.zeros(count + _LINE, numpy.float32)
+    memory = numpy.empty(count + _LINE, numpy.float32)
     first = -(memory.ctypes.data // memory.itemsize) % _LINE
     return memory[first : first + count].reshape(shape)
 

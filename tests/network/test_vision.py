@@ -1,4 +1,4 @@
-"""Tests of `data`: torchvision can be imported beside any build of torch."""
+"""Tests of `vision`: torchvision can be imported beside any build of torch."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 def test_torchvision_is_imported_whether_or_not_its_operators_are_there():
     code = (
         "import torch\n"
-        "from bench.training.data import import_torchvision\n"
+        "from bench.network.vision import import_torchvision\n"
         "vision = import_torchvision()\n"
         "assert import_torchvision() is vision\n"
         "print(vision.datasets.MNIST.__name__, hasattr(torch.ops.torchvision, 'nms'))"
@@ -21,7 +21,7 @@ def test_torchvision_is_imported_whether_or_not_its_operators_are_there():
 
 def test_another_failure_of_its_import_is_not_hidden(tmp_path: Path):
     (tmp_path / "torchvision.py").write_text("raise RuntimeError('something else')")
-    code = "from bench.training.data import import_torchvision; import_torchvision()"
+    code = "from bench.network.vision import import_torchvision; import_torchvision()"
     result = subprocess.run(
         [sys.executable, "-c", f"import sys; sys.path.insert(0, {str(tmp_path)!r}); {code}"],
         capture_output=True,

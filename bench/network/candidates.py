@@ -1,0 +1,249 @@
+"""Find the networks that a file defines, and the one that is meant. This module runs no code of the file."""
+
+from __future__ import annotations
+
+import ast
+import shlex
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+
+from bench.errors import UnusableInput
+from bench.network import calls
+from bench.network.definitions import Function, definitions, full_name, imports
+from bench.wording import listed
+
+_OTHER_TORCH = ("torch.", "torchvision.")  # what is not below these two is no base of a network
+_MODULES = ("torch.nn.", "torch.jit.ScriptModule", "torch.jit._script.ScriptModule", "torchvision.models.")
+
+_ASKING = ("super", "isinstance", "issubclass", "type", "print")  # these functions make nothing of a class
+
+ImportedClass = Callable[[str], "tuple[Definitions, str] | None"]
+"""Finds a class by the full name that a file imports: the definitions of its own file, and its name there."""
+
+
+class NoNetwork(UnusableInput):
+    """A file defines no network. In a folder, it is a helper of the others."""
+
+
+@dataclass(frozen=True)
+class Definitions:
+    """The classes, functions and tables of one file."""
+
+    tree: ast.Module
+    find_imported: ImportedClass
+
+    @cached_property
+    def named(self) -> dict[str, ast.ClassDef | Function]:
+        """The classes and functions by name. A later definition replaces an earlier one."""
+        return {node.name: node for node in definitions(self.tree)}
+
+    @cached_property
+    def _imported(self) -> dict[str, str]:
+        return dict(imports(self.tree))
+
+    @cached_property
+    def _assigned(self) -> dict[str, ast.expr]:
+        return {
+            target.id: node.value
+            for node in self.tree.body
+            if isinstance(node, ast.Assign)
+            for target in node.targets
+            if isinstance(target, ast.Name)
+        }
+
+    def is_module(self, name: str, surely: bool, above: tuple[str, ...] = ()) -> bool:
+        """Whether a name is a class derived from torch.nn.Module.
+
+        If not `surely`, a class with a forward pass may also have a base in an installed package, which is not read.
+        """
+        node = self.named.get(name)
+        if node is None and name in self._imported:
+            found = self.find_imported(self._imported[name])
+            return found is not None and found[0].is_module(found[1], surely)
+        if not isinstance(node, ast.ClassDef) or name in above:
+            return False
+        bases = [self._base(base) for base in node.bases]
+        if any(base.endswith("Loss") for base in bases):
+            return False
+        return any(self._is_module_base(base, node, surely, (*above, name)) for base in bases)
+
+    def _base(self, base: ast.expr) -> str:
+        """Return the full name of a base class."""
+        dotted = full_name(base, self._imported)
+        alias = self._assigned.get(dotted)
+        if isinstance(alias, ast.Name | ast.Attribute):
+            dotted = full_name(alias, self._imported)
+        return dotted
+
+    def _is_module_base(self, dotted: str, node: ast.ClassDef, surely: bool, above: tuple[str, ...]) -> bool:
+        first = dotted.partition(".")[0]
+        if first in self.named:
+            return self.is_module(first, surely, above)
+        if dotted.startswith(_MODULES) or (dotted == "Module" and "torch.nn.*" in self._imported):
+            return True
+        found = self.find_imported(dotted)
+        if found is not None:
+            return found[0].is_module(found[1], surely)
+        is_imported = dotted != first or any(one.endswith(".*") for one in self._imported)
+        is_elsewhere = is_imported and not dotted.startswith(_OTHER_TORCH) and first not in sys.stdlib_module_names
+        return not surely and is_elsewhere and _method(node, "forward") is not None
+
+    def missing_arguments(self, name: str) -> tuple[str, ...]:
+        """Return the arguments without a default of a class or a function."""
+        node = self.named.get(name)
+        if isinstance(node, Function):
+            return _required(node)
+        while isinstance(node, ast.ClassDef):
+            method = _method(node, "__init__")
+            if method is not None:
+                return _required(method)[1:]
+            known = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in self.named]
+            node = self.named[known[0]] if known and known[0] != node.name else None
+        return ()
+
+    def networks(self) -> list[str]:
+        """Return the classes that are networks: no block, no base and no loss of the others."""
+        modules = [name for name in self.named if self.is_module(name, True)]
+        modules = modules or [name for name in self.named if self.is_module(name, False)]
+        uses = {name: _names_in(node) for name, node in {**self._assigned, **self.named}.items()}
+        blocks = {used for name in modules for used in _used_by(name, uses)}
+        passed = {one.id for node in ast.walk(self.tree) if isinstance(node, ast.Call) for one in _arguments(node)}
+        tests: list[Callable[[str], bool]] = [
+            lambda name: name not in blocks,
+            lambda name: not self._is_loss(name),
+            lambda name: name not in passed,
+            lambda name: not self.missing_arguments(name),
+        ]
+        for test in tests:
+            modules = list(filter(test, modules)) or modules
+        return modules
+
+    def _is_loss(self, name: str) -> bool:
+        """Whether the forward pass of a class needs more than one input."""
+        node = self.named[name]
+        forward = _method(node, "forward") if isinstance(node, ast.ClassDef) else None
+        return forward is not None and len(_required(forward)) > 2
+
+    def imported_modules(self) -> Iterator[tuple[str, str]]:
+        """Yield the imported classes that are networks or blocks, and the own modules that define them."""
+        for name, dotted in self._imported.items():
+            if self.is_module(name, True):
+                yield name, dotted.rpartition(".")[0] or dotted
+
+    def makers(self) -> list[str]:
+        """Return the functions without required arguments that return something."""
+        return [
+            name
+            for name, node in self.named.items()
+            if isinstance(node, ast.FunctionDef)
+            and not _required(node)
+            and any(isinstance(one, ast.Return) and isinstance(one.value, ast.Call) for one in ast.walk(node))
+        ]
+
+    def example(self, name: str) -> str:
+        """Return how the file itself makes a network, with plain arguments, or the arguments that it needs."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+                text = ast.unparse(node)
+                if node.args or node.keywords:
+                    try:
+                        return calls.normalised(text)
+                    except ValueError:
+                        continue
+        missing = self.missing_arguments(name)
+        return f"{name}({', '.join(f'{one}=…' for one in missing)})" if missing else name
+
+
+def choose(path: str, found: Definitions, member: str) -> tuple[str, str]:
+    """Return the class or function that makes the network, and its arguments as text.
+
+    `member` is the part of a word after `::`, such as `Net` or `Net(norm="bn")`, or empty.
+
+    Raises:
+        NoNetwork: the file has no network, and none is named.
+        UnusableInput: the file has several networks, the named one does not exist, or its arguments are missing.
+    """
+    networks = found.networks()
+    name, arguments = _parsed(path, member) if member else ("", "")
+    if name and name not in found.named:
+        there = listed([*networks, *(f"{one}()" for one in found.makers())]) or "no network"
+        raise UnusableInput(f"{path}: has no class or function {name}: it has {there}")
+    if not member:
+        if not networks:
+            raise NoNetwork(f"{path}: defines no network: {_advice(path, found)}")
+        if len(networks) > 1:
+            problem = f"defines {len(networks)} networks, {listed(networks)}: name one of them"
+            raise UnusableInput(f"{path}: {problem}, for example: {_command(path, found.example(networks[-1]))}")
+        name = networks[0]
+    missing = found.missing_arguments(name)
+    if missing and not arguments:
+        made = next((one for one in found.makers() if name in _names_in(found.named[one])), "")
+        example = found.example(name)
+        example = f"{made}()" if made and "…" in example else example
+        problem = f"{name} needs {listed(missing)}: name it with its arguments"
+        raise UnusableInput(f"{path}: {problem}, for example: {_command(path, example)}")
+    return name, arguments
+
+
+def _advice(path: str, found: Definitions) -> str:
+    """Return what to do with a file that defines no network."""
+    for name, module in found.imported_modules():
+        return f"it imports {name} from {module}: name the file of {module} instead"
+    advice = "it needs one class derived from torch.nn.Module"
+    makers = found.makers()
+    return f"{advice}, or name the function that makes it: {_command(path, f'{makers[0]}()')}" if makers else advice
+
+
+def _parsed(path: str, member: str) -> tuple[str, str]:
+    if member.isidentifier():
+        return member, ""
+    try:
+        call = calls.parse(member)
+    except ValueError as error:
+        advice = "write a class or a function, with plain numbers and text as arguments"
+        raise UnusableInput(f"{path}::{member}: {advice}, for example: {_command(path, 'Net(width=8)')}") from error
+    keywords = (f"{name}={value!r}" for name, value in sorted(call.keywords.items()))
+    return call.name, ", ".join([*map(repr, call.positional), *keywords])
+
+
+def _command(path: str, member: str) -> str:
+    """Return a command line that names a network of a file."""
+    member = member if '"' in member else member.replace("'", '"')  # the word is quoted with ' as a whole
+    return f"python -m bench show {shlex.quote(f'{path}::{member}')}"
+
+
+def _method(node: ast.ClassDef, name: str) -> Function | None:
+    return next((one for one in node.body if isinstance(one, Function) and one.name == name), None)
+
+
+def _required(node: Function) -> tuple[str, ...]:
+    """Return the parameters without a default, `self` included."""
+    positional = [*node.args.posonlyargs, *node.args.args]
+    first = positional[: len(positional) - len(node.args.defaults)]
+    keywords = zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    return tuple(one.arg for one in [*first, *(one for one, default in keywords if default is None)])
+
+
+def _arguments(call: ast.Call) -> list[ast.Name]:
+    """Return the names among the arguments of a call, also those in lists."""
+    if isinstance(call.func, ast.Name) and call.func.id in _ASKING:
+        return []
+    given = [*call.args, *(word.value for word in call.keywords)]
+    inside = [one for part in given if isinstance(part, ast.List | ast.Tuple) for one in part.elts]
+    return [one for one in [*given, *inside] if isinstance(one, ast.Name)]
+
+
+def _names_in(node: ast.AST) -> set[str]:
+    return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+
+
+def _used_by(name: str, uses: Mapping[str, set[str]]) -> set[str]:
+    """Return all definitions that a definition uses, directly or through others, except itself."""
+    found, waiting = set[str](), [name]
+    while waiting:
+        for used in (uses[waiting.pop()] & uses.keys()) - found:
+            found.add(used)
+            waiting.append(used)
+    return found - {name}

@@ -1,0 +1,317 @@
+"""Find what a definition of a file needs, and take only that part, without running the file.
+
+A script trains, reads arguments or loads data when it is imported. Its network needs none of that.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import symtable
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+Function = ast.FunctionDef | ast.AsyncFunctionDef
+
+_INPUT_CALLS = {"parse_args", "parse_known_args", "DataLoader", "input", "open", "urlretrieve"}
+"""Calls that read arguments, data or the keyboard. A call with a keyword `download` does so too."""
+
+_HARMLESS_MODULES = ("warnings.", "logging.", "sys.path.", "os.environ.", "random.", "numpy.", "matplotlib.", "gc.")
+_HARMLESS_METHODS = ("append", "apply", "cuda", "eval", "extend", "to", "update")
+_PART_OF_NETWORK = ("torch.set_default_", "torch.fx.wrap(", "exec(", "globals()")  # calls that change what it means
+_ANY_NAME = {"globals", "eval", "exec"}  # code that can use every name of the file
+_COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}
+
+
+@dataclass(frozen=True)
+class _Names:
+    """The names of the file that a statement binds and uses.
+
+    It uses `eager` when it runs, and `deferred` when a function that it defines is called. It changes the objects of
+    `assigns` by an assignment such as `TABLE["a"] = 1`, and those of `calls` by a method such as `SIZES.append(1)`.
+    """
+
+    binds: frozenset[str] = frozenset()
+    eager: frozenset[str] = frozenset()
+    deferred: frozenset[str] = frozenset()
+    assigns: frozenset[str] = frozenset()
+    calls: frozenset[str] = frozenset()
+
+
+class Statements:
+    """The statements of a file, what each of them needs, and whether it does more than define.
+
+    `is_own` says whether a module is one of the user's own.
+    """
+
+    def __init__(self, tree: ast.Module, is_own: Callable[[str], bool] = lambda _: False) -> None:
+        self.tree = tree
+        self._is_own = is_own
+        self.names = [_names(node) for node in tree.body]
+        self.imported = dict(imports(tree))
+
+    @cached_property
+    def _functions(self) -> dict[str, tuple[frozenset[str], bool]]:
+        """For each function: the names of the file that it changes, and whether it reads arguments or data.
+
+        A class counts too if it has `__init_subclass__`, which a subclass calls when it is defined.
+        """
+        found = {}
+        for node in definitions(self.tree):
+            if isinstance(node, Function) or "__init_subclass__" in (getattr(one, "name", "") for one in node.body):
+                used = _names(node).deferred
+                declared = {name for one in ast.walk(node) if isinstance(one, ast.Global) for name in one.names}
+                changed = {name for one in ast.walk(node) for name in (*_assigned(one), *_called_on(one))} & used
+                found[node.name] = frozenset(changed | declared), any(map(_reads_input, ast.walk(node)))
+        return found
+
+    def _changes(self, index: int) -> frozenset[str]:
+        """Return the names whose objects a statement changes. A call changes nothing of an imported module."""
+        called = _called(self.tree.body[index]) & self._functions.keys()
+        names = self.names[index]
+        by_call = names.calls.union(*(self._functions[name][0] for name in called)) - self.imported.keys()
+        return names.assigns | by_call
+
+    def needed(self, roots: Collection[str]) -> set[int]:
+        """Return the indices of the statements that the definitions of some names need, themselves included."""
+        found: set[int] = set()
+        waiting = [(name, len(self.names)) for name in roots]
+        seen = set(waiting)
+
+        def take(index: int) -> None:
+            if index not in found:
+                found.add(index)
+                names = self.names[index]
+                new = {*((name, index) for name in names.eager), *((name, len(self.names)) for name in names.deferred)}
+                waiting.extend(new - seen)
+                seen.update(new)
+
+        used = frozenset().union(*(one.eager | one.deferred for one in self.names))
+        for index, node in enumerate(self.tree.body):
+            named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            has_effect = any(map(self._is_own, named)) and not self.names[index].binds & used
+            called = f"{self._called_text(node)}("
+            if has_effect or _is_future(node) or called.startswith(_PART_OF_NETWORK):
+                take(index)
+        changes = [self._changes(index) for index in range(len(self.names))]
+        while waiting:
+            name, limit = waiting.pop()
+            if name in _ANY_NAME:
+                bound = {one for index, names in enumerate(self.names) if not self._acts(index) for one in names.binds}
+                waiting.extend((one, len(self.names)) for one in bound)
+            binding = [index for index in range(limit) if name in self.names[index].binds]
+            while binding:
+                take(binding[-1])
+                if _always_binds(self.tree.body[binding.pop()]):
+                    break
+            for index, changed in enumerate(changes):
+                if name in changed:
+                    take(index)
+            if name not in self.all_names and not hasattr(builtins, name):
+                for index, node in enumerate(self.tree.body):
+                    if _is_star(node):
+                        take(index)
+        return found
+
+    def executed(self, root: str) -> set[int]:
+        """Return the indices of what a definition needs, and of what runs when the whole file is imported."""
+        kinds = (ast.Import, ast.ImportFrom, ast.FunctionDef, ast.AsyncFunctionDef)
+        running = {
+            index for index, one in enumerate(self.tree.body) if not (isinstance(one, kinds) or is_main_guard(one))
+        }
+        return running | self.needed({root, *(name for index in running for name in self.names[index].eager)})
+
+    @cached_property
+    def all_names(self) -> frozenset[str]:
+        """All names that the file binds."""
+        return frozenset().union(*(one.binds for one in self.names))
+
+    def bound(self) -> set[str]:
+        """Return the names of everything that the file defines, without what it makes while it trains or reads."""
+        acting = set(self.acting(()))
+        return {name for name in self.all_names if not (acting and acting & self.needed([name]))}
+
+    def acting(self, needed: Collection[int]) -> list[int]:
+        """Return the indices of the other statements that do more than define: train, read arguments or load data."""
+        return [index for index in range(len(self.names)) if index not in needed and self._acts(index)]
+
+    def _acts(self, index: int) -> bool:
+        node = self.tree.body[index]
+        if is_main_guard(node):
+            return False
+        called = _called(node) & self._functions.keys()
+        reads = any(map(_reads_input, _eager(node))) or any(self._functions[name][1] for name in called)
+        is_loop = isinstance(node, ast.For | ast.While | ast.With)
+        return reads or (is_loop and bool(called)) or any(self._is_action(one) for one in _eager(node))
+
+    def _is_action(self, node: ast.AST) -> bool:
+        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await)):
+            return False
+        called = self._called_text(node)
+        first, _, method = called.partition(".")
+        is_own_method = method in _HARMLESS_METHODS and first not in self.imported
+        return not (called == "print" or is_own_method or called.startswith(_HARMLESS_MODULES))
+
+    def _called_text(self, node: ast.AST) -> str:
+        """Return the full name of the function that a statement calls, or an empty text if it is no such statement."""
+        if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)):
+            return ""
+        return full_name(node.value.func, self.imported)
+
+    def said(self, index: int) -> str:
+        """Return a few words for a statement that is left out."""
+        node = self.tree.body[index]
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+            return f"{ast.unparse(node.value.func)}(…)"
+        if isinstance(node, ast.For | ast.While):
+            return "a loop"
+        return ast.unparse(node).splitlines()[0].partition("(")[0] + ("(…)" if isinstance(node, ast.Assign) else " …")
+
+
+def extract(text: str, tree: ast.Module, kept: Collection[int]) -> str:
+    """Return a source with only some of its statements. Each of them keeps its line."""
+    lines = [line.encode() for line in text.split("\n")]
+    for index in reversed(range(len(tree.body))):
+        node = tree.body[index]
+        if index in kept:
+            continue
+        decorated = [one.lineno for one in getattr(node, "decorator_list", [])]
+        first, last = min([node.lineno, *decorated]) - 1, (node.end_lineno or node.lineno) - 1
+        before, after = lines[first][: node.col_offset].strip(), lines[last][node.end_col_offset :].strip()
+        replaced = b""
+        if before or after[:1] == b";":  # another statement on the same line
+            replaced = lines[first][: node.col_offset] + b"pass" + lines[last][node.end_col_offset :]
+        lines[first : last + 1] = [replaced, *[b""] * (last - first)]
+    return b"\n".join(lines).decode()
+
+
+def definitions(tree: ast.Module) -> Iterator[ast.ClassDef | Function]:
+    """Yield the classes and functions of a file, also those inside an `if`, a `try`, a `with` or a loop."""
+    waiting: list[ast.stmt] = list(tree.body)
+    while waiting:
+        node = waiting.pop(0)
+        if isinstance(node, ast.ClassDef | Function):
+            yield node
+        elif not is_main_guard(node):
+            parts = (getattr(node, name, []) for name in ("body", "orelse", "finalbody"))
+            handlers = (one.body for one in getattr(node, "handlers", []))
+            waiting[:0] = [one for part in (*parts, *handlers) for one in part if isinstance(one, ast.stmt)]
+
+
+def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
+    """Yield each imported name and the full name that it stands for. A star import stands for itself."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            for alias in node.names:
+                yield (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2
+        elif isinstance(node, ast.ImportFrom):
+            for alias in node.names:
+                dotted = "." * node.level + ".".join(filter(None, [node.module, alias.name]))
+                yield (dotted if alias.name == "*" else alias.asname or alias.name), dotted
+
+
+def full_name(node: ast.expr, imported: dict[str, str]) -> str:
+    """Return an expression as text. If it begins with an imported name, the text has the name that this stands for."""
+    first, dot, rest = ast.unparse(node).partition(".")
+    return imported.get(first, first) + dot + rest
+
+
+def is_main_guard(node: ast.stmt) -> bool:
+    """Whether a statement is `if __name__ == "__main__"`."""
+    return isinstance(node, ast.If) and ast.unparse(node.test).replace('"', "'") in (
+        "__name__ == '__main__'",
+        "'__main__' == __name__",
+    )
+
+
+def _names(node: ast.stmt) -> _Names:
+    if is_main_guard(node):
+        return _Names()
+    binds, eager, deferred = set[str](), set[str](), set[str]()
+
+    def look(table: symtable.SymbolTable, is_deferred: bool) -> None:
+        kind = str(table.get_type())
+        for symbol in table.get_symbols():
+            if kind == "module":
+                if symbol.is_assigned() or symbol.is_imported():
+                    binds.add(symbol.get_name())
+                if symbol.is_referenced():
+                    eager.add(symbol.get_name())
+            elif symbol.is_global():
+                (deferred if is_deferred else eager).add(symbol.get_name())
+        for child in table.get_children():
+            is_function = str(child.get_type()) == "function" and child.get_name() not in _COMPREHENSIONS
+            look(child, is_deferred or is_function)
+
+    try:
+        look(symtable.symtable(ast.unparse(node), "<statement>", "exec"), False)
+    except SyntaxError:  # for example `await` outside of a function, which a notebook allows
+        eager = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
+    assigns = {name for one in _eager(node) for name in _assigned(one)}
+    calls = {name for one in _eager(node) for name in _called_on(one)}
+    return _Names(*map(frozenset, (binds, eager, deferred, assigns, calls)))
+
+
+def _eager(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield a node and everything in it that runs with it: nothing inside a function."""
+    yield node
+    inside: Sequence[ast.AST] = list(ast.iter_child_nodes(node))
+    if isinstance(node, Function):
+        inside = [*node.decorator_list, node.args]
+    elif isinstance(node, ast.Lambda):
+        inside = [node.args]
+    for child in inside:
+        yield from _eager(child)
+
+
+def _called(node: ast.AST) -> set[str]:
+    """Return the plain names that a statement calls when it runs. A decorator is called too, and a base class."""
+    called = [one.func for one in _eager(node) if isinstance(one, ast.Call)]
+    for part in _eager(node):
+        called += [*getattr(part, "decorator_list", []), *getattr(part, "bases", [])]
+    return {one.id for one in called if isinstance(one, ast.Name)}
+
+
+def _assigned(node: ast.AST) -> set[str]:
+    """Return the name whose object an assignment to an attribute or an item changes, or one in place."""
+    if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
+        return _root(node)
+    return _root(node.target) if isinstance(node, ast.AugAssign) else set()
+
+
+def _called_on(node: ast.AST) -> set[str]:
+    """Return the name whose object a call of a method changes, or one of `setattr`."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
+        function, arguments = node.value.func, node.value.args
+        if isinstance(function, ast.Attribute):
+            return _root(function)
+        if isinstance(function, ast.Name) and function.id in ("setattr", "delattr") and arguments:
+            return _root(arguments[0])
+    return set()
+
+
+def _root(node: ast.AST) -> set[str]:
+    while isinstance(node, ast.Attribute | ast.Subscript):
+        node = node.value
+    return {node.id} if isinstance(node, ast.Name) else set()
+
+
+def _reads_input(node: ast.AST) -> bool:
+    if not isinstance(node, ast.Call):
+        return False
+    name = ast.unparse(node.func).rpartition(".")[2]
+    return name in _INPUT_CALLS or any(word.arg == "download" for word in node.keywords)
+
+
+def _always_binds(node: ast.stmt) -> bool:
+    kinds = (ast.ClassDef, ast.FunctionDef, ast.AsyncFunctionDef, ast.Assign, ast.AnnAssign, ast.Import, ast.ImportFrom)
+    return isinstance(node, kinds) and not (isinstance(node, ast.AnnAssign) and node.value is None)
+
+
+def _is_star(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"

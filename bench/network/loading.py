@@ -1,0 +1,127 @@
+"""Execute a network's file, together with the user's own modules that it imports. All of them come as text.
+
+Their names are private: a network's `models` or `utils` is never the module of this name that another network, this
+project or an installed package has.
+"""
+
+from __future__ import annotations
+
+import ast
+import builtins
+import importlib
+import linecache
+import sys
+from collections.abc import Mapping, Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+from typing import Any, NoReturn
+
+from bench.errors import UnusableInput, one_line
+from bench.network.vision import import_torchvision
+
+
+def load(root: str, module: str, path: str, sources: Mapping[str, str]) -> ModuleType:
+    """Execute a module and return it. `sources` has it and all own modules that it can import, by full name.
+
+    Each call executes them anew. `root` is the name below which they stand in `sys.modules`, and `path` the path of the
+    module, for messages. The code of the user can raise anything.
+    """
+    for name in [name for name in sys.modules if name == root or name.startswith(f"{root}.")]:
+        del sys.modules[name]
+    sys.meta_path[:] = [one for one in sys.meta_path if not (isinstance(one, _Own) and one.root == root)]
+    sys.meta_path.insert(0, _Own(root, {f"{root}.{module}": path}, sources))
+    return importlib.import_module(f"{root}.{module}")
+
+
+class _Own(MetaPathFinder, Loader):
+    """Finds and executes the own modules of a network, below a root."""
+
+    def __init__(self, root: str, paths: Mapping[str, str], sources: Mapping[str, str]) -> None:
+        self.root = root
+        self._paths = paths
+        self._sources = {f"{root}.{name}": source for name, source in sources.items()}
+        self._first_names = {name.partition(".")[0] for name in sources} if len(sources) > 1 else set()
+
+    def find_spec(
+        self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        """Return the specification of an own module, or of a package of own modules."""
+        is_package = any(name.startswith(f"{fullname}.") for name in self._sources)
+        if fullname in self._sources or is_package:
+            return ModuleSpec(fullname, self, is_package=is_package)
+        return None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Execute an own module. Its imports find own modules first."""
+        name = module.__name__
+        source = self._sources.get(name, "")
+        file = self._paths.get(name, f"<{name.removeprefix(self.root)[1:]}>")
+        module.__file__ = file
+        module.__dict__["__builtins__"] = {
+            **vars(builtins),
+            "__import__": self._import,
+            "__absent__": self._absent,
+            "__ImportError__": ImportError,
+        }
+        linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
+        exec(compile(_tolerant(ast.parse(source)), file, "exec", dont_inherit=True), module.__dict__)
+
+    def _import(
+        self, name: str, scope: Any = None, local: Any = None, fromlist: Sequence[str] = (), level: int = 0
+    ) -> ModuleType:
+        """Import as the built-in function does, which Python calls with these arguments by their place."""
+        first = name.partition(".")[0]
+        if level == 0 and first in self._first_names:
+            if fromlist:
+                return builtins.__import__(f"{self.root}.{name}", scope, local, fromlist)
+            importlib.import_module(f"{self.root}.{name}")
+            return sys.modules[f"{self.root}.{first}"]
+        if level == 0 and first == "torchvision":
+            import_torchvision()
+        return builtins.__import__(name, scope, local, fromlist, level)
+
+    def _absent(self, error: ImportError) -> _Absent:
+        if not isinstance(error, ModuleNotFoundError):
+            return _Absent(f"it needs an import that fails ({one_line(error)}): correct it")
+        name = (error.name or "").removeprefix(f"{self.root}.")
+        problem = f"it needs the module {name}, which is neither installed nor beside its file"
+        return _Absent(f"{problem}: install it, or put it there")
+
+
+class _Absent:
+    """Stands for something that cannot be imported. Only its use is an error."""
+
+    def __init__(self, message: str) -> None:
+        self._message = message
+
+    def _fail(self, *arguments: object) -> NoReturn:
+        raise UnusableInput(self._message)
+
+    __call__ = __mro_entries__ = __getitem__ = __iter__ = _fail
+
+    def __getattr__(self, name: str) -> NoReturn:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        self._fail()
+
+
+def _tolerant(tree: ast.Module) -> ast.Module:
+    """Let a file go on if one of its imports fails: the network may not need it.
+
+    An import inside a `try` or a function stays as it is. An import from `__future__` comes first, which it need not in
+    a notebook.
+    """
+    tree.body.sort(key=lambda node: not (isinstance(node, ast.ImportFrom) and node.module == "__future__"))
+    for index, node in enumerate(tree.body):
+        if not isinstance(node, ast.Import | ast.ImportFrom):
+            continue
+        names = [alias.asname or alias.name.partition(".")[0] for alias in node.names]
+        if "*" in names or (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
+            continue
+        absent = "\n ".join(f"{name} = __absent__(__error__)" for name in names)
+        (attempt,) = ast.parse(f"try:\n pass\nexcept __ImportError__ as __error__:\n {absent}").body
+        assert isinstance(attempt, ast.Try)
+        attempt.body = [node]
+        tree.body[index] = ast.copy_location(attempt, node)
+    return tree

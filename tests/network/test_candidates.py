@@ -1,0 +1,135 @@
+"""Tests of `candidates`: which class of a file is its network, and how a refusal says what to write."""
+
+from __future__ import annotations
+
+import ast
+
+import pytest
+import students
+from own_networks import HEAD, PLAIN
+
+from bench.errors import UnusableInput
+from bench.network.candidates import Definitions, NoNetwork, choose
+
+
+def of(text):
+    return Definitions(ast.parse(text), lambda _: None)
+
+
+def module(name, body="pass", base="nn.Module"):
+    return f"class {name}({base}):\n    {body}\n\n\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "networks"),
+    [
+        (students.SEVERAL, ["Net1", "Net2", "Net3"]),
+        (students.TABLE, ["TableNet"]),
+        (students.FACTORY, ["MyResNet"]),
+        (students.BASE, ["WideModel"]),
+        (students.LOSS, ["DigitNet"]),
+        (students.INSIDE_IF, ["Net"]),
+        (students.SCRIPTED, ["Scripted"]),
+        (students.TORCHVISION_BASE, ["GreyResNet"]),
+        (HEAD + "Module = nn.Module\n" + module("Net", base="Module"), ["Net"]),
+        ("import timm\n" + module("Net", "def forward(self, x): pass", "timm.Model"), ["Net"]),
+        ("import timm\n" + PLAIN + module("Lit", "def forward(self, x): self.net = Net()", "timm.Model"), ["Net"]),
+        ("import timm\n" + module("Data", base="timm.Dataset"), []),
+        (HEAD + module("Data", "def forward(self, x): pass", "torch.utils.data.Dataset"), []),
+        ("import collections\n" + module("Table", "def forward(self, x): pass", "collections.OrderedDict"), []),
+        (HEAD + module("Leftover", "def __init__(self, inputs): pass") + module("Net"), ["Net"]),
+        (HEAD + module("A", "def f(self): super(A, self)") + module("B", "def f(self): super(B, self)"), ["A", "B"]),
+        (HEAD + module("Net", "x = 1") + module("Net", "x = 2"), ["Net"]),
+        (HEAD + module("A", base="B") + module("B", base="A"), []),
+    ],
+)
+def test_a_network_is_no_block_no_base_no_loss_and_no_data_set(text, networks):
+    assert of(text).networks() == networks
+
+
+@pytest.mark.parametrize(
+    ("text", "member", "chosen"),
+    [
+        (students.SEVERAL, "Net2", ("Net2", "")),
+        (students.SEVERAL, "Net2()", ("Net2", "")),
+        (students.FACTORY, "resnet_small()", ("resnet_small", "")),
+        (students.FACTORY, "BasicBlock(8)", ("BasicBlock", "8")),
+        (students.ARGUMENTS, 'Net(norm="bn",dropout=5e-2)', ("Net", "dropout=0.05, norm='bn'")),
+        (students.ARGUMENTS, "Net(dropout=0.050, norm='bn')", ("Net", "dropout=0.05, norm='bn'")),
+        (students.ARGUMENTS, "Net('bn', dropout=-1)", ("Net", "'bn', dropout=-1")),
+    ],
+)
+def test_a_class_or_a_function_can_be_named_with_plain_arguments(text, member, chosen):
+    assert choose("net.py", of(text), member) == chosen
+
+
+@pytest.mark.parametrize(
+    ("text", "member", "said"),
+    [
+        (
+            students.SEVERAL,
+            "",
+            (
+                "a net.py: defines 3 networks, Net1, Net2 and Net3: name one of them, "
+                "for example: python -m bench show 'a net.py::Net3'"
+            ),
+        ),
+        (
+            students.ARGUMENTS,
+            "",
+            (
+                "a net.py: Net needs norm and dropout: name it with its arguments, "
+                "for example: python -m bench show 'a net.py::Net(norm=\"gn\", dropout=0.1)'"
+            ),
+        ),
+        (
+            students.ARGUMENTS.replace('Net(norm="gn", dropout=0.1)', "Net(args)"),
+            "Net",
+            (
+                "a net.py: Net needs norm and dropout: name it with its arguments, "
+                "for example: python -m bench show 'a net.py::Net(norm=…, dropout=…)'"
+            ),
+        ),
+        (
+            students.FACTORY,
+            "",
+            (
+                "a net.py: MyResNet needs block and num_blocks: name it with its arguments, "
+                "for example: python -m bench show 'a net.py::resnet_small()'"
+            ),
+        ),
+        (
+            students.SEVERAL,
+            "Net4",
+            "a net.py: has no class or function Net4: it has Net1, Net2 and Net3",
+        ),
+        (
+            students.FACTORY,
+            "Net4(3)",
+            "a net.py: has no class or function Net4: it has MyResNet, resnet_small() and resnet_big()",
+        ),
+        (
+            students.SEVERAL,
+            "Net1(x)",
+            (
+                "a net.py::Net1(x): write a class or a function, with plain numbers and text as arguments, "
+                "for example: python -m bench show 'a net.py::Net(width=8)'"
+            ),
+        ),
+        (
+            students.SEQUENTIAL,
+            "",
+            (
+                "a net.py: defines no network: it needs one class derived from torch.nn.Module, "
+                "or name the function that makes it: python -m bench show 'a net.py::make_net()'"
+            ),
+        ),
+        ("x = 1", "", "a net.py: defines no network: it needs one class derived from torch.nn.Module"),
+        ("x = 1", "Net", "a net.py: has no class or function Net: it has no network"),
+    ],
+)
+def test_a_refusal_lists_what_there_is_and_shows_a_line_to_paste(text, member, said):
+    with pytest.raises(UnusableInput) as error:
+        choose("a net.py", of(text), member)
+    assert str(error.value) == said
+    assert isinstance(error.value, NoNetwork) == ("defines no network" in said)

@@ -1,0 +1,105 @@
+"""Tests of `loading`: the modules of a network come as text and are its own, and a missing one harms only its users."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from bench.errors import UnusableInput
+from bench.network.loading import load
+
+
+def of(text, **modules):
+    return load("network_test", "net", "net.py", {"net": text, **{k.replace("__", "."): v for k, v in modules.items()}})
+
+
+def test_own_modules_are_found_by_every_kind_of_import():
+    found = of(
+        "import a\nimport p.q\nimport p.q as r\nfrom p import q\nfrom p.q import x as y\nfrom a import *\n"
+        "def later():\n    from p.late import z\n    return z\n",
+        a="star = 1",
+        p="",
+        p__q="from .late import z\nfrom . import late\nx = z + late.z",
+        p__late="z = 2",
+    )
+    assert (found.a.star, found.star, found.p.q.x, found.y, found.later()) == (1, 1, 4, 4, 2)
+    assert found.q is found.r is found.p.q
+
+
+def test_own_modules_are_private(monkeypatch):
+    import models
+
+    found = of("import models, json\nfrom models import TABLE", models="TABLE = 5")
+    assert found.TABLE == 5
+    assert found.json is sys.modules["json"]
+    assert sys.modules["models"] is models
+    assert found.models is not models
+    other = load("network_other", "net", "net.py", {"net": "from models import TABLE", "models": "TABLE = 6"})
+    assert (other.TABLE, found.models.TABLE) == (6, 5)
+
+
+def test_every_load_executes_the_files_anew():
+    texts = {"a": "items = []"}
+    of("from a import items\nitems.append(1)", **texts)
+    assert of("from a import items\nitems.append(1)", **texts).items == [1]
+    assert of("try:\n    import a\nexcept ImportError:\n    a = None").a is None
+
+
+def test_a_file_can_be_imported_by_its_own_modules():
+    found = load(
+        "network_test",
+        "p.net",
+        "net.py",
+        {"p.net": "from .a import x\ny = x", "p": "from .net import y", "p.a": "x = 1"},
+    )
+    assert found.y == 1
+
+
+def test_a_module_that_is_missing_harms_only_what_uses_it():
+    found = of("import nowhere.at_all as n\nfrom json import no_such_name\nimport nowhere\nx = 1\nclass A: y = 2\n")
+    assert found.x == 1
+    assert not hasattr(found.n, "__path__")
+    said = "it needs the module nowhere, which is neither installed nor beside its file: install it, or put it there"
+    for use in (lambda: found.n.x, lambda: found.nowhere(3), lambda: found.n[0], lambda: list(found.n)):
+        with pytest.raises(UnusableInput) as error:
+            use()
+        assert str(error.value) == said
+    with pytest.raises(UnusableInput, match=r"it needs an import that fails \(cannot import name 'no_such_name'"):
+        found.no_such_name()
+    with pytest.raises(UnusableInput, match="it needs the module nowhere"):
+        of("import nowhere\nclass Net(nowhere.Base): pass")
+    with pytest.raises(UnusableInput, match="it needs the module nowhere"):
+        of("from nowhere import Base\nclass Net(Base): pass")
+    with pytest.raises(UnusableInput, match=r"it needs the module p\.late, which"):
+        of("from p.late import x\nx()", p__q="")
+
+
+def test_an_import_in_a_try_fails_as_it_does_everywhere():
+    assert of("try:\n    import nowhere\nexcept ImportError:\n    nowhere = 5").nowhere == 5
+
+
+def test_an_import_from_the_future_can_come_late_as_in_a_notebook():
+    assert of("x = 1\nfrom __future__ import annotations\ndef f(a: nowhere): return x").f(5) == 1
+
+
+def test_torchvision_is_imported_with_any_build_of_torch_but_only_by_a_file_that_imports_it():
+    code = """
+import sys
+from bench.network.loading import load
+load("a", "net", "net.py", {"net": "import torch"})
+print("torchvision" in sys.modules)
+for text in ("from torchvision import datasets, transforms", "def f():\\n    import torchvision\\n    return 1\\nf()"):
+    load("a", "net", "net.py", {"net": text})
+    print("torchvision" in sys.modules)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "False\nTrue\nTrue\n"), done.stderr
+
+
+def test_an_error_in_a_module_has_its_line():
+    with pytest.raises(ZeroDivisionError) as error:
+        of("import a", a="\n\n1 / 0")
+    assert error.traceback[-1].lineno == 2
+    assert str(error.traceback[-1].path) == "<a>"
