@@ -6,10 +6,10 @@ A function imports what it needs when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import os
 import signal
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from bench.cli.selection import jobs, parse_devices, parse_names, parse_networks, parse_seeds, places, selected
@@ -39,7 +39,15 @@ def _train(arguments: argparse.Namespace) -> Outcome:
 
 
 def do_all(arguments: argparse.Namespace) -> int:
-    """Train what is not recorded yet, then write the report, even if runs failed."""
+    """Train what is not recorded yet, then write the report, even if runs failed.
+
+    Raises:
+        UnusableInput: the report cannot be written there. Nothing has been trained then.
+    """
+    there = next(path for path in (arguments.report, *arguments.report.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        problem = f"cannot be written ({there} is not a folder that can be written)"
+        raise UnusableInput(f"{arguments.report}: {problem}: choose another --report")
     outcome = _train(arguments)
     try:
         reported = do_report(arguments)
@@ -119,9 +127,14 @@ def do_verify(arguments: argparse.Namespace) -> int:
     chosen = None if arguments.models is None else parse_networks(arguments.models, recorded)
     digests = {one.digest for one in recorded.values()}
     others = networks.inspect([one for one in chosen or () if one.document is None and one.digest not in digests])
-    architectures = {**ARCHITECTURES, **recorded, **{one.architecture.name: one.architecture for one in others}}
+    here = {**_here(recorded, chosen), **{one.architecture.name: one.architecture for one in others}}
+    architectures = {**ARCHITECTURES, **recorded, **here}
     names = None if chosen is None else tuple(one.name for one in chosen)
-    foreign = [one.name for one in _foreign(recorded, chosen) if names is None or one.name in names]
+    foreign = [
+        one.name
+        for one in recorded.values()
+        if one.document is None and one.name not in here and (names is None or one.name in names)
+    ]
     if foreign:
         source = f"{catalogue.path_beside(arguments.runs)}: verifying {', '.join(foreign)} runs the code in this file"
         if not arguments.trust:
@@ -140,16 +153,21 @@ def do_verify(arguments: argparse.Namespace) -> int:
     return DONE if found.is_identical else FAILED
 
 
-def _foreign(recorded: Mapping[str, Architecture], chosen: Sequence[Architecture] | None) -> list[Architecture]:
-    """Return the networks of a record whose code is not on this machine: in this project, a package or a chosen file.
+def _here(recorded: Mapping[str, Architecture], chosen: Sequence[Architecture] | None) -> dict[str, Architecture]:
+    """Return those networks of a record that an installed package or a chosen file has too, with the code from there.
 
-    A digest of a network is too short to recognise code that somebody else made, so the code itself is compared.
+    What inspection found of them is taken from the record.
     """
+    from dataclasses import replace
+
     from bench.cli import networks
 
-    here = [replace(one, path="") for one in (*networks.known().values(), *(chosen or ())) if one.path]
-    as_written = [(one, replace(one, gives_logits=False, uncovered=())) for one in recorded.values()]
-    return [one for one, written in as_written if one.document is None and written not in here]
+    found = {}
+    for one in (*networks.known().values(), *(chosen or ())):
+        known = recorded.get(one.name)
+        if one.path and known is not None and known.document is None and known.digest == one.digest:
+            found[one.name] = replace(one, gives_logits=known.gives_logits, uncovered=known.uncovered)
+    return found
 
 
 def do_speed(arguments: argparse.Namespace) -> int:
