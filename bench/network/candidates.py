@@ -166,7 +166,7 @@ def choose(path: str, found: Definitions, member: str) -> tuple[str, str]:
         UnusableInput: the file has several networks, the named one does not exist, or its arguments are missing.
     """
     networks = found.networks()
-    name, arguments = _parsed(path, member) if member else ("", "")
+    name, arguments = _parsed(path, member, found) if member else ("", "")
     if name and name not in found.named:
         there = listed([*networks, *(f"{one}()" for one in found.makers())]) or "no network"
         raise UnusableInput(f"{path}: has no class or function {name}: it has {there}")
@@ -196,14 +196,16 @@ def _advice(path: str, found: Definitions) -> str:
     return f"{advice}, or name the function that makes it: {_command(path, f'{makers[0]}()')}" if makers else advice
 
 
-def _parsed(path: str, member: str) -> tuple[str, str]:
+def _parsed(path: str, member: str, found: Definitions) -> tuple[str, str]:
     if member.isidentifier():
         return member, ""
     try:
         call = calls.parse(member)
     except ValueError as error:
-        advice = "write a class or a function, with plain numbers and text as arguments"
-        raise UnusableInput(f"{path}::{member}: {advice}, for example: {_command(path, 'Net(width=8)')}") from error
+        advice = "write a class or a function, with plain numbers and quoted text as arguments"
+        example = found.example(member.partition("(")[0])
+        example = example if "(" in example and "…" not in example else 'Net(8, norm="bn")'
+        raise UnusableInput(f"{path}::{member}: {advice}, for example: {_command(path, example)}") from error
     keywords = (f"{name}={value!r}" for name, value in sorted(call.keywords.items()))
     return call.name, ", ".join([*map(repr, call.positional), *keywords])
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ast
 import math
 import re
+import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,8 +68,10 @@ def read(
             values cannot be used.
     """
     try:
-        found = _read(path, recipe, document, member, module)
-        found.digest  # noqa: B018 - it walks through the code too
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # Python warns of odd text each time it parses a file
+            found = _read(path, recipe, document, member, module)
+            found.digest  # noqa: B018 - it walks through the code too
     except RecursionError:
         problem = "its code is nested too deeply: write its longest expressions in several statements"
         raise UnusableInput(f"{path}: {problem}") from None

@@ -165,7 +165,7 @@ class Architecture:
     arguments: str = ""
     modules: tuple[tuple[str, str], ...] = ()
     module: str = "network"
-    taken: str = ""
+    taken: str = field(default="", compare=False)
 
     @property
     def call(self) -> str:

@@ -10,6 +10,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 from bench import files
 from bench.errors import UnusableInput, one_line
@@ -80,11 +81,15 @@ def add(runs: Path, architectures: Mapping[str, Architecture], structures: Mappi
 
 def format_catalogue(catalogue: Catalogue) -> str:
     """Format the networks as the text of the file, by ascending name."""
-    content = {
-        name: asdict(_entry(one, catalogue.structures[name])) | {"recipe": one.recipe.facts}
-        for name, one in sorted(catalogue.architectures.items())
-    }
+    content = {name: _content(one, catalogue.structures[name]) for name, one in sorted(catalogue.architectures.items())}
     return json.dumps(content, indent=1) + "\n"
+
+
+def _content(one: Architecture, structure: Structure) -> dict[str, Any]:
+    """Return the entry of a network. One without arguments and own modules has no fields for them."""
+    absent = {"arguments": "", "modules": {}, "module": Architecture.module}
+    content = asdict(_entry(one, structure)) | {"recipe": one.recipe.facts}
+    return {name: value for name, value in content.items() if name not in absent or value != absent[name]}
 
 
 def read_record(runs: Path) -> tuple[Record, Catalogue]:
@@ -170,6 +175,10 @@ def _check(name: str, entry: _Entry) -> None:
             calls.parse(call)
     except ValueError as error:
         raise schema.Mismatch(f"{quoted}: recipe: {one_line(error)}") from error
+    try:
+        calls.parse(f"make({entry.arguments})")
+    except ValueError as error:
+        raise schema.Mismatch(f"{quoted}: arguments: {one_line(error)}") from error
     possible = {
         "its name": 0 < len(name) <= LONGEST["model"] and one_line(name) == name,
         "class_name": entry.class_name.isidentifier(),

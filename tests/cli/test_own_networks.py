@@ -214,7 +214,7 @@ def test_modules_beside_a_network_are_kept_with_it(with_modules, tmp_path, root,
     for name in ("runs.csv", "runs.networks.json"):
         (tmp_path / name).write_bytes((with_modules / name).read_bytes())
     monkeypatch.setattr(verify, "verify", functools.partial(verify.verify, subset=SUBSET))
-    words = ["--models", "net", "--runs", str(tmp_path / "runs.csv"), "--data", str(root / "data")]
+    words = ["--trust", "--models", "net", "--runs", str(tmp_path / "runs.csv"), "--data", str(root / "data")]
     assert parser.main(["verify", *words]) == 1
     said = capsys.readouterr().out
     assert "1 of 2 runs identical, bit for bit." in said

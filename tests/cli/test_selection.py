@@ -38,7 +38,7 @@ def test_a_comma_in_a_path_or_between_arguments_separates_nothing(folder, text, 
     [
         ("a.py,", "--models : no such network"),
         ("b, e.py", "--models b: no such network"),
-        ("a.py,nets.py::Net1(x,y),a.py", "nets.py::Net1(x: write a class or a function, with plain numbers and text"),
+        ("a.py,nets.py::Net1(x,y),a.py", "nets.py::Net1(x: write a class or a function, with plain numbers and quoted"),
     ],
 )
 def test_a_wrong_part_of_a_list_is_named(folder, capsys, text, said):

@@ -112,8 +112,8 @@ def test_a_class_or_a_function_can_be_named_with_plain_arguments(text, member, c
             students.SEVERAL,
             "Net1(x)",
             (
-                "a net.py::Net1(x): write a class or a function, with plain numbers and text as arguments, "
-                "for example: python -m bench show 'a net.py::Net(width=8)'"
+                "a net.py::Net1(x): write a class or a function, with plain numbers and quoted text as arguments, "
+                "for example: python -m bench show 'a net.py::Net(8, norm=\"bn\")'"
             ),
         ),
         (

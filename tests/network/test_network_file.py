@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -136,7 +137,7 @@ def test_a_file_that_only_defines_and_has_one_network_is_its_source_as_a_whole(t
     one = of(tmp_path, source)
     assert (one.source, one.taken, one.modules, one.call) == (source, "", (), "Net")
     (path,) = write(tmp_path, net=source)
-    assert replace(read(path, member="Net"), taken="") == one
+    assert read(path, member="Net") == one
 
 
 def test_of_a_file_that_trains_only_the_network_and_what_it_needs_count(tmp_path):
@@ -235,6 +236,13 @@ def test_a_network_is_the_same_from_every_folder_and_whatever_its_folder_is_call
 def test_code_that_is_nested_too_deeply_is_refused_in_a_line(tmp_path):
     with pytest.raises(UnusableInput, match=r"net\.py: its code is nested too deeply"):
         of(tmp_path, f"{PLAIN}\nx = {'+'.join('1' * 2_000)}\n")
+
+
+def test_reading_a_file_warns_of_nothing(tmp_path):
+    with warnings.catch_warnings(record=True) as said:
+        warnings.simplefilter("always")
+        of(tmp_path, "PATTERN = '\\d'\n" + PLAIN)
+    assert said == []
 
 
 def test_a_value_in_a_notebook_is_named_with_its_cell(tmp_path):

@@ -129,6 +129,9 @@ def changed(*place: str | int, to: object) -> str:
         (changed("net", "source", to="(" * 100_000), "'net': source: is not a Python file that can be read"),
         (changed("net", "source", to="-" * 1_000_000 + "1"), "'net': source: is not a Python file that can be read"),
         (changed("net", "class_name", to="Net()"), "'net': class_name: a value is out of bounds"),
+        (changed("net", "arguments", to="1) or exit("), "'net': arguments: 'make(1) or exit()' is not a call with"),
+        (changed("net", "modules", to={"a": "("}), "'net': source: is not a Python file that can be read"),
+        (changed("net", "modules", to={"a": 5}), "'net': modules: "),
         (changed("net", "recipe", "epochs", to="many"), "'net': recipe: epochs: 'many' is not a whole number"),
         (changed("net", "recipe", "epochs", to=10**9), "'net': recipe: epochs: a value is out of bounds"),
         (changed("net", "recipe", "batch_size", to=0), "'net': recipe: batch_size: a value is out of bounds"),
@@ -152,7 +155,7 @@ def changed(*place: str | int, to: object) -> str:
         ("[" * 100_000, "is not JSON"),
         ("NaN", "is not JSON"),
     ],
-    ids=range(24),
+    ids=range(27),
 )
 def test_every_command_that_reads_the_networks_refuses_what_they_cannot_be_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, problem: str
