@@ -76,7 +76,12 @@ def _seed(seed: SeedResult, correct: tuple[int, ...], total: int) -> dict[str, A
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {**asdict(verdict.claim), "outcome": verdict.outcome, "evidence": verdict.evidence}
+    return {
+        **asdict(verdict.claim),
+        "outcome": verdict.outcome,
+        "evidence": verdict.evidence,
+        "further_seeds": verdict.further,
+    }
 
 
 def _images(images: Images) -> dict[str, Any]:

@@ -12,16 +12,22 @@ from bench.evidence.statistics.comparison import (
 )
 from bench.evidence.statistics.intervals import (
     Interval,
-    Rank,
     clopper_pearson,
     prediction_interval_ranks,
     prediction_interval_t,
-    rank_of,
-    seeds_to_decide,
     share_of_seeds,
-    smallest_deciding_n,
 )
+from bench.evidence.statistics.rank import SEEDS, RankTest, Tested, expected_draws, rank_test
 from bench.evidence.statistics.reference_points import ReferencePoints, reference_convergence, submission_passes
+from bench.evidence.statistics.sequential import (
+    DECIDING,
+    Share,
+    confidence_sequence,
+    e_value,
+    expected_seeds,
+    further_seeds,
+    share_decided,
+)
 from bench.evidence.statistics.survival import (
     Observation,
     SurvivalCurve,
@@ -36,29 +42,37 @@ from bench.evidence.statistics.survival import (
 )
 
 __all__ = [
+    "DECIDING",
+    "SEEDS",
     "DeviceDifference",
     "Interval",
     "Observation",
     "PermutationTest",
-    "Rank",
+    "RankTest",
     "ReferencePoints",
+    "Share",
     "SurvivalCurve",
+    "Tested",
     "TimeToTarget",
     "Variation",
     "clopper_pearson",
     "collapses",
+    "confidence_sequence",
+    "e_value",
+    "expected_draws",
+    "expected_seeds",
     "first_hit",
+    "further_seeds",
     "holm",
     "last_hit",
     "observe",
     "paired_permutation_test",
     "prediction_interval_ranks",
     "prediction_interval_t",
-    "rank_of",
+    "rank_test",
     "reference_convergence",
-    "seeds_to_decide",
+    "share_decided",
     "share_of_seeds",
-    "smallest_deciding_n",
     "smallest_two_sample_p",
     "submission_passes",
     "survival_steps",
