@@ -1,4 +1,4 @@
-"""Tests of `sequential`. The oracle follows every path of successes and failures, with a look after every seed."""
+"""Tests of `sequential`: the oracle follows every path of successes and failures, with a look after every seed."""
 
 from __future__ import annotations
 
