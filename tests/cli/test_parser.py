@@ -172,6 +172,14 @@ def test_a_command_that_is_no_command_is_refused(refused: Refused, words: Sequen
         (["--devices", "tpu"], "--devices tpu: no such device; choose from auto, cpu, cuda, mps"),
         (["--devices", ""], "--devices : no such device"),
         (["--devices", "cpu,CUDA"], "--devices CUDA: no such device"),
+        (
+            ["--until-decided", "--seeds", "5"],
+            "--seeds: cannot be used with --until-decided, which trains seeds 1, 2, ",
+        ),
+        (["--until-decided", "--epochs", "3"], "--epochs: cannot be used with --until-decided, "),
+        (["--at-most", "8"], "--at-most: can only be used with --until-decided; give --seeds N for seeds 1 to N"),
+        (["--until-decided", "--at-most", "1001"], "--at-most 1001: give at most 1000"),
+        (["--until-decided", "--at-most", "0"], "argument --at-most: '0' is not a whole number"),
         (["--seeds", "0"], "--seeds 0: at least one seed is needed"),
         (["--seeds", "1-x"], "--seeds 1-x: give N for 1 to N, A-B, or a list like 3,8"),
         (["--epochs", "0"], "argument --epochs: '0' is not a whole number from 1 to 999999999"),
@@ -340,6 +348,15 @@ def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):
     assert selection.devices == environment.available_devices()
     assert (selection.seeds, selection.epochs, selection.jobs, selection.arithmetic) == ((3, 8), 2, 3, "native")
     assert places == Places(Path("a folder/ä.csv"), Path("b"), Path("c"))
+
+
+@pytest.mark.parametrize(("words", "seeds"), [((), 40), (("--at-most", "8"), 8)])
+def test_until_decided_may_take_seeds_from_1_on(
+    jobs: list[tuple[Selection, Places]], words: tuple[str, ...], seeds: int
+):
+    assert main(["run", "--models", "unpadded", "--devices", "cpu", "--until-decided", *words]) == 0
+    ((selection, _),) = jobs
+    assert (selection.until_decided, selection.seeds) == (True, tuple(range(1, seeds + 1)))
 
 
 @pytest.mark.parametrize("command", ["run", "all"])

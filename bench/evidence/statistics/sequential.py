@@ -11,6 +11,7 @@ Sources: Robbins, Ann. Math. Stat. 41 (1970) 1397; Howard et al., arXiv 1810.082
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from fractions import Fraction
@@ -40,6 +41,7 @@ def e_value(successes: int, failures: int) -> Fraction:
     return Fraction(11, 20) * uniform + (Fraction(9, 20) * (1 << n) if failures == 0 else 0)
 
 
+@functools.lru_cache(maxsize=10_000)
 def share_decided(successes: int, failures: int, unfinished: int = 0) -> Share | None:
     """What the seeds decide about the share of all seeds that succeed, or None.
 
