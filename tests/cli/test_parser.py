@@ -172,14 +172,6 @@ def test_a_command_that_is_no_command_is_refused(refused: Refused, words: Sequen
         (["--devices", "tpu"], "--devices tpu: no such device; choose from auto, cpu, cuda, mps"),
         (["--devices", ""], "--devices : no such device"),
         (["--devices", "cpu,CUDA"], "--devices CUDA: no such device"),
-        (
-            ["--until-decided", "--seeds", "5"],
-            "--seeds: cannot be used with --until-decided, which trains seeds 1, 2, ",
-        ),
-        (["--until-decided", "--epochs", "3"], "--epochs: cannot be used with --until-decided, "),
-        (["--at-most", "8"], "--at-most: can only be used with --until-decided; give --seeds N for seeds 1 to N"),
-        (["--until-decided", "--at-most", "1001"], "--at-most 1001: give at most 1000"),
-        (["--until-decided", "--at-most", "0"], "argument --at-most: '0' is not a whole number"),
         (["--seeds", "0"], "--seeds 0: at least one seed is needed"),
         (["--seeds", "1-x"], "--seeds 1-x: give N for 1 to N, A-B, or a list like 3,8"),
         (["--epochs", "0"], "argument --epochs: '0' is not a whole number from 1 to 999999999"),
@@ -195,6 +187,24 @@ def test_a_command_that_is_no_command_is_refused(refused: Refused, words: Sequen
 def test_a_selection_that_means_nothing_is_refused(refused: Refused, command: str, words: Sequence[str], said: str):
     assert said in refused(command, *words)
     assert list(Path().iterdir()) == []
+
+
+@pytest.mark.parametrize("command", ["all", "run", "plan"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--until-decided", "--seeds", "5"],
+            "--seeds: cannot be used with --until-decided, which trains seeds 1, 2, ",
+        ),
+        (["--until-decided", "--epochs", "3"], "--epochs: cannot be used with --until-decided, "),
+        (["--at-most", "8"], "--at-most: can only be used with --until-decided; give --seeds N for seeds 1 to N"),
+        (["--until-decided", "--at-most", "1001"], "--at-most 1001: give at most 1000"),
+        (["--until-decided", "--at-most", "0"], "argument --at-most: '0' is not a whole number"),
+    ],
+)
+def test_until_decided_takes_no_other_choice_of_seeds(refused: Refused, command: str, words: Sequence[str], said: str):
+    assert said in refused(command, *words)
 
 
 @pytest.mark.parametrize("command", ["all", "run", "plan"])
