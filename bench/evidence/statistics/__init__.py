@@ -1,5 +1,6 @@
 """Statistics: time to target, intervals, comparisons. Pure: no torch, no files, no global random state."""
 
+from bench.evidence.statistics.choice import expected_best, honest_best, least_choice
 from bench.evidence.statistics.comparison import (
     DeviceDifference,
     PermutationTest,
@@ -9,6 +10,15 @@ from bench.evidence.statistics.comparison import (
     smallest_two_sample_p,
     two_sample_permutation_test,
     variation,
+)
+from bench.evidence.statistics.components import (
+    EpochsAndSeeds,
+    Flips,
+    Rounding,
+    epochs_and_seeds,
+    flips,
+    pooled_flips,
+    rounding,
 )
 from bench.evidence.statistics.intervals import (
     Interval,
@@ -45,11 +55,14 @@ __all__ = [
     "DECIDING",
     "SEEDS",
     "DeviceDifference",
+    "EpochsAndSeeds",
+    "Flips",
     "Interval",
     "Observation",
     "PermutationTest",
     "RankTest",
     "ReferencePoints",
+    "Rounding",
     "Share",
     "SurvivalCurve",
     "Tested",
@@ -59,18 +72,25 @@ __all__ = [
     "collapses",
     "confidence_sequence",
     "e_value",
+    "epochs_and_seeds",
+    "expected_best",
     "expected_draws",
     "expected_seeds",
     "first_hit",
+    "flips",
     "further_seeds",
     "holm",
+    "honest_best",
     "last_hit",
+    "least_choice",
     "observe",
     "paired_permutation_test",
+    "pooled_flips",
     "prediction_interval_ranks",
     "prediction_interval_t",
     "rank_test",
     "reference_convergence",
+    "rounding",
     "share_decided",
     "share_of_seeds",
     "smallest_two_sample_p",
