@@ -46,8 +46,9 @@ def honest_best(missed: Sequence[NDArray[np.int64]], images: int) -> float:
 
     `missed` has for each epoch the numbers of the images that are wrong. Each image falls into either half with a
     probability of one half, and the score counts twice. The mean over random halves has no gain from choosing and
-    scoring on the same images. The halves depend on nothing but the numbers of the images. Of equally good epochs the
-    first one is chosen. Raises ValueError without an epoch.
+    scoring on the same images. Half of the images choose less well than all of them, so the honest best is, if
+    anything, too low. The halves depend on nothing but the numbers of the images. Of equally good epochs the first one
+    is chosen. Raises ValueError without an epoch.
     """
     if not missed:
         raise ValueError("a run without an epoch has no best one")

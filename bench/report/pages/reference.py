@@ -14,28 +14,6 @@ from models.documents.survey import SURVEY
 
 _PROBLEMS_SHOWN = 20
 
-RULE: tuple[str, ...] = (
-    (
-        "A claim on what most seeds do holds once the e-value of our seeds for it reaches 20, does not hold once the "
-        "e-value against it does, and is true of about half of all seeds once the 90 % confidence sequence of the "
-        "share is inside 0.3 to 0.7."
-    ),
-    (
-        "A claimed first epoch is one more draw beside 39 seeds, and a claimed best or last accuracy beside 19: it "
-        "does not hold if it is earlier or later than all of them, or higher, and it holds as soon as no further seed "
-        "can bring that about."
-    ),
-    (
-        "A claim that is true of most seeds, or a value that is one more draw, is rejected with a probability of at "
-        "most 5 %, however often one looks, so seeds are added until every claim is decided."
-    ),
-    (
-        "The rule was fixed on 26 November 2026: it could not be fitted to the seeds that were trained later, but the "
-        "earlier ones were known."
-    ),
-)
-"""The rule of the verdicts in four sentences."""
-
 DEFINITIONS: tuple[tuple[str, str], ...] = (
     (
         "correct",
@@ -222,7 +200,7 @@ def lines(summary: Summary) -> list[str]:
         *(_in_common() if any(network.is_documented for network in summary.networks) else []),
         "## How a verdict is reached",
         "",
-        " ".join(map(text, RULE)),
+        " ".join(map(text, verdicts.RULE)),
         "",
         "In detail:",
         "",
