@@ -27,6 +27,7 @@ Share = Literal["most", "few", "about half"]
 """Of all seeds, more than half succeed, fewer than half succeed, or from 30 % to 70 % do."""
 
 
+@functools.lru_cache(maxsize=10_000)
 def e_value(successes: int, failures: int) -> Fraction:
     """The evidence that more than half of all seeds succeed, against at most half.
 

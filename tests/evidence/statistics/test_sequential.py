@@ -212,6 +212,6 @@ def test_negative_counts_are_refused(function: object) -> None:
             function(*count)  # type: ignore[operator]
 
 
-def test_fifty_thousand_seeds_are_judged_in_a_second() -> None:
+def test_fifty_thousand_seeds_are_judged_in_seconds() -> None:
     assert share_decided(30_000, 20_000) == "most"
     assert share_decided(25_000, 25_000) == "about half"
