@@ -365,3 +365,18 @@ def test_each_environment_of_a_cluster_trains_as_many_at_a_time_as_it_has_slots(
     assert (
         plan.format_plan(whole, 1, CLUSTER)[-1] == "5 of 5 runs to train, 15 epochs: about 8 s on the present workers."
     )
+
+
+def test_until_decided_all_seeds_of_a_network_are_in_the_environment_where_most_of_it_is_recorded(recorded):
+    """Seeds of two environments are never pooled, so they would decide nothing together."""
+    found = plan.place_together(anywhere(UNPADDED, GAP_HEAD, seeds=4), CLUSTER, recorded())
+    assert {one.environment for one in found} == {"aaaaaaaa"}
+    epochs = recorded(
+        (run(seed=1, environment="bbbbbbbb"), 3, 5.0),
+        (run(seed=9, environment="dddddddd"), 9, 5.0),  # an environment that is not there
+        (run(seed=1, environment="aaaaaaaa", recipe="ffff0000"), 9, 5.0),  # another recipe
+    )
+    found = plan.place_together(anywhere(UNPADDED, GAP_HEAD, seeds=4), CLUSTER, epochs)
+    assert {(one.model, one.environment) for one in found} == {("unpadded", "bbbbbbbb"), ("gap_head", "aaaaaaaa")}
+    exact = anywhere(UNPADDED, seeds=2, choice="auto")
+    assert plan.place_together(exact, CLUSTER, epochs) == exact
