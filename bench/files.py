@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import errno
+import functools
+import logging
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from bench.errors import one_line
+
+_log = logging.getLogger(__name__)
 
 
 def replace(path: Path, content: bytes, previous: Path | None = None) -> None:
@@ -44,6 +50,10 @@ def replace(path: Path, content: bytes, previous: Path | None = None) -> None:
             raise
 
 
+class NotRegular(OSError):
+    """A path names something else than a regular file."""
+
+
 @contextmanager
 def naming(path: Path) -> Iterator[None]:
     """Make a system error name this file, and not its temporary file or no file at all."""
@@ -61,12 +71,43 @@ def write_all(descriptor: int, content: bytes) -> None:
 
 
 def sync_folder(folder: Path) -> None:
-    """Sync a folder, so that the names in it survive a power failure."""
+    """Sync a folder, so that the names in it survive a power failure.
+
+    Some file systems, such as CIFS, cannot do this. Then log one warning and go on.
+    """
     descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP):
+            raise
+        _warn_once(cause(error))
     finally:
         os.close(descriptor)
+
+
+@functools.cache
+def _warn_once(reason: str) -> None:
+    _log.warning("this file system cannot sync a folder (%s): a power failure can lose a file that is new", reason)
+
+
+def require_regular(path: Path) -> None:
+    """Refuse anything at a path that is not a regular file, such as a FIFO, a socket, a terminal or a folder.
+
+    To open a FIFO or to read a terminal would take as long as nobody writes into it.
+
+    Raises:
+        NotRegular: the error says what is there. A missing file raises nothing.
+    """
+    try:
+        mode = path.stat().st_mode
+    except FileNotFoundError:
+        return
+    if stat.S_ISDIR(mode):
+        raise NotRegular(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
+    if not stat.S_ISREG(mode):
+        kind = "FIFO" if stat.S_ISFIFO(mode) else "socket" if stat.S_ISSOCK(mode) else "device"
+        raise NotRegular(errno.EINVAL, f"it is a {kind}, not a file", str(path))
 
 
 def cause(error: OSError) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ from typing import Any
 import pytest
 
 from bench import files
+from bench.record import record
 
 Failing = Callable[[str, int], None]
 
@@ -86,6 +88,46 @@ def test_a_folder_that_cannot_be_synced_is_an_error_with_the_new_content_in_plac
         files.replace(path, b"new")
     assert path.read_bytes() == b"new"
     assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.fixture
+def folders_answer(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Lets every sync of a folder fail with an error, as on a CIFS or FUSE file system."""
+
+    def install(code: int) -> None:
+        fsync = os.fsync
+
+        def call(descriptor: int) -> None:
+            if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+                raise OSError(code, os.strerror(code))
+            fsync(descriptor)
+
+        monkeypatch.setattr(os, "fsync", call)
+
+    files._warn_once.cache_clear()
+    return install
+
+
+@pytest.mark.parametrize("code", [errno.EINVAL, errno.ENOTSUP])
+def test_a_file_system_that_cannot_sync_folders_gets_one_warning_and_all_files(
+    tmp_path: Path, folders_answer: Callable[[int], None], caplog: pytest.LogCaptureFixture, code: int
+):
+    folders_answer(code)
+    for number in range(3):
+        files.replace(tmp_path / f"{number}", b"new")
+    record.Writer(tmp_path / "runs.csv").prepare()
+    assert [path.read_bytes() for path in sorted(tmp_path.glob("[0-9]"))] == [b"new"] * 3
+    assert (tmp_path / "runs.csv").exists()
+    (message,) = caplog.messages
+    assert message.startswith(f"this file system cannot sync a folder ({os.strerror(code)}): ")
+
+
+def test_a_folder_that_was_not_synced_because_the_disk_fails_is_an_error(
+    tmp_path: Path, folders_answer: Callable[[int], None]
+):
+    folders_answer(errno.EIO)
+    with pytest.raises(OSError, match="Input/output error"):
+        files.replace(tmp_path / "file", b"new")
 
 
 def test_the_content_is_on_the_disk_before_the_name_and_then_the_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

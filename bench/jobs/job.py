@@ -11,7 +11,6 @@ from pathlib import Path
 from uuid import uuid4
 
 from bench import files
-from bench.errors import UnusableInput
 from bench.jobs import plan, scheduling, until_decided
 from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
@@ -24,6 +23,7 @@ from bench.network.specification import Architecture
 from bench.network.structure_facts import Structure
 from bench.record import catalogue, misses, record
 from bench.record.environments import EXACT, Environment
+from bench.record.environments import add as add_environments
 from bench.record.rows import RUN_KEY, Row, Run, utc_now
 from bench.training import data, environment
 from bench.training.loop import Epoch
@@ -68,11 +68,15 @@ class Places:
 
 @dataclass(frozen=True)
 class Outcome:
-    """The outcome of a job: how many runs it had to train, which failed, and the signal that interrupted it, if any."""
+    """The outcome of a job: how many runs it had to train, which failed, and the signal that interrupted it, if any.
+
+    `lacking` has a line for each file that lacks rows of the job.
+    """
 
     trained: int
     failed: tuple[Ended, ...] = ()
     interrupted_by: int | None = None
+    lacking: tuple[str, ...] = ()
 
 
 def environments(devices: Sequence[str]) -> dict[str, Environment]:
@@ -129,27 +133,34 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             scheduler of a cluster is lost.
     """
     here = places.cluster or environments(selection.devices)
-    with record.exclusive(places.runs):
+    with record.exclusive(places.runs) as writer:
         recorded = record.read(places.runs)
         warn(recorded)
         planned = make_plan(selection, here, recorded)
-        own = {one.name: one for one in selection.architectures if one.name in selection.structures}
-        catalogue.add(places.runs, own, selection.structures)
         missing = expected = plan.longest_first(planned)
         if selection.until_decided:
             to_decide = places_to_decide(selection, planned, recorded)
             missing = [one for place in to_decide for one in place.left]
             expected = [one for place in to_decide for one in place.expected()]
+        own = {one.name: one for one in selection.architectures if one.name in selection.structures}
+        found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
+        digests = {one.run.environment for one in expected and missing}
+        trained_in = [({**found, EXACT.digest: EXACT})[digest] for digest in digests]
+
+        def describe() -> None:
+            """Write what explains the rows into the files beside the record."""
+            catalogue.add(places.runs, own, selection.structures)
+            add_environments(places.runs, trained_in)
+
+        describe()
         if not expected:
             return Outcome(trained=0)
         if places.cluster is None:
             data.ensure(places.data)
-        writers = record.Writer(places.runs), misses.Writer(places.runs)
-        for writer in writers:
-            writer.prepare()
-        found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
-        for digest in {one.run.environment for one in missing}:
-            _store_environment(places.report, EXACT if digest == EXACT.digest else found[digest])
+        writer.expect_runs(recorded, [one.run.key for one in missing])
+        writers = writer, misses.Writer(places.runs)
+        for one in writers:
+            one.prepare()
         _announce(expected, selection, places.cluster)
         tasks = _tasks(missing, selection, places, recorded, subset)
         deciding = None
@@ -162,6 +173,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         else:
             events = cluster_scheduling.execute(tasks, places.cluster, stop, more=more)
         outcome = _train(events, stop, missing, expected, writers, deciding)
+        describe()  # somebody can have changed these files meanwhile, like the record
         if deciding is not None and outcome.interrupted_by is None:
             print(*until_decided.format_open(deciding.places), sep="\n", file=sys.stderr)
         return outcome
@@ -209,7 +221,8 @@ def _train(
                     writer.append(_closing_row(event, done[run.key] + 1))
                     failed.append(event)
                 progress.ended(run, event.status, event.reason)
-    return Outcome(len(missing), tuple(failed), received[0] if received else None)
+    lacking = tuple(filter(None, (one.finish() for one in writers)))
+    return Outcome(len(missing), tuple(failed), received[0] if received else None, lacking)
 
 
 def _tasks(
@@ -259,15 +272,6 @@ def _announce(missing: Sequence[Planned], selection: Selection, cluster: Cluster
             "To try a small job first, add --seeds 2 --epochs 3. Ctrl-C stops the job; the same command continues it.",
             file=sys.stderr,
         )
-
-
-def _store_environment(folder: Path, found: Environment) -> None:
-    path = folder / "environments" / f"{found.digest}.json"
-    try:
-        if not path.exists():
-            files.replace(path, found.to_json().encode())
-    except OSError as error:
-        raise UnusableInput(f"{path}: cannot be written ({files.cause(error)}): choose another --report") from error
 
 
 def _epoch_row(run: Run, epoch: Epoch, machine: str) -> Row:

@@ -5,7 +5,6 @@ The results are stored beside the record, for the report.
 
 from __future__ import annotations
 
-import json
 import logging
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -23,7 +22,7 @@ from bench.jobs.progress import Progress
 from bench.jobs.worker import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture
-from bench.record import catalogue, record, verifications
+from bench.record import catalogue, environments, record, verifications
 from bench.record.environments import EXACT, EXACT_VERSION, Environment
 from bench.record.rows import REPRODUCIBLE, RUN_KEY, Run, utc_now
 from bench.record.verifications import Verified
@@ -87,7 +86,7 @@ def verify(
     findings = [*_left_out(found), *_not_recorded(rows, request)]
     again: dict[Run, tuple[Run, pandas.DataFrame]] = {}
     for run, recorded in _runs(rows, request.epochs):
-        obstacle = _obstacle(run, architectures[run.model], here, places.report)
+        obstacle = _obstacle(run, architectures[run.model], here, places)
         if obstacle:
             findings.append(Finding(_name(run), run.epochs, obstacle))
         elif run.environment == EXACT.digest:
@@ -107,7 +106,7 @@ def verify(
         if difference and target.key in endings:
             difference = f"the new training ended early: {endings[target.key]}"
         elif difference and run.environment != target.environment:
-            difference += f"; {_environment_changes(run, recorded, here[run.device], places.report)}"
+            difference += f"; {_environment_changes(run, recorded, here[run.device], places)}"
         findings.append(Finding(_name(run), run.epochs, difference))
     _store(compared, places.runs)
     return Verification(tuple(findings), interrupted_by)
@@ -175,12 +174,12 @@ def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.
     return found
 
 
-def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment], report: Path) -> str:
+def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment], places: Places) -> str:
     if run.recipe != architecture.digest:
         return f"recorded with recipe {run.recipe}; the network or its recipe has changed to {architecture.digest}"
     if run.device not in here:
         return f"not compared: this machine has no {run.device}"
-    arithmetic = _recorded_details(run, report).get("arithmetic", environment.OPERATORS)
+    arithmetic = _recorded_details(run, places).get("arithmetic", environment.OPERATORS)
     if run.environment == EXACT.digest or arithmetic == environment.OPERATORS:
         return ""
     if arithmetic.startswith("exact "):
@@ -242,18 +241,14 @@ def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
     return ""
 
 
-def _recorded_details(run: Run, report: Path) -> dict[str, str]:
+def _recorded_details(run: Run, places: Places) -> dict[str, str]:
     """Return the details of a recorded environment, or nothing if they are not stored."""
-    path = report / "environments" / f"{run.environment}.json"
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return found if isinstance(found, dict) else {}
+    stored = environments.read_published(places.report, [run.environment]) | environments.read(places.runs)
+    return dict(stored[run.environment].details) if run.environment in stored else {}
 
 
-def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment, report: Path) -> str:
-    before = _recorded_details(run, report)
+def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment, places: Places) -> str:
+    before = _recorded_details(run, places)
     if not before:
         machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
         now_here = environment.machine(run.device)

@@ -66,7 +66,7 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
         os.environ.setdefault("NUMBA_CACHE_DIR", str(task.checkpoints / "compiled"))
 
     from bench.jobs import checkpoint
-    from bench.training import data, environment, golden, loop
+    from bench.training import agreement, data, environment, loop
 
     run = task.run
     arithmetic: Arithmetic = "exact" if run.environment == EXACT.digest else "native"
@@ -76,7 +76,7 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
         raise UnusableInput(f"the worker's environment is {here.digest}, but the plan has {run.environment}")
     send({"kind": "ready", "machine": environment.machine(run.device)})
     if arithmetic == "exact":
-        golden.require(task.architecture.name)
+        agreement.require(task.architecture)
     dataset = data.load(task.data)
     if task.subset is not None:
         dataset = dataset.head(*task.subset)

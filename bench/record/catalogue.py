@@ -10,15 +10,19 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from bench import files
-from bench.errors import UnusableInput
-from bench.network.specification import Architecture, Claim, Recipe, Target
-from bench.network.structure_facts import Structure, from_json
-from bench.record import record
+from bench.errors import UnusableInput, one_line
+from bench.files import require_regular
+from bench.network import calls
+from bench.network.specification import TRAINING_IMAGES, Architecture, Claim, Recipe, Target
+from bench.network.structure_facts import Structure
+from bench.record import beside, record, schema
 from bench.record.record import Record
+from bench.record.rows import BOUNDS, LONGEST
 from models import ARCHITECTURES
+
+MOST_EPOCHS = 10_000
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Catalogue:
 
 def path_beside(runs: Path) -> Path:
     """The path of this file beside a record."""
-    return runs.parent / f"{runs.stem}.networks.json"  # `with_name` would fail for "."; `record.read` refuses a folder
+    return beside.path(runs, "networks", ".json")
 
 
 def read(runs: Path) -> Catalogue:
@@ -42,17 +46,20 @@ def read(runs: Path) -> Catalogue:
     """
     path = path_beside(runs)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return Catalogue(
-            {name: _architecture(name, values) for name, values in content.items()},
-            {name: from_json(values["structure"]) for name, values in content.items()},
-        )
+        require_regular(path)
+        entries: dict[str, _Entry] = schema.read(path.read_bytes(), dict[str, _Entry])
+        for name, entry in entries.items():
+            _check(name, entry)
     except FileNotFoundError:
         return Catalogue()
     except OSError as error:
         raise UnusableInput(f"{path}: cannot be read ({files.cause(error)}): repair it or move it away") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise UnusableInput(f"{path}: has no valid networks: move it away and train with --models again") from error
+    except schema.Mismatch as error:
+        raise UnusableInput(f"{path}: {error}: move the file away and train with --models again") from error
+    return Catalogue(
+        {name: entry.architecture(name) for name, entry in entries.items()},
+        {name: entry.structure for name, entry in entries.items()},
+    )
 
 
 def add(runs: Path, architectures: Mapping[str, Architecture], structures: Mapping[str, Structure]) -> None:
@@ -73,7 +80,10 @@ def add(runs: Path, architectures: Mapping[str, Architecture], structures: Mappi
 
 def format_catalogue(catalogue: Catalogue) -> str:
     """Format the networks as the text of the file, by ascending name."""
-    content = {name: _content(one, catalogue.structures[name]) for name, one in sorted(catalogue.architectures.items())}
+    content = {
+        name: asdict(_entry(one, catalogue.structures[name])) | {"recipe": one.recipe.facts}
+        for name, one in sorted(catalogue.architectures.items())
+    }
     return json.dumps(content, indent=1) + "\n"
 
 
@@ -95,28 +105,74 @@ def read_record(runs: Path) -> tuple[Record, Catalogue]:
     return found, Catalogue({**documented, **own}, {name: beside.structures[name] for name in own})
 
 
-def _content(architecture: Architecture, structure: Structure) -> dict[str, Any]:
-    return {
-        "source": architecture.source,
-        "class_name": architecture.class_name,
-        "recipe": architecture.recipe.facts,
-        "target": asdict(architecture.target),
-        "claims": [asdict(claim) for claim in architecture.own_claims],
-        "gives_logits": architecture.gives_logits,
-        "uncovered": list(architecture.uncovered),
-        "structure": asdict(structure),
-    }
+@dataclass(frozen=True, kw_only=True)
+class _Entry:
+    """A network in the file, which has these fields in this order.
+
+    A new field needs a default, because older files lack it. It has its place here, in `architecture` and in `_entry`.
+    `_check` says what the types cannot say.
+    """
+
+    source: str
+    class_name: str
+    recipe: Recipe
+    target: Target
+    claims: tuple[Claim, ...]
+    gives_logits: bool
+    uncovered: tuple[str, ...] = ()
+    structure: Structure
+
+    def architecture(self, name: str) -> Architecture:
+        """Return the network, under a name."""
+        return Architecture(
+            name=name,
+            source=self.source,
+            class_name=self.class_name,
+            recipe=self.recipe,
+            target=self.target,
+            own_claims=self.claims,
+            gives_logits=self.gives_logits,
+            uncovered=self.uncovered,
+        )
 
 
-def _architecture(name: str, content: dict[str, Any]) -> Architecture:
-    recipe = content["recipe"]
-    return Architecture(
-        name=name,
-        source=content["source"],
-        class_name=content["class_name"],
-        recipe=Recipe(**{**recipe, "augmentation": tuple(recipe.get("augmentation", ()))}),
-        target=Target(**content["target"]),
-        own_claims=tuple(Claim(**claim) for claim in content["claims"]),
-        gives_logits=content["gives_logits"],
-        uncovered=tuple(content.get("uncovered", ())),
+def _entry(one: Architecture, structure: Structure) -> _Entry:
+    return _Entry(
+        source=one.source,
+        class_name=one.class_name,
+        recipe=one.recipe,
+        target=one.target,
+        claims=one.own_claims,
+        gives_logits=one.gives_logits,
+        uncovered=one.uncovered,
+        structure=structure,
     )
+
+
+def _check(name: str, entry: _Entry) -> None:
+    """Raise `schema.Mismatch` if a value cannot be right although it has the right type."""
+    recipe, target, quoted = entry.recipe, entry.target, repr(name)
+    try:
+        _ = entry.architecture(name).digest
+    except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+        raise schema.Mismatch(f"{quoted}: source: is not a Python file that can be read") from error
+    try:
+        for call in (*recipe.augmentation, *filter(None, [recipe.schedule])):
+            calls.parse(call)
+    except ValueError as error:
+        raise schema.Mismatch(f"{quoted}: recipe: {one_line(error)}") from error
+    possible = {
+        "its name": 0 < len(name) <= LONGEST["model"] and one_line(name) == name,
+        "class_name": entry.class_name.isidentifier(),
+        "recipe: learning_rate": recipe.learning_rate > 0,
+        "recipe: momentum": 0 <= recipe.momentum < 1,
+        "recipe: batch_size": 1 <= recipe.batch_size <= TRAINING_IMAGES,
+        "recipe: epochs": 1 <= recipe.epochs <= MOST_EPOCHS,
+        "recipe: dropout": recipe.dropout is None or 0 <= recipe.dropout < 1,
+        "target": 1 <= target.correct <= target.total <= BOUNDS["total"][1],
+        "claims": all(claim.value >= 0 for claim in entry.claims),
+        "structure": entry.structure.parameters >= 0 and entry.structure.multiply_accumulates >= 0,
+    }
+    for place, is_possible in possible.items():
+        if not is_possible:
+            raise schema.Mismatch(f"{quoted}: {place}: a value is out of bounds")

@@ -1,14 +1,13 @@
 """Join the records of several people or machines into one, with each epoch once. Refuse contradictions. Needs no torch.
 
-The files beside a record are joined too: misses, verifications, users' networks, and `report/environments/`. Everything
-is sorted, so that the order of the sources does not matter.
+The files beside a record are joined too: misses, verifications, users' networks and environments. Everything is
+sorted, so that the order of the sources does not matter.
 """
 
 from __future__ import annotations
 
-import hashlib
 import os
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from pathlib import Path
 
@@ -17,9 +16,9 @@ import pandas
 
 from bench import files
 from bench.errors import UnusableInput
-from bench.record import catalogue, merge_rows, misses, record, verifications
+from bench.record import beside, catalogue, environments, merge_rows, misses, record, verifications
 from bench.record.catalogue import Catalogue
-from bench.record.environments import EXACT
+from bench.record.environments import EXACT, Environment
 from bench.record.ledger import Problem
 from bench.record.merge_rows import ADVICE
 from bench.record.misses import Missed
@@ -64,13 +63,13 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
     verified, verified_notes = _joined_verifications(sources, rows)
     verified = sorted({*verified, *_trained_again(read, rows)}, key=astuple)
     networks = _joined_networks(sources, rows)
-    environments = sorted({*rows["environment"], *(one.verified_in for one in verified)})
-    described = _details(environments, [*sources, target])
+    digests = sorted({*rows["environment"], *(one.verified_in for one in verified)})
+    described = _described(digests, [*sources, target])
     contents = {
         misses.path_beside(target): misses.format_misses(missed) if missed else "",
-        verifications.path_beside(target): verifications.format_verifications(verified) if verified else "",
+        verifications.path_beside(target): verifications.TABLE.format(verified) if verified else "",
         catalogue.path_beside(target): catalogue.format_catalogue(networks) if networks.architectures else "",
-        **{_details_path(target, digest): text for digest, text in described.items()},
+        environments.path_beside(target): environments.format_environments(described) if described else "",
         target: record.format_rows(rows),
     }
     _write({path: text.encode() for path, text in contents.items()})
@@ -85,8 +84,8 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
             *missed_notes,
             *verified_notes,
             *(
-                f"{_details_path(Path(), digest)} is not beside any of the records: ask the sender for it"
-                for digest in environments
+                f"no file beside the records describes the environment {digest}: ask the sender for that file"
+                for digest in digests
                 if digest not in described
             ),
         ),
@@ -180,29 +179,12 @@ def _problem_notes(path: Path, problems: Sequence[Problem]) -> list[str]:
     return [*notes, f"{path}: and {len(problems) - _NOTES_SHOWN} more"] if len(problems) > _NOTES_SHOWN else notes
 
 
-def _details_path(runs: Path, digest: str) -> Path:
-    """The path of an environment's details, in the report beside a record."""
-    return runs.parent / "report" / "environments" / f"{digest}.json"
-
-
-def _details(digests: Iterable[str], records: Sequence[Path]) -> dict[str, str]:
-    """The details of each environment that are beside one of the records.
-
-    Raises:
-        UnusableInput: a file cannot be read, or its name is not the digest of its content.
-    """
-    found = {}
-    for digest, path in ((digest, _details_path(one, digest)) for digest in digests for one in records):
-        try:
-            content = path.read_bytes()
-        except (FileNotFoundError, NotADirectoryError):
-            continue
-        except OSError as error:
-            raise UnusableInput(f"{path}: cannot be read ({files.cause(error)}): repair or delete it") from error
-        if hashlib.sha256(content).hexdigest()[:8] != digest:
-            raise UnusableInput(f"{path}: its name is not the digest of its content: get it again, or delete it")
-        found[digest] = content.decode()
-    return found
+def _described(digests: Sequence[str], records: Sequence[Path]) -> dict[str, Environment]:
+    """Those of the environments that a file beside one of the records describes, or the report there."""
+    found: dict[str, Environment] = {}
+    for one in records:
+        found |= environments.read_published(beside.real(one).parent / "report", digests) | environments.read(one)
+    return {digest: found[digest] for digest in digests if digest in found}
 
 
 def _write(contents: Mapping[Path, bytes]) -> None:

@@ -1,8 +1,8 @@
 """Join the rows of several records, with each epoch once. Refuse contradictions. Needs no torch.
 
-If several records have the same epoch, the row with the fewest empty fields is kept, and of these the earliest one.
-Rows are sorted by the columns `EPOCH_KEY` and then by time, so that the order of the sources does not matter. All
-closing rows are kept, because each one says what happened to a run.
+If several records have the same epoch, the row that was recorded first is kept. A field that is empty there gets its
+value from the next row that has one. Rows are sorted by the columns `EPOCH_KEY` and then by time, so that the order of
+the sources does not matter. All closing rows are kept, because each one says what happened to a run.
 """
 
 from __future__ import annotations
@@ -14,11 +14,14 @@ import pandas
 
 from bench.errors import UnusableInput
 from bench.record import record
+from bench.record.environments import EXACT
 from bench.record.ledger import Problem
-from bench.record.rows import COLUMNS, EPOCH_KEY, REPRODUCIBLE, RUN_KEY
+from bench.record.rows import COLUMNS, EPOCH_KEY, REPRODUCIBLE, REQUIRED, RUN_KEY
 
 _SAME_BITS = (*REPRODUCIBLE, "smallest_variance", "correct_batch_statistics")
 """The columns that one environment reproduces bit for bit. An older record may lack the last two."""
+
+_OPTIONAL = [column for column in COLUMNS if column not in REQUIRED]
 
 _ORDER = [*EPOCH_KEY, "recorded_at", *(column for column in COLUMNS if column not in (*EPOCH_KEY, "recorded_at"))]
 
@@ -54,14 +57,27 @@ def join(rows: pandas.DataFrame) -> pandas.DataFrame:
     finished, closing = rows[rows["status"] == "ok"], rows[rows["status"] != "ok"]
     _refuse_other_bits(finished)
     _refuse_beyond_divergence(finished, closing)
-    empty = finished.isna().sum(axis=1) + (finished["machine"] == "")
-    fullest_first = finished.assign(empty=empty).sort_values([*EPOCH_KEY, "empty", *_ORDER[len(EPOCH_KEY) :]])
-    once = fullest_first.drop_duplicates(list(EPOCH_KEY)).drop(columns="empty")
-    joined = pandas.concat([once, closing.drop_duplicates(list(COLUMNS))]).sort_values(_ORDER, ignore_index=True)
+    joined = pandas.concat([_first(finished), closing.drop_duplicates(list(COLUMNS))]).sort_values(
+        _ORDER, ignore_index=True
+    )
     for _, row in record.beyond_gaps(joined).iterrows():
         reason = f"{_epoch_name(row)}, but no record has its epoch {row['missing']}"
         raise UnusableInput(f"{row['source']}:{row['line']}: {reason}: add the record that has it, or delete that line")
     return joined
+
+
+def _first(finished: pandas.DataFrame) -> pandas.DataFrame:
+    """The first row of each epoch, with its empty fields filled from later rows.
+
+    The machine of an exact run is not filled: a later row can be of another machine, and the seconds are of the first.
+    A native environment names the machine, so all its rows are of such a machine.
+    """
+    ordered = finished.sort_values(_ORDER)
+    is_exact = ordered["environment"] == EXACT.digest
+    named = ordered.assign(machine=ordered["machine"].where(is_exact | (ordered["machine"] != ""), None))
+    filled = named.groupby(list(EPOCH_KEY), sort=False)[_OPTIONAL].bfill()
+    once = named.assign(**{column: filled[column] for column in _OPTIONAL}).drop_duplicates(list(EPOCH_KEY))
+    return once.assign(machine=once["machine"].fillna("")).astype(finished.dtypes)
 
 
 def _refuse_other_bits(finished: pandas.DataFrame) -> None:

@@ -7,7 +7,7 @@ record's row of that epoch. A crash between the two leaves a row without its epo
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,15 +17,17 @@ from numpy.typing import NDArray
 
 from bench.errors import one_line
 from bench.files import cause
-from bench.record import ledger
-from bench.record.ledger import Problem
+from bench.record import beside, record, writer
+from bench.record.ledger import Problem, Table
 from bench.record.record import Record
-from bench.record.rows import EPOCH_KEY, Malformed, Run, format_line, integer, parse_run, quoted
+from bench.record.rows import EPOCH_KEY, Malformed, Run, format_fields, integer, parse_run, quoted
 
 COLUMNS: tuple[str, ...] = (*EPOCH_KEY, "misses")
 
 Key = tuple[str, str, str, str, int, int]
 """The values of the columns `bench.record.rows.EPOCH_KEY`."""
+
+_Row = tuple[Key, NDArray[np.int64]]  # the images (n, 3) as in `Missed`
 
 _MISSES = re.compile(r"([0-9]{1,9}:[0-9]>[0-9]( [0-9]{1,9}:[0-9]>[0-9])*)?")
 
@@ -53,14 +55,15 @@ class Misses:
 
 def path_beside(runs: Path) -> Path:
     """The path of this file beside a record."""
-    return runs.with_name(f"{runs.stem}.misses.csv")
+    return beside.path(runs, "misses")
 
 
 class Writer:
     """Append rows to the file beside a record. A row is on the disk when `append` returns."""
 
     def __init__(self, runs: Path) -> None:
-        self._file = ledger.Appender(path_beside(runs), COLUMNS, COLUMNS, "a record's misses")
+        self._file = writer.Writer(TABLE, path_beside(runs), path_beside(record.aside(runs)))
+        self.finish = self._file.finish
 
     def prepare(self) -> None:
         """Check that rows can be appended, if the file exists already.
@@ -77,41 +80,28 @@ class Writer:
         Raises:
             UnusableInput: the file cannot be written, or has another header. No partial row stays.
         """
-        self._file.append(dict(zip(COLUMNS, _texts((*run.key, epoch), misses), strict=True)))
+        self._file.append(((*run.key, epoch), np.array([*misses], dtype=np.int64).reshape(-1, 3)))
 
 
 def format_misses(runs: Iterable[Missed]) -> str:
     """Format the text of a whole file with these runs."""
-    lines = [COLUMNS, *(_texts(run.key, run.images.tolist()) for run in runs)]
-    return "".join(map(format_line, lines))
+    return TABLE.format((run.key, run.images) for run in runs)
 
 
-def _texts(key: Key, images: Iterable[Iterable[int]]) -> list[str]:
-    return [*map(str, key), " ".join(f"{image}:{label}>{seen}" for image, label, seen in images)]
-
-
-def read(record: Record) -> Misses:
+def read(recorded: Record) -> Misses:
     """Read the usable rows of the file beside a record, and its problems. A missing file counts as empty.
 
     A row is left out if the record lacks its epoch or has another number of misses for that epoch.
     """
     problems: list[Problem] = []
-    found: list[tuple[int, Key, NDArray[np.int64]]] = []
+    found: list[tuple[int, _Row]] = []
     try:
-        for line in ledger.read(path_beside(record.path), COLUMNS, problems):
-            try:
-                fields = line.fields()
-                key = (*parse_run(fields), integer(fields, "epoch"))
-                found.append((line.number, key, _parse(fields["misses"])))
-            except Malformed as error:
-                problems.append(Problem(line.number, one_line(error)))
-    except FileNotFoundError:
-        return Misses()
+        found.extend(TABLE.read(path_beside(recorded.path), problems))
     except OSError as error:
         problems.append(Problem(1, f"the file cannot be read ({cause(error)})"))
     runs: dict[Key, Missed] = {}
-    counts = _recorded_counts(record, [key for _, key, _ in found])
-    for (line_number, key, images), (correct, total) in zip(found, counts, strict=True):
+    counts = _recorded_counts(recorded, [key for _, (key, _) in found])
+    for (line_number, (key, images)), (correct, total) in zip(found, counts, strict=True):
         problem = _problem(images, correct, total)
         if problem is None and key in runs and not np.array_equal(runs[key].images, images):
             problem = "an earlier line has other images for the same run and epoch"
@@ -123,10 +113,21 @@ def read(record: Record) -> Misses:
     return Misses(tuple(runs.values()), tuple(sorted(problems, key=lambda problem: problem.line)))
 
 
-def _parse(text: str) -> NDArray[np.int64]:
-    if not _MISSES.fullmatch(text):
-        raise Malformed(f"misses is {quoted(text)}, not a list like 8:5>6 18:3>8")
-    return np.fromstring(text.replace(":", " ").replace(">", " "), dtype=np.int64, sep=" ").reshape(-1, 3)
+def _parse(fields: Mapping[str, str]) -> _Row:
+    key = (*parse_run(fields), integer(fields, "epoch"))
+    if not _MISSES.fullmatch(fields["misses"]):
+        raise Malformed(f"misses is {quoted(fields['misses'])}, not a list like 8:5>6 18:3>8")
+    numbers = fields["misses"].replace(":", " ").replace(">", " ")
+    return key, np.fromstring(numbers, dtype=np.int64, sep=" ").reshape(-1, 3)
+
+
+def _line(row: _Row, header: Sequence[str]) -> str:
+    key, images = row
+    misses = " ".join(f"{image}:{label}>{seen}" for image, label, seen in images.tolist())
+    return format_fields(dict(zip(COLUMNS, (*key, misses), strict=True)), header)
+
+
+TABLE = Table("a record's misses", COLUMNS, COLUMNS, _parse, _line, lambda row: row[0], lambda row: row[1].tolist())
 
 
 def _recorded_counts(record: Record, keys: list[Key]) -> Iterator[tuple[int, int]]:

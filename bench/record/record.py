@@ -5,30 +5,19 @@ from __future__ import annotations
 import csv
 import os
 import socket
-from collections.abc import Collection, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Collection, Hashable, Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import filelock
 import pandas
 
-from bench.errors import UnusableInput, one_line
-from bench.files import cause
-from bench.record import ledger
-from bench.record.ledger import Line, Problem
-from bench.record.rows import (
-    COLUMNS,
-    EPOCH_KEY,
-    REQUIRED,
-    RUN_KEY,
-    Malformed,
-    Row,
-    as_text,
-    format_line,
-    format_row,
-    parse_row,
-)
+from bench.errors import UnusableInput
+from bench.files import cause, require_regular
+from bench.record import beside, writer
+from bench.record.ledger import Problem, Table
+from bench.record.rows import COLUMNS, EPOCH_KEY, REPRODUCIBLE, REQUIRED, RUN_KEY, Row, format_row, parse_row
 
 _CHUNK = 50_000  # rows are turned into columns in chunks, so that a million rows need little memory
 _INTEGERS = ("correct", "total", "correct_batch_statistics")
@@ -41,11 +30,13 @@ class Record:
 
     `rows` has the columns of `rows.COLUMNS`, and the column `line`, the physical line on which each row starts. The
     rows are in file order and include closing rows. Counts are nullable integers. Losses and seconds are floats.
+    `beyond_gaps` has the epochs that `rows` lacks because an earlier epoch of the run is missing from the file.
     """
 
     path: Path
     rows: pandas.DataFrame
     problems: tuple[Problem, ...]
+    beyond_gaps: pandas.DataFrame = field(default_factory=lambda: _frame([], []))
 
     @property
     def epochs(self) -> pandas.DataFrame:
@@ -54,32 +45,43 @@ class Record:
 
 
 @contextmanager
-def exclusive(path: Path) -> Iterator[None]:
-    """Lock a record for a whole job, so that no second job trains the same runs.
+def exclusive(path: Path) -> Iterator[Writer]:
+    """Lock a record for a whole job, so that no second job trains the same runs. Yield the writer of the record.
 
-    The lock ends if the process is killed.
+    The lock in the state folder keeps out a job with the same name for the record, also if the record does not exist
+    yet. The lock of the file itself keeps out a job with another name, or with a new state folder. Both locks end if
+    the process is killed.
 
     Raises:
-        UnusableInput: another process holds the lock (the message says which), or the folder cannot be written.
+        UnusableInput: another process holds the record (the message says which), or it cannot be written.
     """
-    if path.is_dir():
-        raise UnusableInput(f"{path}: is a folder: name a CSV file with --runs")
     folder = state_folder(path)
     holder = folder / "holder"
     lock = filelock.FileLock(folder / "lock", timeout=0)
+    rows = Writer(path)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        lock.acquire()
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
-    except filelock.Timeout:
-        raise UnusableInput(
-            f"{path}: {_holder_name(holder)} is training into it: wait for it, or name another file with --runs"
-        ) from None
-    except OSError as error:
-        raise UnusableInput(f"{folder}: cannot be written ({cause(error)}): name another file with --runs") from error
-    try:
-        yield
+        try:
+            require_regular(path)
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+            rows.hold()
+            holder.write_text(f"process {os.getpid()} on {socket.gethostname()}", encoding="utf-8")
+        except (filelock.Timeout, BlockingIOError):
+            raise UnusableInput(
+                f"{path}: {_holder_name(holder)} is training into it: wait for it, or name another file with --runs"
+            ) from None
+        except OSError as error:
+            place = error.filename or folder
+            raise UnusableInput(
+                f"{place}: cannot be written ({cause(error)}): name another file with --runs"
+            ) from error
+        try:
+            yield rows
+        finally:
+            with suppress(OSError):
+                holder.unlink(missing_ok=True)
     finally:
+        rows.release()
         lock.release()
 
 
@@ -92,12 +94,9 @@ def _holder_name(holder: Path) -> str:
 
 
 def state_folder(path: Path) -> Path:
-    """The folder beside a record with the saved states of its runs, for resuming, and the record's lock.
-
-    All symbolic links to a record share its folder, so that two jobs cannot both hold the lock.
-    """
-    target = path.resolve() if path.is_symlink() else path
-    return target.with_name(f".{target.name}.state")
+    """The folder beside a record with the saved states of its runs, for resuming, and the record's lock."""
+    real = beside.real(path)
+    return real.parent / f".{real.name}.state"
 
 
 def read(path: Path, models: Collection[str] | None = None) -> Record:
@@ -111,8 +110,10 @@ def read(path: Path, models: Collection[str] | None = None) -> Record:
     problems: list[Problem] = []
     rows = read_rows(path, problems, models)
     rows = _without_duplicates(rows, problems)
-    rows = _without_gaps(rows, problems)
-    return Record(path, rows.reset_index(drop=True), tuple(sorted(problems, key=lambda problem: problem.line)))
+    beyond = beyond_gaps(rows)
+    problems += _gap_problems(beyond)
+    rows = rows.drop(beyond.index).reset_index(drop=True)
+    return Record(path, rows, tuple(sorted(problems, key=lambda problem: problem.line)), beyond)
 
 
 def read_rows(path: Path, problems: list[Problem], models: Collection[str] | None = None) -> pandas.DataFrame:
@@ -123,13 +124,21 @@ def read_rows(path: Path, problems: list[Problem], models: Collection[str] | Non
     Raises:
         UnusableInput: like `read`.
     """
+    frames, rows, starts = [], list[Row](), list[int]()
     try:
-        lines = ledger.read(path, REQUIRED, problems)
-    except FileNotFoundError:
-        return _frame([], [])
+        for line, row in TABLE.read(path, problems):
+            if models is not None and row.model not in models:
+                problems.append(Problem(line, f"the network {row.model!r} is not known here"))
+                continue
+            rows.append(row)
+            starts.append(line)
+            if len(rows) == _CHUNK:
+                frames.append(_frame(rows, starts))
+                rows, starts = [], []
     except OSError as error:
         raise UnusableInput(f"{path}: cannot be read ({cause(error)}): name a CSV file with --runs") from error
-    return _parse(lines, models, problems)
+    frames.append(_frame(rows, starts))
+    return pandas.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
 
 def unknown_columns(path: Path) -> list[str]:
@@ -140,28 +149,12 @@ def unknown_columns(path: Path) -> list[str]:
 
 def format_rows(rows: pandas.DataFrame) -> str:
     """Format a whole record: the header, and a line for each row. `rows` has the columns of `Record.rows`."""
-    values = rows[list(COLUMNS)].astype(object)
-    lines = values.where(values.notna(), None).itertuples(index=False, name=None)
-    return "".join([format_line(COLUMNS), *(format_row(Row(*line)) for line in lines)])
+    return TABLE.format(_rows(rows))
 
 
-def _parse(lines: Iterable[Line], models: Collection[str] | None, problems: list[Problem]) -> pandas.DataFrame:
-    frames, rows, starts = [], list[Row](), list[int]()
-    for line in lines:
-        try:
-            row = parse_row(line.fields())
-            if models is not None and row.model not in models:
-                raise Malformed(f"the network {row.model!r} is not known here")
-        except Malformed as error:
-            problems.append(Problem(line.number, one_line(error)))
-            continue
-        rows.append(row)
-        starts.append(line.number)
-        if len(rows) == _CHUNK:
-            frames.append(_frame(rows, starts))
-            rows, starts = [], []
-    frames.append(_frame(rows, starts))
-    return pandas.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
+def _rows(frame: pandas.DataFrame) -> Iterator[Row]:
+    values = frame[list(COLUMNS)].astype(object)
+    return (Row(*line) for line in values.where(values.notna(), None).itertuples(index=False, name=None))
 
 
 def _frame(rows: list[Row], starts: list[int]) -> pandas.DataFrame:
@@ -185,13 +178,11 @@ def _without_duplicates(rows: pandas.DataFrame, problems: list[Problem]) -> pand
     return rows.drop(repeated.index)
 
 
-def _without_gaps(rows: pandas.DataFrame, problems: list[Problem]) -> pandas.DataFrame:
-    """Leave out the epochs after a missing epoch, because it is unknown what happened in between."""
-    beyond = beyond_gaps(rows)
+def _gap_problems(beyond: pandas.DataFrame) -> Iterator[Problem]:
+    """Name the first epoch of each run after a missing epoch. It is unknown what happened in between."""
     for row in beyond.drop_duplicates(list(RUN_KEY)).itertuples():
         reason = f"epoch {row.epoch} of {row.model} seed {row.seed}, but its epoch {row.missing} is missing"
-        problems.append(Problem(int(row.line), reason))
-    return rows.drop(beyond.index)
+        yield Problem(int(row.line), reason)
 
 
 def beyond_gaps(rows: pandas.DataFrame) -> pandas.DataFrame:
@@ -201,24 +192,31 @@ def beyond_gaps(rows: pandas.DataFrame) -> pandas.DataFrame:
     return finished.assign(missing=expected)[finished["epoch"] != expected]
 
 
-class Writer:
+def _key(row: Row) -> Hashable:
+    """What a row is about: an epoch, or one ending of a run. A run can end badly several times."""
+    return tuple(getattr(row, name) for name in EPOCH_KEY) if row.status == "ok" else row
+
+
+def _result(row: Row) -> object:
+    return tuple(getattr(row, name) for name in REPRODUCIBLE)
+
+
+TABLE = Table("a record", COLUMNS, REQUIRED, parse_row, format_row, _key, _result)
+
+
+class Writer(writer.Writer[Row]):
     """Append rows to a record. A row is on the disk when `append` returns."""
 
     def __init__(self, path: Path) -> None:
-        self._file = ledger.Appender(path, COLUMNS, REQUIRED, "a record")
+        super().__init__(TABLE, path, aside(path))
 
-    def prepare(self) -> None:
-        """Create the record if it does not exist, and check that rows can be appended to it.
+    def expect_runs(self, recorded: Record, runs: Iterable[tuple[str, str, str, str, int]]) -> None:
+        """Treat the recorded epochs of these runs as rows of this writer. `runs` has the `RUN_KEY` of each."""
+        wanted = pandas.DataFrame(runs, columns=list(RUN_KEY)).astype({"seed": "uint64"})
+        for epochs in (recorded.epochs, recorded.beyond_gaps):
+            self.expect(_rows(epochs.merge(wanted, on=list(RUN_KEY))))
 
-        Raises:
-            UnusableInput: like `append`.
-        """
-        self._file.prepare()
 
-    def append(self, row: Row) -> None:
-        """Write one row and wait until it is on the disk.
-
-        Raises:
-            UnusableInput: the file cannot be written, or does not have the header of a record. No partial row stays.
-        """
-        self._file.append(as_text(row))
+def aside(runs: Path) -> Path:
+    """The path of the record that keeps rows of a job which `runs` cannot take."""
+    return beside.path(runs, "kept")

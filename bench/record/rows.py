@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import csv
 import io
-import math
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from datetime import UTC, datetime
-from typing import Literal, get_args
+from typing import Literal, TypeVar, get_args
 
 from bench.errors import one_line
 from bench.network.specification import DEVICES
 
 Status = Literal["ok", "diverged", "error", "timeout", "interrupted"]
 STATUSES: tuple[str, ...] = get_args(Status)
+
+Number = TypeVar("Number", int, float)
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,10 +83,30 @@ EPOCH_KEY: tuple[str, ...] = (*RUN_KEY, "epoch")
 REPRODUCIBLE: tuple[str, ...] = ("correct", "total", "test_loss", "train_loss")
 """Training an epoch again in the same environment must reproduce these columns bit for bit."""
 
+SEED, EPOCH, IMAGES = (0, 2**64 - 1), (1, 999_999_999), (0, 999_999_999)
+LOSS = (0.0, 1e39)  # more than the largest binary32 number
+SECONDS = (0.0, 366 * 86_400.0)
+LONGEST = dict.fromkeys(("model", "note", "machine"), 4000)  # characters
+YEARS = (1970, 2199)
+BOUNDS: Mapping[str, tuple[int, int] | tuple[float, float]] = {
+    "seed": SEED,
+    "epoch": EPOCH,
+    "epochs": EPOCH,
+    "correct": IMAGES,
+    "total": (1, IMAGES[1]),
+    "correct_batch_statistics": IMAGES,
+    "test_loss": LOSS,
+    "train_loss": LOSS,
+    "smallest_variance": LOSS,
+    "train_seconds": SECONDS,
+    "eval_seconds": SECONDS,
+}
+"""The smallest and the largest value of each column with numbers, in every file beside a record too."""
+
 _DIGITS = re.compile(r"[0-9]{1,20}")
-_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf|nan")
+_DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DIGEST = re.compile(r"[0-9a-f]{8}")
-_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)", re.ASCII)
 
 
 class Malformed(ValueError):
@@ -101,23 +123,19 @@ def parse_row(text: Mapping[str, str]) -> Row:
     row = Row(
         *parse_run(text),
         epoch=integer(text, "epoch"),
-        correct=integer(text, "correct") if finished else _optional_integer(text, "correct"),
-        total=integer(text, "total") if finished else _optional_integer(text, "total"),
-        test_loss=_number(text, "test_loss", finished),
-        train_loss=_number(text, "train_loss", finished),
-        train_seconds=_number(text, "train_seconds", finished),
-        eval_seconds=_number(text, "eval_seconds", finished),
+        correct=_optional(integer, text, "correct", finished),
+        total=_optional(integer, text, "total", finished),
+        test_loss=_optional(_number, text, "test_loss", finished),
+        train_loss=_optional(_number, text, "train_loss", finished),
+        train_seconds=_optional(_number, text, "train_seconds", finished),
+        eval_seconds=_optional(_number, text, "eval_seconds", finished),
         status=one_of(text, "status", STATUSES),
-        note=text["note"],
+        note=words(text, "note"),
         recorded_at=time(text, "recorded_at"),
-        machine=sys.intern(text.get("machine", "")),
-        smallest_variance=_number(text, "smallest_variance", required=False),
-        correct_batch_statistics=_optional_integer(text, "correct_batch_statistics"),
+        machine=words(text, "machine"),
+        smallest_variance=_optional(_number, text, "smallest_variance"),
+        correct_batch_statistics=_optional(integer, text, "correct_batch_statistics"),
     )
-    if row.epoch < 1:
-        raise Malformed("epoch is 0, but the first epoch is 1")
-    if row.total == 0:
-        raise Malformed("total is 0")
     if row.total is not None:
         for name, count in (("correct", row.correct), ("correct_batch_statistics", row.correct_batch_statistics)):
             if count is not None and count > row.total:
@@ -134,7 +152,7 @@ def parse_run(text: Mapping[str, str]) -> tuple[str, str, str, str, int]:
     if not text["model"]:
         raise Malformed("model is empty")
     return (
-        sys.intern(text["model"]),
+        words(text, "model"),
         digest(text, "recipe"),
         one_of(text, "device", DEVICES),
         digest(text, "environment"),
@@ -144,19 +162,18 @@ def parse_run(text: Mapping[str, str]) -> tuple[str, str, str, str, int]:
 
 def format_row(row: Row, header: Sequence[str] = COLUMNS) -> str:
     """Format a row as a line under a file's header, with its newline. A column that the row lacks stays empty."""
-    texts = as_text(row)
-    return format_line([texts.get(column, "") for column in header])
+    return format_fields({column: getattr(row, column) for column in COLUMNS}, header)
 
 
-def as_text(row: Row) -> dict[str, str]:
-    """The text of each column of a row."""
-    return {column: _text(getattr(row, column)) for column in COLUMNS}
+def format_fields(values: Mapping[str, object], header: Sequence[str]) -> str:
+    """Format the value of each column as a line under a file's header, with its newline."""
+    return format_line([_text(values.get(column))[: LONGEST.get(column)] for column in header])
 
 
-def format_line(values: Sequence[str]) -> str:
+def format_line(texts: Sequence[str]) -> str:
     """Format a CSV line, with its newline."""
     buffer = io.StringIO()
-    csv.writer(buffer, lineterminator="\n").writerow(values)
+    csv.writer(buffer, lineterminator="\n").writerow(texts)
     return buffer.getvalue()
 
 
@@ -175,7 +192,19 @@ def digest(text: Mapping[str, str], column: str) -> str:
 
 def time(text: Mapping[str, str], column: str) -> str:
     """Parse a time in UTC."""
-    return _matching(text, column, _TIME, "a UTC time like 2026-01-31T12:00:00Z")
+    found = _matching(text, column, _TIME, "a UTC time like 2026-01-31T12:00:00Z")
+    with suppress(ValueError):
+        if YEARS[0] <= datetime.fromisoformat(found).year <= YEARS[1]:
+            return found
+    raise Malformed(f"{column} is {quoted(found)}, not a time in the years {YEARS[0]} to {YEARS[1]}")
+
+
+def words(text: Mapping[str, str], column: str) -> str:
+    """Parse a text, which can be empty. A file can lack its column."""
+    found = text.get(column, "")
+    if len(found) > LONGEST[column]:
+        raise Malformed(f"{column} has {len(found)} characters, more than {LONGEST[column]}")
+    return sys.intern(found)
 
 
 def one_of(text: Mapping[str, str], column: str, allowed: Sequence[str]) -> str:
@@ -191,11 +220,10 @@ def utc_now() -> str:
 
 
 def integer(text: Mapping[str, str], column: str) -> int:
-    """Parse a whole number that is at least 0."""
-    if not _DIGITS.fullmatch(text[column]):
-        raise Malformed(f"{column} is {quoted(text[column])}, not a whole number >= 0")
-    if int(text[column]) >= (2**64 if column == "seed" else 2**63):
-        raise Malformed(f"{column} is {quoted(text[column])}, which is too large")
+    """Parse a whole number within the bounds of its column."""
+    low, high = BOUNDS[column]
+    if not _DIGITS.fullmatch(text[column]) or not low <= int(text[column]) <= high:
+        raise Malformed(f"{column} is {quoted(text[column])}, not a whole number from {low} to {high}")
     return int(text[column])
 
 
@@ -205,19 +233,17 @@ def _matching(text: Mapping[str, str], column: str, pattern: re.Pattern[str], wa
     return text[column]
 
 
-def _optional_integer(text: Mapping[str, str], column: str) -> int | None:
-    return integer(text, column) if text.get(column) else None
+def _number(text: Mapping[str, str], column: str) -> float:
+    low, high = BOUNDS[column]
+    if not _DECIMAL.fullmatch(text[column]) or not low <= float(text[column]) <= high:
+        raise Malformed(f"{column} is {quoted(text[column])}, not a number from {low:g} to {high:g}")
+    return float(text[column])
 
 
-def _number(text: Mapping[str, str], column: str, required: bool) -> float | None:
-    if not text.get(column) and not required:
-        return None
-    if not _DECIMAL.fullmatch(text[column]):
-        raise Malformed(f"{column} is {quoted(text[column])}, not a number")
-    value = float(text[column])
-    if not math.isfinite(value) or value < 0:
-        raise Malformed(f"{column} is {quoted(text[column])}, not a finite number >= 0")
-    return value
+def _optional(
+    parse: Callable[[Mapping[str, str], str], Number], text: Mapping[str, str], column: str, required: bool = False
+) -> Number | None:
+    return parse(text, column) if required or text.get(column) else None
 
 
 def quoted(text: str) -> str:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from bench.errors import one_line
 from bench.files import cause
-from bench.record import ledger
-from bench.record.ledger import Problem
+from bench.record import beside, record, writer
+from bench.record.ledger import Problem, Table
 from bench.record.record import Record
-from bench.record.rows import RUN_KEY, Malformed, digest, format_line, integer, one_of, parse_run, time
+from bench.record.rows import RUN_KEY, digest, format_fields, integer, one_of, parse_run, time, words
 
 
 @dataclass(frozen=True)
@@ -48,67 +48,49 @@ class Verifications:
 
 def path_beside(runs: Path) -> Path:
     """The path of this file beside a record."""
-    return runs.with_name(f"{runs.stem}.verified.csv")
+    return beside.path(runs, "verified")
 
 
-class Writer:
-    """Append rows to the file beside a record. A row is on the disk when `append` returns."""
-
-    def __init__(self, runs: Path) -> None:
-        self._file = ledger.Appender(path_beside(runs), COLUMNS, REQUIRED, "a record's verifications")
-
-    def append(self, verified: Verified) -> None:
-        """Write the result for one run.
-
-        Raises:
-            UnusableInput: the file cannot be written, or has another header. No partial row stays.
-        """
-        self._file.append(_texts(verified))
-
-
-def format_verifications(found: Iterable[Verified]) -> str:
-    """Format the text of a whole file with these rows."""
-    return "".join(map(format_line, [COLUMNS, *(list(_texts(one).values()) for one in found)]))
-
-
-def _texts(verified: Verified) -> dict[str, str]:
-    values = asdict(verified) | {"identical": "yes" if verified.identical else "no"}
-    return {column: one_line(str(value)) if value != "" else "" for column, value in values.items()}
-
-
-def read(record: Record) -> Verifications:
+def read(recorded: Record) -> Verifications:
     """Read the usable rows of the file beside a record, and its problems. A missing file counts as empty.
 
     A row is left out if the record has no epoch of its run.
     """
     problems: list[Problem] = []
     found: list[Verified] = []
-    recorded = set(record.epochs[list(RUN_KEY)].drop_duplicates().itertuples(index=False, name=None))
+    runs = set(recorded.epochs[list(RUN_KEY)].drop_duplicates().itertuples(index=False, name=None))
     try:
-        for line in ledger.read(path_beside(record.path), REQUIRED, problems):
-            try:
-                one = _parse(line.fields())
-                if (one.model, one.recipe, one.device, one.environment, one.seed) not in recorded:
-                    raise Malformed(f"{one.model} seed {one.seed} of this recipe and environment is not in the record")
+        for line, one in TABLE.read(path_beside(recorded.path), problems):
+            if (one.model, one.recipe, one.device, one.environment, one.seed) in runs:
                 found.append(one)
-            except Malformed as error:
-                problems.append(Problem(line.number, one_line(error)))
-    except FileNotFoundError:
-        return Verifications()
+            else:
+                reason = f"{one.model} seed {one.seed} of this recipe and environment is not in the record"
+                problems.append(Problem(line, one_line(reason)))
     except OSError as error:
         problems.append(Problem(1, f"the file cannot be read ({cause(error)})"))
     return Verifications(tuple(found), tuple(sorted(problems, key=lambda problem: problem.line)))
 
 
-def _parse(text: dict[str, str]) -> Verified:
-    one = Verified(
+def _parse(text: Mapping[str, str]) -> Verified:
+    return Verified(
         *parse_run(text),
         epochs=integer(text, "epochs"),
         identical=one_of(text, "identical", ("yes", "no")) == "yes",
         recorded_at=time(text, "recorded_at"),
         verified_in=digest(text, "verified_in"),
-        machine=text.get("machine", ""),
+        machine=words(text, "machine"),
     )
-    if one.epochs < 1:
-        raise Malformed("epochs is 0, so nothing was compared")
-    return one
+
+
+def _line(verified: Verified, header: Sequence[str]) -> str:
+    return format_fields(asdict(verified) | {"identical": "yes" if verified.identical else "no"}, header)
+
+
+TABLE = Table("a record's verifications", COLUMNS, REQUIRED, _parse, _line, lambda one: one, lambda one: one)
+
+
+class Writer(writer.Writer[Verified]):
+    """Append rows to the file beside a record. A row is on the disk when `append` returns."""
+
+    def __init__(self, runs: Path) -> None:
+        super().__init__(TABLE, path_beside(runs), path_beside(record.aside(runs)))

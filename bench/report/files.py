@@ -14,7 +14,7 @@ from bench.files import replace
 from bench.network import structure_facts
 from bench.network.specification import Architecture
 from bench.network.structure_facts import Structure
-from bench.record import catalogue, misses, verifications
+from bench.record import catalogue, environments, misses, verifications
 from bench.record.misses import Misses
 from bench.record.record import Record
 from bench.record.verifications import Verifications
@@ -29,9 +29,9 @@ README, NUMBERS = "README.md", "summary.json"
 def write(record: Record, architectures: Mapping[str, Architecture], folder: Path, data: Path | None = None) -> None:
     """Write the report of a record into a folder.
 
-    The files beside the record are read too, and the pixels of the test images if they are in the folder `data`.
-    README.md is written last, so that it never links to a missing figure. Figures that only an earlier report has are
-    removed. Any other file stays.
+    The files beside the record are read too, and the pixels of the test images if they are in the folder `data`. The
+    details of the environments go into the folder `environments`. README.md is written last, so that it never links to
+    a missing figure. Figures that only an earlier report has are removed. Any other file stays.
 
     Raises:
         OSError: the folder cannot be written. Every file in it is then complete, either the old one or the new one.
@@ -44,6 +44,9 @@ def write(record: Record, architectures: Mapping[str, Architecture], folder: Pat
         verifications.read(record),
         pixels.test_images(data) if data is not None else None,
     )
+    described = environments.read(record.path).items()
+    recorded = set(record.rows["environment"])
+    files |= {f"environments/{digest}.json": one.to_json().encode() for digest, one in described if digest in recorded}
     stale = _figures_named_in(folder / README) - files.keys()
     for name in sorted(files, key=lambda name: (name == README, name)):
         replace(folder / name, files[name])

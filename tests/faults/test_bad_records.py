@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import re
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 import synthetic
-from jobs import JOB, Undisturbed, deterministic, finish
+from jobs import Undisturbed
 from quickly import TRACEBACK, Server
 from torch import nn
 
@@ -278,67 +277,3 @@ def test_a_record_with_a_harmless_problem_is_verified(server: Server, undisturbe
     assert job.code == 0, job.output
     assert "bench: WARNING: runs.csv:1: a line ends with a carriage return" in job.errors
     assert (tmp_path / "runs.csv").read_bytes() == content
-
-
-# Edits while a job runs
-
-
-def edited_by_hand(lines: list[str]) -> bytes:
-    return "".join([*lines[:1], "# only the first rows\n", *lines[1:]]).encode()
-
-
-def saved_by_a_spreadsheet(lines: list[str]) -> bytes:
-    """A spreadsheet writes its own separators, dates and numbers."""
-    dates = (re.sub(r"(\d{4})-(\d\d)-(\d\d)T(\d\d:\d\d):\d\dZ", r"\3.\2.\1 \4", line) for line in lines)
-    return "".join(line.replace(",", ";").replace(".", ",").replace("\n", "\r\n") for line in dates).encode("utf-8-sig")
-
-
-def dates_mangled(lines: list[str]) -> bytes:
-    return re.sub(r"(\d{4})-(\d\d)-(\d\d)T(\d\d:\d\d):\d\dZ", r"\3.\2.\1 \4", "".join(lines)).encode()
-
-
-def without_the_first_row(lines: list[str]) -> bytes:
-    return "".join([lines[0], *lines[2:]]).encode()
-
-
-def emptied(lines: list[str]) -> bytes:
-    return b""
-
-
-@pytest.mark.parametrize(
-    ("edit", "deleted"),
-    [
-        (saved_by_a_spreadsheet, True),
-        (dates_mangled, False),
-        *(
-            pytest.param(edit, deleted, marks=pytest.mark.faults)
-            for edit in (edited_by_hand, saved_by_a_spreadsheet, dates_mangled, without_the_first_row, emptied)
-            for deleted in (False, True)
-        ),
-    ],
-)
-def test_a_record_that_is_edited_while_a_job_runs_loses_nothing_that_the_job_appends(
-    server: Server, undisturbed: Undisturbed, tmp_path: Path, edit: Callable[[list[str]], bytes], deleted: bool
-):
-    path = tmp_path / "runs.csv"
-    job = server.start("run", *JOB, folder=tmp_path)
-    while not path.exists() or path.read_bytes().count(b"\n") < 4:
-        time.sleep(0.001)
-    content = edit(before := path.read_text(encoding="utf-8").splitlines(keepends=True))
-    if deleted:
-        path.unlink()
-    path.write_bytes(content)
-    code = job.wait()
-    assert TRACEBACK not in job.errors
-    assert job.none_left()
-    left = path.read_bytes()
-    assert left.startswith(content)
-    if edit is saved_by_a_spreadsheet:
-        assert code == 2
-        assert "runs.csv:1: not the header of a record, so nothing was appended: correct its first line" in job.errors
-        assert left == content
-    else:
-        assert code == 0
-    path.write_text("".join(before), encoding="utf-8")  # this undoes the edit, and loses the rows appended since
-    finish(server, tmp_path, job.errors, "run", *JOB)
-    assert deterministic(path) == undisturbed.rows

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import json
 import os
 import signal
 import subprocess
@@ -18,7 +17,7 @@ from bench.errors import UnusableInput
 from bench.jobs import job
 from bench.jobs.events import Ended, Finished, Started
 from bench.jobs.job import Places, Selection
-from bench.record import misses, record
+from bench.record import environments, misses, record
 from bench.record.environments import EXACT
 from bench.record.rows import EPOCH_KEY, REPRODUCIBLE
 from bench.training import environment
@@ -99,9 +98,9 @@ def test_a_file_of_another_kind_in_the_place_of_the_misses_ends_a_job_before_it_
     assert record.read(where.runs).rows.empty
 
 
-def test_the_environments_details_are_kept_beside_the_report(undisturbed):
-    (path,) = (undisturbed.report / "environments").iterdir()
-    assert (path.name, json.loads(path.read_text())) == (f"{EXACT.digest}.json", {"arithmetic": "exact 1"})
+def test_the_environments_details_are_kept_beside_the_record(undisturbed):
+    assert environments.read(undisturbed.runs) == {EXACT.digest: EXACT}
+    assert not undisturbed.report.exists()
 
 
 def pretended(monkeypatch):
@@ -127,8 +126,7 @@ def test_native_runs_are_recorded_in_the_environment_of_this_machine_beside_exac
         assert job.run(chosen, where, SUBSET) == job.Outcome(trained=trained)
     assert [task.run.environment for task in given] == [EXACT.digest, here.digest]
     assert list(record.read(where.runs).epochs["environment"]) == [EXACT.digest, here.digest]
-    path = where.report / "environments" / f"{here.digest}.json"
-    assert json.loads(path.read_text()) == dict(here.details)
+    assert environments.read(where.runs) == {EXACT.digest: EXACT, here.digest: here}
 
 
 def test_every_row_has_the_machine_that_its_own_worker_has_reported(tmp_path, root, monkeypatch):

@@ -12,7 +12,7 @@ from bench.errors import UnusableInput
 from bench.jobs import job, verify
 from bench.jobs.job import Places, Selection
 from bench.jobs.verify import Request, format_verification
-from bench.record import record, verifications
+from bench.record import environments, record, verifications
 from bench.record.environments import EXACT, Environment
 from bench.training import environment
 from models import ARCHITECTURES
@@ -154,12 +154,10 @@ def described_as(places, arithmetic):
     """Say that the record was made in another arithmetic. Return the findings of a verification, which trains none."""
     other = Environment((("arithmetic", arithmetic), ("device", "cpu")))
     edit(places, EXACT.digest, other.digest)
-    folder = places.runs.parent / "report"
-    (folder / "environments").mkdir(parents=True)
-    (folder / "environments" / f"{other.digest}.json").write_text(other.to_json())
+    environments.add(places.runs, [other])
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(verify.scheduling, "execute", pytest.fail)
-        found = verified(Request(("unpadded",), None, None, None, 2), replace(places, report=folder))
+        found = verified(Request(("unpadded",), None, None, None, 2), places)
     assert not found.is_identical
     assert kept(places) == []
     return format_verification(found)
@@ -193,17 +191,18 @@ def natively(tmp_path_factory, root):
 def test_another_environment_is_compared_and_named_when_the_numbers_differ(natively, tmp_path):
     shutil.copy(natively.runs, tmp_path / "runs.csv")
     places = replace(natively, runs=tmp_path / "runs.csv")
-    edit(places, environment.describe("cpu", "native").digest, "ffffffff")
+    here = environment.describe("cpu", "native")
+    other = Environment(tuple(sorted((dict(here.details) | {"threads": "8"}).items())))
+    edit(places, here.digest, other.digest)
     request = Request(("unpadded",), None, None, 1, 2)
     assert verified(request, places).is_identical
     row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 1").iloc[0]
     edit(places, f",{float(row['train_loss'])!r},", f",{float(row['train_loss']) / 2!r},")
     difference = verified(request, places).findings[0].difference
     assert "differs in train_loss" in difference
-    assert "recorded in environment ffffffff" in difference
-    folder = places.runs.parent / "report"
-    (folder / "environments").mkdir(parents=True)
-    details = environment.describe("cpu", "native").to_json().replace("AVX", "QVX").replace('"1"', '"8"')
-    (folder / "environments" / "ffffffff.json").write_text(details)
-    difference = verified(request, replace(places, report=folder)).findings[0].difference
+    assert f"recorded in environment {other.digest}" in difference
+    published = environments.path_in_report(tmp_path / "report", other.digest)
+    published.parent.mkdir(parents=True)
+    published.write_text(other.to_json())
+    difference = verified(request, replace(places, report=tmp_path / "report")).findings[0].difference
     assert "threads was 8, is now 1" in difference

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import synthetic
 
+from bench.cli import parser
 from bench.errors import UnusableInput
 from bench.network import structure_facts
 from bench.network.specification import Architecture, Claim, Recipe, Target
@@ -94,6 +96,73 @@ def test_a_damaged_file_is_refused_and_not_replaced(tmp_path: Path, content: str
             attempt()
         assert str(error.value).startswith(f"{path}: ")
     assert path.read_text() == content
+
+
+def changed(*place: str | int, to: object) -> str:
+    """The text of a file with one network, in which the value at a place is another."""
+    text = catalogue.format_catalogue(catalogue.Catalogue({"net": NET}, {"net": STRUCTURE}))
+    content = {"": json.loads(text)}
+    inner = content
+    for name in ("", *place[:-1]):
+        inner = inner[name]
+    inner[place[-1]] = to
+    return json.dumps(content[""])
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (changed("net", "source", to="class Net(:\n"), "'net': source: is not a Python file that can be read"),
+        (changed("net", "source", to="x = 1\0"), "'net': source: is not a Python file that can be read"),
+        (changed("net", "source", to="(" * 100_000), "'net': source: is not a Python file that can be read"),
+        (changed("net", "source", to="-" * 1_000_000 + "1"), "'net': source: is not a Python file that can be read"),
+        (changed("net", "class_name", to="Net()"), "'net': class_name: a value is out of bounds"),
+        (changed("net", "recipe", "epochs", to="many"), "'net': recipe: epochs: 'many' is not a whole number"),
+        (changed("net", "recipe", "epochs", to=10**9), "'net': recipe: epochs: a value is out of bounds"),
+        (changed("net", "recipe", "batch_size", to=0), "'net': recipe: batch_size: a value is out of bounds"),
+        (changed("net", "recipe", "momentum", to=1.5), "'net': recipe: momentum: a value is out of bounds"),
+        (changed("net", "recipe", "dropout", to=2), "'net': recipe: dropout: a value is out of bounds"),
+        (changed("net", "recipe", "schedule", to="exit"), "'net': recipe: 'exit' is not a call with plain arguments"),
+        (changed("net", "recipe", "augmentation", to=["a(b)"]), "'net': recipe: 'a(b)' is not a call with plain"),
+        (changed("net", "target", "correct", to=10_001), "'net': target: a value is out of bounds"),
+        (changed("net", "claims", 0, "kind", to="fame"), "'net': claims: item 1: kind: 'fame' is not one of param"),
+        (changed("net", "claims", 0, "value", to=-1), "'net': claims: a value is out of bounds"),
+        (
+            changed("net", "structure", "layers", 0, "shape", to="12"),
+            "'net': structure: layers: item 1: shape: '12' is",
+        ),
+        (changed("net", "structure", "parameters", to=None), "'net': structure: parameters: None is not a whole"),
+        (changed("net", "structure", "parameters", to=-1), "'net': structure: a value is out of bounds"),
+        (changed("net", "later", to=1), "'net': the field 'later' is unknown"),
+        (changed("", to={}), "'': the field 'source' is missing"),
+        (changed("net", to=[]), "'net': a list is not an object"),
+        (changed("", to=json.loads(changed("net", "gives_logits", to=True))["net"]), "'': its name: a value is out of"),
+        ("[" * 100_000, "is not JSON"),
+        ("NaN", "is not JSON"),
+    ],
+    ids=range(24),
+)
+def test_every_command_that_reads_the_networks_refuses_what_they_cannot_be_in_one_line(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, problem: str
+) -> None:
+    runs = str(runs_of(tmp_path, NET))
+    path = catalogue.path_beside(Path(runs))
+    path.write_text(content)
+    before = sorted(tmp_path.iterdir())
+    for words in (
+        ("report", "--runs", runs, "--report", str(tmp_path / "report")),
+        ("compare", runs, runs),
+        ("merge", runs, "-o", str(tmp_path / "all.csv")),
+    ):
+        assert parser.main(words) == 2
+        assert capsys.readouterr().err.startswith(f"bench: {path}: {problem}")
+    assert sorted(tmp_path.iterdir()) == before
+
+
+def test_a_fifo_in_the_place_of_the_networks_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(catalogue.path_beside(tmp_path / "runs.csv"))
+    with pytest.raises(UnusableInput, match="it is a FIFO, not a file"):
+        catalogue.read(tmp_path / "runs.csv")
 
 
 def test_a_report_of_own_runs_alone_leaves_out_the_documented_networks(tmp_path: Path) -> None:

@@ -5,7 +5,12 @@ from __future__ import annotations
 import hashlib
 import subprocess
 import sys
+from pathlib import Path
 
+import pytest
+
+from bench.errors import UnusableInput
+from bench.record import environments
 from bench.record.environments import EXACT, Environment
 
 DETAILS = '{\n  "device": "cpu"\n}\n'
@@ -27,6 +32,55 @@ def test_the_environment_of_exact_runs_is_the_version_of_the_arithmetic_alone() 
     """All exact runs of all records have this digest. Another arithmetic must have another version."""
     assert EXACT.details == (("arithmetic", "exact 1"),)
     assert EXACT.digest == "3448ed4c"
+
+
+def test_environments_are_kept_beside_the_record_and_come_back(tmp_path: Path) -> None:
+    runs = tmp_path / "runs.csv"
+    assert environments.read(runs) == {}
+    other = Environment((("device", "cpu"), ("processor", "Überprozessor")))
+    environments.add(runs, [EXACT])
+    environments.add(runs, [other])
+    assert environments.read(runs) == {EXACT.digest: EXACT, other.digest: other}
+    assert environments.path_beside(runs) == tmp_path / "runs.environments.json"
+
+
+def test_nothing_is_written_if_nothing_changes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    environments.add(tmp_path / "runs.csv", [])
+    assert list(tmp_path.iterdir()) == []
+    environments.add(tmp_path / "runs.csv", [EXACT])
+    monkeypatch.setattr(environments.files, "replace", lambda *_: pytest.fail("written"))
+    environments.add(tmp_path / "runs.csv", [EXACT])
+
+
+def test_the_details_in_a_report_are_read_by_their_digests(tmp_path: Path) -> None:
+    path = environments.path_in_report(tmp_path, EXACT.digest)
+    path.parent.mkdir()
+    path.write_text(EXACT.to_json())
+    assert environments.read_published(tmp_path, [EXACT.digest, "0123abcd"]) == {EXACT.digest: EXACT}
+    assert environments.read_published(path, [EXACT.digest]) == {}
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "",
+        "[]",
+        "{",
+        "[" * 100_000,
+        '{"3448ed4c": {"arithmetic": 1}}',
+        '{"3448ed4c": {"arithmetic": "exact 2"}}',
+        '{"a": []}',
+    ],
+    ids=["empty", "list", "cut", "nested", "number", "changed", "no details"],
+)
+def test_a_damaged_file_is_refused_and_not_replaced(tmp_path: Path, content: str) -> None:
+    runs = tmp_path / "runs.csv"
+    path = environments.path_beside(runs)
+    path.write_text(content)
+    for attempt in (lambda: environments.read(runs), lambda: environments.add(runs, [EXACT])):
+        with pytest.raises(UnusableInput, match=rf"^{path}: .*: get the file again, or move it away$"):
+            attempt()
+    assert path.read_text() == content
 
 
 def test_environments_need_no_torch() -> None:

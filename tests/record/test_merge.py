@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,8 @@ from bench.cli import parser
 from bench.errors import UnusableInput
 from bench.network import structure_facts
 from bench.network.specification import Architecture, Recipe
-from bench.record import catalogue, merge, misses, record, verifications
-from bench.record.environments import EXACT
+from bench.record import catalogue, environments, merge, misses, record, verifications
+from bench.record.environments import EXACT, Environment
 from bench.record.misses import path_beside
 from bench.record.rows import Row
 from bench.record.verifications import Verified
@@ -28,8 +27,7 @@ from models import ARCHITECTURES
 
 ROWS = synthetic.run_rows("unpadded", 7, [9900, 9939, 9941])
 LATER = "2026-02-28T12:00:00Z"
-DETAILS = '{\n  "device": "cpu"\n}\n'
-DESCRIBED = hashlib.sha256(DETAILS.encode()).hexdigest()[:8]
+DESCRIBED = Environment((("device", "cpu"),))
 
 Refused = Callable[..., str]
 
@@ -133,11 +131,18 @@ def test_an_epoch_trained_twice_is_kept_as_it_was_recorded_first(joined: Callabl
     assert joined(again(ROWS), ROWS) == synthetic.text(ROWS)
 
 
-def test_the_row_with_more_values_is_kept_of_two_equal_epochs(joined: Callable[..., str]) -> None:
+def test_the_first_row_is_kept_and_its_empty_fields_are_filled_from_the_next(joined: Callable[..., str]) -> None:
     """A record of an earlier version lacks the columns that are not required."""
     older = [dataclasses.replace(row, machine="", smallest_variance=None) for row in ROWS]
-    newer = again(ROWS)
-    assert joined(older, newer) == synthetic.text(newer)
+    newer, newest = again(ROWS), again(ROWS, recorded_at="2026-03-01T12:00:00Z", correct_batch_statistics=9000)
+    kept = [dataclasses.replace(row, correct_batch_statistics=9000) for row in ROWS]
+    assert joined(newest, older, newer) == synthetic.text(kept)
+
+
+def test_the_seconds_of_an_exact_run_never_stand_beside_the_name_of_another_machine(joined: Callable[..., str]) -> None:
+    older = [dataclasses.replace(row, machine="", smallest_variance=None) for row in EXACT_ROWS]
+    expected = [dataclasses.replace(row, machine="") for row in EXACT_ROWS]
+    assert joined(elsewhere(EXACT_ROWS), older) == synthetic.text(expected)
 
 
 def test_a_run_partial_in_one_record_and_complete_in_another_is_complete(joined: Callable[..., str]) -> None:
@@ -224,7 +229,7 @@ def test_a_gap_that_no_record_fills_is_refused(refused: Refused) -> None:
 
 def test_a_record_with_a_line_that_cannot_be_right_is_refused_with_that_line(refused: Refused) -> None:
     bad = synthetic.text(ROWS).replace(",9939,", ",many,")
-    assert refused(ROWS, bad).startswith("b.csv:3: correct is 'many', not a whole number >= 0: ")
+    assert refused(ROWS, bad).startswith("b.csv:3: correct is 'many', not a whole number from 0 to 999999999: ")
     assert refused(synthetic.text(ROWS)[:-5], ROWS).startswith("a.csv:4: the last line has no newline at its end")
     assert refused(ROWS, "name,score\nann,1\n").startswith("b.csv:1: the header lacks model")
 
@@ -380,27 +385,40 @@ def test_misses_count_where_any_of_the_records_has_their_epoch(tmp_path: Path) -
 
 
 def test_the_details_of_every_environment_come_along(tmp_path: Path) -> None:
-    one = write(tmp_path / "ann" / "runs.csv", again(ROWS, environment=DESCRIBED))
-    details = tmp_path / "ann" / "report" / "environments" / f"{DESCRIBED}.json"
-    files.replace(details, DETAILS.encode())
-    found = merge.merge([one, write(tmp_path / "bob" / "runs.csv", ROWS)], tmp_path / "all.csv")
-    assert (tmp_path / "report" / "environments" / details.name).read_text() == DETAILS
-    missing = f"report/environments/{synthetic.CPU}.json is not beside any of the records: ask the sender for it"
-    assert (found.environments, found.notes) == (2, (missing,))
+    one = write(tmp_path / "ann.csv", again(ROWS, environment=DESCRIBED.digest))
+    environments.add(one, [DESCRIBED])
+    found = merge.merge([one, write(tmp_path / "bob.csv", ROWS)], tmp_path / "all.csv")
+    assert environments.read(tmp_path / "all.csv") == {DESCRIBED.digest: DESCRIBED}
+    missing = f"no file beside the records describes the environment {synthetic.CPU}: ask the sender for"
+    assert found.environments == 2
+    assert [note.startswith(missing) for note in found.notes] == [True]
 
 
-def test_details_that_are_beside_the_new_record_already_are_not_missed(tmp_path: Path) -> None:
-    one = write(tmp_path / "ann" / "runs.csv", again(ROWS, environment=DESCRIBED))
-    files.replace(tmp_path / "report" / "environments" / f"{DESCRIBED}.json", DETAILS.encode())
+def test_details_that_only_a_report_beside_a_record_has_come_along_too(tmp_path: Path) -> None:
+    """Release 0.1.0 kept them there."""
+    one = write(tmp_path / "ann" / "runs.csv", again(ROWS, environment=DESCRIBED.digest))
+    files.replace(
+        environments.path_in_report(tmp_path / "ann" / "report", DESCRIBED.digest), DESCRIBED.to_json().encode()
+    )
     assert merge.merge([one], tmp_path / "all.csv").notes == ()
+    assert environments.read(tmp_path / "all.csv") == {DESCRIBED.digest: DESCRIBED}
+
+
+def test_details_that_no_row_needs_stay_where_they_are(tmp_path: Path) -> None:
+    one = write(tmp_path / "ann.csv", again(ROWS, environment=DESCRIBED.digest))
+    environments.add(one, [DESCRIBED, EXACT])
+    merge.merge([one], tmp_path / "all.csv")
+    assert environments.read(tmp_path / "all.csv") == {DESCRIBED.digest: DESCRIBED}
 
 
 def test_details_that_were_changed_are_refused(tmp_path: Path) -> None:
-    one = write(tmp_path / "runs.csv", again(ROWS, environment=DESCRIBED))
-    details = tmp_path / "report" / "environments" / f"{DESCRIBED}.json"
-    files.replace(details, DETAILS.replace("cpu", "cuda").encode())
-    with pytest.raises(UnusableInput, match=rf"{DESCRIBED}\.json: its name is not the digest of its content"):
+    one = write(tmp_path / "runs.csv", again(ROWS, environment=DESCRIBED.digest))
+    environments.add(one, [DESCRIBED])
+    path = environments.path_beside(one)
+    path.write_text(path.read_text().replace("cpu", "cuda"))
+    with pytest.raises(UnusableInput, match=rf"json: {DESCRIBED.digest} is not the digest of its details"):
         merge.merge([one], tmp_path / "all.csv")
+    assert not (tmp_path / "all.csv").exists()
 
 
 # Exact runs that several people have trained

@@ -122,7 +122,7 @@ def test_a_row_that_contradicts_an_earlier_one_is_left_out_and_named(tmp_path: P
         (f"{KEY},7,2,8:5>6;18:3>8", "misses is '8:5>6;18:3>8', not a list like 8:5>6 18:3>8"),
         (f"{KEY},7,2,8:5>12 18:3>8 20:0>1", "not a list like 8:5>6 18:3>8"),
         (f"{KEY},7,2,none", "misses is 'none', not a list like 8:5>6 18:3>8"),
-        (f"{KEY},7,two,8:5>6", "epoch is 'two', not a whole number >= 0"),
+        (f"{KEY},7,two,8:5>6", "epoch is 'two', not a whole number from 1 to 999999999"),
         (f"{KEY},7,2", "the line has 6 fields, but the header has 7"),
         (HEADER.strip(), "the line repeats the header"),
     ],

@@ -78,8 +78,8 @@ def test_a_file_of_another_kind_is_not_written(tmp_path: Path) -> None:
     ("bad", "reason"),
     [
         (line(("identical", "maybe")), "identical is 'maybe', not one of yes, no"),
-        (line(("epochs", "0")), "epochs is 0, so nothing was compared"),
-        (line(("epochs", "all")), "epochs is 'all', not a whole number >= 0"),
+        (line(("epochs", "0")), "epochs is '0', not a whole number from 1 to 999999999"),
+        (line(("epochs", "all")), "epochs is 'all', not a whole number from 1 to 999999999"),
         (line(("verified_in", "here")), "verified_in is 'here', not 8 hex digits"),
         (line(("recorded_at", "today")), "recorded_at is 'today', not a UTC time"),
         (line(("device", "tpu")), "device is 'tpu', not one of"),

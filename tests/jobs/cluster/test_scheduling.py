@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import pickle
 import re
@@ -32,7 +31,7 @@ from bench.jobs.cluster.worker import Description
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop
 from bench.jobs.job import Places, Selection
 from bench.jobs.worker import Task
-from bench.record import misses, record
+from bench.record import environments, misses, record
 from bench.record.environments import EXACT
 from bench.record.rows import EPOCH_KEY, REPRODUCIBLE
 from bench.training import environment
@@ -329,7 +328,7 @@ def test_rows_carry_the_environment_of_their_worker_and_a_run_stays_there(
     assert parser.main(["run", *words, "--epochs", "1"]) == 0
     rows = record.read(tmp_path / "runs.csv").epochs
     assert list(zip(rows["epoch"], sorted(rows["seed"]), strict=True)) == [(1, 1), (1, 2)]
-    kept = {path.stem: json.loads(path.read_text()) for path in (tmp_path / "report" / "environments").iterdir()}
+    kept = {digest: dict(one.details) for digest, one in environments.read(tmp_path / "runs.csv").items()}
     assert set(rows["environment"]) == set(kept)
     machines = {kept[row.environment]["platform"]: row.machine for row in rows.itertuples()}
     assert machines == {"a stage": "this one", "another": "that one"}

@@ -1,0 +1,46 @@
+"""Tests of `beside`: the files beside a record have names that belong to this record alone."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+
+import pytest
+
+from bench.record import beside, catalogue, misses, record, verifications
+
+PATHS = [misses.path_beside, verifications.path_beside, catalogue.path_beside, record.aside, record.state_folder]
+NAMES = ["runs.csv", "runs.txt", "runs", "runs.", ".csv", "runs.CSV", "runs.csv.csv", "runs.txt.csv", "a.runs.csv"]
+
+
+def test_the_names_are_as_documented():
+    assert [path(Path("a/runs.csv")).name for path in PATHS] == [
+        "runs.misses.csv",
+        "runs.verified.csv",
+        "runs.networks.json",
+        "runs.kept.csv",
+        ".runs.csv.state",
+    ]
+
+
+@pytest.mark.parametrize(("one", "other"), [*itertools.combinations(NAMES, 2)])
+def test_two_records_share_no_file(one: str, other: str):
+    ours, theirs = ({path(Path(name)) for path in PATHS} for name in (one, other))
+    assert len(ours) == len(theirs) == len(PATHS)
+    assert not ours & theirs
+
+
+def test_the_files_beside_a_symbolic_link_are_those_of_the_record(tmp_path: Path):
+    real = tmp_path / "real" / "runs.csv"
+    real.parent.mkdir()
+    (tmp_path / "first.csv").symlink_to("second.csv")
+    (tmp_path / "second.csv").symlink_to(real)  # the record does not exist yet
+    for path in PATHS:
+        assert path(tmp_path / "first.csv") == path(real)
+    assert beside.real(real) == real
+
+
+def test_links_that_go_round_in_a_circle_raise_nothing(tmp_path: Path):
+    (tmp_path / "a.csv").symlink_to("b.csv")
+    (tmp_path / "b.csv").symlink_to("a.csv")
+    assert beside.path(tmp_path / "a.csv", "misses").parent == tmp_path
