@@ -19,8 +19,8 @@ import bench
 
 pytest.importorskip("distributed", reason="the extra `cluster` is not installed")
 
-from actors import HELPERS, endings, none_left
-from clusters import listening, processes, until
+from actors import endings, none_left
+from clusters import HELPERS, listening, processes, until
 from stages import Stage, execute
 
 from bench.cli import parser
