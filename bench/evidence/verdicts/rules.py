@@ -19,8 +19,8 @@ RULE: tuple[str, ...] = (
         "can bring that about."
     ),
     (
-        "A claim that is true of most seeds, or a value that is one more draw, is rejected with a probability of at "
-        "most 5 %, however often one looks, so seeds are added until every claim is decided."
+        "However often one looks, “holds” and “does not hold” are each wrong on a share in at most 5 % of cases, and a "
+        "value that is one more draw is rejected in at most 5 %, so seeds may be added until every claim is decided."
     ),
     (
         "The rule was fixed on 26 November 2026: it could not be fitted to the seeds that were trained later, but the "

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from bench.evidence.results import Group, Series
 from bench.evidence.summary.pooled import summarise_group
-from bench.evidence.verdicts import RULES, Verdict, expected_further_seeds, judge
+from bench.evidence.verdicts import RULE, RULES, Verdict, expected_further_seeds, judge
 from bench.network.specification import Architecture, Claim, ClaimKind, LoggedEpoch
 from bench.network.structure_facts import AveragePool, Followed, Structure, load
 from bench.wording import count
@@ -591,6 +591,12 @@ def test_open_claims_say_how_many_further_seeds_would_decide(
     (expected,) = expected_further_seeds(network(found.claim), STRUCTURES["unpadded"], runs, 40).values() or (0.0,)
     assert (expected > 0) == (found.outcome == UNDECIDED and len(runs.runs) < 40) or stopped
     assert expected <= 40
+
+
+def test_the_rule_is_four_sentences_that_say_when_it_was_fixed() -> None:
+    assert len(RULE) == 4
+    assert all(sentence.endswith(".") and ". " not in sentence for sentence in RULE)
+    assert "fixed on 26 November 2026" in RULE[-1]
 
 
 def test_the_rules_are_sentences() -> None:
