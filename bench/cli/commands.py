@@ -61,6 +61,8 @@ def do_all(arguments: argparse.Namespace) -> int:
 def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
     if outcome.trained == 0:
         advice = "To train it again, use `verify` or another --runs file"
+        if arguments.until_decided:
+            advice = "`report` says what is decided, and --at-most allows more seeds"
         print_lines([f"All of this is already recorded in {arguments.runs}. {advice}."])
     for ended in outcome.failed:
         print(f"bench: {ended.run}: {ended.status}: {ended.reason}", file=sys.stderr)
@@ -83,6 +85,12 @@ def do_plan(arguments: argparse.Namespace) -> int:
         recorded = record.read(arguments.runs)
         job.warn(recorded)
         planned = job.make_plan(selection, cluster or job.environments(selection.devices), recorded)
+        if selection.until_decided:
+            from bench.jobs.until_decided import format_expected
+
+            to_decide = job.places_to_decide(selection, planned, recorded)
+            print_lines(format_expected(to_decide, selection.jobs, None if cluster is None else cluster.slots))
+            return DONE
     if cluster is None:
         print_lines(format_plan(planned, selection.jobs))
     else:

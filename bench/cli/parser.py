@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from bench.cli import commands
 from bench.cli.commands import INTERRUPTED, UNUSABLE
 from bench.cli.interruptions import lost_interrupts_repeated
+from bench.cli.selection import AT_MOST, SEEDS
 from bench.cli.streams import Messages, fill_standard_descriptors, print_lines
 from bench.errors import UnusableInput, one_line
 
@@ -94,6 +95,15 @@ def _parser() -> argparse.ArgumentParser:
         training = command(name, function, text)
         _add_selection(training)
         training.add_argument(
+            "--until-decided", action="store_true", help="train seeds 1, 2, 3, … until every claim is decided"
+        )
+        training.add_argument(
+            "--at-most",
+            type=_positive,
+            metavar="N",
+            help=f"with --until-decided: seeds of each network (default: {AT_MOST})",
+        )
+        training.add_argument(
             "--arithmetic",
             choices=("auto", "exact", "native"),
             default="auto",
@@ -144,15 +154,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_selection(parser: argparse.ArgumentParser, default: str = "") -> None:
     """Add the options that select runs. With `default`, an omitted option is None and the help shows `default`."""
-    seeds, devices = (None, None) if default else ("5", "auto")
+    devices = None if default else "auto"
     texts = (
         f"networks by name, file, like net.py::Net, or folder (default: {default or 'all of `bench list`'})",
-        f"N for seeds 1 to N, A-B, or a list like 3,8 (default: {default or seeds})",
+        f"N for seeds 1 to N, A-B, or a list like 3,8 (default: {default or SEEDS})",
         f"cpu, cuda, mps, or auto for every device here (default: {default or devices})",
         f"number of epochs, from the first (default: {default or 'as in the recipe'})",
     )
     parser.add_argument("--models", metavar="NAME[,NAME…]", help=texts[0])
-    parser.add_argument("--seeds", default=seeds, help=texts[1])
+    parser.add_argument("--seeds", help=texts[1])
     parser.add_argument("--devices", default=devices, metavar="DEVICE[,…]", help=texts[2])
     parser.add_argument("--epochs", type=_positive, metavar="N", help=texts[3])
     parser.add_argument(

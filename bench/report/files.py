@@ -21,7 +21,7 @@ from bench.record.verifications import Verifications
 from bench.report import digits, figures, numbers, pixels
 from bench.report.canvas import Picture
 from bench.report.pages import across, head, networks, reference
-from bench.report.pages.markdown import FIGURE, LAST, MISSED, OVERVIEW, SECONDS, TIME, figure_of
+from bench.report.pages.markdown import COMPONENTS, FIGURE, LAST, MISSED, OVERVIEW, SECONDS, TIME, figure_of
 
 README, NUMBERS = "README.md", "summary.json"
 
@@ -94,9 +94,15 @@ def _pictures(summary: Summary, test_images: NDArray[np.uint8] | None) -> dict[s
         TIME: figures.time_to_target(summary.networks),
         LAST: figures.last_accuracy(summary.networks),
         SECONDS: figures.seconds_per_epoch(summary.current),
+        **_components(summary),
         **{figure_of(network.name): figures.accuracy(network) for network in summary.networks},
         **missed,
     }
+
+
+def _components(summary: Summary) -> dict[str, Picture]:
+    groups = [*summary.sources.groups, *summary.sources.together]
+    return {COMPONENTS: figures.components(groups)} if any(one.flips for one in groups) else {}
 
 
 def _figures_named_in(readme: Path) -> set[str]:

@@ -20,6 +20,7 @@ def as_json(summary: Summary) -> str:
         "between_devices": [_paired(test) for test in summary.between_devices],
         "images": _images(summary.images),
         "repeats": asdict(summary.repeats),
+        "sources_of_variance": asdict(summary.sources),
         "problems": [asdict(problem) for problem in summary.problems],
         "problems_of_misses": [asdict(problem) for problem in summary.problems_of_misses],
         "problems_of_verifications": [asdict(problem) for problem in summary.problems_of_verifications],
@@ -76,7 +77,12 @@ def _seed(seed: SeedResult, correct: tuple[int, ...], total: int) -> dict[str, A
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {**asdict(verdict.claim), "outcome": verdict.outcome, "evidence": verdict.evidence}
+    return {
+        **asdict(verdict.claim),
+        "outcome": verdict.outcome,
+        "evidence": verdict.evidence,
+        "further_seeds": verdict.further,
+    }
 
 
 def _images(images: Images) -> dict[str, Any]:

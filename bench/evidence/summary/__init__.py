@@ -21,6 +21,7 @@ from bench.evidence.summary.pooled import (
     summarise_group,
 )
 from bench.evidence.summary.repeats import Repeats, repeats
+from bench.evidence.summary.sources import GroupSources, Sources, TwoPlaces, sources
 from bench.network.specification import DEVICES, Architecture
 from bench.network.structure_facts import Structure
 from bench.record.environments import EXACT
@@ -35,6 +36,7 @@ __all__ = [
     "STREAK",
     "Agreement",
     "Collapse",
+    "GroupSources",
     "GroupSummary",
     "Images",
     "MissedImage",
@@ -42,7 +44,9 @@ __all__ = [
     "Paired",
     "Repeats",
     "SeedResult",
+    "Sources",
     "Summary",
+    "TwoPlaces",
     "required",
     "summarise",
 ]
@@ -99,6 +103,7 @@ class Summary:
     between_devices: tuple[Paired, ...]
     images: Images
     repeats: Repeats
+    sources: Sources
     problems: tuple[Problem, ...]
     problems_of_misses: tuple[Problem, ...]
     problems_of_verifications: tuple[Problem, ...]
@@ -155,6 +160,7 @@ def summarise(
         between_devices=tuple(between_devices(current)),
         images=images(current, misses.runs),
         repeats=repeats(current, verifications.found),
+        sources=sources(current, {network.name: network.documented for network in networks}, misses.runs),
         problems=_by_line(record.problems),
         problems_of_misses=_by_line(misses.problems),
         problems_of_verifications=_by_line(verifications.problems),

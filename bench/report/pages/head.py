@@ -10,7 +10,7 @@ from bench.evidence.verdicts import Outcome, Verdict, is_of_the_module
 from bench.report.pages.markdown import NOTHING, OVERVIEW, code, image, number, span, table, text
 from bench.wording import count
 
-OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "cannot be decided yet")
+OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "about half of all seeds do", "cannot be decided yet")
 
 MANY_SEEDS = 10
 """With more seeds than this, the report shows a summary instead of every seed."""
@@ -207,7 +207,7 @@ def _claims(summary: Summary) -> list[str]:
     return [
         "## Do the claims hold?",
         "",
-        *table(header, rows, "lllrrrl" if names_places else "llrrrl"),
+        *table(header, rows, "lllrrrrl" if names_places else "llrrrrl"),
         rules,
         "",
     ]
@@ -231,9 +231,10 @@ def _tallies(of: str, verdicts: Sequence[Verdict], documents: str) -> str:
 
 
 def _tally(verdicts: Sequence[Verdict]) -> str:
-    holds, fails, undecided = _counts(verdicts)
+    holds, fails, half, undecided = _counts(verdicts)
+    about_half = f", {half} {'is' if half == 1 else 'are'} true of about half of all seeds" if half else ""
     return (
-        f"{holds} hold{'s' if holds == 1 else ''}, {fails} do{'es' if fails == 1 else ''} not hold "
+        f"{holds} hold{'s' if holds == 1 else ''}, {fails} do{'es' if fails == 1 else ''} not hold{about_half} "
         f"and {undecided} cannot be decided yet"
     )
 

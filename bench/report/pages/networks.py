@@ -102,8 +102,8 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
     ]
     note = (
         "“Share” means the share of all possible seeds that would succeed. “At least” and “at most” are its one-sided "
-        "95 % bounds. “One new run” is the range in which one more seed would fall. The rules are "
-        "[below](#how-a-verdict-is-reached)."
+        "95 % bounds, as a description; the e-values decide. “One new run” is the range in which one more seed would "
+        "fall. The rules are [below](#how-a-verdict-is-reached)."
     )
     is_share = any("share at least" in verdict.evidence for verdict in verdicts)
     return [*table(["claim", "read in", "verdict", "evidence"], rows, "l"), *([note, ""] if is_share else [])]

@@ -92,9 +92,9 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     (
         "interval of the share",
         (
-            "Clopper and Pearson's exact 95 % interval for the share of all possible seeds that reach the target. The "
-            "verdicts use the one-sided bounds. An unfinished run that has not reached the target counts as a failure "
-            "in the lower bound. The upper bound leaves it out."
+            "Clopper and Pearson's exact 95 % interval for the share of all possible seeds that reach the target. It "
+            "describes the seeds so far, and no verdict uses it. An unfinished run that has not reached the target "
+            "counts as a failure in the lower bound. The upper bound leaves it out."
         ),
     ),
     (
@@ -199,6 +199,10 @@ def lines(summary: Summary) -> list[str]:
         *table(["term", "meaning"], [[text(term), text(meaning)] for term, meaning in DEFINITIONS], "l"),
         *(_in_common() if any(network.is_documented for network in summary.networks) else []),
         "## How a verdict is reached",
+        "",
+        " ".join(map(text, verdicts.RULE)),
+        "",
+        "In detail:",
         "",
         *(f"- {text(rule)}" for rule in verdicts.RULES),
         "",

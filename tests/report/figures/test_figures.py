@@ -1,4 +1,4 @@
-"""Tests of `by_epoch`, `by_group` and `marks`: every picture of a report is valid SVG and the same every time."""
+"""Tests of `by_epoch`, `by_group`, `components` and `marks`: every picture is valid SVG and always the same."""
 
 from __future__ import annotations
 
@@ -52,6 +52,7 @@ def pictures(one: Summary) -> dict[str, Picture]:
         "time": figures.time_to_target(one.networks),
         "last": figures.last_accuracy(one.networks),
         "seconds": figures.seconds_per_epoch(one.current),
+        "components": figures.components([*one.sources.groups, *one.sources.together]),
         **{network.name: figures.accuracy(network) for network in one.networks},
     }
 
