@@ -7,7 +7,6 @@ from typing import Literal
 
 from bench.evidence.results import Group, Series
 from bench.network.specification import Architecture, Claim
-from bench.network.structure_facts import Structure
 
 Outcome = Literal["holds", "does not hold", "cannot be decided yet"]
 
@@ -23,10 +22,9 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that a claim about one network is judged by. `group` is None for a network without runs."""
+    """Everything that a claim about training is judged by. `group` is None for a network without runs."""
 
     architecture: Architecture
-    structure: Structure
     group: Group | None
 
     @property
