@@ -89,6 +89,16 @@ def find(table: Table, named: Mapping[str, str]) -> Layout:
     )
 
 
+def described(table: Table, layout: Layout) -> str:
+    """Say in words which columns are read."""
+    epoch = repr(table.header[layout.epoch])
+    measures = [place for curve in layout.curves for place in (curve.accuracy, curve.correct) if place is not None]
+    names = [repr(table.header[place]) for place in measures]
+    shown = listed(names if len(names) < 4 else [*names[:2], f"{len(names) - 2} more columns"])
+    run = f", and the run from {table.header[layout.run]!r}" if layout.run is not None else ""
+    return f"the epoch is read from the column {epoch}, the accuracy from {shown}{run}"
+
+
 def _curves(table: Table, names: Sequence[str], chosen: Mapping[str, int], taken: Collection[int]) -> tuple[Curve, ...]:
     if "accuracy" in chosen or "correct" in chosen:
         return (Curve(None, chosen.get("accuracy"), chosen.get("correct")),)

@@ -31,7 +31,7 @@ def numbered(measured: Sequence[Measured], has_steps: bool, budget: int | None) 
             problem = f"epochs 0 to {last} are {last + 1} epochs, not {budget}"
             advice = f"remove the rows of epoch 0 if they are from before the training, or give --epochs {last + 1}"
             raise UnusableInput(f"{first.place}: {problem}: {advice}")
-        words = "its epochs count from 0, so its epoch 0 is epoch 1 here" if from_zero else ""
+        words = "the epochs count from 0 in the log, so its epoch 0 is epoch 1 here" if from_zero else ""
         return [replace(one, epoch=one.epoch + from_zero) for one in measured], words
     for run, several in by_run.items():
         _check_steps(several, spacings[run])

@@ -105,8 +105,8 @@ def notes(log: Log, network: Architecture) -> tuple[str, ...]:
     else:
         found = [f"accuracies are in parts of {log.total:,}, because the log does not have the number of test images"]
         target = network.target.correct
-        if any(target in run.correct[: network.recipe.epochs] for run in log.runs):
-            found.append(f"{target} is at the target; if the log rounds, it may be below it, and --total N tells")
+        if log.is_rounded and any(target in run.correct[: network.recipe.epochs] for run in log.runs):
+            found.append(f"{target} counts as at the target, but the log may have rounded it up; --total N checks that")
     return (*found, *log.notes)
 
 

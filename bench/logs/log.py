@@ -30,13 +30,15 @@ class Log:
     """The runs of one or several files. Counts are of `total`.
 
     `has_images` says whether that is the number of test images. Otherwise it is a power of ten, because the log has
-    accuracies and no number of images. `notes` are sentences on how the files were read.
+    accuracies and no number of images. `is_rounded` says that these may be rounded, because they have few decimals.
+    `notes` are sentences on how the files were read.
     """
 
     paths: tuple[Path, ...]
     runs: tuple[LoggedRun, ...]
     total: int
     has_images: bool
+    is_rounded: bool
     notes: tuple[str, ...]
 
     @property
@@ -57,13 +59,15 @@ def read(paths: Sequence[Path], named: Mapping[str, str], total: int | None = No
     Raises:
         UnusableInput: a file cannot be read, or something in it has no meaning or several. The message has the line.
     """
-    measured, notes = list[Measured](), list[str]()
+    measured, said = list[Measured](), dict[str, list[Path]]()
     for path, label in zip(paths, _labels(paths), strict=True):
-        found, note = _read_file(table.read(path), label, named, budget)
+        found, file_notes = _read_file(table.read(path), label, named, budget)
         measured += found
-        notes += [f"{path}: {note}"] if note else []
+        for note in file_notes:
+            said.setdefault(note, []).append(path)
     if not measured:
         raise UnusableInput(f"{paths[0]}: has no accuracy in any row: name the column with --column accuracy=NAME")
+    notes = [note if len(where) == len(paths) else f"{note}, in {_named(where)}" for note, where in said.items()]
     runs, repeated = _by_run(measured)
     if repeated:
         notes.append(f"{count(repeated, 'row')} with the same run, epoch and accuracy as another row left out")
@@ -72,23 +76,30 @@ def read(paths: Sequence[Path], named: Mapping[str, str], total: int | None = No
     if total is None:
         _check_accuracies(flat)
     correct, of = (values.counts(flat, total), total) if total is not None else values.in_decimals(flat)
+    is_rounded = total is None and all(one.decimals < values.DIGITS for one in flat)
     part = iter(correct)
     seeds = _seeds(list(runs))
     logged = [
         LoggedRun(name, seed, tuple(itertools.islice(part, len(several))))
         for (name, several), seed in zip(runs.items(), seeds, strict=True)
     ]
-    return Log(tuple(paths), tuple(sorted(logged, key=lambda run: run.seed)), of, total is not None, tuple(notes))
+    return Log(
+        tuple(paths), tuple(sorted(logged, key=lambda run: run.seed)), of, total is not None, is_rounded, tuple(notes)
+    )
 
 
-def _read_file(source: Table, label: str, named: Mapping[str, str], budget: int | None) -> tuple[list[Measured], str]:
+def _read_file(
+    source: Table, label: str, named: Mapping[str, str], budget: int | None
+) -> tuple[list[Measured], list[str]]:
+    """The epochs of a file, and sentences on how it was read."""
     layout = columns.find(source, named)
     measured = list(_measured(source, layout, label))
     headers = [source.header[curve.accuracy].casefold() for curve in layout.curves if curve.accuracy is not None]
     says_percent = any("%" in header or re.search("percent|pct", header) for header in headers)
     if not measured:
-        return [], ""
-    return epochs.numbered(values.as_shares(measured, says_percent), layout.has_steps, budget)
+        return [], []
+    found, note = epochs.numbered(values.as_shares(measured, says_percent), layout.has_steps, budget)
+    return found, [columns.described(source, layout), *([note] if note else [])]
 
 
 def _measured(source: Table, layout: Layout, label: str) -> Iterator[Measured]:
@@ -166,17 +177,22 @@ def _check_accuracies(measured: Iterable[Measured]) -> None:
             raise UnusableInput(f"{one.place}: correct is {one.correct}, of an unknown total: give it with --total N")
 
 
+def _named(paths: Sequence[Path]) -> str:
+    shown = ", ".join(map(str, paths[:3]))
+    return shown + (f" and {count(len(paths) - 3, 'more file')}" if len(paths) > 3 else "")
+
+
 def _labels(paths: Sequence[Path]) -> list[str]:
-    """A name for the run of each file: the shortest end of its path that no other file has, without the suffix."""
+    """A name for the run of each file: its own name, or the shortest end of its folder that no other file has."""
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise UnusableInput(f"{twice}: is named twice: name each log once")
-    longest = max(len(path.parts) for path in paths)
-    for depth in range(1, longest + 1):
-        labels = ["/".join(path.with_suffix("").parts[-depth:]) for path in paths]
+    labels = [path.stem for path in paths]
+    for depth in range(1, max(len(path.parts) for path in paths)):
         if len(set(labels)) == len(labels):
             return labels
-    return [str(path) for path in paths]
+        labels = ["/".join(path.parent.parts[-depth:]) for path in paths]
+    return labels if len(set(labels)) == len(labels) else [str(path) for path in paths]
 
 
 def _seeds(names: Sequence[str]) -> list[int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 
 from tabulate import tabulate
@@ -17,9 +18,10 @@ def format_judgement(summary: Summary, names: Sequence[str], notes: Sequence[str
     """The lines of a judgement. `names` are those of the runs in the log, by seed, and `notes` say how it was read."""
     (network,) = summary.networks
     (group,) = network.groups
-    lines = [*(f"Note: {note}." for note in notes), *([""] if notes else []), *_runs(group, names), ""]
+    lines = [*(f"Note: {note}." for note in notes), "", *_runs(group, names), ""]
     for verdict in group.verdicts:
-        lines += [f"{verdict.claim.text}: {verdict.outcome}", f"    {verdict.evidence}"]
+        lines.append(f"{verdict.claim.text}: {verdict.outcome}")
+        lines += textwrap.wrap(verdict.evidence, 100, initial_indent="    ", subsequent_indent="    ")
     return lines
 
 
