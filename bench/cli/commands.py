@@ -185,9 +185,13 @@ def do_judge(arguments: argparse.Namespace) -> int:
         summarise(record, {network.name: network}, {}), [run.name for run in found.runs], notes
     )
     if arguments.report is not None:
+        page = arguments.report / files.README
         with _writing(arguments.report):
+            if page.exists() and not files.is_of_a_log(page):
+                problem = "is another page than the report of a log and is kept"
+                raise UnusableInput(f"{page}: {problem}: choose another --report")
             files.replace_files(files.render(record, {network.name: network}, {}), arguments.report)
-        lines += ["", f"The report is in {arguments.report / files.README}."]
+        lines += ["", f"The report is in {page}."]
     print_lines(lines)
     return DONE
 

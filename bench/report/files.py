@@ -80,6 +80,11 @@ def render(
     }
 
 
+def is_of_a_log(readme: Path) -> bool:
+    """Whether a page is the report of a log."""
+    return head.TITLE_OF_A_LOG in readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+
+
 def document(summary: Summary, alts: Mapping[str, str]) -> str:
     """The Markdown of the report. `alts` maps the name of each figure to its alternative text."""
     lines = head.lines(summary, alts)

@@ -39,4 +39,4 @@ def test_a_judgement_has_the_notes_the_runs_and_each_verdict_with_its_evidence()
 def test_many_runs_are_one_row():
     names = [str(seed) for seed in range(1, 22)]
     lines = format_judgement(summary(*[(9900 + seed, 9930 + seed) for seed in range(21)]), names, [])
-    assert lines[3] == "21 runs         2        2, 10 runs not  9930–9950  9930–9950"
+    assert lines[3] == "21 runs         2         2, 10 runs not  9930–9950  9930–9950"

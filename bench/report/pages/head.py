@@ -12,6 +12,8 @@ from bench.wording import count
 
 OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "cannot be decided yet")
 
+TITLE_OF_A_LOG = "The runs of a log, judged"
+
 MANY_SEEDS = 10
 """With more seeds than this, the report shows a summary instead of every seed."""
 
@@ -34,7 +36,7 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
 
 def _title(summary: Summary) -> str:
     if summary.is_of_a_log:
-        return f"# {_target(summary)}? The runs of a log, judged"
+        return f"# {_target(summary)}? {TITLE_OF_A_LOG}"
     many = _in_words(len(summary.networks)).capitalize()
     documented, again = ("documented ", "again") if _all_documented(summary) else ("", "over seeds")
     several = "" if len(summary.networks) == 1 else "s"
