@@ -19,7 +19,7 @@ _EPOCH, _STEP = ("epoch", "epochs"), ("step", "global_step", "trainer_global_ste
 _INDEX = ("", "unnamed_0", "index")  # what a table gets that was written with its row numbers
 _TOTAL = ("total", "n_total", "num_total", "test_total", "val_total")
 _NO_MEASURES = {*_RUN, *_EPOCH, *_STEP, *_INDEX, *_TOTAL, "time", "wall_time"}
-_ACCURACY, _CORRECT = {"accuracy", "acc"}, {"correct"}
+_MEASURES = {"accuracy": {"accuracy", "acc", "acc1", "top1"}, "correct": {"correct"}}
 _HELD_OUT = {"test", "eval", "val", "valid", "validation", "dev"}
 _OTHER = {"train", "training", "loss", "best", "max", "min", "std", "stderr"}
 _TENSORBOARD = ("wall_time", "step", "value")
@@ -70,9 +70,9 @@ def find(table: Table, named: Mapping[str, str]) -> Layout:
         twice = next(name for name in table.header if table.header.count(name) > 1)
         raise _error(table, f"two columns are named {twice!r}: rename one of them")
     names = [_plain(name) for name in table.header]
-    chosen = {role: _place(table, names, role, name) for role, name in named.items()}
     if tuple(names) == _TENSORBOARD:
-        chosen = {"epoch": 1, "accuracy": 2, **chosen}
+        named = {"accuracy": "value", **named}
+    chosen = {role: _place(table, names, role, name) for role, name in named.items() if role not in _MEASURES}
     epoch = chosen.get("epoch", _first(names, (*_EPOCH, *_STEP)))
     if epoch is None and names[0] in _INDEX:
         epoch = 0
@@ -85,13 +85,13 @@ def find(table: Table, named: Mapping[str, str]) -> Layout:
         names[epoch] not in (*_EPOCH, *_INDEX),
         chosen.get("run", _first(names, _RUN)),
         chosen.get("total", _first(names, _TOTAL)),
-        _curves(table, names, chosen, {epoch}),
+        _curves(table, names, named, epoch),
     )
 
 
 def described(table: Table, layout: Layout) -> str:
     """Say in words which columns are read."""
-    epoch = repr(table.header[layout.epoch])
+    epoch = repr(table.header[layout.epoch] or "(without a name)")
     measures = [place for curve in layout.curves for place in (curve.accuracy, curve.correct) if place is not None]
     names = [repr(table.header[place]) for place in measures]
     shown = listed(names if len(names) < 4 else [*names[:2], f"{len(names) - 2} more columns"])
@@ -99,27 +99,33 @@ def described(table: Table, layout: Layout) -> str:
     return f"the epoch is read from the column {epoch}, the accuracy from {shown}{run}"
 
 
-def _curves(table: Table, names: Sequence[str], chosen: Mapping[str, int], taken: Collection[int]) -> tuple[Curve, ...]:
-    if "accuracy" in chosen or "correct" in chosen:
-        return (Curve(None, chosen.get("accuracy"), chosen.get("correct")),)
+def _curves(table: Table, names: Sequence[str], named: Mapping[str, str], epoch: int) -> tuple[Curve, ...]:
+    bounds = {name: place for place, name in enumerate(table.header) if name.endswith(("__MIN", "__MAX"))}
     columns = [
         _column(place, name)
         for place, name in enumerate(table.header)
-        if place not in taken and names[place] not in _NO_MEASURES
+        if place != epoch and place not in bounds.values() and (names[place] not in _NO_MEASURES)
     ]
-    bounds = {name: place for place, name in enumerate(table.header) if name.endswith(("__MIN", "__MAX"))}
-    columns = [one for one in columns if one.place not in bounds.values()]
-    accuracy, correct = (_choose(table, columns, words) for words in (_ACCURACY, _CORRECT))
-    if not accuracy and not correct:
-        accuracy = _nameless(table, names, columns)
+    if named.keys() & _MEASURES.keys():
+        found = {role: _named(table, names, columns, role, named[role]) for role in _MEASURES if role in named}
+    else:
+        found = {role: _choose(table, columns, role) for role in _MEASURES}
+    if not any(found.values()):
+        found = {"accuracy": _nameless(table, columns)}
     by_run: dict[str | None, dict[str, int]] = {}
-    for kind, found in (("accuracy", accuracy), ("correct", correct)):
-        for one in found:
-            by_run.setdefault(one.run, {})[kind] = one.place
+    for role, several in found.items():
+        for one in several:
+            by_run.setdefault(one.run, {})[role] = one.place
     return tuple(
         Curve(run, places.get("accuracy"), places.get("correct"), _bounds(table.header, places, bounds))
         for run, places in by_run.items()
     )
+
+
+def _named(table: Table, names: Sequence[str], columns: Iterable[_Column], role: str, name: str) -> Sequence[_Column]:
+    """The column that the user names, or in a wide form the column of each run that has this name."""
+    of_runs = [one for one in columns if one.run is not None and one.name == _plain(name)]
+    return of_runs or [_Column(_place(table, names, role, name), _plain(name), None)]
 
 
 def _column(place: int, name: str) -> _Column:
@@ -134,14 +140,13 @@ def _column(place: int, name: str) -> _Column:
     return _Column(place, "", plain) if re.fullmatch("[0-9]+", plain) else _Column(place, plain, None)
 
 
-def _choose(table: Table, columns: Iterable[_Column], words: Collection[str]) -> list[_Column]:
+def _choose(table: Table, columns: Iterable[_Column], role: str) -> list[_Column]:
     """The columns that measure one thing. A column beside one of held-out images is of training, as in Keras."""
-    found = [one for one in columns if _is_about(one.name, words)]
+    found = [one for one in columns if _is_about(one.name, _MEASURES[role])]
     held_out = [one for one in found if _HELD_OUT & set(one.name.split("_"))]
     found = held_out or found
     if len({one.name for one in found}) > 1:
-        several = listed([repr(table.header[one.place]) for one in found])
-        role = "correct" if words == _CORRECT else "accuracy"
+        several = listed([repr(table.header[one.place]) for one in found[:6]])
         raise _error(table, f"several columns could be meant, {several}: choose one with --column {role}=NAME")
     return found
 
@@ -151,18 +156,16 @@ def _is_about(name: str, words: Collection[str]) -> bool:
     return bool(parts & set(words)) and not parts & _OTHER and not name.endswith("_step")
 
 
-def _nameless(table: Table, names: Sequence[str], columns: Sequence[_Column]) -> list[_Column]:
+def _nameless(table: Table, columns: Sequence[_Column]) -> list[_Column]:
     """The columns of a wide form that has only the names of the runs, or one metric whose name says nothing."""
     runs = [one for one in columns if one.run is not None]
-    metrics = {one.name for one in runs if table.header[one.place] and one.name}
-    if runs and (len(metrics) == 1 or (not metrics and len(runs) == len(columns))):
-        wanted = metrics or {""}
-        found = [one for one in runs if one.name in wanted]
+    metrics = {one.name for one in runs if one.name}
+    if len(metrics) == 1 or (runs and not metrics and len(runs) == len(columns)):
+        found = [one for one in runs if one.name in (metrics or {""})]
         if not any(_OTHER & set(one.name.split("_")) for one in found):
             return found
-    raise _error(
-        table, f"no column is named accuracy or correct, only {_shown(table)}: name one with --column accuracy=NAME"
-    )
+    advice = "name one with --column accuracy=NAME, or the columns of the runs run 1, run 2, …"
+    raise _error(table, f"no column is named accuracy or correct, only {_shown(table)}: {advice}")
 
 
 def _bounds(header: Sequence[str], places: Mapping[str, int], bounds: Mapping[str, int]) -> tuple[int, ...]:

@@ -94,8 +94,9 @@ def _read_file(
     """The epochs of a file, and sentences on how it was read."""
     layout = columns.find(source, named)
     measured = list(_measured(source, layout, label))
-    headers = [source.header[curve.accuracy].casefold() for curve in layout.curves if curve.accuracy is not None]
-    says_percent = any("%" in header or re.search("percent|pct", header) for header in headers)
+    headers = [source.header[curve.accuracy] for curve in layout.curves if curve.accuracy is not None]
+    metrics = [header.rpartition(" - ")[2].casefold() for header in headers]
+    says_percent = any("%" in metric or re.search("percent|pct", metric) for metric in metrics)
     if not measured:
         return [], []
     found, note = epochs.numbered(values.as_shares(measured, says_percent), layout.has_steps, budget)
@@ -143,7 +144,7 @@ def _by_run(measured: Iterable[Measured]) -> tuple[dict[str, list[Measured]], in
         if first is not one:
             if (first.accuracy, first.correct) != (one.accuracy, one.correct):
                 problem = f"epoch {one.epoch} of run {one.run} has another accuracy at {first.place}"
-                advice = "remove one of the rows, or name the column that tells runs apart with --column run=NAME"
+                advice = "remove one, name the column of the runs with --column run=NAME, or give each run a file"
                 raise UnusableInput(f"{one.place}: {problem}: {advice}")
             repeated += 1
     for one in without_number:

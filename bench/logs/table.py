@@ -14,7 +14,7 @@ from bench.errors import UnusableInput, one_line
 from bench.files import cause
 from bench.wording import count
 
-_DELIMITERS = (",", ";", "\t", "|")
+_DELIMITERS = (",", ";", "\t", "|", " ")
 _LINES_TRIED = 50  # lines that must agree with the header before a delimiter is believed
 
 
@@ -36,7 +36,7 @@ class Table:
 
 
 def read(path: Path) -> Table:
-    """Read a file in UTF-8 or UTF-16, with any line ends, separated by commas, semicolons, tabs or bars.
+    """Read a file in UTF-8 or UTF-16, with any line ends, separated by commas, semicolons, tabs, bars or spaces.
 
     Left out are blank lines, lines that begin with #, and lines that repeat the header. A first line `sep=;` names the
     separator, as spreadsheets write it.

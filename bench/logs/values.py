@@ -92,6 +92,9 @@ def as_shares(measured: Sequence[Measured], says_percent: bool) -> list[Measured
         highest[one.run] = max(value, highest.get(one.run, value))
         if not 0 <= value <= 100:
             raise UnusableInput(f"{one.place}: accuracy is {value}, not a share or 0 to 100 %: name another column")
+    if says_percent and highest and max(highest.values()) <= 1 and not any(one.has_percent for one in numbers):
+        problem = "the name of the column says per cent, but no accuracy is above 1"
+        raise UnusableInput(f"{numbers[0].place}: {problem}: correct the name, or add a % to each accuracy")
     if is_percent and not says_percent and not all(one.has_percent for one in numbers):
         low = next((one for one in numbers if highest[one.run] <= 1), None)
         if low is not None:

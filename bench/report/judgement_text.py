@@ -18,7 +18,8 @@ def format_judgement(summary: Summary, names: Sequence[str], notes: Sequence[str
     """The lines of a judgement. `names` are those of the runs in the log, by seed, and `notes` say how it was read."""
     (network,) = summary.networks
     (group,) = network.groups
-    lines = [*(f"Note: {note}." for note in notes), "", *_runs(group, names), ""]
+    lines = [line for note in notes for line in textwrap.wrap(f"Note: {note}.", 100, subsequent_indent="    ")]
+    lines += ["", *_runs(group, names), ""]
     for verdict in group.verdicts:
         lines.append(f"{verdict.claim.text}: {verdict.outcome}")
         lines += textwrap.wrap(verdict.evidence, 100, initial_indent="    ", subsequent_indent="    ")

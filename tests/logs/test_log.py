@@ -178,14 +178,18 @@ def test_a_mean_over_runs_of_weights_and_biases_is_refused(tmp_path: Path):
         ("epoch,accuracy\n1,0.97\nepoch,accuracy\n2,0.98\n", {"log": [9700, 9800]}),
         ("epoch,accuracy,\n1,0.97,\n2,0.98\n", None),
         ("epoch,accuracy\n1,0.97,\n2,0.98,,\n", {"log": [9700, 9800]}),
-        ("epoch,accuracy (%)\n1,0.5\n2,0.75\n", {"log": [50, 75]}),
+        ("epoch,accuracy (%)\n1,0.5\n2,97.5\n", {"log": [50, 9750]}),
+        ("epoch,accuracy\n1,0.5%\n2,0.75%\n", {"log": [50, 75]}),
+        ("seed epoch  acc\n   1     1 0.97\n   1    10 0.98\n".replace("10", " 2"), {"1": [9700, 9800]}),
+        ("epoch,eval_loss,eval_top1,eval_top5\n0,1,97,99\n", {"log": [9700]}),
+        ("Step,half 50% - acc\n0,0.97\n", {"half 50%": [9700]}),
         ("step,acc\n469,0.97\n938,0.98\n", {"log": [9700, 9800]}),
         ("step,acc\n468,0.97\n937,0.98\n", {"log": [9700, 9800]}),
         ("step,acc\n938,0.97\n", {"log": [9700]}),
         ("run,step,acc\na,10,0.97\na,20,0.98\nb,7,0.5\nb,14,0.75\n", {"a": [9700, 9800], "b": [5000, 7500]}),
         ("seed,epoch,acc\n1.0,1.0,0.97\n2.0,1.0,1\n", {"1.0": [9700], "2.0": [10_000]}),
         ("epoch,seed1_acc,seed1_loss,seed2_acc,seed2_loss\n1,0.97,3,0.98,2\n", {"1": [9700], "2": [9800]}),
-        ("epoch,top1\n1,0.97\n", None),
+        ("epoch,f1\n1,0.97\n", None),
         ("epoch,seed 1 loss,seed 2 loss\n1,0.97,0.98\n", None),
     ],
 )
@@ -200,6 +204,15 @@ def test_columns_can_be_named(tmp_path: Path):
     text = "who,when,top 1,acc\na,1,97.5,0\na,2,98,0\n"
     named = {"run": "who", "epoch": "When", "accuracy": "top 1"}
     assert runs_of(read_text(tmp_path, text, named)) == {"a": [9750, 9800]}
+
+
+def test_a_metric_can_be_chosen_in_a_wide_form(tmp_path: Path):
+    text = "Step,a - val_acc,a - test_acc,b - val_acc,b - test_acc\n1,0.5,0.6,0.7,0.8\n"
+    assert runs_of(read_text(tmp_path, text, {"accuracy": "test_acc"})) == {"a": [6000], "b": [8000]}
+    assert refused(tmp_path, text) == (
+        "log.csv:1: several columns could be meant, 'a - val_acc', 'a - test_acc', 'b - val_acc' and 'b - test_acc': "
+        "choose one with --column accuracy=NAME"
+    )
 
 
 def test_counts_need_a_total_from_the_log_or_from_the_user(tmp_path: Path):
@@ -274,6 +287,7 @@ def test_several_files_can_have_different_units_and_dialects(tmp_path: Path):
         ("epoch;acc\n1;1.234,5\n", "log.csv:2: accuracy is '1.234,5', not a number"),
         ("epoch,acc\n1,0.9\n2,nan\n", "log.csv:3: the accuracy of epoch 2 of run log is NaN: leave the cell empty if"),
         ("epoch,acc\n1,-0.9\n", "log.csv:2: accuracy is -0.9, not a share or 0 to 100 %: name another column"),
+        ("epoch,acc (%)\n1,0.9\n", "log.csv:2: the name of the column says per cent, but no accuracy is above 1"),
         ("epoch,acc\n1,99\n2,994\n", "log.csv:3: accuracy is 994, not a share or 0 to 100 %"),
         ("epoch,acc\n1.5,0.97\n", "log.csv:2: epoch is '1.5', not a whole number: correct it"),
         ("epoch,acc\n-1,0.97\n", "log.csv:2: epoch is '-1', not a whole number"),
