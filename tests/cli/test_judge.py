@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.parser import main
+from bench.cli.parser import _parser, main
 
 LOG = "seed,epoch,accuracy\n" + "".join(
     f"{seed},{epoch},{9900 + 10 * epoch + seed}e-4\n" for seed in range(1, 6) for epoch in range(1, 6)
@@ -118,3 +119,21 @@ def test_a_log_is_judged_without_torch(more: list[str]):
     )
     done = subprocess.run([sys.executable, "-c", code], text=True, capture_output=True, check=False)
     assert done.stdout.splitlines()[-1] == "IMPORTED", done.stderr
+
+
+def test_the_readme_shows_what_its_example_prints(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(root)
+    example = (root / "README.md").read_text().partition("```console\n$ python -m bench ")[2].partition("\n```")[0]
+    command, _, shown = example.partition("\n")
+    words = [str(path) for word in command.split() for path in (sorted(Path().glob(word)) or [word])]
+    assert main(words) == 0
+    assert capsys.readouterr().out.rstrip("\n") == shown
+
+
+def test_the_documented_command_lines_are_valid(root: Path):
+    said = re.findall(r"^python -m bench (judge [^#\n]+)", (root / "docs" / "logs.md").read_text(), flags=re.MULTILINE)
+    assert len(said) == 3
+    for line in said:
+        _parser().parse_args(line.split())
