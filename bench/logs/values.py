@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -140,7 +141,7 @@ def _count(one: Measured, total: int) -> int:
         advice = "correct the total, or leave it out to judge the accuracies as they are"
         raise UnusableInput(f"{one.place}: accuracy {shown} is {exact:.2f} of {total:,}, no whole number: {advice}")
     if abs(exact - nearest) + rounding >= 1:
-        first, last = int((exact - rounding).to_integral_value()), int((exact + rounding).to_integral_value())
+        first, last = math.ceil(exact - rounding), math.floor(exact + rounding)
         advice = "give more decimals, or leave out the total to judge the accuracies as they are"
         raise UnusableInput(f"{one.place}: accuracy {shown} may be any of {first:,} to {last:,} of {total:,}: {advice}")
     return nearest
