@@ -145,6 +145,7 @@ def _choose(table: Table, columns: Iterable[_Column], role: str) -> list[_Column
     found = [one for one in columns if _is_about(one.name, _MEASURES[role])]
     held_out = [one for one in found if _HELD_OUT & set(one.name.split("_"))]
     found = held_out or found
+    found = [one for one in found if one.name == role] or found
     if len({one.name for one in found}) > 1:
         several = listed([repr(table.header[one.place]) for one in found[:6]])
         raise _error(table, f"several columns could be meant, {several}: choose one with --column {role}=NAME")

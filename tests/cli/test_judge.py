@@ -137,3 +137,19 @@ def test_the_documented_command_lines_are_valid(root: Path):
     assert len(said) == 3
     for line in said:
         _parser().parse_args(line.split())
+
+
+def test_the_log_of_a_network_of_ours_gets_the_verdicts_of_the_report(root: Path, capsys: pytest.CaptureFixture[str]):
+    header, *rows = (root / "runs.csv").read_text().splitlines()
+    Path("ours.csv").write_text("\n".join([header, *(row for row in rows if row.startswith("gap_head,"))]))
+    claimed = ["--target", "9940", "--first-epoch", "10", "--best", "9955", "--epochs", "20"]
+    assert main(["judge", "ours.csv", *claimed, "--report", "found"]) == 0
+    ours, theirs = (
+        json.loads((folder / "summary.json").read_text())["networks"][name]["groups"][0]
+        for folder, name in ((root / "report", "gap_head"), (Path("found"), "ours"))
+    )
+    assert theirs["seeds"] == ours["seeds"]
+    assert theirs["time_to_target"] == ours["time_to_target"]
+    verdicts = [{one["kind"]: (one["value"], one["outcome"]) for one in group["claims"]} for group in (ours, theirs)]
+    for kind in ("reaches_target", "best"):
+        assert verdicts[0][kind] == verdicts[1][kind]

@@ -190,6 +190,7 @@ def test_a_mean_over_runs_of_weights_and_biases_is_refused(tmp_path: Path):
         ("seed,epoch,acc\n1.0,1.0,0.97\n2.0,1.0,1\n", {"1.0": [9700], "2.0": [10_000]}),
         ("epoch,seed1_acc,seed1_loss,seed2_acc,seed2_loss\n1,0.97,3,0.98,2\n", {"1": [9700], "2": [9800]}),
         ("epoch,f1\n1,0.97\n", None),
+        ("epoch,accuracy_top5,accuracy\n1,1,0.97\n", {"log": [9700]}),
         ("epoch,seed 1 loss,seed 2 loss\n1,0.97,0.98\n", None),
     ],
 )

@@ -18,13 +18,12 @@ __all__ = ["LEVEL", "RULES", "Outcome", "Verdict", "is_of_the_module", "judge"]
 def judge(architecture: Architecture, structure: Structure | None, group: Group | None) -> tuple[Verdict, ...]:
     """The verdict on every claim about a network, in order. `group` is None for a network without runs.
 
-    Without a structure there are no verdicts, unless only the log of the network is known: such a network has no claims
-    about parameters and layers.
+    Without a structure there are no verdicts, unless only the log of the network is known.
     """
     if structure is None and not architecture.is_logged:
         return ()
-    case = Case(architecture, group)
-    return tuple(_verdict(claim, structure, case) for claim in architecture.claims)
+    case = Case(architecture, structure, group)
+    return tuple(_verdict(claim, case) for claim in architecture.claims)
 
 
 def is_of_the_module(claim: Claim) -> bool:
@@ -32,9 +31,9 @@ def is_of_the_module(claim: Claim) -> bool:
     return claim.kind in _JUDGE_BY_MODULE
 
 
-def _verdict(claim: Claim, structure: Structure | None, case: Case) -> Verdict:
-    if structure is not None and is_of_the_module(claim):
-        outcome, evidence = _JUDGE_BY_MODULE[claim.kind](claim, structure)
+def _verdict(claim: Claim, case: Case) -> Verdict:
+    if is_of_the_module(claim):
+        outcome, evidence = _JUDGE_BY_MODULE[claim.kind](claim, case)
     elif case.other_totals:
         outcome, evidence = _tested_on_other_images(case)
     else:
@@ -74,7 +73,7 @@ _LOG_CONFIRMS: Mapping[ClaimKind, Callable[[int, Sequence[int], int], bool]] = {
 _ABOUT_ONE_RUN: tuple[ClaimKind, ...] = ("first_epoch", "best", "last")
 """The kinds of claim that are about the documented run alone."""
 
-_JUDGE_BY_MODULE: Mapping[ClaimKind, Callable[[Claim, Structure], Finding]] = {
+_JUDGE_BY_MODULE: Mapping[ClaimKind, Callable[[Claim, Case], Finding]] = {
     "parameters": module.number_of,
     "parameters_below": module.parameters_below,
     "convolutions": module.number_of,

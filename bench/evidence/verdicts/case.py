@@ -7,6 +7,7 @@ from typing import Literal
 
 from bench.evidence.results import Group, Series
 from bench.network.specification import Architecture, Claim
+from bench.network.structure_facts import Structure
 
 Outcome = Literal["holds", "does not hold", "cannot be decided yet"]
 
@@ -22,10 +23,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that a claim about training is judged by. `group` is None for a network without runs."""
+    """Everything that a claim about one network is judged by. `group` is None for a network without runs.
+
+    `known_structure` is None if only the log of the network is known. Such a network has no claims about its layers.
+    """
 
     architecture: Architecture
+    known_structure: Structure | None
     group: Group | None
+
+    @property
+    def structure(self) -> Structure:
+        """The structure of a network that has one."""
+        assert self.known_structure is not None
+        return self.known_structure
 
     @property
     def target(self) -> int:

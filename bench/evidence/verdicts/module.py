@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
-from bench.evidence.verdicts.case import Finding, Outcome
+from bench.evidence.verdicts.case import Case, Finding, Outcome
 from bench.network.specification import Claim
-from bench.network.structure_facts import Followed, Structure
+from bench.network.structure_facts import Followed
 from bench.wording import count, listed
 
 
-def number_of(claim: Claim, structure: Structure) -> Finding:
+def number_of(claim: Claim, case: Case) -> Finding:
     """Whether the number of parameters, convolutions, max-pools or fully connected layers is the claimed one."""
-    measured: int = getattr(structure, claim.kind)
+    measured: int = getattr(case.structure, claim.kind)
     return _outcome(measured == claim.value), count(measured, claim.kind.replace("_", " ").removesuffix("s"))
 
 
-def parameters_below(claim: Claim, structure: Structure) -> Finding:
+def parameters_below(claim: Claim, case: Case) -> Finding:
     """Whether the network has fewer parameters than the claimed bound."""
-    return _outcome(structure.parameters < claim.value), count(structure.parameters, "parameter")
+    return _outcome(case.structure.parameters < claim.value), count(case.structure.parameters, "parameter")
 
 
-def after_every_convolution(claim: Claim, structure: Structure) -> Finding:
+def after_every_convolution(claim: Claim, case: Case) -> Finding:
     """Whether batch norm (or dropout) follows every convolution. A convolution that is the classifier is left out."""
-    followed: Followed = getattr(structure, claim.kind)
+    followed: Followed = getattr(case.structure, claim.kind)
     evidence = f"after {followed.convolutions - len(followed.without)} of {count(followed.convolutions, 'convolution')}"
     if followed.without:
         evidence += f", not after number {listed(followed.without)}"
@@ -33,9 +33,9 @@ def after_every_convolution(claim: Claim, structure: Structure) -> Finding:
     return _outcome(followed.always == bool(claim.value)), f"{evidence}; the last convolution {classifier}"
 
 
-def global_average_pooling(claim: Claim, structure: Structure) -> Finding:
+def global_average_pooling(claim: Claim, case: Case) -> Finding:
     """Whether one output of the last average pool averages every cell of a channel."""
-    pool = structure.global_average_pooling
+    pool = case.structure.global_average_pooling
     evidence = f"the average pool averages {pool}" if pool else "no average pool"
     return _outcome((pool is not None and pool.is_global) == bool(claim.value)), evidence
 
