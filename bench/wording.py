@@ -14,3 +14,8 @@ def listed(things: Sequence[object]) -> str:
     """Join things as in "a", "a and b", "a, b and c"."""
     words = [str(thing) for thing in things]
     return " and ".join([", ".join(words[:-1]), words[-1]] if len(words) > 1 else words)
+
+
+def markdown_cell(text: str) -> str:
+    """Escape what would end a cell of a Markdown table, or begin a tag of HTML."""
+    return text.replace("|", r"\|").replace("<", "&lt;")

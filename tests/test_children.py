@@ -1,46 +1,74 @@
-"""Tests of `children`: a child process imports this very package."""
+"""Tests of `children`: a child process imports this very package, and gets nothing else of its caller."""
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 import bench
-from bench.children import child_variables
+from bench.children import PASSED, child_command, child_variables
+
+LOOKS = """
+import json, os, random, sys
+import bench
+json.dump({"bench": bench.__file__, "path": sys.path, "variables": dict(os.environ)}, sys.stdout)
+"""
 
 
-def test_a_child_gets_the_variables_of_this_process_and_the_others(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setenv("BENCH_TEST_OURS", "kept")
-    monkeypatch.setenv("BENCH_TEST_BOTH", "ours")
-    found = child_variables({"BENCH_TEST_BOTH": "theirs"})
-    assert (found["BENCH_TEST_OURS"], found["BENCH_TEST_BOTH"]) == ("kept", "theirs")
-    assert os.environ["BENCH_TEST_BOTH"] == "ours"
-
-
-@pytest.mark.parametrize("before", [None, "", "/one:/two"])
-def test_the_package_comes_first_on_the_path_of_a_child(
-    root: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
-):
-    monkeypatch.delenv("PYTHONPATH", raising=False)
-    if before is not None:
-        monkeypatch.setenv("PYTHONPATH", before)
-    assert child_variables({})["PYTHONPATH"] == os.pathsep.join(filter(None, [str(root), before]))
-
-
-def test_a_child_does_not_import_another_package_of_the_same_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    (tmp_path / "bench").mkdir()
-    (tmp_path / "bench" / "__init__.py").write_text("")
-    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+def look(folder: Path) -> dict[str, object]:
+    """What a child sees that starts in a folder."""
+    command = child_command("bench")
     done = subprocess.run(
-        [sys.executable, "-c", "import bench; print(bench.__file__)"],
-        cwd=tmp_path.parent,
+        [*command[: command.index("-m")], "-c", LOOKS],
+        cwd=folder,
         env=child_variables({}),
         capture_output=True,
-        text=True,
         check=True,
     )
-    assert Path(done.stdout.strip()) == Path(bench.__file__)
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+def test_a_child_gets_chosen_variables_of_this_process_and_the_others(monkeypatch: pytest.MonkeyPatch, root: Path):
+    monkeypatch.setenv("BENCH_TEST_OURS", "ours")
+    monkeypatch.setenv("LANG", "ours")
+    monkeypatch.setenv("TZ", "ours")
+    monkeypatch.delenv("TMPDIR", raising=False)
+    found = child_variables({"BENCH_TEST_THEIRS": "theirs", "TZ": "theirs"})
+    assert found["LANG"] == "ours"
+    assert found["BENCH_TEST_THEIRS"] == found["TZ"] == "theirs"
+    assert found.keys() <= {*PASSED, "BENCH_TEST_THEIRS", "PYTHONPATH"}
+    assert "TMPDIR" not in found
+    assert found["PYTHONPATH"] == str(root)
+    assert os.environ["TZ"] == "ours"
+
+
+def test_a_child_runs_in_isolation_from_the_folder_and_the_python_variables_of_its_caller(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    for folder in (tmp_path / "path", tmp_path / "here"):
+        (folder / "bench").mkdir(parents=True)
+        for name in ("bench/__init__.py", "random.py", "sitecustomize.py"):
+            (folder / name).write_text("raise SystemExit('the wrong module')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path / "path"))
+    monkeypatch.setenv("PYTHONSTARTUP", "nothing")
+    monkeypatch.setenv("PYTHONOPTIMIZE", "2")
+    found = look(tmp_path / "here")
+    assert found["bench"] == bench.__file__
+    assert not any(str(one).startswith(str(tmp_path)) or one == "" for one in found["path"])
+    variables = found["variables"]
+    assert [name for name in variables if name.startswith("PYTHON")] == ["PYTHONPATH"]
+
+
+def test_a_child_starts_in_a_folder_that_is_gone(tmp_path: Path):
+    command = child_command("bench.network.calls")
+    script = f'rmdir {tmp_path}/gone; exec "$@"'
+    (tmp_path / "gone").mkdir()
+    done = subprocess.run(
+        ["sh", "-c", script, "sh", *command], cwd=tmp_path / "gone", env=child_variables({}), capture_output=True
+    )
+    assert (done.returncode, done.stderr) == (0, b"")

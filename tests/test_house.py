@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+import bench
+
 BIN = Path(sys.executable).parent
 
 
@@ -66,6 +68,29 @@ def test_the_rooms_that_readers_pass_through_import_nothing(room, root):
     assert [type(one) for one in body] == [ast.Expr]
 
 
+@pytest.mark.slow
+def test_the_names_of_the_tests_are_the_same_in_every_process_and_second(root):
+    """Otherwise two workers of pytest-xdist collect different tests, and the whole run fails by chance."""
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--collect-only",
+        "-q",
+        "-p",
+        "no:cacheprovider",
+        "-m",
+        "slow or not slow",
+    ]
+    collected = []
+    for _ in range(2):  # one after the other takes some seconds, and each process has hashes of its own
+        done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout
+        collected.append([line for line in done.stdout.splitlines() if "::" in line])
+    assert len(collected[0]) > 1000
+    assert collected[0] == collected[1]
+
+
 def test_ci_runs_the_very_commands_of_the_readme(root):
     readme = (root / "README.md").read_text()
     commands = [line for line in readme.splitlines() if line.startswith("python3 -m venv .venv && ")]
@@ -73,6 +98,16 @@ def test_ci_runs_the_very_commands_of_the_readme(root):
     assert commands[0].endswith(".venv/bin/python -m bench all --seeds 5")
     assert commands[1] in (root / ".ci" / "run").read_text().splitlines()
     assert "bash .ci/run" in (root / ".github" / "workflows" / "tests.yml").read_text()
+
+
+def test_the_citation_is_of_this_release(root):
+    import yaml
+
+    cited = yaml.safe_load((root / "CITATION.cff").read_text(encoding="utf-8"))
+    project = tomllib.loads((root / "pyproject.toml").read_text())["project"]
+    assert (cited["version"], cited["license"]) == (bench.__version__, project["license"])
+    assert cited["title"].startswith(f"{project['name']}: ")
+    assert {"cff-version", "message", "authors"} <= set(cited)
 
 
 def test_every_pin_satisfies_the_ranges(root):
@@ -86,6 +121,15 @@ def test_every_pin_satisfies_the_ranges(root):
     assert len(requirements) > 15
     for requirement in requirements:
         assert pins[requirement.name] in requirement.specifier
+
+
+def test_the_oldest_releases_that_are_tested_are_the_oldest_that_are_allowed(root):
+    allowed = tomllib.loads((root / "pyproject.toml").read_text())["project"]["dependencies"]
+    oldest = (root / "tox.ini").read_text().partition("[testenv:oldest]")[2].partition("[testenv:")[0]
+    assert sorted(re.findall(r"^    (\w+)==", oldest, flags=re.MULTILINE)) == sorted(
+        name.partition(">=")[0] for name in allowed
+    )
+    assert [one for one in allowed if f"    {one.replace('>=', '==')}\n" not in oldest] == []
 
 
 @pytest.mark.parametrize(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.wording import count, listed
+from bench.wording import count, listed, markdown_cell
 
 
 @pytest.mark.parametrize(
@@ -19,3 +19,7 @@ def test_only_one_thing_is_counted_without_an_s(many: int, words: str):
 )
 def test_the_last_thing_of_a_list_follows_an_and(things: tuple[object, ...], words: str):
     assert listed(things) == words
+
+
+def test_no_text_ends_a_cell_of_markdown_or_begins_a_tag():
+    assert markdown_cell("a|b <i>`c|d`") == r"a\|b &lt;i>`c\|d`"

@@ -26,6 +26,8 @@ from bench.cli.streams import print_lines
 from bench.errors import UnusableInput, one_line
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from bench.jobs.job import Outcome
 
 DONE, FAILED, UNUSABLE, INTERRUPTED = 0, 1, 2, 130
@@ -168,7 +170,19 @@ def do_compare(arguments: argparse.Namespace) -> int:
     old, new = (record.read(path, architectures) for path in (arguments.old, arguments.new))
     found = compare.compare(old, new, architectures)
     print_lines(comparison_text.format_comparison(found))
+    _append(arguments.markdown, comparison_text.format_markdown(found))
     return found.exit_code
+
+
+def _append(path: Path | None, lines: list[str]) -> None:
+    """Append lines to a file, if one is named. Several commands can write to one summary of a pull request."""
+    if path is None:
+        return
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write("".join(f"{line}\n" for line in lines))
+    except OSError as error:
+        raise UnusableInput(f"--markdown {path}: cannot be written: {one_line(error.strerror or error)}") from error
 
 
 def do_judge(arguments: argparse.Namespace) -> int:
@@ -206,15 +220,16 @@ def do_merge(arguments: argparse.Namespace) -> int:
 
 def do_check(arguments: argparse.Namespace) -> int:
     """Compare networks, record and speed with the stored values, and fail on a difference; or store new values."""
-    from bench.gate import regression
+    from bench.gate import findings, regression
     from models import ARCHITECTURES
 
     if arguments.update:
         print_lines(regression.update(ARCHITECTURES, arguments.data))
         return DONE
-    findings = regression.check(ARCHITECTURES, arguments.runs, arguments.data)
-    print_lines(regression.format_findings(findings))
-    return FAILED if any(not finding.passed for finding in findings) else DONE
+    found = regression.check(ARCHITECTURES, arguments.runs, arguments.data)
+    print_lines(findings.format_findings(found))
+    _append(arguments.markdown, findings.format_markdown(found))
+    return FAILED if any(not finding.passed for finding in found) else DONE
 
 
 def do_list(arguments: argparse.Namespace) -> int:
@@ -234,5 +249,6 @@ def do_show(arguments: argparse.Namespace) -> int:
 
     chosen = networks.find([arguments.name], networks.known())
     for number, one in enumerate(networks.inspect(chosen)):
-        print_lines([*([""] if number else []), *show.format_show(one.architecture, one.structure, one.unused)])
+        lines = show.format_show(one.architecture, one.structure, one.unused, one.remarks)
+        print_lines([*([""] if number else []), *lines])
     return DONE

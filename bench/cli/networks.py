@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from importlib.metadata import entry_points
 from pathlib import Path
 
-from bench.children import child_variables
+from bench.children import child_command, child_variables
 from bench.errors import UnusableInput, one_line
 from bench.network import network_file
 from bench.network.specification import Architecture
@@ -29,11 +29,15 @@ GROUP = "bench.networks"
 
 @dataclass(frozen=True)
 class Inspected:
-    """A network of a file, its structure, and the names of the parameters that no gradient reaches."""
+    """A network of a file, and its structure.
+
+    `unused` has the names of the parameters that no gradient reaches. `remarks` says what is probably a mistake.
+    """
 
     architecture: Architecture
     structure: Structure
     unused: tuple[str, ...]
+    remarks: tuple[str, ...]
 
 
 def known() -> dict[str, Architecture]:
@@ -121,7 +125,7 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
     from bench.training.environment import worker_variables
 
     done = subprocess.run(
-        [sys.executable, "-m", "bench.training.inspection"],
+        child_command("bench.training.inspection"),
         input=pickle.dumps(list(architectures)),
         capture_output=True,
         env=child_variables(worker_variables()),
@@ -137,7 +141,8 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
         else:
             uncovered = tuple(answer["uncovered"])
             inspected = replace(one, gives_logits=answer["gives_logits"], uncovered=uncovered)
-            found.append(Inspected(inspected, from_json(answer["structure"]), tuple(answer["unused"])))
+            facts = from_json(answer["structure"]), tuple(answer["unused"]), tuple(answer["remarks"])
+            found.append(Inspected(inspected, *facts))
     _raise_if_any(problems)
     return found
 

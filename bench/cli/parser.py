@@ -108,6 +108,7 @@ def _parser() -> argparse.ArgumentParser:
     comparing = command("compare", commands.do_compare, "say whether convergence changed between two records")
     for name in ("old", "new"):
         comparing.add_argument(name, type=Path, metavar=f"{name.upper()}.csv")
+    _add_markdown(comparing)
     judging = command(
         "judge", commands.do_judge, "judge claims by logs of accuracy by epoch, of any program; trains nothing"
     )
@@ -116,9 +117,13 @@ def _parser() -> argparse.ArgumentParser:
     merging.add_argument("records", type=Path, nargs="+", metavar="RUNS.csv")
     merging.add_argument("-o", "--output", type=Path, required=True, metavar="ALL.csv", help="the record to write")
     checking = command(
-        "check", commands.do_check, "check structure, parameters, multiply-accumulates, record and speed, for CI"
+        "check", commands.do_check, "check structure, recipe, bits and speed of the networks and the record, for CI"
     )
-    checking.add_argument("--update", action="store_true", help="store the current structures and speed; do not check")
+    output = checking.add_mutually_exclusive_group()
+    output.add_argument(
+        "--update", action="store_true", help="store the current structures, recipes and speed; do not check"
+    )
+    _add_markdown(output)
     _add_files(checking, "runs", "data")
     _add_files(
         command("report", commands.do_report, "write the report from the record alone"), "runs", "report", "data"
@@ -184,6 +189,15 @@ def _add_files(parser: argparse.ArgumentParser, *names: str) -> None:
         parser.add_argument(
             f"--{name}", type=Path, default=Path(default), metavar="PATH", help=f"{text} (default: {default})"
         )
+
+
+def _add_markdown(parser: argparse._ActionsContainer) -> None:
+    parser.add_argument(
+        "--markdown",
+        type=Path,
+        metavar="FILE",
+        help="also append the table to this file, as Markdown for the summary of a pull request",
+    )
 
 
 def _positive(text: str) -> int:

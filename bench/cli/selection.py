@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from bench.jobs.cluster.workers import Cluster
     from bench.jobs.job import Places, Selection
     from bench.network.specification import Architecture
+
+_log = logging.getLogger(__name__)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
@@ -149,6 +152,9 @@ def selected(arguments: argparse.Namespace) -> Iterator[tuple[Selection, Cluster
     own = {one.architecture.name: one for one in networks.inspect([one for one in chosen if one.document is None])}
     architectures = tuple(own[one.name].architecture if one.name in own else one for one in chosen)
     structures = {name: one.structure for name, one in own.items()}
+    for one in own.values():
+        for remark in one.remarks:
+            _log.warning("%s: %s", one.architecture.path, remark)
     with _cluster(arguments.cluster, architectures) as cluster:
         devices = parse_devices(arguments.devices, None if cluster is None else cluster.slots)
         chosen_jobs = jobs(arguments)

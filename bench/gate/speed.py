@@ -21,7 +21,7 @@ from typing import Any
 from tabulate import tabulate
 from torch import nn
 
-from bench.children import child_variables
+from bench.children import child_command, child_variables
 from bench.errors import UnusableInput
 from bench.network import structure_facts
 from bench.network.specification import TRAINING_IMAGES, Architecture
@@ -280,7 +280,7 @@ def _variables(kind: str) -> Mapping[str, str]:
 def _start(name: str, kind: str, root: Path) -> subprocess.Popen[str]:
     """Start a process. Only the plain loop keeps the threads and the allocator that the system gives it."""
     return subprocess.Popen(
-        [sys.executable, "-m", "bench.gate.pace", name, kind, str(root)],
+        child_command("bench.gate.pace", name, kind, str(root)),
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         env=child_variables(_variables(kind)),

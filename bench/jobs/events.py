@@ -28,7 +28,7 @@ class Started:
 class Finished:
     """A run has finished an epoch on a machine, which `machine` describes.
 
-    `misses` belong to the run's last epoch; they are None for others, or if unknown.
+    `misses` are None if they are unknown, because the epoch comes from the saved state of a later one.
     """
 
     run: Run

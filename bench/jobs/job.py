@@ -170,8 +170,8 @@ def _train(
             elif isinstance(event, Lost):
                 progress.lost(run, event.reason)
             elif isinstance(event, Finished):
-                if event.misses is not None:  # written before the row, so that every complete run has them
-                    misses_writer.append(run, event.misses)
+                if event.misses is not None:  # written before the row, so that every recorded epoch has them
+                    misses_writer.append(run, event.epoch.epoch, event.misses)
                 writer.append(_epoch_row(run, event.epoch, event.machine))
                 done[run.key] = event.epoch.epoch
                 progress.finished(run, event.epoch)

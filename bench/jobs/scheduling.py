@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from bench.children import child_variables
+from bench.children import child_command, child_variables
 from bench.errors import one_line
 from bench.files import cause
 from bench.jobs.events import Ended, Event, Finished, Started, Stop, Waiting
@@ -138,7 +138,7 @@ class _Worker:
 
     def __post_init__(self) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "bench.jobs.worker"],
+            child_command("bench.jobs.worker"),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -1,7 +1,7 @@
 """The process that trains one run: `python -m bench.jobs.worker`.
 
 It reads a pickled task from standard input and writes messages to standard output. A message is a line of JSON with a
-`kind`. Every finished epoch gets a message `epoch`; the last one has `misses`. The final message is `done`, or `failed`
+`kind`. Every finished epoch gets a message `epoch` with its `misses`. The final message is `done`, or `failed`
 with a status and a reason. What a network prints goes to standard error. When standard input is closed, nobody reads
 the messages any more. The process then kills its whole process group.
 """
@@ -66,7 +66,7 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
         os.environ.setdefault("NUMBA_CACHE_DIR", str(task.checkpoints / "compiled"))
 
     from bench.jobs import checkpoint
-    from bench.training import data, environment, golden, loop
+    from bench.training import agreement, data, environment, loop
 
     run = task.run
     arithmetic: Arithmetic = "exact" if run.environment == EXACT.digest else "native"
@@ -76,7 +76,7 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
         raise UnusableInput(f"the worker's environment is {here.digest}, but the plan has {run.environment}")
     send({"kind": "ready", "machine": environment.machine(run.device)})
     if arithmetic == "exact":
-        golden.require(task.architecture.name)
+        agreement.require(task.architecture)
     dataset = data.load(task.data)
     if task.subset is not None:
         dataset = dataset.head(*task.subset)
@@ -85,8 +85,8 @@ def perform(task: Task, send: Callable[[dict[str, Any]], None]) -> None:
     def emit(epoch: loop.Epoch, state: loop.State) -> None:
         if epoch.epoch > len(task.recorded):
             # A state has only the predictions of its own last epoch.
-            is_last = epoch.epoch == run.epochs == len(state.history)
-            misses = _misses(state.predictions, dataset.test_labels) if is_last else None
+            known = epoch.epoch == len(state.history)
+            misses = _misses(state.predictions, dataset.test_labels) if known else None
             send({"kind": "epoch", "epoch": asdict(epoch), "misses": misses})
         elif (trained := (epoch.correct, epoch.total, epoch.test_loss, epoch.train_loss)) != task.recorded[
             epoch.epoch - 1

@@ -261,3 +261,8 @@ def _is_docstring(body: list[ast.stmt]) -> bool:
         and isinstance(body[0].value, ast.Constant)
         and isinstance(body[0].value.value, str)
     )
+
+
+def canonical(source: str) -> str:
+    """Return Python code as text that changes with the code, but not with its comments, docstrings and layout."""
+    return "".join(_canonical(ast.parse(source)))

@@ -1,8 +1,7 @@
-"""Find the structure of a network from its modules and from one image that runs through them."""
+"""Find the structure of a network from its modules and from a few images that run through them."""
 
 from __future__ import annotations
 
-import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +16,12 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.network.specification import Layer
 from bench.network.structure_facts import AveragePool, Followed, FunctionCall, Structure, store
 
+_IMAGES = 2  # a batch of one image is special to some networks, for example if they call `squeeze`
+
 
 @dataclass(frozen=True)
 class _ModuleCall:
-    """One call of a module without children. The first dimension of the shapes is the batch of one image."""
+    """One call of a module without children. The first dimension of the shapes is the batch."""
 
     module: nn.Module
     input_shape: tuple[int, ...]
@@ -29,14 +30,22 @@ class _ModuleCall:
 
 def examine(network: nn.Module) -> Structure:
     """Return the structure of a network that takes images (N, 1, 28, 28). The network itself does not change."""
-    network = copy.deepcopy(network).eval()
+    modes = {module: module.training for module in network.modules()}
+    try:
+        return _examine(network.eval())
+    finally:
+        for module, training in modes.items():
+            module.training = training
+
+
+def _examine(network: nn.Module) -> Structure:
     with FlopCounterMode(display=False) as counter, torch.no_grad():
         calls = _module_calls(network)
     modules = [call.module for call in calls]
     layers = tuple(_layer(call) for call in calls)
     return Structure(
         parameters=_count_trainable(network),
-        multiply_accumulates=counter.get_total_flops() // 2,  # a multiplication and an addition are two
+        multiply_accumulates=counter.get_total_flops() // (2 * _IMAGES),  # a multiplication and an addition are two
         convolutions=sum(isinstance(module, _ConvNd) for module in modules),
         max_pools=sum(isinstance(module, nn.MaxPool2d | nn.AdaptiveMaxPool2d) for module in modules),
         fully_connected_layers=sum(isinstance(module, nn.Linear) for module in modules),
@@ -56,7 +65,7 @@ def _module_calls(network: nn.Module) -> list[_ModuleCall]:
 
     leaves = [module for module in network.modules() if not list(module.children())]
     handles = [module.register_forward_hook(record) for module in leaves]
-    network(torch.zeros(1, 1, 28, 28))
+    network(torch.zeros(_IMAGES, 1, 28, 28))
     for handle in handles:
         handle.remove()
     return calls
@@ -84,7 +93,7 @@ def _is_active_dropout(module: nn.Module) -> bool:
 def _followed(modules: Sequence[nn.Module], wanted: Sequence[bool]) -> Followed:
     """Find the convolutions that have a wanted module before the next convolution or linear layer."""
     weighted = [i for i, module in enumerate(modules) if isinstance(module, _ConvNd | nn.Linear)]
-    ends = dict(zip(weighted, [*weighted[1:], len(modules)], strict=True))
+    ends = dict(zip(weighted, [*weighted, len(modules)][1:], strict=True))
     convolutions = [i for i in weighted if isinstance(modules[i], _ConvNd)]
     is_classifier = bool(convolutions) and convolutions[-1] == weighted[-1]
     considered = convolutions[:-1] if is_classifier else convolutions

@@ -1,7 +1,7 @@
 """Write and read <runs>.misses.csv, the test images that finished runs miss. No other module writes or reads this file.
 
-A row has one run after its last requested epoch, with every image that it then classifies wrongly. The row is written
-before the record's row of that epoch. A crash between the two leaves a row without its epoch. Reading leaves it out.
+A row has one run after one epoch, with every image that it then classifies wrongly. The row is written before the
+record's row of that epoch. A crash between the two leaves a row without its epoch. Reading leaves it out.
 """
 
 from __future__ import annotations
@@ -71,13 +71,13 @@ class Writer:
         if self._file.path.exists():
             self._file.prepare()
 
-    def append(self, run: Run, misses: Iterable[tuple[int, int, int]]) -> None:
-        """Write the images that a run misses after its last epoch, as (test image, label, prediction), sorted.
+    def append(self, run: Run, epoch: int, misses: Iterable[tuple[int, int, int]]) -> None:
+        """Write the images that a run misses after an epoch, as (test image, label, prediction), sorted.
 
         Raises:
             UnusableInput: the file cannot be written, or has another header. No partial row stays.
         """
-        self._file.append(dict(zip(COLUMNS, _texts((*run.key, run.epochs), misses), strict=True)))
+        self._file.append(dict(zip(COLUMNS, _texts((*run.key, epoch), misses), strict=True)))
 
 
 def format_misses(runs: Iterable[Missed]) -> str:
@@ -126,8 +126,7 @@ def read(record: Record) -> Misses:
 def _parse(text: str) -> NDArray[np.int64]:
     if not _MISSES.fullmatch(text):
         raise Malformed(f"misses is {quoted(text)}, not a list like 8:5>6 18:3>8")
-    numbers = text.replace(":", " ").replace(">", " ").split()
-    return np.array(numbers, dtype=np.int64).reshape(-1, 3)
+    return np.fromstring(text.replace(":", " ").replace(">", " "), dtype=np.int64, sep=" ").reshape(-1, 3)
 
 
 def _recorded_counts(record: Record, keys: list[Key]) -> Iterator[tuple[int, int]]:

@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from bench.evidence.comparison.findings import LEVEL, AgainstReference, Comparison, Pair
 from bench.evidence.statistics import smallest_two_sample_p
-from bench.wording import count
+from bench.wording import count, markdown_cell
 
 
 def format_comparison(comparison: Comparison) -> list[str]:
@@ -36,7 +36,21 @@ def format_comparison(comparison: Comparison) -> list[str]:
     ]
 
 
-def _tests_table(pairs: Iterable[Pair]) -> list[str]:
+def format_markdown(comparison: Comparison) -> list[str]:
+    """The conclusion of a comparison, the table of the tests, and the notes, as Markdown."""
+    names = f"{comparison.old} (old) against {comparison.new} (new)"
+    return [
+        f"**compare**, {markdown_cell(names)}: {markdown_cell(' '.join(_conclusion(comparison)))}",
+        "",
+        *_tests_table(comparison.pairs, "github"),
+        "",
+        *(f"- {markdown_cell(line)}" for line in _environments(comparison.pairs)),
+        *(f"- Note: {markdown_cell(note)}." for note in comparison.notes),
+        "",
+    ]
+
+
+def _tests_table(pairs: Iterable[Pair], style: str = "simple") -> list[str]:
     rows = [
         (
             *_place(pair),
@@ -53,7 +67,7 @@ def _tests_table(pairs: Iterable[Pair]) -> list[str]:
         for change in pair.changes
     ]
     headers = (*_PLACE, "measure", "seeds", "old", "new", "change", "p", "adjusted p", "finding")
-    return _table(rows, headers, ("left",) * 5 + ("right",) * 5 + ("left",))
+    return _table(rows, headers, ("left",) * 5 + ("right",) * 5 + ("left",), style)
 
 
 def _reference_table(pairs: Iterable[Pair]) -> list[str]:
@@ -82,8 +96,11 @@ def _place(pair: Pair) -> tuple[str, str, str]:
     return pair.model, pair.device, f"{pair.old.environment}, {pair.new.environment}"
 
 
-def _table(rows: Sequence[tuple[str, ...]], headers: tuple[str, ...], alignment: tuple[str, ...]) -> list[str]:
-    text = tabulate(rows, headers, tablefmt="simple", colalign=alignment, disable_numparse=True)
+def _table(
+    rows: Sequence[tuple[str, ...]], headers: tuple[str, ...], alignment: tuple[str, ...], style: str = "simple"
+) -> list[str]:
+    cells = [[markdown_cell(cell) for cell in row] for row in rows] if style == "github" else rows
+    text = tabulate(cells, headers, tablefmt=style, colalign=alignment, disable_numparse=True)
     return [line.rstrip() for line in text.splitlines()]
 
 

@@ -46,15 +46,17 @@ def format_list(architectures: Mapping[str, Architecture], structures: Mapping[s
     return _table(rows, headers, ("left", "left", "right", "left", "left"), _LIST_WIDTHS)
 
 
-def format_show(architecture: Architecture, structure: Structure, unused: Sequence[str] = ()) -> list[str]:
+def format_show(
+    architecture: Architecture, structure: Structure, unused: Sequence[str] = (), remarks: Sequence[str] = ()
+) -> list[str]:
     """The lines about one network: its layers, its size, its recipe, and whether it meets the limits.
 
     If the network has a document, the documented values stand beside the measured ones. No gradient reaches the
-    parameters `unused`.
+    parameters `unused`, and `remarks` says what is probably a mistake in a user's own network.
     """
     document = architecture.document
     if document is None:
-        return _show_own(architecture, structure, unused)
+        return _show_own(architecture, structure, unused, remarks)
     rows = list(itertools.zip_longest(structure.layers, document.layers))
     facts = [
         ("layers", f"{sum(measured == printed for measured, printed in rows)} of {len(rows)} rows equal"),
@@ -77,7 +79,9 @@ def format_show(architecture: Architecture, structure: Structure, unused: Sequen
     ]
 
 
-def _show_own(architecture: Architecture, structure: Structure, unused: Sequence[str]) -> list[str]:
+def _show_own(
+    architecture: Architecture, structure: Structure, unused: Sequence[str], remarks: Sequence[str]
+) -> list[str]:
     calls = structure.functions or ()
     rows: list[tuple[object, ...]] = [("", f"({call.name})", "", "") for call in calls if call.after == 0]
     for number, layer in enumerate(structure.layers, start=1):
@@ -90,6 +94,7 @@ def _show_own(architecture: Architecture, structure: Structure, unused: Sequence
         ("work", _work(structure)),
         ("arithmetic", _arithmetic(architecture)),
         ("scores", scores),
+        *(("remark", remark) for remark in remarks),
         ("recipe", _recipe(architecture.recipe)),
         ("target", f"{architecture.target.correct:,} of {architecture.target.total:,} test images"),
         *(("claim", claim.text) for claim in architecture.claims),

@@ -16,9 +16,11 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from torch import Tensor
 
+from bench.errors import UnusableInput, one_line
 from bench.network.specification import Architecture
+from bench.training import golden, randomness
+from bench.training.dropout import Clock, seed_dropout
 from bench.training.exact import ExactTrainer, uncovered
-from bench.training.native import NativeTrainer
 
 Array = NDArray[Any]
 
@@ -37,37 +39,53 @@ def obstacles(architecture: Architecture) -> tuple[str, ...]:
 
     These are operations that it lacks, or results that differ from PyTorch's by more than rounding.
     """
-    reasons = uncovered(architecture)
-    return reasons or tuple(dict.fromkeys(_differences(architecture)))
+    try:
+        return uncovered(architecture) or tuple(dict.fromkeys(_differences(architecture)))
+    except Exception as error:  # the network's code can fail in any way, for example for values in float64
+        return (f"a step that fails ({type(error).__name__}: {one_line(error)})",)
+
+
+def require(architecture: Architecture) -> None:
+    """Check that this machine trains a network in exact arithmetic as every other machine does.
+
+    Raises:
+        UnusableInput: it computes other bits for a documented network, or another network than PyTorch trains here.
+    """
+    golden.require(architecture.name)
+    reasons = obstacles(architecture) if architecture.document is None else ()
+    if reasons:
+        problem = f"{architecture.name} has no exact arithmetic here: {'; '.join(reasons)}"
+        raise UnusableInput(f"{problem}: use the release of PyTorch with which it was planned, or --arithmetic native")
 
 
 def _differences(architecture: Architecture) -> Iterator[str]:
-    exact, native = ExactTrainer(architecture, 1), NativeTrainer(architecture, 1, "cpu")
-    native.network.double()  # in float32, PyTorch's own rounding can change a gradient by some percent
-    generator = torch.Generator().manual_seed(3)
+    exact, clock = ExactTrainer(architecture, 1), Clock()
     state, recipe = exact.engine.state, architecture.recipe
+    native = randomness.build(architecture, 1).double()  # in float32, rounding can change a gradient by some percent
+    seed_dropout(native, 1, clock, recipe.dropout)
+    generator = torch.Generator().manual_seed(3)
     apart: Counter[str] = Counter()
     for step, count in enumerate(_BATCHES):
         images = torch.rand(count, 1, 28, 28, generator=generator) * 3 - 0.4
         labels = torch.randint(10, (count,), generator=generator)
-        native.network.load_state_dict(exact.network.state_dict())  # so that rounding does not add up
-        native.network.train()
-        state.step = native.clock.step = step
-        loss = F.nll_loss(native.network(images.double()), labels)
-        native.optimizer.zero_grad()
+        native.load_state_dict(exact.network.state_dict())  # so that rounding does not add up
+        state.step = step
+        clock.begin(step)
+        loss = F.nll_loss(native.train()(images.double()), labels)
+        native.zero_grad()
         loss.backward()
         found = exact.engine.step(
             images.permute(0, 2, 3, 1).contiguous().numpy(), labels.numpy(), recipe.momentum, recipe.learning_rate
         )
         if not _is_close(found / count, float(loss.detach()), 1e-4):
             yield f"another loss than PyTorch's ({found / count:.6g} instead of {float(loss.detach()):.6g})"
-        apart.update(_apart(state.gradients, dict(native.network.named_parameters())))
-        for name, buffer in native.network.named_buffers():
+        apart.update(_apart(state.gradients, dict(native.named_parameters())))
+        for name, buffer in native.named_buffers():
             if not numpy.allclose(state.buffers[name], buffer.numpy(), rtol=1e-3, atol=1e-5):
                 yield f"another {name} than PyTorch's"
-        native.network.load_state_dict(exact.network.state_dict())
+        native.load_state_dict(exact.network.state_dict())
         with torch.no_grad():
-            expected = native.network.eval()(images.double())
+            expected = native.eval()(images.double())
         scores = exact.engine.scores(images.permute(0, 2, 3, 1).contiguous().numpy())
         if not numpy.allclose(scores, expected.numpy(), rtol=1e-3, atol=1e-4):
             yield "another output in evaluation than PyTorch's"

@@ -1,28 +1,33 @@
 """The environment of a run on this machine: everything that can change its bits.
 
 PyTorch promises equal results only for the same release, platform and device (PyTorch documentation,
-"Reproducibility"). On a processor, results also depend on the number of threads and the instruction set. All of that
-is the environment.
+"Reproducibility"). On a processor, results also depend on the number of threads, the instruction set, and the libraries
+that the process has really loaded. All of that is the environment, and so is the code of this package that computes.
 """
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import re
 import subprocess
+from functools import cache
+from importlib.metadata import version
 from pathlib import Path
 
+import numpy
 import torch
+from threadpoolctl import threadpool_info, threadpool_limits
 
 from bench.errors import UnusableInput
-from bench.network.specification import DEVICES, Arithmetic
+from bench.network.specification import DEVICES, Arithmetic, canonical
 from bench.record.environments import EXACT, Environment
 
 THREADS = 1
 """The threads of a run on the CPU. With one thread, `--jobs` and the number of cores do not change any bit."""
 
-OPERATORS = "float32, channels last, PyTorch's operators"
+OPERATORS = "float32, PyTorch's operators, channels last where the network computes the same in it"
 """How a native step is computed. Arithmetic that rounds differently is another environment."""
 
 # These settings make the numerical libraries choose other kernels.
@@ -38,6 +43,20 @@ _LIBRARY_VARIABLES = (
     "ONEDNN_DEFAULT_FPMATH_MODE",
     "ONEDNN_MAX_CPU_ISA",
 )
+
+# The libraries read the first of their own variables, and OMP_NUM_THREADS only if those are not set.
+_THREAD_VARIABLES = (
+    "BLIS_NUM_THREADS",
+    "GOTO_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)
+
+COMPUTING = ("data", "dropout", "evaluation", "loop", "native", "randomness", "recipe")
+"""The modules of this room that compute a native run."""
+
 _REQUIRED_VARIABLES = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it cuBLAS may choose another order of sums
 
 # These settings of glibc keep memory in the process from one step to the next. Without them, the allocator gives the
@@ -58,13 +77,18 @@ def available_devices() -> tuple[str, ...]:
 
 
 def worker_variables() -> dict[str, str]:
-    """Return the environment variables for the start of a worker process."""
-    return {**_ALLOCATOR, **_REQUIRED_VARIABLES, "OMP_NUM_THREADS": str(THREADS), "MKL_NUM_THREADS": str(THREADS)}
+    """Return the environment variables for the start of a worker process.
+
+    The caller's settings of numerical libraries are among them, because they are a part of the environment.
+    """
+    settings = {name: os.environ[name] for name in _LIBRARY_VARIABLES if name in os.environ}
+    return {**_ALLOCATOR, **settings, **_REQUIRED_VARIABLES, **dict.fromkeys(_THREAD_VARIABLES, str(THREADS))}
 
 
 def configure(device: str) -> None:
     """Set the threads, determinism and precision of this process. Call it only in a process that does nothing else."""
     torch.set_num_threads(THREADS)
+    threadpool_limits(THREADS)
     if device != "cpu":
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
@@ -93,8 +117,15 @@ def describe(device: str, arithmetic: Arithmetic) -> Environment:
         "arithmetic": OPERATORS,
         "determinism": "deterministic algorithms, no autotuning, no TF32" if device != "cpu" else "one thread",
         "device": device,
+        "code": _code(),
+        "libraries": _libraries(),
+        "numba": version("numba"),
+        "numpy": numpy.__version__,
         "platform": f"{platform.system()} {platform.machine()}",
         "pytorch": torch.__version__,
+        "pytorch build": hashlib.sha256(torch.__config__.show().encode()).hexdigest()[:8],
+        "system library": platform.mac_ver()[0] or " ".join(platform.libc_ver()),
+        "torchvision": version("torchvision"),
     }
     if device == "cuda":
         details["gpu"] = torch.cuda.get_device_name()
@@ -116,6 +147,29 @@ def machine(device: str) -> str:
     facts = dict(describe(device, "native").details)
     hardware = " ".join(facts[name] for name in ("gpu", "processor", "instruction set") if name in facts)
     return f"{hardware}; PyTorch {facts['pytorch']}; {facts['platform']}"
+
+
+@cache
+def _code() -> str:
+    """Return eight hex digits over the code of the modules that compute."""
+    sources = [(Path(__file__).parent / f"{name}.py").read_text(encoding="utf-8") for name in COMPUTING]
+    return hashlib.sha256("\n".join(map(canonical, sources)).encode()).hexdigest()[:8]
+
+
+def _libraries() -> str:
+    """Return the libraries for matrices that numpy and PyTorch have loaded.
+
+    Another package, such as SciPy, can bring its own library. That one does not count, because some processes load it
+    and others do not.
+    """
+    packages = Path(torch.__file__).parents[1]
+    found = set()
+    for one in threadpool_info():
+        path = Path(one["filepath"])
+        package = path.relative_to(packages).parts[0] if path.is_relative_to(packages) else "numpy"
+        if one["user_api"] == "blas" and package.startswith(("numpy", "torch")):
+            found.add(" ".join(str(one[key]) for key in ("internal_api", "version", "architecture") if one.get(key)))
+    return ", ".join(sorted(found)) or "none of their own"
 
 
 def _processor() -> str:

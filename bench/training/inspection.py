@@ -19,13 +19,16 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from bench.errors import UnusableInput, one_line
 from bench.network import structure
-from bench.network.specification import Architecture
-from bench.training import agreement, environment, golden, randomness
+from bench.network.specification import TRAINING_IMAGES, Architecture
+from bench.training import agreement, environment, golden, loop, randomness
+from bench.training.data import Dataset
 from bench.training.dropout import SeededDropout
-from bench.training.native import NativeTrainer
+from bench.training.native import NativeTrainer, copied
+from bench.training.randomness import Purpose
 from bench.training.recipe import learning_rates, transforms
 from bench.wording import count
 
@@ -35,77 +38,94 @@ LIMIT = 60
 IMAGES = 8
 """The number of images to try a network on. It is small, but enough for batch normalisation."""
 
+_SHAPE = ": images here are (N, 1, 28, 28)"
+_VALUES = (int, float, str, list, tuple, dict, set, Tensor)
+_OF_EVERY_MODULE = vars(nn.Module()).keys()
+
 Values = dict[str, Any]
 
 
 def inspect(architecture: Architecture) -> Values:
-    """Build a network, train it for one step on random images, and return the facts found.
+    """Build a network, train it for a few steps on random images, and return the facts found.
 
     `structure` is a `Structure` of `structure_facts` as a dictionary. `gives_logits` says whether the scores are
     something other than log-probabilities. `unused` has the names of the parameters that no gradient reaches.
+    `remarks` has a sentence about each thing that is probably a mistake.
 
     Raises:
         UnusableInput: training the network is not a function of seed and step alone, or fails. The message says why.
     """
     settings = _settings()
     network, other = (_build(architecture, seed) for seed in (1, 2))
-    if _settings() != settings:
-        raise UnusableInput("its file changes settings of PyTorch: remove that code")
+    _refuse_other(settings)
     parameters = dict(network.named_parameters())
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise UnusableInput("it has no parameters to train")
     if all(torch.equal(one, two) for one, two in zip(parameters.values(), other.parameters(), strict=True)):
         raise UnusableInput("its initial weights are the same for every seed: remove the code that seeds a generator")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(1)) * 2 - 0.5
-    _try("with a single image", lambda: _scores(network.eval(), images[:1]))
-    evaluated = _try("in evaluation", lambda: _scores(network.eval(), images))
+    evaluated = _try("in evaluation", lambda: _scores(network.eval(), images), _SHAPE)
     if not torch.equal(evaluated, _scores(network, images)):
         reason = "in evaluation it gives different scores for the same images"
         raise UnusableInput(f"{reason}: turn off dropout and other randomness when self.training is false")
-    before = _plain_attributes(network)
-    trained = _try("in training", lambda: _scores(network.train(), images))
-    changed = [name for name, value in _plain_attributes(network).items() if before.get(name) != value]
-    if changed:
-        problem = f"its forward pass changes {', '.join(changed)}, but a saved state does not contain that"
-        raise UnusableInput(f"{problem}: use register_buffer, so that a run can be continued")
+    trained = _try("in training", lambda: _scores(network.train(), images), _SHAPE)
     unused = _unused(network, parameters, trained)
+    kept = _kept_between_passes(network, images)
+    if kept:
+        problem = f"its forward pass changes {', '.join(kept)}, but a saved state does not contain that"
+        raise UnusableInput(f"{problem}: use register_buffer, so that a run can be continued")
     _try_one_step(architecture)
+    _try_to_continue(architecture)
+    _refuse_other(settings)
     gives_logits = not all(_are_log_probabilities(scores) for scores in (evaluated, trained))
     as_trained = replace(architecture, gives_logits=gives_logits)
     return {
         "structure": asdict(_try("when its layers are examined", lambda: structure.examine(_build(architecture, 1)))),
         "gives_logits": gives_logits,
-        "uncovered": _try("in exact arithmetic", lambda: agreement.obstacles(as_trained)),
+        "uncovered": agreement.obstacles(as_trained),
         "unused": unused,
+        "remarks": _remarks(evaluated.detach().double()) if gives_logits else [],
     }
 
 
-def _settings() -> tuple[object, ...]:
-    return (
-        torch.get_num_threads(),
-        torch.get_default_dtype(),
-        torch.is_grad_enabled(),
-        torch.are_deterministic_algorithms_enabled(),
-        torch.get_float32_matmul_precision(),
-        torch.backends.mkldnn.enabled,
-    )
+def _settings() -> dict[str, object]:
+    return {
+        "the number of threads": torch.get_num_threads(),
+        "the default device": torch.get_default_device(),
+        "the default type of numbers": torch.get_default_dtype(),
+        "whether gradients are computed": torch.is_grad_enabled(),
+        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
+        "the precision of matrix products": torch.get_float32_matmul_precision(),
+        "whether oneDNN is used": torch.backends.mkldnn.enabled,
+        "whether numbers near zero become zero": bool(torch.full((), 1e-40) * 1 == 0),
+    }
+
+
+def _refuse_other(settings: dict[str, object]) -> None:
+    """Refuse a network that has changed settings, because other code of the process computes by them too."""
+    changed = [name for name, value in _settings().items() if value != settings[name]]
+    if changed:
+        raise UnusableInput(f"its file changes settings of PyTorch ({', '.join(changed)}): remove that code")
 
 
 def _build(architecture: Architecture, seed: int) -> nn.Module:
     network = _try("when it is built", lambda: randomness.build(architecture, seed))
     if not isinstance(network, nn.Module):
         raise UnusableInput(f"{architecture.class_name} is not a torch.nn.Module")
+    lazy = dict.fromkeys(name.rpartition(".")[0] for name, one in network.named_parameters() if is_lazy(one))
+    if lazy:
+        raise UnusableInput(f"its forward pass does not use the lazy layer {', '.join(lazy)}: remove it")
     return network
 
 
-def _try(when: str, function: Any) -> Any:
+def _try(when: str, function: Any, advice: str = "") -> Any:
     """Call a function that runs the network, and return its result. Refuse the network for any error."""
     try:
         return function()
     except UnusableInput:
         raise
     except BaseException as error:  # also SystemExit, because this is a user's code
-        raise UnusableInput(f"it fails {when} ({type(error).__name__}: {one_line(error)})") from error
+        raise UnusableInput(f"it fails {when} ({type(error).__name__}: {one_line(error)}){advice}") from error
 
 
 def _scores(network: nn.Module, images: Tensor) -> Tensor:
@@ -124,6 +144,16 @@ def _scores(network: nn.Module, images: Tensor) -> Tensor:
 def _are_log_probabilities(scores: Tensor) -> bool:
     sums = scores.detach().double().exp().sum(dim=1)
     return bool((sums - 1).abs().max() < 1e-4)
+
+
+def _remarks(scores: Tensor) -> list[str]:
+    """Return what is strange about scores (N, 10) that are not log-probabilities."""
+    if bool(((scores >= 0) & ((scores.sum(1, keepdim=True) - 1).abs() < 1e-4)).all()):
+        return ["the scores are probabilities, and their log-softmax learns slowly: return scores without a softmax"]
+    over_images = ((one.sum(0) - 1).abs().max() < 1e-4 for one in (scores, scores.exp()))
+    if any(over_images):
+        return ["the scores of each digit sum to 1 over the images: apply softmax or log_softmax to dimension 1, not 0"]
+    return []
 
 
 def _unused(network: nn.Module, parameters: dict[str, nn.Parameter], scores: Tensor) -> list[str]:
@@ -173,16 +203,70 @@ def _try_one_step(architecture: Architecture) -> None:
     loss = _try("in a step of training", lambda: trainer.step(images, labels))
     if not loss.isfinite():
         raise UnusableInput(f"the loss of its first step is {float(loss)}, not a finite number")
+    if 1 in (recipe.batch_size, TRAINING_IMAGES % recipe.batch_size):
+        advice = f": choose another batch_size than {recipe.batch_size} in RECIPE"
+        _try("in a batch of one image, which its recipe has", lambda: trainer.step(images[:1], labels[:1]), advice)
 
 
-def _plain_attributes(network: nn.Module) -> dict[str, str]:
-    """Return the numbers, texts and tensors that are plain attributes of modules, by name."""
-    return {
+def _kept_between_passes(network: nn.Module, images: Tensor) -> list[str]:
+    """Return what a forward pass in training leaves behind, if it is not the same after the same pass again.
+
+    A network may keep an activation for others to look at. But it must not count, or collect values.
+    """
+    state, found = copied(network.state_dict()), []
+    for _ in range(2):
+        network.load_state_dict(state)
+        with randomness.generators_restored():
+            randomness.seed_generators(1, Purpose.NETWORK, 0)
+            _scores(network.train(), images)
+        found.append(_unsaved(network))
+    return [name for name, value in found[1].items() if found[0].get(name) != value]
+
+
+def _unsaved(network: nn.Module) -> dict[str, str]:
+    """Return as text what a saved state does not contain: attributes with values, and buffers that are not saved."""
+    plain = {
         f"{name}.{key}".lstrip("."): repr(value.tolist() if isinstance(value, Tensor) else value)
         for name, module in network.named_modules()
         for key, value in vars(module).items()
-        if key != "training" and isinstance(value, int | float | str | Tensor)
+        if key not in _OF_EVERY_MODULE and isinstance(value, _VALUES)
     }
+    saved = network.state_dict().keys()
+    return plain | {name: repr(one.tolist()) for name, one in network.named_buffers() if name not in saved}
+
+
+def _try_to_continue(architecture: Architecture) -> None:
+    """Train two steps, save the state, load it into a new network and train two more. Four in a row must be the same.
+
+    Raises:
+        UnusableInput: they are not.
+    """
+    generator = torch.Generator().manual_seed(5)
+    images, labels = torch.rand(2 * IMAGES, 1, 28, 28, generator=generator), torch.arange(2 * IMAGES) % 10
+    few = Dataset(images, labels, images[:IMAGES], labels[:IMAGES])
+    recipe = replace(architecture.recipe, batch_size=IMAGES, learning_rate=1e-3, schedule="")
+
+    def states(start: loop.State | None = None) -> list[loop.State]:
+        as_tried = replace(architecture, recipe=recipe, gives_logits=True)
+        return list(loop.train(as_tried, 1, "cpu", few, 2, start, "native"))
+
+    middle, straight = _try("in an epoch of two steps", states)
+    (resumed,) = _try("when it continues from a saved state", lambda: states(middle))
+    if _numbers(straight) != _numbers(resumed):
+        problem = "a run that continues from a saved state gives other numbers than one without a break"
+        raise UnusableInput(f"{problem}: do not keep values in lists, dictionaries or globals; use register_buffer")
+
+
+def _numbers(state: loop.State) -> tuple[object, ...]:
+    """Return what must be the same to the bit: losses, predictions, weights, buffers and momentum."""
+    last = state.history[-1]
+    parameters = (one["momentum_buffer"] for one in state.optimizer["state"].values())
+    tensors = [*state.network.values(), *parameters, state.predictions]
+    return (
+        last.train_loss,
+        last.test_loss,
+        *(None if one is None else one.contiguous().numpy().tobytes() for one in tensors),
+    )
 
 
 def _inspect_in_child(architecture: Architecture) -> Values:
@@ -225,6 +309,7 @@ def main() -> None:
     environment.configure("cpu")
     if any(one.recipe.augmentation for one in architectures):
         transforms()  # import them once, not in every child process
+    torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports more of PyTorch
     golden.differing()  # compile or load the kernels once, and outside of the time limit
     json.dump([_inspect_in_child(architecture) for architecture in architectures], sys.stdout)
 

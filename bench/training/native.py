@@ -21,6 +21,8 @@ from bench.training.recipe import Augmentation
 
 EVALUATION_BATCH = 250
 
+_TRIED = 4  # images to compare two memory formats on
+
 
 class NativeTrainer:
     """A network in training, with its optimizer and its count of steps.
@@ -31,8 +33,9 @@ class NativeTrainer:
     def __init__(self, architecture: Architecture, seed: int, device: str) -> None:
         """Build the network with its initial weights, ready for its first step on a device."""
         recipe = architecture.recipe
+        self.memory_format = memory_format(architecture)
         self.network: nn.Module = randomness.build(architecture, seed).to(device)
-        self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self.network = self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.clock = Clock()
         seed_dropout(self.network, seed, self.clock, recipe.dropout)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
@@ -45,26 +48,25 @@ class NativeTrainer:
         Return the mean of each image's loss in its own step. `first_step` counts the steps of the epochs before.
         """
         self.network.train()
-        self.clock.step = first_step
         for group in self.optimizer.param_groups:
             group["lr"] = rate
         losses, batches = [], order.to(dataset.train_images.device).split(self._batch_size)
         with randomness.generators_restored():
-            for indices in batches:
+            for step, indices in enumerate(batches, start=first_step):
+                self.clock.begin(step)
                 images, labels = dataset.train_images[indices], dataset.train_labels[indices]
                 if self.augmentation is not None:
-                    randomness.seed_generators(self._seed, Purpose.AUGMENTATION, self.clock.step)
+                    randomness.seed_generators(self._seed, Purpose.AUGMENTATION, step)
                     images = self.augmentation(images)
-                randomness.seed_generators(self._seed, Purpose.NETWORK, self.clock.step)
+                randomness.seed_generators(self._seed, Purpose.NETWORK, step)
                 losses.append(self.step(images, labels))
-                self.clock.step += 1
         sizes = torch.tensor([len(indices) for indices in batches], dtype=torch.float64)
         return float((torch.stack(losses).cpu().double() * sizes).sum() / sizes.sum())
 
     def step(self, images: Tensor, labels: Tensor) -> Tensor:
         """Take one training step on a batch. Return its mean loss, a scalar tensor on the device."""
         self.optimizer.zero_grad(set_to_none=True)
-        loss = F.nll_loss(self.network(images.contiguous(memory_format=torch.channels_last)), labels)
+        loss = F.nll_loss(self.network(images.contiguous(memory_format=self.memory_format)), labels)
         loss.backward()
         self.optimizer.step()
         return loss.detach()
@@ -76,7 +78,7 @@ class NativeTrainer:
         with torch.no_grad():
             batches = dataset.test_images.split(EVALUATION_BATCH), dataset.test_labels.split(EVALUATION_BATCH)
             for batch, wanted in zip(*batches, strict=True):
-                scores = self.network(batch.contiguous(memory_format=torch.channels_last))
+                scores = self.network(batch.contiguous(memory_format=self.memory_format))
                 predictions.append(scores.argmax(dim=1))
                 loss -= float(scores.gather(1, wanted.unsqueeze(1)).cpu().double().sum())
         seen = torch.cat(predictions)
@@ -93,7 +95,7 @@ class NativeTrainer:
         predictions = []
         with torch.no_grad():
             for batch in dataset.test_images.split(EVALUATION_BATCH):
-                scores = self.network(batch.contiguous(memory_format=torch.channels_last))
+                scores = self.network(batch.contiguous(memory_format=self.memory_format))
                 predictions.append(scores.argmax(dim=1))
         self.network.load_state_dict(before)
         return int((torch.cat(predictions) == dataset.test_labels).sum())
@@ -106,6 +108,36 @@ class NativeTrainer:
         """Continue from what `saved` returned."""
         self.network.load_state_dict(network)
         self.optimizer.load_state_dict(copied(optimizer))  # the optimizer changes the tensors that it gets
+
+
+def memory_format(architecture: Architecture) -> torch.memory_format:
+    """Return channels last, which is faster, if a network computes the same in it. Return PyTorch's own format if not.
+
+    A network can depend on the order of its values in memory. For example, `view` joins only axes that are neighbours
+    there, and a random mask is drawn in that order.
+    """
+    try:
+        one, other = (_results(architecture, each) for each in (torch.channels_last, torch.contiguous_format))
+    except Exception:  # a network fails in any way in a format that it does not expect
+        return torch.contiguous_format
+    pairs = zip(one, other, strict=True)
+    is_same = all(torch.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True) for a, b in pairs)
+    return torch.channels_last if is_same else torch.contiguous_format
+
+
+def _results(architecture: Architecture, form: torch.memory_format) -> list[Tensor]:
+    """Return scores, gradients and buffers of a network in a memory format, in float64, where rounding is small."""
+    images = torch.rand(_TRIED, 1, 28, 28, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
+    images = images.contiguous(memory_format=form)
+    network = randomness.build(architecture, 1).double().to(memory_format=form)  # type: ignore[call-overload]
+    seed_dropout(network, 1, Clock(), architecture.recipe.dropout)
+    with randomness.generators_restored():
+        randomness.seed_generators(1, Purpose.NETWORK, 0)
+        trained = network.train()(images)
+        F.nll_loss(trained, torch.arange(_TRIED)).backward()
+        evaluated = network.eval()(images)
+    gradients = [one.grad for one in network.parameters() if one.grad is not None]
+    return [trained, evaluated, *gradients, *(one.double() for one in network.buffers())]
 
 
 def copied(state: Any) -> Any:

@@ -18,6 +18,7 @@ import numpy
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
+from torch.nn.parameter import is_lazy
 
 from bench.network.specification import Architecture
 
@@ -65,6 +66,11 @@ def kept_factor(probability: float) -> numpy.float32:
     return numpy.float32(1 / (1 - probability) if probability < 1 else 0)
 
 
+def dropout_stream(layer: int, call: int) -> int:
+    """Return the word `layer` of the stream of a dropout layer's call in a step. Layers and calls count from 0."""
+    return layer + (call << 32)
+
+
 def half_words(seed: int, step: int, layer: int, count: int) -> NDArray[numpy.uint16]:
     """Draw `count` 16-bit words for a dropout mask. Each 64-bit word of the stream gives four, the low end first."""
     stream = words(seed, Purpose.DROPOUT, step, layer, -(-count // 4))
@@ -86,11 +92,17 @@ def dropout_mask(
 def build(architecture: Architecture, seed: int) -> nn.Module:
     """Build a network on the CPU, with PyTorch's default initialisation and a seed derived from the run's seed.
 
-    The initialisation can draw from the global generators. Their states are restored afterwards.
+    A few images run through a network with lazy layers, so that they get their shapes. The initialisation can draw from
+    the global generators. Their states are restored afterwards.
     """
     with generators_restored():
         seed_generators(seed, Purpose.WEIGHTS, 0)
-        return architecture.build()
+        network = architecture.build()
+        if any(is_lazy(one) for one in (*network.parameters(), *network.buffers())):
+            with torch.no_grad():
+                network.eval()(torch.zeros(2, 1, 28, 28))
+            network.train()
+        return network
 
 
 def seed_generators(seed: int, purpose: Purpose, step: int) -> None:

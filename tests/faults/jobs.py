@@ -56,7 +56,7 @@ class Undisturbed:
 
 
 def finish(server: Server, folder: Path, said: str, *words: str) -> Job:
-    """Start a job again after a fault. It must end well, with a sound record and the misses of each run."""
+    """Start a job again after a fault. It must end well, with a sound record and the misses of its last epochs."""
     assert TRACEBACK not in said, said
     job = server.run(*words, folder=folder)
     assert job.code == 0, job.errors

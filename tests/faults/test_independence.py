@@ -10,10 +10,14 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from jobs import JOB, ONE, Undisturbed, deterministic
 from quickly import Server
 
+from bench.network import network_file
 from bench.record import record
+from bench.training.data import Dataset
+from bench.training.native import NativeTrainer
 
 SEED = 20260131
 MODELS = ["unpadded", "ten_twenty_thirty"]
@@ -77,12 +81,78 @@ def few_images(folder: Path, *words: str, **variables: str) -> str:
     return done.stdout
 
 
+VARIABLES = {
+    "BLIS_NUM_THREADS": "2",
+    "GOTO_NUM_THREADS": "2",
+    "MKL_DYNAMIC": "FALSE",
+    "MKL_NUM_THREADS": "3",
+    "NUMBA_NUM_THREADS": "2",
+    "OMP_DYNAMIC": "FALSE",
+    "OMP_NUM_THREADS": "7",
+    "OPENBLAS_NUM_THREADS": "2",
+    "PYTHONHASHSEED": "7",
+    "VECLIB_MAXIMUM_THREADS": "2",
+}
+"""What the libraries that compute, and Python, read when they start."""
+
+WIDE = """
+from torch import nn
+
+
+class Wide(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.layers = nn.Sequential(
+            nn.Conv2d(1, 64, 3, stride=2),
+            nn.ReLU(),
+            nn.Conv2d(64, 64, 3),
+            nn.ReLU(),
+            nn.Flatten(),
+            nn.Linear(64 * 11 * 11, 10),
+            nn.LogSoftmax(1),
+        )
+
+    def forward(self, images):
+        return self.layers(images)
+"""
+"""Layers so wide that a library with two threads divides their sums otherwise than with one."""
+
+
+def weights_after_a_step(path: Path, dataset: Dataset, threads: int) -> bytes:
+    """The weights after a native step that may use so many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        trainer = NativeTrainer(network_file.read(path), 1, "cpu")
+        trainer.train(dataset, torch.arange(128), 0, 0.1)
+    finally:
+        torch.set_num_threads(before)
+    return b"".join(one.detach().numpy().tobytes() for one in trainer.network.parameters())
+
+
+@pytest.mark.faults
+@pytest.mark.parametrize("arithmetic", ["exact", "native"])
+def test_wide_layers_have_the_same_bits_whatever_the_variables_of_the_libraries_say(
+    tmp_path: Path, small: Dataset, arithmetic: str
+):
+    path = tmp_path / "wide.py"
+    path.write_text(WIDE)
+    if arithmetic == "native" and weights_after_a_step(path, small, 1) == weights_after_a_step(path, small, 2):
+        pytest.skip("no number of threads changes a bit of these layers on this machine")
+    words = ("--models", str(path), "--seeds", "1", "--epochs", "1", "--devices", "cpu", "--arithmetic", arithmetic)
+    found = []
+    for name, variables in (("quiet", dict.fromkeys(VARIABLES, "")), ("loud", VARIABLES)):
+        (tmp_path / name).mkdir()
+        few_images(tmp_path / name, "run", *words, **variables)
+        found.append(deterministic(tmp_path / name / "runs.csv"))
+    assert found[0] == found[1] != []
+
+
 @pytest.mark.faults
 def test_an_interpreter_of_its_own_makes_the_same_bits_whatever_its_variables_say(
     undisturbed: Undisturbed, tmp_path: Path
 ):
-    variables = {"OMP_NUM_THREADS": "7", "MKL_NUM_THREADS": "3", "NUMBA_NUM_THREADS": "2", "PYTHONHASHSEED": "7"}
-    few_images(tmp_path, "run", *ONE, **variables)
+    few_images(tmp_path, "run", *ONE, **VARIABLES)
     assert deterministic(tmp_path / "runs.csv") == undisturbed.rows_of_one
 
 
@@ -90,8 +160,6 @@ def test_an_interpreter_of_its_own_makes_the_same_bits_whatever_its_variables_sa
 def test_another_instruction_set_is_another_environment_and_pooled_with_no_other(
     undisturbed: Undisturbed, tmp_path: Path
 ):
-    import torch
-
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("this processor has only one")
     words = ("--models", "unpadded", "--seeds", "2", "--epochs", "1", "--devices", "cpu")

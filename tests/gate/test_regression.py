@@ -1,11 +1,12 @@
-"""Tests of `regression` and `calibration`: the gate fails on what changed, and on nothing to check.
+"""Tests of `regression`, `baseline`, `findings` and `calibration`: the gate fails on what changed.
 
-The gate fails on a changed network, other bits, a spoilt record or nothing to check.
+The gate fails on a changed network, another recipe, other bits, a slower step or nothing to check.
 """
 
 from __future__ import annotations
 
 import json
+import tomllib
 from dataclasses import replace
 from statistics import median
 
@@ -14,8 +15,10 @@ import torch
 from torch import nn
 
 from bench.errors import UnusableInput
-from bench.gate import calibration, regression
-from bench.gate.regression import TOLERANCE, format_findings, judge_speed, load_baseline, update
+from bench.gate import baseline, calibration, regression
+from bench.gate.findings import Finding, format_findings, format_markdown
+from bench.gate.regression import TOLERANCE, judge_speed, update
+from bench.network import structure
 from bench.network.specification import Architecture
 from bench.record.rows import COLUMNS, Row, format_line, format_row
 from bench.training import golden
@@ -26,7 +29,7 @@ DIFFERING = golden.differing
 
 ROW = Row(
     "unpadded",
-    "00000000",
+    ARCHITECTURES["unpadded"].digest,
     "cpu",
     "11111111",
     1,
@@ -50,10 +53,26 @@ def runs(tmp_path):
     return path
 
 
+@pytest.fixture(scope="module")
+def structures():
+    """The structures of the networks that were examined, by the text of the network: its classes and layers."""
+    return {}
+
+
+@pytest.fixture(autouse=True)
+def examined_once(structures, monkeypatch):
+    examine = structure.examine
+
+    def known(network):
+        return structures.get(str(network)) or structures.setdefault(str(network), examine(network))
+
+    monkeypatch.setattr(structure, "examine", known)
+
+
 @pytest.fixture(autouse=True)
 def measured(monkeypatch):
     """Replaces the measurement of the steps by the stored speeds, which a test may change."""
-    speeds = load_baseline()
+    speeds = {name: one.step for name, one in baseline.load().items()}
     monkeypatch.setattr(regression.speed, "step_ratios", lambda architectures, data: dict(speeds))
     return speeds
 
@@ -107,8 +126,8 @@ def changed(class_name: str) -> dict[str, Architecture]:
 def test_the_committed_networks_and_a_sound_record_pass(runs):
     findings = check(ARCHITECTURES, runs)
     assert failed(findings) == []
-    assert len(findings) == 5 * 5 + 1 + 5
-    assert format_findings(findings)[-1] == "31 of 31 checks passed."
+    assert len(findings) == 5 * 6 + 2 + 5
+    assert format_findings(findings)[-1] == "37 of 37 checks passed."
 
 
 def test_one_more_parameter_fails(runs):
@@ -118,7 +137,50 @@ def test_one_more_parameter_fails(runs):
 
 
 def test_a_network_whose_table_differs_fails(runs):
-    assert failed(check(changed("WithoutOneDropout"), runs)) == ["unpadded: layer table", "unpadded: structure"]
+    assert failed(check(changed("WithoutOneDropout"), runs)) == [
+        "unpadded: layer table",
+        "unpadded: structure",
+        "unpadded: recipe",
+        "unpadded: recipe of the runs",
+    ]
+
+
+def with_recipe(**changes):
+    return replace(ARCHITECTURES["unpadded"], recipe=replace(ARCHITECTURES["unpadded"].recipe, **changes))
+
+
+def with_source(old, new):
+    source = ARCHITECTURES["unpadded"].source
+    assert old in source
+    return replace(ARCHITECTURES["unpadded"], source=source.replace(old, new))
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        with_recipe(learning_rate=0.011),
+        with_recipe(batch_size=64),
+        with_recipe(momentum=0.8),
+        with_recipe(epochs=20),
+        with_recipe(dropout=0.2),
+        with_recipe(schedule="StepLR(8)"),
+        with_source("nn.Dropout(0.1)", "nn.Dropout(0.2)"),
+    ],
+    ids=["learning rate", "batch size", "momentum", "epochs", "dropout", "schedule", "a layer's dropout"],
+)
+def test_another_recipe_fails_against_the_stored_one_and_against_the_record(runs, other):
+    findings = check({**ARCHITECTURES, "unpadded": other}, runs)
+    assert failed(findings) == ["unpadded: recipe", "unpadded: recipe of the runs"]
+    stored = ARCHITECTURES["unpadded"].digest
+    (text,) = (one.text for one in findings if one.subject == "unpadded: recipe")
+    assert text.startswith(f"{other.digest}, stored {stored}: if this is intended, run ")
+
+
+def test_another_recipe_that_was_stored_still_fails_against_the_record(runs, monkeypatch):
+    other, load = with_recipe(batch_size=64), baseline.load
+    stored = {**load(), "unpadded": replace(load()["unpadded"], recipe=other.digest)}
+    monkeypatch.setattr(regression.baseline, "load", lambda names: stored)
+    assert failed(check({**ARCHITECTURES, "unpadded": other}, runs)) == ["unpadded: recipe of the runs"]
 
 
 def test_other_work_than_stored_fails(runs, monkeypatch):
@@ -173,21 +235,6 @@ def test_a_network_without_exact_arithmetic_fails_with_the_reason(runs, monkeypa
     assert golden_texts(check(ARCHITECTURES, runs))["gap_head"] == "gap_head has no exact arithmetic: erf"
 
 
-def test_every_unsound_line_of_the_record_fails_and_is_named(runs):
-    with runs.open("a") as file:
-        file.write("nonsense\n" + format_row(replace(ROW, epoch=2)) + format_row(replace(ROW, model="nobody", epoch=1)))
-    before = runs.read_bytes()
-    assert failed(check(ARCHITECTURES, runs)) == ["runs.csv:3", "runs.csv:5"]
-    assert runs.read_bytes() == before
-
-
-def test_a_record_without_an_epoch_fails(runs):
-    runs.write_text(format_line(COLUMNS))
-    assert failed(check(ARCHITECTURES, runs)) == ["runs.csv"]
-    runs.write_text("")
-    assert failed(check(ARCHITECTURES, runs)) == ["runs.csv:1"]
-
-
 def test_no_record_and_no_network_are_errors(runs, tmp_path):
     with pytest.raises(UnusableInput, match="no such record"):
         check(ARCHITECTURES, tmp_path / "nothing.csv")
@@ -208,25 +255,60 @@ def test_the_speed_is_not_measured_while_anything_else_fails(runs, monkeypatch):
     monkeypatch.setattr(regression.speed, "step_ratios", lambda architectures, data: pytest.fail("measured"))
     runs.write_text(format_line(COLUMNS))
     findings = check(ARCHITECTURES, runs)
+    assert "runs.csv" in failed(findings)
     assert [one.text for one in findings if one.subject == "speed"] == ["not measured: solve the problems above first"]
 
 
 def test_a_vanished_network_fails(runs):
     without = {name: one for name, one in ARCHITECTURES.items() if name != "gap_head"}
     found = [one for one in check(without, runs) if not one.passed and one.subject == "gap_head: network"]
-    files = ("models/structure.json", "baseline.json", "bench/training/golden.py")
+    files = ("models/structure.json", "bench/gate/baseline.json", "bench/training/golden.py")
     assert [one.text.split(",")[0] for one in found] == [f"is in {file}" for file in files]
     advice = "run `python -m bench check --update`"
     assert [one.text.rsplit(", ", 1)[1] for one in found] == [advice, advice, "delete its digest there"]
 
 
-@pytest.mark.parametrize("content", [None, "", "[]", "{}", '{"gap_head": "fast"}', '{"gap_head": 0}'])
+@pytest.mark.parametrize(
+    "content",
+    [
+        None,
+        "",
+        "[]",
+        "{}",
+        '{"gap_head": 4.13}',
+        '{"gap_head": {"step": 4.13}}',
+        '{"gap_head": {"recipe": "4715eedb", "step": "fast"}}',
+        '{"gap_head": {"recipe": "4715eedb", "step": 0}}',
+    ],
+    ids=["missing", "empty", "list", "no network", "number", "no recipe", "text", "zero"],
+)
 def test_a_missing_or_broken_baseline_is_an_error_with_advice(tmp_path, content):
     path = tmp_path / "baseline.json"
     if content is not None:
         path.write_text(content)
     with pytest.raises(UnusableInput, match=r"baseline.json: .*check --update"):
-        load_baseline(["gap_head"], path)
+        baseline.load(["gap_head"], path)
+
+
+def test_what_is_stored_is_read_again_with_a_line_for_each_network(tmp_path):
+    path, stored = tmp_path / "baseline.json", baseline.load(ARCHITECTURES)
+    baseline.store(stored, path)
+    assert baseline.load(ARCHITECTURES, path) == stored
+    assert path.read_bytes() == baseline.PATH.read_bytes()
+    assert len(path.read_text().splitlines()) == 1 + len(ARCHITECTURES) + 1
+
+
+def test_a_package_has_every_file_that_its_code_reads(root):
+    shipped = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
+    listed = {root / package.replace(".", "/") / name for package, names in shipped.items() for name in names}
+    there = {
+        path
+        for package in ("bench", "models")
+        for path in (root / package).rglob("*.*")
+        if path.suffix != ".py" and "__pycache__" not in path.parts
+    }
+    assert baseline.PATH in there
+    assert listed == there
 
 
 def test_nothing_measured_is_an_error():
@@ -238,14 +320,30 @@ def test_an_update_stores_what_is_and_says_what_changed(tmp_path, measured, monk
     stored = []
     monkeypatch.setattr(regression.structure_facts, "store", stored.append)
     path = tmp_path / "baseline.json"
-    path.write_text(json.dumps({**measured, "vanished": 3.0}))
+    old = baseline.load()
+    unpadded = baseline.Stored("00000000", old["unpadded"].step)
+    baseline.store({**old, "unpadded": unpadded, "vanished": baseline.Stored("00000000", 3.0)}, path)
     measured["gap_head"] *= 2
     lines = update(ARCHITECTURES, tmp_path, path)
-    assert json.loads(path.read_text()) == {name: round(ratio, 2) for name, ratio in measured.items()}
+    new = json.loads(path.read_text())
+    assert new == {
+        name: {"recipe": one.digest, "step": round(measured[name], 2)} for name, one in ARCHITECTURES.items()
+    }
     assert set(stored[0]) == set(ARCHITECTURES)
     assert "vanished: removed" in lines
+    assert [line for line in lines if ": recipe" in line] == ["unpadded: recipe changed: 0a011c29"]
     assert any(line.startswith("gap_head: step") and line.endswith("(+100 %)") for line in lines)
     assert not any("structure" in line for line in lines)
+
+
+def test_markdown_has_the_failures_first_and_shows_every_character():
+    found = [Finding("a: b", True, "as stored"), Finding("c|d.csv:3", False, "model is 'x|<b>'")]
+    lines = format_markdown(found)
+    assert lines[0] == "**check**: 1 of 2 checks passed."
+    assert [" ".join(line.split()) for line in lines[4:-1]] == [
+        r"| **FAILED** | c\|d.csv:3 | model is 'x\|&lt;b>' |",
+        "| ok | a: b | as stored |",
+    ]
 
 
 @pytest.mark.slow

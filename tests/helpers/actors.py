@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import misbehaving
+import pytest
 
+from bench import children
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, Event, Waiting
 from bench.jobs.worker import Task
@@ -18,8 +20,7 @@ from bench.record.rows import Run
 from bench.training import environment
 from models import ARCHITECTURES
 
-HELPERS = Path(__file__).parent
-DATA = HELPERS.parents[1] / "data"
+DATA = Path(__file__).parents[2] / "data"
 RECIPE = Recipe(learning_rate=0.01, batch_size=256, epochs=1)
 SUBSET = (256, 200)
 MARK = "BENCH_TEST_MARK"
@@ -40,6 +41,13 @@ def task(folder: Path, network: type[misbehaving.Behaves], seed: int = 1, epochs
     digest = environment.describe("cpu", "native").digest
     run = Run(name, architecture.digest, "cpu", digest, seed, epochs)
     return Task(architecture, run, DATA, folder / "checkpoints", subset=SUBSET)
+
+
+def pass_on(patch: pytest.MonkeyPatch, **variables: str) -> None:
+    """Set environment variables that reach the workers too."""
+    patch.setattr(children, "PASSED", (*children.PASSED, *variables))
+    for name, text in variables.items():
+        patch.setenv(name, text)
 
 
 def marked(mark: str) -> list[str]:

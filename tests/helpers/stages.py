@@ -27,7 +27,10 @@ PRELOAD = """
 import os, sys, types
 sys.executable = {actor!r}
 
+from bench import children
 from bench.record.environments import Environment
+
+children.PASSED += ({mark!r}, "MACHINE", "SCRIPT")
 
 def describe(device, arithmetic):
     platform = os.environ.get("PLATFORM", "a stage")
@@ -55,7 +58,7 @@ class Stage(Processes):
         text = ACTOR.format(python=sys.executable).replace("for word", f"{ENDS_WITH_ITS_INPUT}\nfor word", 1)
         actor.write_text(text.replace("os.read(0, 1 << 20)", f"os.read(0, 1 << 20) + {OTHERWISE}"))
         actor.chmod(0o755)
-        (folder / "preload.py").write_text(PRELOAD.format(actor=str(actor)))
+        (folder / "preload.py").write_text(PRELOAD.format(actor=str(actor), mark=MARK))
         super().__init__(folder)
 
     def start(self, name: str, *words: str, **variables: str) -> None:

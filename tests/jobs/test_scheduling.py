@@ -14,9 +14,10 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import clusters
 import misbehaving
 import pytest
-from actors import ACTOR, HELPERS, MARK, acts, endings, execute, marked, none_left, task
+from actors import ACTOR, MARK, acts, endings, execute, marked, none_left, pass_on, task
 
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, Event, Finished, Started, Stop, Waiting
@@ -27,10 +28,9 @@ needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason=
 
 @pytest.fixture
 def mark(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str:
-    """Marks the processes that a test starts, and lets them import the helpers."""
+    """Marks the processes that a test starts."""
     value = f"{os.getpid()}-{request.node.name}-{time.monotonic_ns()}"
-    monkeypatch.setenv(MARK, value)
-    monkeypatch.setenv("PYTHONPATH", str(HELPERS))
+    pass_on(monkeypatch, **{MARK: value})
     return value
 
 
@@ -70,8 +70,7 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     folder = tmp_path_factory.mktemp("job")
     value = f"{os.getpid()}-job-{time.monotonic_ns()}"
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(MARK, value)
-        patch.setenv("PYTHONPATH", str(HELPERS))
+        pass_on(patch, **{MARK: value})
         events = list(execute([task(folder, network) for network in FAULTS], {"cpu": 2}, Stop()))
     none_left(value)
     return Job(events, marked(value))
@@ -166,11 +165,17 @@ def test_a_caller_that_stops_listening_leaves_no_worker_behind(tmp_path: Path, m
 def test_the_workers_of_a_killed_job_end_themselves(tmp_path: Path, mark: str):
     code = (
         "from pathlib import Path; import sys, actors, misbehaving; from bench.jobs.events import Stop\n"
+        "actors.children.PASSED += (actors.MARK,)\n"
         "one = actors.task(Path(sys.argv[1]), misbehaving.Hangs)\n"
         "for event in actors.execute([one, one], {'cpu': 2}, Stop()):\n"
         "    print('started', flush=True)"
     )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE, text=True) as parent:
+    with subprocess.Popen(
+        [sys.executable, "-c", code, str(tmp_path)],
+        env={**os.environ, "PYTHONPATH": clusters.IMPORTED},
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as parent:
         assert [parent.stdout.readline() for _ in range(2)] == ["started\n"] * 2
         deadline = time.monotonic() + 10
         while len(marked(mark)) < 3 and time.monotonic() < deadline:
@@ -211,7 +216,7 @@ class TestListening:
         assert events[4] == Ended(one.run, "ok", "", "a stage")
 
     def test_what_a_run_gives_names_the_machine_that_its_worker_reported(self, monkeypatch: pytest.MonkeyPatch):
-        monkeypatch.setenv("MACHINE", "a processor, unlike this one")
+        pass_on(monkeypatch, MACHINE="a processor, unlike this one")
         events = list(execute(acts("epoch 1; exit 1"), {"cpu": 1}, Stop()))
         assert [type(event) for event in events] == [Started, Finished, Ended]
         assert [event.machine for event in events[1:]] == ["a processor, unlike this one"] * 2

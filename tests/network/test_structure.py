@@ -118,6 +118,46 @@ def test_a_network_without_convolutions_has_nothing_after_every_convolution() ->
     assert not found.dropout_after_every_convolution.always
 
 
+def test_a_network_without_convolution_and_linear_layer_has_a_structure() -> None:
+    class Scales(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.weight = nn.Parameter(torch.ones(784, 10))
+            self.norm = nn.BatchNorm1d(10)
+
+        def forward(self, images: Tensor) -> Tensor:
+            scores: Tensor = self.norm(images.flatten(1) @ self.weight)
+            return scores
+
+    found = examine(Scales())
+    assert found.batch_norm_after_every_convolution == Followed(0, (), excludes_classifier=False)
+    assert (found.parameters, found.multiply_accumulates) == (7840 + 20, 7840)
+
+
+@pytest.mark.filterwarnings("ignore::FutureWarning")
+def test_a_network_whose_weights_are_computed_has_a_structure() -> None:
+    """PyTorch cannot copy such a network."""
+    network = chain(nn.utils.weight_norm(conv()))
+    assert [layer.kind for layer in examine(network).layers].count("Conv2d") == 2
+
+
+def test_a_network_that_squeezes_its_values_has_a_structure() -> None:
+    """With a single image, `squeeze` would remove the batch too."""
+
+    class Squeezes(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 10, 28)
+            self.scores = nn.Linear(10, 10)
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.scores(self.conv(images).squeeze()).log_softmax(1)  # type: ignore[no-any-return]
+
+    found = examine(Squeezes())
+    assert [layer.shape for layer in found.layers] == [(10, 1, 1), (10,)]
+    assert found.multiply_accumulates == 7840 + 100
+
+
 @pytest.mark.parametrize(
     ("dropout", "counts"), [(nn.Dropout(0.1), True), (nn.Dropout2d(0.1), True), (nn.Dropout(0.0), False)]
 )

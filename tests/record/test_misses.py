@@ -35,7 +35,7 @@ def test_the_file_stands_beside_the_record_under_its_name() -> None:
 
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
     one = synthetic.record(tmp_path, ROWS)
-    Writer(one.path).append(RUN, THREE)
+    Writer(one.path).append(RUN, 2, THREE)
     path = path_beside(one.path)
     assert path.read_text() == f"{HEADER}{KEY},7,2,8:5>6 18:3>8 9999:0>1\n"
     (run,), problems = misses.read(one).runs, misses.read(one).problems
@@ -46,19 +46,19 @@ def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
 def test_a_row_is_on_the_disk_when_append_returns(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     synced = []
     monkeypatch.setattr(os, "fsync", lambda descriptor: synced.append(os.fstat(descriptor).st_size))
-    Writer(tmp_path / "runs.csv").append(RUN, THREE)
+    Writer(tmp_path / "runs.csv").append(RUN, 2, THREE)
     assert (tmp_path / "runs.misses.csv").stat().st_size in synced
 
 
 def test_a_torn_row_is_set_aside_by_the_next_and_left_out_by_reading(tmp_path: Path) -> None:
     one = synthetic.record(tmp_path, ROWS)
-    Writer(one.path).append(RUN, THREE)
+    Writer(one.path).append(RUN, 2, THREE)
     path = path_beside(one.path)
     whole = path.read_text()
     path.write_text(whole[:-4])
     (problem,) = misses.read(one).problems
     assert (problem.line, "no newline" in problem.reason) == (2, True)
-    Writer(one.path).append(RUN, THREE)
+    Writer(one.path).append(RUN, 2, THREE)
     assert path.read_text() == whole
     assert (tmp_path / "runs.misses.csv.torn").read_text() == whole.splitlines()[1][:-3] + "\n"
 
@@ -68,7 +68,7 @@ def test_preparing_makes_no_file_and_refuses_one_of_another_kind(tmp_path: Path)
     writer.prepare()
     assert list(tmp_path.iterdir()) == []
     (tmp_path / "runs.misses.csv").write_text("name,score\nann,1\n")
-    for act in (writer.prepare, lambda: writer.append(RUN, THREE)):
+    for act in (writer.prepare, lambda: writer.append(RUN, 2, THREE)):
         with pytest.raises(UnusableInput, match=r"runs\.misses\.csv:1: not the header of a record's misses"):
             act()
     assert (tmp_path / "runs.misses.csv").read_text() == "name,score\nann,1\n"
@@ -142,7 +142,7 @@ def test_the_misses_of_an_epoch_that_the_record_left_out_are_left_out_too(tmp_pa
 
 def test_ten_thousand_misses_fit_a_row(tmp_path: Path) -> None:
     one = synthetic.record(tmp_path, synthetic.run_rows("unpadded", 7, [0, 0]))
-    Writer(one.path).append(RUN, tuple((image, image % 10, (image + 1) % 10) for image in range(10_000)))
+    Writer(one.path).append(RUN, 2, tuple((image, image % 10, (image + 1) % 10) for image in range(10_000)))
     read = misses.read(one)
     assert read.problems == ()
     assert np.array_equal(read.runs[0].images[:, 0], np.arange(10_000))

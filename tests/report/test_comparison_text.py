@@ -9,7 +9,7 @@ from comparisons import EARLY, HIGH, LATE, LOW, Files, rows
 from synthetic import CPU, GPU
 
 from bench.evidence.comparison.findings import LEVEL
-from bench.report.comparison_text import format_comparison
+from bench.report.comparison_text import format_comparison, format_markdown
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +53,21 @@ def test_the_conclusion_says_that_five_seeds_of_four_networks_can_find_nothing(f
     assert "These seeds cannot give evidence: their smallest possible adjusted p is 0.063." in conclusion
     assert "Use at least 6 seeds on each side for 8 tests." in conclusion
     assert 8 * 2 / math.comb(12, 6) <= LEVEL
+
+
+def test_markdown_has_the_conclusion_first_then_a_row_a_test_and_what_was_compared(files: Files) -> None:
+    old = rows("unpadded", EARLY, machine="here; PyTorch 2.13.0")
+    found = files.compare(old, rows("unpadded", LATE, GPU, machine="a|b"))
+    text, lines = format_comparison(found), format_markdown(found)
+    assert lines[0].startswith("**compare**, ")
+    assert lines[0].endswith(f" (new): {text[-1]}")
+    table = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines if line.startswith("|")]
+    assert table[0] == [
+        "network", "device", "old, new environment", "measure", "seeds", "old", "new", "change", "p", "adjusted p",
+        "finding",
+    ]  # fmt: skip
+    place = ["unpadded", "cpu", f"{CPU}, {GPU}"]
+    assert table[2] == [*place, "epochs to target", "5, 5", "5.00", "15.00", "+10.00", "0.0079", "0.0079", "slower"]
+    assert [row[3] for row in table[2:]] == ["epochs to target", "last accuracy"]
+    assert f"- Environment {CPU}: here; PyTorch 2.13.0" in lines
+    assert rf"- Environment {GPU}: a\|b" in lines

@@ -8,6 +8,7 @@ from own_exact import architecture, bits
 from own_networks import write
 
 from bench.cli import parser
+from bench.errors import UnusableInput
 from bench.network.network_file import read
 from bench.training import agreement, exact
 from bench.training.arithmetic import operations
@@ -39,6 +40,16 @@ FOUND = {
     "a buffer that counts": (
         "self.register_buffer('b', torch.zeros(1))",
         "self.b += 0.1\nx = F.leaky_relu(x, float(self.b))",
+        "a forward pass that differs between training and evaluation",
+    ),
+    "a buffer that counts in training": (
+        "self.register_buffer('b', torch.zeros(1))",
+        "if self.training:\n    self.b += 1",
+        "another b than PyTorch's",
+    ),
+    "a buffer that follows the values": (
+        "self.register_buffer('b', torch.zeros(4))",
+        "if self.training:\n    self.b.mul_(0.9).add_(x.detach().mean((0, 2, 3)))",
         "a forward pass that differs between training and evaluation",
     ),
     "a hook on a weight": ("self.a.weight.register_hook(lambda g: g * 0.9)", "pass", "a hook on a"),
@@ -104,3 +115,22 @@ def test_the_reasons_of_the_trace_come_before_any_training(monkeypatch):
 def test_a_file_is_compared_as_it_will_be_trained(tmp_path):
     (path,) = write(tmp_path, net=architecture(LAYERS, f"self.relu(x)\n{REST}").source)
     assert agreement.obstacles(read(path)) == ()
+
+
+def test_a_step_that_fails_is_an_obstacle_and_no_error(monkeypatch):
+    def fails(*arguments):
+        raise ValueError("one\ntwo")
+
+    monkeypatch.setattr(agreement, "ExactTrainer", fails)
+    assert agreement.obstacles(architecture("", "pass")) == ("a step that fails (ValueError: one two)",)
+
+
+def test_a_worker_refuses_to_train_another_network_than_pytorch_in_exact_arithmetic(monkeypatch):
+    def wrong(x, slope, y):
+        y[:] = x
+
+    leaky = architecture("", "x = F.leaky_relu(x, 0.1)")
+    agreement.require(leaky)
+    monkeypatch.setattr(operations.elementwise, "leaky_relu", wrong)
+    with pytest.raises(UnusableInput, match="small has no exact arithmetic here: another loss than PyTorch's"):
+        agreement.require(leaky)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import platform
 import subprocess
 import sys
+from importlib.metadata import version
 
+import numba
+import numpy
 import pytest
 import torch
+from threadpoolctl import threadpool_info
 
+from bench.children import child_command, child_variables
 from bench.errors import UnusableInput
-from bench.record.environments import EXACT, Environment
+from bench.record.environments import EXACT
 from bench.training import environment
 
 
@@ -23,12 +29,44 @@ def test_the_digest_is_eight_hex_digits_and_the_same_twice():
     assert environment.describe("cpu", "native").digest == digest
 
 
-def test_every_detail_changes_the_digest():
-    here = environment.describe("cpu", "native")
-    digests = {here.digest}
-    for name, _ in here.details:
-        digests.add(Environment(tuple((n, v + "x" if n == name else v) for n, v in here.details)).digest)
-    assert len(digests) == len(here.details) + 1
+CAUSES = {
+    "PyTorch": lambda patch: patch.setattr(torch, "__version__", "99.0"),
+    "system": lambda patch: patch.setattr(platform, "system", lambda: "another system"),
+    "architecture": lambda patch: patch.setattr(platform, "machine", lambda: "another architecture"),
+    "processor": lambda patch: patch.setattr(environment, "_processor", lambda: "another processor"),
+    "instruction set": lambda patch: patch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "another"),
+    "threads": lambda patch: patch.setattr(environment, "THREADS", 2),
+    "operators": lambda patch: patch.setattr(environment, "OPERATORS", "float64"),
+    **{
+        name: lambda patch, name=name: patch.setenv(name, "another")
+        for name in environment._LIBRARY_VARIABLES
+        if name not in environment._REQUIRED_VARIABLES
+    },
+}
+
+
+@pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
+def test_everything_that_can_change_native_bits_changes_the_digest(cause, monkeypatch):
+    here = environment.describe("cpu", "native").digest
+    cause(monkeypatch)
+    assert environment.describe("cpu", "native").digest != here
+
+
+GPU_CAUSES = {
+    "model": lambda patch: patch.setattr(torch.cuda, "get_device_name", lambda: "another GPU"),
+    "CUDA": lambda patch: patch.setattr(torch.version, "cuda", "99.0"),
+    "cuDNN": lambda patch: patch.setattr(torch.backends.cudnn, "version", lambda: 99_000),
+}
+
+
+@pytest.mark.parametrize("cause", GPU_CAUSES.values(), ids=GPU_CAUSES)
+def test_everything_of_a_gpu_that_can_change_native_bits_changes_the_digest(cause, monkeypatch):
+    monkeypatch.setattr(environment, "available_devices", lambda: ("cpu", "cuda"))
+    monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
+    monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91_000)
+    here = environment.describe("cuda", "native").digest
+    cause(monkeypatch)
+    assert environment.describe("cuda", "native").digest != here
 
 
 def digest_in_another_process(**variables: str) -> str:
@@ -47,10 +85,111 @@ def test_another_instruction_set_is_another_environment():
     assert digest_in_another_process(ONEDNN_MAX_CPU_ISA="SSE41") != environment.describe("cpu", "native").digest
 
 
-def test_another_number_of_threads_is_another_environment(monkeypatch):
+HERE = """
+import json, sys
+import numpy, torch
+from threadpoolctl import threadpool_info
+from bench.training import environment
+environment.configure("cpu")
+threads = {one["num_threads"] for one in threadpool_info()}
+json.dump([environment.describe("cpu", "native").digest, sorted(threads), torch.get_num_threads()], sys.stdout)
+"""
+
+
+def in_a_worker(code=HERE):
+    command = child_command("bench")
+    variables = child_variables(environment.worker_variables())
+    done = subprocess.run(
+        [*command[: command.index("-m")], "-c", code], env=variables, capture_output=True, text=True, check=True
+    )
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "OPENBLAS_NUM_THREADS",
+        "GOTO_NUM_THREADS",
+        "OMP_NUM_THREADS",
+        "MKL_NUM_THREADS",
+        "BLIS_NUM_THREADS",
+        "VECLIB_MAXIMUM_THREADS",
+    ],
+)
+def test_a_worker_has_one_thread_in_every_library_whatever_its_caller_sets(name, monkeypatch):
+    monkeypatch.setenv(name, "2")
+    assert in_a_worker() == [environment.describe("cpu", "native").digest, [1], 1]
+
+
+def test_a_library_that_a_network_loads_later_has_one_thread_too(monkeypatch):
+    monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
+    code = HERE.replace('environment.configure("cpu")', 'environment.configure("cpu")\nimport scipy.linalg')
+    assert in_a_worker(code) == [environment.describe("cpu", "native").digest, [1], 1]
+
+
+def test_a_setting_that_chooses_other_kernels_reaches_the_worker_and_its_environment(monkeypatch):
+    before = environment.describe("cpu", "native").digest
+    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
+    assert in_a_worker()[0] == environment.describe("cpu", "native").digest != before
+
+
+def test_the_environment_names_what_the_process_has_loaded():
+    details = dict(environment.describe("cpu", "native").details)
+    assert details["numpy"] == numpy.__version__
+    assert (details["numba"], details["torchvision"]) == (numba.__version__, version("torchvision"))
+    loaded = [one for one in threadpool_info() if one["user_api"] == "blas" and "scipy.libs" not in one["filepath"]]
+    for one in loaded:
+        assert f"{one['internal_api']} {one['version']}" in details["libraries"]
+    if platform.system() == "Linux":
+        assert details["system library"] == " ".join(platform.libc_ver())
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        lambda patch: patch.setattr(numpy, "__version__", "99"),
+        lambda patch: patch.setattr(environment, "version", lambda name: "99"),
+        lambda patch: patch.setattr(environment.platform, "libc_ver", lambda: ("glibc", "99")),
+        lambda patch: patch.setattr(environment.torch.__config__, "show", lambda: "another build"),
+        lambda patch: patch.setattr(environment, "threadpool_info", list),
+        lambda patch: patch.setattr(environment, "_code", lambda: "other code"),
+    ],
+    ids=["numpy", "torchvision", "system", "build of PyTorch", "libraries", "code"],
+)
+def test_another_version_of_what_computes_is_another_environment(changed, monkeypatch):
     here = environment.describe("cpu", "native").digest
-    monkeypatch.setattr(environment, "THREADS", 2)
+    changed(monkeypatch)
     assert environment.describe("cpu", "native").digest != here
+    assert environment.describe("cpu", "exact") == EXACT
+
+
+def test_the_code_counts_but_not_its_comments(monkeypatch, tmp_path):
+    for name in environment.COMPUTING:
+        (tmp_path / f"{name}.py").write_text('"""One."""\nx = 1  # one\n')
+    monkeypatch.setattr(environment, "__file__", str(tmp_path / "environment.py"))
+    first = environment._code.__wrapped__()
+    (tmp_path / "native.py").write_text('"""Two."""\n\nx = (1)\n')
+    assert environment._code.__wrapped__() == first
+    (tmp_path / "native.py").write_text("x = 2")
+    assert environment._code.__wrapped__() != first
+
+
+def test_every_module_that_computes_a_native_run_counts(root):
+    """The modules that `native` imports, directly or not; and `loop`, which calls it."""
+    found, waiting = {"loop"}, ["native"]
+    while waiting:
+        name = waiting.pop()
+        found.add(name)
+        text = (root / "bench" / "training" / f"{name}.py").read_text()
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("bench.training"):
+                names = (
+                    [node.module.rpartition(".")[2]]
+                    if node.module != "bench.training"
+                    else [alias.name for alias in node.names]
+                )
+                waiting += [one for one in names if one not in found]
+    assert sorted(found) == sorted(environment.COMPUTING)
 
 
 def test_an_unrelated_variable_is_the_same_environment():

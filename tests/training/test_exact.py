@@ -13,7 +13,7 @@ from own_networks import DRAWS, write
 from bench.errors import UnusableInput
 from bench.network.network_file import read
 from bench.training import exact, randomness
-from bench.training.arithmetic import engine
+from bench.training.arithmetic import work
 from bench.training.exact import ExactTrainer
 
 LAYERS = """self.a, self.n, self.d = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4), nn.Dropout(0.2)
@@ -70,7 +70,7 @@ def test_a_saved_state_is_a_copy(few):
 
 @pytest.mark.parametrize("cache", [1, 50_000, 1 << 30], ids=["an image", "a few images", "a batch"])
 def test_another_number_of_images_at_a_time_gives_the_same_bits(few, straight, cache, monkeypatch):
-    monkeypatch.setattr(engine, "CACHE", cache)
+    monkeypatch.setattr(work, "CACHE", cache)
     other, losses = trained(few)
     assert losses == straight[1]
     assert bits(other.engine) == bits(straight[0].engine)

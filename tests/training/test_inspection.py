@@ -15,7 +15,7 @@ from bench.cli import networks, parser
 from bench.network import structure_facts
 from bench.network.network_file import read
 from bench.report.show import format_show
-from bench.training import inspection
+from bench.training import inspection, loop, randomness
 from models import ARCHITECTURES
 
 FORWARD = "        return self.scores(x.flatten(1))"
@@ -46,21 +46,24 @@ REFUSED = {
     ),
     "import_exits": ("import os\nos._exit(0)\n" + PLAIN, "it ends the process that builds it, with exit code 0"),
     "needs_arguments": (changed("__init__(self)", "__init__(self, width)"), "it fails when it is built (TypeError: "),
-    "no_scores": (forward("return x"), "it gives scores (1, 1, 28, 28) for images (1, 1, 28, 28), not scores (1, 10)"),
+    "no_scores": (forward("return x"), "it gives scores (8, 1, 28, 28) for images (8, 1, 28, 28), not scores (8, 10)"),
     "nine_scores": (
         changed("784, 10", "784, 9"),
-        "it gives scores (1, 9) for images (1, 1, 28, 28), not scores (1, 10)",
+        "it gives scores (8, 9) for images (8, 1, 28, 28), not scores (8, 10)",
     ),
     "two_results": (forward("return self.scores(x.flatten(1)), x"), "it gives a tuple, not a tensor of scores (N, 10)"),
     "no_batch": (
-        forward("return self.scores(x.flatten(1)).squeeze()"),
-        "it gives scores (10,) for images (1, 1, 28, 28)",
+        forward("return self.scores(x.flatten(1)).mean(0)"),
+        "it gives scores (10,) for images (8, 1, 28, 28), not scores (8, 10)",
     ),
     "infinite": (
         forward("return self.scores(x.flatten(1)) / 0"),
         "before any training, it gives scores that are not finite",
     ),
-    "raises": (forward("raise ValueError('one\\ntwo')"), "it fails with a single image (ValueError: one two)"),
+    "raises": (
+        forward("raise ValueError('one\\ntwo')"),
+        "it fails in evaluation (ValueError: one two): images here are (N, 1, 28, 28)",
+    ),
     "raises_in_training": (
         forward("assert not self.training; " + FORWARD.strip()),
         "it fails in training (AssertionError",
@@ -81,8 +84,70 @@ REFUSED = {
         init("self.calls = 0", forward("self.calls += 1; " + FORWARD.strip())),
         "its forward pass changes calls, but a saved state does not contain that: use register_buffer",
     ),
+    "collects": (
+        init("self.seen, self.by_name = [], {}", forward("self.seen.append(x); " + FORWARD.strip())),
+        "its forward pass changes seen, but a saved state does not contain that: use register_buffer",
+    ),
+    "adds_to_a_dictionary": (
+        init("self.sums = {'x': 0}", forward("self.sums['x'] += float(x.sum()); " + FORWARD.strip())),
+        "its forward pass changes sums, but",
+    ),
+    "buffer_that_is_not_saved": (
+        init(
+            "self.register_buffer('mean', torch.zeros(784), persistent=False)",
+            forward(
+                "x = x.flatten(1)\n        if self.training:\n            self.mean.mul_(0.9).add_(x.mean(0))\n"
+                "        return self.scores(x - self.mean)"
+            ),
+        ),
+        "its forward pass changes mean, but a saved state does not contain that",
+    ),
+    "global": (
+        "STEPS = [0]\n"
+        + forward("STEPS[0] += self.training; return self.scores(x.flatten(1)) * (1 + (STEPS[0] > 3) * self.training)"),
+        "a run that continues from a saved state gives other numbers than one without a break: do not keep values",
+    ),
+    "attribute_of_a_helper": (
+        init(
+            "self.helper = Helper()",
+            forward(
+                "self.helper.steps += self.training; return self.scores(x.flatten(1)) * (1 + 0.1 * self.helper.steps)",
+                "class Helper:\n    steps = 0\n\n" + PLAIN,
+            ),
+        ),
+        "a run that continues from a saved state gives other numbers than one without a break",
+    ),
+    "one_image_in_a_batch": (
+        'RECIPE = {"batch_size": 59999}\n'
+        + init("self.norm = nn.BatchNorm1d(10)", forward("return self.norm(self.scores(x.flatten(1)))")),
+        "it fails in a batch of one image, which its recipe has (ValueError: Expected more than 1 value per channel",
+    ),
+    "color": (
+        init("self.conv = nn.Conv2d(3, 4, 3)", forward("return self.scores(self.conv(x).flatten(1))")),
+        "images here are (N, 1, 28, 28)",
+    ),
+    "for_larger_images": (changed("784, 10", "1024, 10"), "1024x10)): images here are (N, 1, 28, 28)"),
+    "lazy_layer_that_is_not_used": (
+        init("self.more = nn.LazyLinear(3)"),
+        "its forward pass does not use the lazy layer more: remove it",
+    ),
     "seeds": ("import torch\ntorch.manual_seed(1)\n" + PLAIN, "its initial weights are the same for every seed"),
-    "threads": ("import torch\ntorch.set_num_threads(2)\n" + PLAIN, "its file changes settings of PyTorch"),
+    "threads": (
+        "import torch\ntorch.set_num_threads(2)\n" + PLAIN,
+        "its file changes settings of PyTorch (the number of threads): remove that code",
+    ),
+    "type": (
+        "import torch\ntorch.set_default_dtype(torch.float64)\n" + PLAIN,
+        "its file changes settings of PyTorch (the default type of numbers): remove that code",
+    ),
+    "near_zero": (
+        "import torch\ntorch.set_flush_denormal(True)\n" + PLAIN,
+        "its file changes settings of PyTorch (whether numbers near zero become zero): remove that code",
+    ),
+    "settings_in_training": (
+        forward("torch.set_num_threads(2); " + FORWARD.strip()),
+        "its file changes settings of PyTorch (the number of threads): remove that code",
+    ),
     "drops_in_evaluation": (
         forward("return F.dropout(self.scores(x.flatten(1)))"),
         "in evaluation it gives different scores for the same images: turn off dropout and other randomness when",
@@ -177,6 +242,79 @@ def test_what_keeps_a_network_from_exact_arithmetic_is_a_fact_and_no_refusal(tmp
         ("a weight that two layers share (0.a)", "a weight that two layers share (0.b)"),
         ("an augmentation",),
     ]
+
+
+ACCEPTED = {
+    "keeps_an_activation": forward("self.features = x * 2; return self.scores(self.features.flatten(1))"),
+    "keeps_an_activation_beside_dropout": init(
+        "self.drop, self.norm, self.kept = nn.Dropout(0.3), nn.BatchNorm1d(784), {}",
+        forward("x = self.kept['x'] = self.drop(self.norm(x.flatten(1))); return self.scores(x)"),
+    ),
+    "keeps_the_size_of_its_batch": forward("self.size = len(x); return self.scores(x.view(self.size, -1))"),
+    "counts_in_a_buffer": init(
+        "self.register_buffer('steps', torch.zeros(()))",
+        forward("self.steps += self.training; return self.scores(x.flatten(1)) * (1 + self.steps)"),
+    ),
+    "squeezes": init("self.conv = nn.Conv2d(1, 784, 28)", forward("return self.scores(self.conv(x).squeeze())")),
+    "views_a_convolution": init(
+        "self.conv = nn.Conv2d(1, 4, 15)", forward("return self.scores(self.conv(x).view(-1, 4 * 14 * 14))")
+    ),
+    "lazy": changed(
+        "nn.Linear(784, 10)", "nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(10))"
+    ).replace("x.flatten(1)", "x"),
+    "optional_argument": forward(
+        "return self.scores(x.flatten(1) if mask is None else x.flatten(1) * mask)",
+        changed("forward(self, x)", "forward(self, x, mask=None)"),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACCEPTED)
+def test_a_network_with_a_harmless_habit_is_accepted(tmp_path, few, name):
+    (path,) = write(tmp_path, net=ACCEPTED[name])
+    found = inspection.inspect(read(path))
+    one = replace(read(path), gives_logits=found["gives_logits"])
+    arithmetic = "native" if found["uncovered"] else "exact"
+    assert [len(state.history) for state in loop.train(one, 1, "cpu", few, 1, arithmetic=arithmetic)] == [1]
+
+
+@pytest.fixture(scope="module")
+def few(dataset):
+    return dataset.head(200, 100)
+
+
+def test_lazy_layers_are_drawn_from_the_seed(tmp_path):
+    one = read(write(tmp_path, net=ACCEPTED["lazy"])[0])
+    networks_of_seeds = [randomness.build(one, seed) for seed in (1, 1, 2)]
+    first, again, other = (dict(network.named_parameters()) for network in networks_of_seeds)
+    assert all(torch.equal(value, again[name]) for name, value in first.items())
+    assert not any(torch.equal(value, other[name]) for name, value in first.items())
+    assert inspection.inspect(one)["uncovered"] == ()
+
+
+REMARKS = {
+    "return self.scores(x.flatten(1))": [],
+    "return self.scores(x.flatten(1)).log_softmax(1)": [],
+    "return self.scores(x.flatten(1)).softmax(1)": ["the scores are probabilities"],
+    "return self.scores(x.flatten(1)).log_softmax(0)": ["the scores of each digit sum to 1 over the images"],
+    "return self.scores(x.flatten(1)).softmax(0)": ["the scores of each digit sum to 1 over the images"],
+}
+
+
+@pytest.mark.parametrize("body", REMARKS)
+def test_scores_that_are_probably_a_mistake_get_a_remark(tmp_path, body):
+    (path,) = write(tmp_path, net=forward(body))
+    remarks = inspection.inspect(read(path))["remarks"]
+    assert len(remarks) == len(REMARKS[body])
+    assert all(one.startswith(said) for one, said in zip(remarks, REMARKS[body], strict=True))
+
+
+def test_show_and_run_say_what_is_probably_a_mistake(tmp_path, capsys, caplog):
+    (path,) = write(tmp_path, net=forward("return self.scores(x.flatten(1)).softmax(1)"))
+    assert parser.main(["show", str(path)]) == 0
+    assert "remark      the scores are probabilities, and their log-softmax learns slowly" in capsys.readouterr().out
+    assert parser.main(["plan", "--models", str(path), "--runs", str(tmp_path / "runs.csv")]) == 0
+    assert f"{path}: the scores are probabilities" in caplog.text + capsys.readouterr().err
 
 
 def test_a_network_that_gives_logits_is_built_with_their_log_softmax(tmp_path):

@@ -11,7 +11,8 @@ from own_exact import architecture
 from torch import nn
 
 from bench.training import randomness
-from bench.training.native import NativeTrainer
+from bench.training.dropout import Clock, seed_dropout
+from bench.training.native import NativeTrainer, memory_format
 from models import ARCHITECTURES
 
 SMALL = architecture(
@@ -59,11 +60,48 @@ def test_a_step_is_pytorchs(few):
     reference = NativeTrainer(SMALL, 1, "cpu")
     images, labels = few.train_images[:16], few.train_labels[:16]
     loss = trainer.step(images, labels)
-    expected = F.nll_loss(reference.network(images.contiguous(memory_format=torch.channels_last)), labels)
+    expected = F.nll_loss(reference.network(images.contiguous(memory_format=reference.memory_format)), labels)
     expected.backward()
     reference.optimizer.step()
     assert torch.equal(loss, expected.detach())
     assert equal(trainer, reference)
+
+
+VIEWS = {
+    "behind a convolution": ("", "x = x.view(-1, 4 * 8 * 8)"),
+    "behind a pool": ("", "x = F.max_pool2d(x, 2).view(-1, 4 * 4 * 4)"),
+    "of the images": ("", "x = x.view(x.size(0), -1)"),
+    "behind a dropout": ("self.d = nn.Dropout(0.3)", "x = self.d(F.relu(x)).view(-1, 256)"),
+    "changed in place": ("", "x.reshape(len(x), -1).relu_()"),
+    "by strides": ("", "x = x.as_strided((len(x), 16), (256, 1))"),
+    "a random draw for each value": ("", "x = F.dropout(x, 0.5, self.training)"),
+}
+
+
+@pytest.mark.parametrize("case", VIEWS)
+def test_a_network_gets_values_laid_out_as_pytorch_does_where_that_matters(few, case):
+    one = architecture(*VIEWS[case])
+    trainer = NativeTrainer(one, 1, "cpu")
+    network = randomness.build(one, 1)
+    seed_dropout(network, 1, Clock())
+    images, labels = few.train_images[:16], few.train_labels[:16]
+    torch.manual_seed(1)
+    loss = trainer.step(images, labels)
+    torch.manual_seed(1)
+    assert torch.equal(loss, F.nll_loss(network.train()(images), labels).detach())
+    assert trainer.memory_format == torch.contiguous_format
+    assert trainer.evaluate(few).loss > 0
+
+
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_the_documented_networks_are_trained_in_the_fast_layout(name):
+    assert memory_format(ARCHITECTURES[name]) == torch.channels_last
+
+
+def test_a_trial_of_the_layout_leaves_the_generators_as_they_were():
+    before = randomness.generator_states()
+    memory_format(architecture("", "x = F.dropout(x, 0.5, self.training)"))
+    assert randomness.generator_states() == before
 
 
 def test_accuracy_is_an_exact_count_even_at_the_target():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -21,7 +22,7 @@ class NotCovered(Exception):
 
 @dataclass
 class Builder:
-    """Takes the nodes of a graph in order, and appends operations."""
+    """Takes the nodes of a graph in order, and appends operations; `calls` counts those of each dropout so far."""
 
     modules: dict[str, nn.Module]
     shapes: list[Shape] = field(default_factory=list)
@@ -30,6 +31,7 @@ class Builder:
     missing: list[str] = field(default_factory=list)
     unknown: set[fx.Node] = field(default_factory=set)
     used: set[str] = field(default_factory=set)
+    calls: Counter[str] = field(default_factory=Counter)
     tensors: dict[Any, Any] = field(default_factory=dict)
     output: int = 0
 

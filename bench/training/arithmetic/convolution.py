@@ -16,6 +16,7 @@ from bench.training.arithmetic.kernels import direct, grouped, packing
 
 Array = NDArray[Any]
 Pair = tuple[int, int]
+_NOTHING: Array = packing.aligned(0)
 
 
 @dataclass(frozen=True)
@@ -51,7 +52,7 @@ def room(weight: Array, has_bias: bool) -> Packed:
         weight,
         packing.room_for_filter(outputs, inputs, *size),
         packing.room_for_filter(inputs, outputs, *size),
-        packing.room_for_bias(outputs) if has_bias else _NO_BIAS,
+        packing.room_for_bias(outputs) if has_bias else _NOTHING,
     )
 
 
@@ -69,10 +70,10 @@ def zeros(weight: Array) -> Array:
     return numpy.zeros((height * width * inputs, packing.filled_up(outputs)))
 
 
-def forward(x: Array, packed: Packed, geometry: Geometry, y: Array) -> None:
-    """Write the convolution of x into y."""
+def forward(x: Array, packed: Packed, geometry: Geometry, y: Array, ahead: Array = _NOTHING) -> None:
+    """Write the convolution of x into y, and ask the memory for `ahead`, a flat array that is needed next."""
     if geometry.is_plain:
-        direct.forward(x, packed.forward, packed.bias, geometry.size, geometry.padding, 1, 1, y)
+        direct.forward(x, packed.forward, packed.bias, geometry.size, geometry.padding, 1, 1, y, ahead)
     else:
         bias = packed.bias[: y.shape[3]]
         grouped.forward(
@@ -80,21 +81,23 @@ def forward(x: Array, packed: Packed, geometry: Geometry, y: Array) -> None:
         )
 
 
-def input_gradient(dy: Array, packed: Packed, geometry: Geometry, dx: Array) -> None:
-    """Write the gradient of the input into dx."""
+def input_gradient(dy: Array, packed: Packed, geometry: Geometry, dx: Array, ahead: Array = _NOTHING) -> None:
+    """Write the gradient of the input into dx; `ahead` is that of `forward`."""
     if geometry.is_plain:
         padding = (geometry.size[0] - 1 - geometry.padding[0], geometry.size[1] - 1 - geometry.padding[1])
-        direct.forward(dy, packed.backward, _NO_BIAS, geometry.size, padding, 1, 1, dx)
+        direct.forward(dy, packed.backward, _NOTHING, geometry.size, padding, 1, 1, dx, ahead)
     else:
         grouped.input_gradient(
             dy, packed.weight, geometry.padding, geometry.stride, geometry.dilation, geometry.groups, dx
         )
 
 
-def add_filter_gradient(x: Array, dy: Array, geometry: Geometry, total: Array) -> None:
-    """Add the gradient of the filter to `total`, image by image."""
+def add_filter_gradient(
+    x: Array, dy: Array, geometry: Geometry, total: Array, ahead: Array = _NOTHING, ahead_too: Array = _NOTHING
+) -> None:
+    """Add the gradient of the filter to `total`, image by image; `ahead` is that of `forward`, for two arrays."""
     if geometry.is_plain:
-        direct.add_filter_gradient(x, dy, geometry.size, geometry.padding, 1, 1, total)
+        direct.add_filter_gradient(x, dy, geometry.size, geometry.padding, 1, 1, total, ahead, ahead_too)
     else:
         grouped.add_filter_gradient(
             x, dy, geometry.size, geometry.padding, geometry.stride, geometry.dilation, geometry.groups, total
@@ -106,6 +109,3 @@ def unpack(total: Array, outputs: int, inputs: int, geometry: Geometry) -> Array
     weight = numpy.empty((outputs, inputs, *geometry.size), numpy.float32)
     packing.unpack_gradient(total, weight)
     return weight
-
-
-_NO_BIAS = packing.aligned(0)

@@ -25,6 +25,7 @@ from bench.training.arithmetic.operations import (
     Reshape,
 )
 from bench.training.dropout import SeededDropout
+from bench.training.randomness import dropout_stream
 
 
 def _pair(value: Any) -> tuple[int, int]:
@@ -131,7 +132,9 @@ def _dropout(builder: Builder, node: fx.Node, module: Any) -> None:
         builder.alias(node)
         return
     shape = tuple(builder.tensors[node].shape[1:])
-    builder.append(node, lambda inputs: Dropout(inputs, module.probability, module.whole_channels, module.layer, shape))
+    stream = dropout_stream(module.layer, builder.calls[str(node.target)])
+    builder.calls[str(node.target)] += 1
+    builder.append(node, lambda inputs: Dropout(inputs, module.probability, module.whole_channels, stream, shape))
 
 
 def _no_dropout(builder: Builder, node: fx.Node, module: Any) -> None:

@@ -79,10 +79,10 @@ class BatchNorm(Operation):
             centre = state.buffers[self.mean] if self.mean is not None else numpy.zeros(channels)
             found.centre_columns = normalisation.repeated(centre, width)
 
-    def gather(self, state: State, x: Array) -> None:
+    def gather(self, state: State, chunk: Chunk) -> None:
         """Take some images into the statistics of the batch."""
         found = state.prepared[self]
-        self._passes.add_moments(_rows(x), found.centre_columns, found.sums[0], found.sums[1])
+        self._passes.add_moments(_rows(chunk.inputs[0]), found.centre_columns, found.sums[0], found.sums[1])
 
     def finish(self, state: State) -> None:
         """Make the statistics of the batch, and move the running ones.
@@ -132,12 +132,17 @@ class BatchNorm(Operation):
             x, found.scale_columns, found.shift_columns, found.mask[chunk.images], found.factor, _rows(chunk.output)
         )
 
-    def gather_gradient(self, state: State, images: slice, x: Array, dy: Array) -> None:
+    def gather_gradient(self, state: State, chunk: Chunk) -> None:
         """Take some images into the sums of the gradient."""
         found = state.prepared[self]
         columns = found.scale_columns, found.shift_columns, found.mean_columns
         self._passes.add_gradient_sums(
-            _rows(x), _rows(dy), *columns, found.mask[images], found.factor, found.sums[2], found.sums[3]
+            _rows(chunk.inputs[0]),
+            _rows(chunk.gradient),
+            *columns,
+            found.mask[chunk.images],
+            found.factor,
+            *found.sums[2:],
         )
 
     def finish_gradient(self, state: State) -> None:

@@ -19,11 +19,12 @@ from numpy.typing import NDArray
 
 from bench.training import randomness
 from bench.training.arithmetic import convolution
-from bench.training.arithmetic.kernels import elementwise, loss, normalisation, pooling
+from bench.training.arithmetic.kernels import elementwise, loss, masks, normalisation, pooling
 from bench.training.arithmetic.state import State
 
 Array = NDArray[Any]
-_NONE: Array = numpy.empty(0, numpy.float32)
+NOTHING: Array = numpy.empty(0, numpy.float32)
+NO_ARRAYS = (NOTHING, NOTHING, NOTHING)
 Pair = tuple[int, int]
 
 
@@ -31,7 +32,8 @@ Pair = tuple[int, int]
 class Chunk:
     """Some images of a batch on their way through one operation: arrays of these images alone.
 
-    `gradient` is that of the output, `gradients` are those of the inputs; None is a gradient that nobody wants.
+    `gradient` is that of the output, `gradients` are those of the inputs; None is a gradient that nobody wants. `ahead`
+    is what the next images need: three flat arrays that a convolution asks the memory for while it computes.
     """
 
     images: slice
@@ -39,6 +41,7 @@ class Chunk:
     output: Array
     gradient: Array
     gradients: Sequence[Array | None]
+    ahead: Sequence[Array] = NO_ARRAYS
 
 
 @dataclass(frozen=True, eq=False)
@@ -106,16 +109,20 @@ class Convolution(Operation):
         state.totals[self] = convolution.zeros(state.prepared[self].weight)
 
     def forward(self, state: State, chunk: Chunk) -> None:
-        convolution.forward(chunk.inputs[0], state.prepared[self], self._geometry, chunk.output)
+        convolution.forward(chunk.inputs[0], state.prepared[self], self._geometry, chunk.output, chunk.ahead[0])
 
     def backward(self, state: State, chunk: Chunk) -> None:
         if self.weight in state.trainable:
-            convolution.add_filter_gradient(chunk.inputs[0], chunk.gradient, self._geometry, state.totals[self])
+            convolution.add_filter_gradient(
+                chunk.inputs[0], chunk.gradient, self._geometry, state.totals[self], *chunk.ahead[:2]
+            )
         if self.bias is not None and self.bias in state.trainable:
             rows = chunk.gradient.reshape(len(chunk.gradient), chunk.gradient.shape[1], -1)
             normalisation.add_sums(rows, state.totals.setdefault(self.bias, numpy.zeros(rows.shape[2])))
         if chunk.gradients[0] is not None:
-            convolution.input_gradient(chunk.gradient, state.prepared[self], self._geometry, chunk.gradients[0])
+            convolution.input_gradient(
+                chunk.gradient, state.prepared[self], self._geometry, chunk.gradients[0], chunk.ahead[2]
+            )
 
     def end(self, state: State) -> None:
         if self.weight in state.trainable:
@@ -187,11 +194,11 @@ class Dropout(Operation):
         if self.whole_channels:
             shape = (images, channels)
             return randomness.dropout_mask(state.seed, state.step, self.layer, shape, self.probability), factor
-        words = randomness.half_words(state.seed, state.step, self.layer, images * channels * pixels)
-        mask = numpy.empty((images, pixels, channels), numpy.uint8)
-        threshold = numpy.uint32(randomness.keep_threshold(self.probability))
-        elementwise.keep(words.reshape(images, channels, pixels), threshold, mask)
-        return mask, factor
+        size = images * channels * pixels
+        mask = numpy.empty(size + masks.ROOM, numpy.uint8)
+        stream = (numpy.uint64(number) for number in (state.seed, randomness.Purpose.DROPOUT, state.step, self.layer))
+        masks.keep(*stream, randomness.keep_threshold(self.probability), images, channels, pixels, mask)
+        return mask[:size].reshape(images, pixels, channels), factor
 
     def forward(self, state: State, chunk: Chunk) -> None:
         whole, factor = state.prepared[self]
@@ -204,7 +211,7 @@ class Dropout(Operation):
 
     def backward(self, state: State, chunk: Chunk) -> None:
         assert chunk.gradients[0] is not None
-        self.forward(state, Chunk(chunk.images, [chunk.gradient], chunk.gradients[0], _NONE, ()))
+        self.forward(state, Chunk(chunk.images, [chunk.gradient], chunk.gradients[0], NOTHING, ()))
 
 
 @dataclass(frozen=True, eq=False)

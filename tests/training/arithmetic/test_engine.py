@@ -1,4 +1,4 @@
-"""Tests of `engine`, `program`, `state`: any graph of operations gets the gradients that PyTorch gives it in float64.
+"""Tests of `engine`, `program`, `state` and `work`: any graph of operations gets the gradients of PyTorch in float64.
 
 The graphs are random: most values have several users, and a user may take a value twice.
 """
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from own_exact import Random, architecture, batch, bits, engine
 from torch import nn
 
-from bench.training.arithmetic import engine as module
+from bench.training.arithmetic import work
 from bench.training.arithmetic.norms import BatchNorm
 from bench.training.arithmetic.program import plan
 from bench.training.arithmetic.state import State
@@ -39,7 +39,7 @@ def in_float64(network, images, labels):
 def test_a_random_graph_has_the_right_gradients_and_the_same_bits_in_any_chunks(seed, monkeypatch):
     found = []
     for cache, merging in ((1 << 21, True), (1, False), (30_000, True)):
-        monkeypatch.setattr(module, "CACHE", cache)
+        monkeypatch.setattr(work, "CACHE", cache)
         subject = engine(Random(seed), merging)
         losses = []
         for step, count in enumerate((5, 4)):
@@ -144,3 +144,15 @@ def test_scores_of_a_later_and_larger_batch_do_not_depend_on_the_ones_before():
     first = subject.scores(batch(7, 3)[0]).copy()
     one_by_one = numpy.concatenate([subject.scores(batch(7, 3)[0][n : n + 1]).copy() for n in range(7)])
     assert first.tobytes() == one_by_one.tobytes()
+
+
+def test_an_evaluation_of_more_images_between_two_steps_changes_nothing():
+    found = []
+    for evaluated in (0, 50):
+        subject = engine(build(RESIDUAL, 1))
+        subject.step(*batch(5), 0.9, 0.05)
+        if evaluated:
+            subject.evaluate(*batch(evaluated, 7))
+        subject.step(*batch(5, 1), 0.9, 0.05)
+        found.append(bits(subject))
+    assert found[0] == found[1]

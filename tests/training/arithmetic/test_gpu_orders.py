@@ -181,13 +181,12 @@ def test_batch_normalisation(launch: Launch, shape: tuple[int, int, int], seeds:
     for s in range(seeds):
         parameters, buffers = {"weight": weight[s], "bias": bias[s]}, {"mean": mean[s], "variance": variance[s]}
         state = State(parameters, buffers, frozenset(parameters), seed=0, images=IMAGES)
-        everything = slice(0, IMAGES)
-        chunk = Chunk(everything, [x[s]], numpy.empty_like(y[s]), dy[s], [numpy.empty_like(dx[s])])
+        chunk = Chunk(slice(0, IMAGES), [x[s]], numpy.empty_like(y[s]), dy[s], [numpy.empty_like(dx[s])])
         norm.begin(state)
-        norm.gather(state, x[s])
+        norm.gather(state, chunk)
         norm.finish(state)
         norm.forward(state, chunk)
-        norm.gather_gradient(state, everything, x[s], dy[s])
+        norm.gather_gradient(state, chunk)
         norm.finish_gradient(state)
         norm.backward(state, chunk)
         assert chunk.gradients[0] is not None

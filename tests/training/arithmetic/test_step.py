@@ -15,7 +15,7 @@ import torch
 from bits import Array, assert_same_bits, values
 from torch import Tensor, nn
 
-from bench.training.arithmetic import engine
+from bench.training.arithmetic import engine, work
 from bench.training.arithmetic.merging import merged
 from bench.training.arithmetic.state import State
 from bench.training.arithmetic.trace import trace
@@ -137,7 +137,7 @@ def copied(arrays: dict[str, Array]) -> dict[str, Array]:
 @pytest.mark.parametrize("merging", [False, True])
 @pytest.mark.parametrize("cache", [1, 1 << 17, 1 << 30], ids=["an image at a time", "a few images", "whole batches"])
 def test_steps_of_a_network(cache, merging, monkeypatch):
-    monkeypatch.setattr(engine, "CACHE", cache)
+    monkeypatch.setattr(work, "CACHE", cache)
     network, parameters, buffers = made()
     program = merged(trace(network)) if merging else trace(network)
     w, b = copied(parameters), copied(buffers)

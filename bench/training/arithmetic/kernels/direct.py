@@ -17,9 +17,9 @@ from typing import Any
 import numpy
 
 from bench.training.arithmetic.kernels.compiled import compiled
+from bench.training.arithmetic.kernels.packing import frames_for, places_of, runs_of, write_into_frames
 from bench.training.arithmetic.kernels.tiles import filter_tile, forward_tile
 from bench.training.arithmetic.kernels.vectors import LANES, REGISTERS, copy
-from bench.training.arithmetic.kernels.windows import frames_for, places_of, runs_of, write_into_frames
 
 # Rows of a tile: chains enough to hide the latency of a multiply-add, within the number of registers.
 ROWS, FEW_ROWS = 12, 8
@@ -35,7 +35,7 @@ def _forward_pass(tile_rows: int, vectors: int) -> Callable[..., None]:
         x: Any, places: Any, pixels: int, runs: Any, length: int, weights: Any, first_weight: int, bias: Any, y: Any,
         channels: int, column: int, next_x: Any,
     ) -> None:  # fmt: skip
-        share = len(next_x) // pixels if column == 0 else 0
+        share = -(-len(next_x) // pixels) if column == 0 else 0
         for first in range(0, pixels, tile_rows):
             forward_tile(
                 tile_rows, vectors, x, places, first, pixels - 1, runs, len(runs), length, weights, first_weight,
@@ -63,6 +63,7 @@ def _filter_pass(many: int, few: int, vectors: int) -> Callable[..., None]:
                 rows = many if large else few
                 start, row = _share(run * length + first, rows, len(total), geometry[0], len(next_x))
                 for n in range(images):
+                    row = row if n == 0 else 0
                     if large:
                         filter_tile(
                             1, many, vectors, x, n * x_image, dy, n * dy_image, runs, run, first, column, geometry,
@@ -103,7 +104,9 @@ _filter_two = _filter_pass(ROWS_OF_TWO, FEW_ROWS_OF_TWO, 2)
 
 
 @compiled
-def forward(x: Any, weights: Any, bias: Any, size: Any, padding: Any, stride: int, dilation: int, y: Any) -> None:
+def forward(
+    x: Any, weights: Any, bias: Any, size: Any, padding: Any, stride: int, dilation: int, y: Any, ahead: Any
+) -> None:
     """Write the convolution of x into y.
 
     size: (R, S) of the filter; padding: (rows, columns), a negative one leaves out the edge; weights: see `packing`;
@@ -124,7 +127,7 @@ def forward(x: Any, weights: Any, bias: Any, size: Any, padding: Any, stride: in
             write_into_frames(some, border, frames)
             source = frames
         target = y[first : first + images].reshape(-1)
-        next_x = x[first + images : first + 2 * images].reshape(-1)
+        next_x = ahead[first * len(ahead) // len(x) : (first + images) * len(ahead) // len(x)]
         column = 0
         while column < columns:
             start = column * rows
@@ -141,7 +144,9 @@ def forward(x: Any, weights: Any, bias: Any, size: Any, padding: Any, stride: in
 
 
 @compiled
-def add_filter_gradient(x: Any, dy: Any, size: Any, padding: Any, stride: int, dilation: int, total: Any) -> None:
+def add_filter_gradient(
+    x: Any, dy: Any, size: Any, padding: Any, stride: int, dilation: int, total: Any, ahead: Any, ahead_too: Any
+) -> None:
     """Add the gradient of the filter to float64 rows (R * S * C, K filled up to a multiple of LANES)."""
     places, border = places_of(x, dy, padding, stride)
     runs, length = runs_of(x, size, border, dilation)
@@ -167,11 +172,10 @@ def add_filter_gradient(x: Any, dy: Any, size: Any, padding: Any, stride: int, d
             copy(last, 0, gradient, 0, len(gradient))
             gradient = last
         source = source[places[0, 0, 0] :]
-        # Only large images are asked for ahead: one at a time, and in the first pass over it.
-        ahead = first + 1 if images == 1 else len(x)
+        next_x = ahead[first * len(ahead) // len(x) : (first + images) * len(ahead) // len(x)]
+        next_dy = ahead_too[first * len(ahead_too) // len(x) : (first + images) * len(ahead_too) // len(x)]
         column = 0
         while column < columns:
-            next_x, next_dy = x[ahead : ahead + 1].reshape(-1), dy[ahead : ahead + 1].reshape(-1)
             if length <= SHORT:
                 _filter_short(source, x_image, gradient, dy_image, len(some), runs, column, geometry, total)
                 column += LANES
@@ -185,4 +189,4 @@ def add_filter_gradient(x: Any, dy: Any, size: Any, padding: Any, stride: int, d
                     source, x_image, gradient, dy_image, len(some), runs, column, geometry, total, next_x, next_dy
                 )  # fmt: skip
                 column += LANES
-            ahead = len(x)
+            next_x, next_dy = next_x[:0], next_dy[:0]

@@ -78,16 +78,6 @@ def drop_channels(x: Any, factors: Any, y: Any) -> None:
 
 
 @compiled
-def keep(words: Any, threshold: Any, mask: Any) -> None:
-    """Write the mask (images, pixels, channels) of words (images, channels, pixels): 1 where they are below."""
-    images, pixels, channels = mask.shape
-    for n in range(images):
-        for p in range(pixels):
-            for c in range(channels):
-                mask[n, p, c] = words[n, c, p] < threshold
-
-
-@compiled
 def descend(weight: Any, velocity: Any, gradient: Any, momentum: Any, rate: Any) -> None:
     """A step of gradient descent with momentum, in place."""
     for i in range(len(weight)):

@@ -15,6 +15,7 @@ import numpy
 from numpy.typing import NDArray
 
 from bench.training.arithmetic.kernels.compiled import compiled, fma
+from bench.training.arithmetic.kernels.packing import aligned
 
 _ZERO, _ONE = numpy.float32(0), numpy.float32(1)
 
@@ -218,4 +219,6 @@ def slopes(scale: Any, inverse: Any, g1: Any, g2: Any, count: int, slope: Any, o
 
 def repeated(values: NDArray[Any], width: int) -> NDArray[numpy.float32]:
     """A number for each channel as float32, repeated along the columns of a row."""
-    return numpy.tile(values.astype(numpy.float32), width)
+    found: NDArray[numpy.float32] = aligned(width, len(values))
+    found[:] = values
+    return found.reshape(-1)

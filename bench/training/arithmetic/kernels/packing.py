@@ -1,21 +1,27 @@
-"""Filters as the convolutions read them, and back.
+"""Filters and images as the convolutions read them, and the gradients of filters back.
 
 A filter (K, C, R, S) is a matrix with a row for each (r, s, c) and a column for each output channel, filled up with
 zeros to a multiple of LANES columns. It is packed by blocks of 2 * LANES columns, and a last one of LANES columns if
 that is all that is left: block after block, row after row. It begins at a cache line, so that no vector lies in two.
+
+The images get a border of zeros. A place is where the window of an output pixel begins. A run is a stretch of a window
+that lies side by side in memory, given by its offset. With them every padding, stride and dilation is the same code for
+a tile.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy
 
 from bench.training.arithmetic.kernels.compiled import compiled
-from bench.training.arithmetic.kernels.vectors import LANES
+from bench.training.arithmetic.kernels.vectors import LANES, copy
 
 _BLOCK = 2 * LANES
 _LINE = 16  # float32 values in 64 bytes
+_PIXELS_AT_ONCE = 192  # small images are treated several at once, so that few tiles lack pixels
 
 
 def room_for_filter(outputs: int, inputs: int, height: int, width: int) -> Any:
@@ -32,10 +38,12 @@ def filled_up(channels: int) -> int:
     return -(-channels // LANES) * LANES
 
 
-def aligned(count: int) -> Any:
+def aligned(*shape: int) -> Any:
+    """Zeros, float32, that begin at a cache line: vectors then do not lie in two."""
+    count = math.prod(shape)
     memory = numpy.zeros(count + _LINE, numpy.float32)
     first = -(memory.ctypes.data // memory.itemsize) % _LINE
-    return memory[first : first + count]
+    return memory[first : first + count].reshape(shape)
 
 
 @compiled
@@ -81,3 +89,54 @@ def unpack_gradient(rows: Any, weight: Any) -> None:
             for r in range(height):
                 for s in range(width):
                     weight[k, c, r, s] = numpy.float32(rows[(r * width + s) * inputs + c, k])
+
+
+@compiled
+def places_of(x: Any, y: Any, padding: Any, stride: int) -> Any:
+    """The places in as many images as are treated at once, and the border (rows, columns) that these images need.
+
+    A negative padding leaves out the edge of x, and needs no border.
+    """
+    rows, columns = padding
+    border = max(rows, 0), max(columns, 0)
+    images = max(1, min(len(x), _PIXELS_AT_ONCE // (y.shape[1] * y.shape[2])))
+    height, width, channels = x.shape[1] + 2 * border[0], x.shape[2] + 2 * border[1], x.shape[3]
+    places = numpy.empty((images, y.shape[1], y.shape[2]), numpy.int64)
+    for n in range(images):
+        for h in range(y.shape[1]):
+            for w in range(y.shape[2]):
+                row, column = h * stride + max(-rows, 0), w * stride + max(-columns, 0)
+                places[n, h, w] = ((n * height + row) * width + column) * channels
+    return places, border
+
+
+@compiled
+def runs_of(x: Any, size: Any, border: Any, dilation: int) -> Any:
+    """The runs of a window, and their length: they are the rows of a filter, or its pixels where it is dilated."""
+    width, channels = x.shape[2] + 2 * border[1], x.shape[3]
+    if dilation == 1:
+        return numpy.arange(size[0]) * (width * channels), size[1] * channels
+    offsets = numpy.empty((size[0], size[1]), numpy.int64)
+    for r in range(size[0]):
+        for s in range(size[1]):
+            offsets[r, s] = (r * width + s) * dilation * channels
+    return offsets.reshape(-1), channels
+
+
+@compiled
+def frames_for(x: Any, images: int, border: Any, slack: int) -> Any:
+    """Zeros for so many images with their border, in one dimension, with `slack` values behind them."""
+    size = (x.shape[1] + 2 * border[0]) * (x.shape[2] + 2 * border[1]) * x.shape[3]
+    return numpy.zeros(images * size + slack, numpy.float32)
+
+
+@compiled
+def write_into_frames(x: Any, border: Any, frames: Any) -> None:
+    """Write the images into their frames; the borders stay as they are."""
+    height, length = x.shape[1], x.shape[2] * x.shape[3]
+    step = length + 2 * border[1] * x.shape[3]
+    source = x.reshape(-1)
+    for n in range(len(x)):
+        written = (n * (height + 2 * border[0]) + border[0]) * step + border[1] * x.shape[3]
+        for h in range(height):
+            copy(frames, written + h * step, source, (n * height + h) * length, length)

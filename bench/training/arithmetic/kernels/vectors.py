@@ -53,6 +53,35 @@ class Emitter:
     def load(self, pointer: Any) -> Any:
         return self.builder.load(self.builder.bitcast(pointer, self.vector.as_pointer()), align=4)
 
+    def load_some(self, pointer: Any, mask: Any) -> Any:
+        """The lanes that the mask has. Nothing else is read."""
+        arguments = [self._start(pointer), ir.IntType(32)(4), mask, ir.Constant(self.vector, [0.0] * self.lanes)]
+        return self._masked("load", self.vector, arguments)
+
+    def store_some(self, vector: Any, pointer: Any, mask: Any) -> None:
+        """Store the lanes that the mask has. Nothing else is written."""
+        self._masked("store", ir.VoidType(), [vector, self._start(pointer), ir.IntType(32)(4), mask])
+
+    def mask(self, count: Any) -> Any:
+        """The first `count` lanes."""
+        numbers = ir.VectorType(ir.IntType(32), self.lanes)
+        first = self.splat(self.builder.trunc(count, ir.IntType(32)), numbers)
+        return self.builder.icmp_unsigned("<", ir.Constant(numbers, list(range(self.lanes))), first)
+
+    def splat(self, scalar: Any, kind: Any) -> Any:
+        """A vector of this kind with the scalar in each lane."""
+        single = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.IntType(32)(0))
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        return self.builder.shuffle_vector(single, ir.Constant(kind, ir.Undefined), lanes)
+
+    def _start(self, pointer: Any) -> Any:
+        return self.builder.bitcast(pointer, self.vector.as_pointer())
+
+    def _masked(self, name: str, result: Any, arguments: list[Any]) -> Any:
+        kind = ir.FunctionType(result, [one.type for one in arguments])
+        name = f"llvm.masked.{name}.v{self.lanes}f32.p0"
+        return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), arguments)
+
     def store(self, vector: Any, pointer: Any) -> None:
         self.builder.store(vector, self.builder.bitcast(pointer, vector.type.as_pointer()), align=4)
 
@@ -62,10 +91,7 @@ class Emitter:
         return self.builder.shuffle_vector(vector, ir.Constant(vector.type, ir.Undefined), mask)
 
     def broadcast(self, pointer: Any) -> Any:
-        scalar = self.builder.load(pointer, align=4)
-        single = self.builder.insert_element(ir.Constant(self.vector, ir.Undefined), scalar, ir.IntType(32)(0))
-        mask = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
-        return self.builder.shuffle_vector(single, ir.Constant(self.vector, ir.Undefined), mask)
+        return self.splat(self.builder.load(pointer, align=4), self.vector)
 
     def fma(self, a: Any, b: Any, c: Any) -> Any:
         return self.builder.call(self._fma, [a, b, c])

@@ -1,4 +1,4 @@
-"""Tests of `direct`, `grouped`, `packing`, `tiles`, `vectors` and `windows`: two codes for a convolution agree.
+"""Tests of `direct`, `grouped`, `packing`, `tiles` and `vectors`: two codes for a convolution agree.
 
 `direct` works on tiles of vectors and `grouped` has plain loops. Widths and sizes are such that the last vector, the
 last row of a tile and the last image are not full.
@@ -11,7 +11,7 @@ import pytest
 
 from bench.training.arithmetic import convolution
 from bench.training.arithmetic.convolution import Geometry
-from bench.training.arithmetic.kernels import direct, grouped, packing, vectors, windows
+from bench.training.arithmetic.kernels import direct, grouped, packing, vectors
 
 # (images, height, width), channels in, channels out, size, padding
 CASES = [
@@ -103,12 +103,12 @@ def test_a_packed_filter_begins_at_a_cache_line_and_is_filled_up_with_zeros():
 
 def test_a_frame_has_the_image_inside_a_border_of_zeros():
     x = numpy.arange(1, 13, dtype=numpy.float32).reshape(2, 3, 2, 1)
-    frames = windows.frames_for(x, 2, (1, 2), 5)
-    windows.write_into_frames(x, (1, 2), frames)
+    frames = packing.frames_for(x, 2, (1, 2), 5)
+    packing.write_into_frames(x, (1, 2), frames)
     assert len(frames) == 2 * 5 * 6 + 5
     assert numpy.array_equal(frames[:60].reshape(2, 5, 6), numpy.pad(x[..., 0], ((0, 0), (1, 1), (2, 2))))
     assert not frames[60:].any()
-    places, border = windows.places_of(x, numpy.empty((2, 2, 3, 1), numpy.float32), (-1, 1), 1)
+    places, border = packing.places_of(x, numpy.empty((2, 2, 3, 1), numpy.float32), (-1, 1), 1)
     assert border == (0, 1)
     assert places[0].tolist() == [[4, 5, 6], [8, 9, 10]]  # the first row of x is left out
 

@@ -1,4 +1,4 @@
-"""Tests of `elementwise`, `image_normalisation`, `loss`, `normalisation` and `pooling`: unusual values, and chunks.
+"""Tests of `elementwise`, `image_normalisation`, `loss`, `masks`, `normalisation`, `pooling`: masks, unusual values.
 
 The bits of usual values are tested with the operations, one room above.
 """
@@ -6,8 +6,10 @@ The bits of usual values are tested with the operations, one room above.
 from __future__ import annotations
 
 import numpy
+import pytest
 
-from bench.training.arithmetic.kernels import elementwise, image_normalisation, loss, normalisation, pooling
+from bench.training import randomness
+from bench.training.arithmetic.kernels import elementwise, image_normalisation, loss, masks, normalisation, pooling
 
 UNUSUAL = numpy.array([-numpy.inf, -1, -0.0, 0.0, 2.0**-149, 6, 7, numpy.inf, numpy.nan], numpy.float32)
 
@@ -78,3 +80,52 @@ def test_sums_do_not_depend_on_how_the_images_are_cut():
     for n in range(7):
         image_normalisation.group_norm(values[n : n + 1], 2, 1e-5, weight, bias, z[n : n + 1])
     assert y.tobytes() == z.tobytes()
+
+
+@pytest.mark.parametrize(
+    ("images", "channels", "pixels"), [(3, 16, 784), (5, 12, 676), (3, 7, 16), (3, 5, 9), (2, 33, 17), (9, 1, 25)]
+)
+@pytest.mark.parametrize("probability", [0.0, 0.05, 0.5, 1.0])
+def test_a_mask_keeps_the_values_whose_words_are_below_the_threshold(images, channels, pixels, probability):
+    size = images * channels * pixels
+    mask = numpy.empty(size + masks.ROOM, numpy.uint8)
+    threshold = randomness.keep_threshold(probability)
+    stream = (numpy.uint64(number) for number in (2**63 + 7, randomness.Purpose.DROPOUT, 11, 4))
+    masks.keep(*stream, threshold, images, channels, pixels, mask)
+    drawn = randomness.half_words(2**63 + 7, 11, 4, size) < threshold
+    expected = drawn.reshape(images, channels, pixels).transpose(0, 2, 1)
+    assert numpy.array_equal(mask[:size].reshape(images, pixels, channels), expected)
+
+
+def test_pooling_of_windows_of_every_kind_agrees_with_plain_loops():
+    generator = numpy.random.default_rng(1)
+    for channels in (1, 3, 10, 16, 21, 33):
+        for kernel, stride, padding, dilation in (
+            ((2, 2), (2, 2), (0, 0), (1, 1)),
+            ((2, 2), (1, 1), (0, 0), (1, 1)),
+            ((2, 2), (2, 3), (1, 1), (1, 1)),
+            ((2, 2), (2, 2), (0, 0), (2, 2)),
+            ((3, 2), (2, 1), (1, 0), (1, 2)),
+        ):
+            x = generator.integers(-3, 3, (2, 7, 9, channels)).astype(numpy.float32)  # many values are equal
+            x[0, 3, 4, 0] = numpy.nan
+            rows, columns = (
+                (x.shape[1 + d] + 2 * padding[d] - dilation[d] * (kernel[d] - 1) - 1) // stride[d] + 1 for d in (0, 1)
+            )
+            dy = generator.standard_normal((2, rows, columns, channels)).astype(numpy.float32)
+            y, dx, expected_dx = numpy.empty_like(dy), numpy.empty_like(x), numpy.zeros_like(x)
+            pooling.max_pool(x, kernel, stride, padding, dilation, y)
+            pooling.max_pool_gradient(x, dy, kernel, stride, padding, dilation, dx)
+            for n, i, j, c in numpy.ndindex(dy.shape):
+                window = [
+                    (n, h, w, c)
+                    for h in range(i * stride[0] - padding[0], x.shape[1], dilation[0])[: kernel[0]]
+                    for w in range(j * stride[1] - padding[1], x.shape[2], dilation[1])[: kernel[1]]
+                    if h >= 0 and w >= 0
+                ]
+                chosen = window[0]
+                for place in window[1:]:
+                    chosen = place if x[place] > x[chosen] or numpy.isnan(x[place]) else chosen
+                assert numpy.array_equal(y[n, i, j, c], x[chosen], equal_nan=True)
+                expected_dx[chosen] += dy[n, i, j, c]
+            assert dx.tobytes() == expected_dx.tobytes()

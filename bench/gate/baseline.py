@@ -1,0 +1,58 @@
+"""What the gate has stored of each network: the digest of its recipe, and the time of a training step.
+
+No other module writes or reads the file.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from bench import files
+from bench.errors import UnusableInput
+
+PATH = Path(__file__).with_name("baseline.json")
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What is stored of one network.
+
+    `recipe` is the digest of the network and its recipe. `step` is the time of a training step, relative to the
+    calibration.
+    """
+
+    recipe: str
+    step: float
+
+
+def load(names: Iterable[str] = (), path: Path = PATH) -> dict[str, Stored]:
+    """Read what is stored of each network.
+
+    Raises:
+        UnusableInput: the file is missing, is not a baseline, or lacks one of `names`.
+    """
+    advice = "write it with `python -m bench check --update` on an idle machine"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        stored = {str(name): Stored(str(one["recipe"]), float(one["step"])) for name, one in content.items()}
+    except OSError as error:
+        raise UnusableInput(f"{path}: cannot be read ({files.cause(error)}): {advice}") from error
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise UnusableInput(f"{path}: is not a baseline: {advice}") from error
+    missing = [name for name in names if name not in stored or not stored[name].step > 0]
+    if missing:
+        raise UnusableInput(f"{path}: lacks {', '.join(missing)}: {advice}")
+    return stored
+
+
+def store(networks: Mapping[str, Stored], path: Path = PATH) -> None:
+    """Write what is to be stored of each network, on one line each.
+
+    Raises:
+        OSError: the file cannot be written. Its old content is still there.
+    """
+    lines = [f"  {json.dumps(name)}: {json.dumps(asdict(one))}" for name, one in networks.items()]
+    files.replace(path, ("{\n" + ",\n".join(lines) + "\n}\n").encode())
