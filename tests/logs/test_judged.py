@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
@@ -96,7 +97,12 @@ def test_the_record_of_a_log_is_one_group_without_seconds():
 
 def test_an_accuracy_at_the_target_is_said_to_be_rounded_perhaps_if_the_total_is_unknown():
     claimed = Claimed("99.4%")
-    for counts, has_images, is_said in (((9940,), False, True), ((9941,), False, False), ((9940,), True, False)):
-        found = log(counts, has_images=has_images)
+    rounded = log((9940,), has_images=False)
+    for found, is_said in (
+        (rounded, True),
+        (dataclasses.replace(rounded, is_rounded=False), False),
+        (log((9941,), has_images=False), False),
+        (log((9940,)), False),
+    ):
         said = notes(found, architecture(found, claimed))
         assert any("may have rounded it up" in note for note in said) == is_said
