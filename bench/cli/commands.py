@@ -6,13 +6,24 @@ A function imports what it needs when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.selection import jobs, parse_devices, parse_names, parse_networks, parse_seeds, places, selected
+from bench.cli.selection import (
+    jobs,
+    parse_columns,
+    parse_devices,
+    parse_names,
+    parse_networks,
+    parse_seeds,
+    places,
+    selected,
+)
 from bench.cli.streams import print_lines
 from bench.errors import UnusableInput, one_line
 
@@ -102,23 +113,31 @@ def do_plan(arguments: argparse.Namespace) -> int:
 
 def do_report(arguments: argparse.Namespace) -> int:
     """Write the report from the record."""
-    from bench.files import cause
     from bench.record import catalogue
     from bench.report.files import write
 
     page = arguments.report / "README.md"
     recorded, networks = catalogue.read_record(arguments.runs)
-    try:
+    with _writing(arguments.report):
         if page.exists() and not arguments.runs.exists():
             raise UnusableInput(
                 f"{arguments.runs}: no such record; {page} is the report of another one and is kept: correct --runs"
             )
         write(recorded, networks.architectures, arguments.report, arguments.data)
-    except OSError as error:
-        place = error.filename or arguments.report
-        raise UnusableInput(f"{place}: cannot be written ({cause(error)}): choose another --report") from error
     print_lines([f"The report is in {page}."])
     return DONE
+
+
+@contextlib.contextmanager
+def _writing(report: Path) -> Iterator[None]:
+    """Turn an error of the operating system into advice about `--report`."""
+    from bench.files import cause
+
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or report
+        raise UnusableInput(f"{place}: cannot be written ({cause(error)}): choose another --report") from error
 
 
 def do_verify(arguments: argparse.Namespace) -> int:
@@ -220,6 +239,31 @@ def _append(path: Path | None, lines: list[str]) -> None:
             file.write("".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise UnusableInput(f"--markdown {path}: cannot be written: {one_line(error.strerror or error)}") from error
+
+
+def do_judge(arguments: argparse.Namespace) -> int:
+    """Judge claims by the logs of other programs, print the verdicts, and write the report if it is wanted."""
+    from bench.evidence.summary import summarise
+    from bench.logs import judged, log
+    from bench.report import files, judgement_text
+
+    found = log.read(arguments.logs, parse_columns(arguments.column), arguments.total, arguments.epochs)
+    claimed = judged.Claimed(arguments.target, arguments.first_epoch, arguments.best, arguments.last, arguments.epochs)
+    network = judged.architecture(found, claimed)
+    record, notes = judged.as_record(found, network), judged.notes(found, network)
+    lines = judgement_text.format_judgement(
+        summarise(record, {network.name: network}, {}), [run.name for run in found.runs], notes
+    )
+    if arguments.report is not None:
+        page = arguments.report / files.README
+        with _writing(arguments.report):
+            if page.exists() and not files.is_of_a_log(page):
+                problem = "is another page than the report of a log and is kept"
+                raise UnusableInput(f"{page}: {problem}: choose another --report")
+            files.replace_files(files.render(record, {network.name: network}, {}), arguments.report)
+        lines += ["", f"The report is in {page}."]
+    print_lines(lines)
+    return DONE
 
 
 def do_merge(arguments: argparse.Namespace) -> int:

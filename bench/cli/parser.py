@@ -131,6 +131,10 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("old", "new"):
         comparing.add_argument(name, type=Path, metavar=f"{name.upper()}.csv")
     _add_markdown(comparing)
+    judging = command(
+        "judge", commands.do_judge, "judge claims by logs of accuracy by epoch, of any program; trains nothing"
+    )
+    _add_claims(judging)
     merging = command("merge", commands.do_merge, "join records of several people or machines; refuse contradictions")
     merging.add_argument("records", type=Path, nargs="+", metavar="RUNS.csv")
     merging.add_argument("-o", "--output", type=Path, required=True, metavar="ALL.csv", help="the record to write")
@@ -171,6 +175,29 @@ def _add_selection(parser: argparse.ArgumentParser, default: str = "") -> None:
         metavar="N",
         help="runs at the same time on the CPU (default: one for each physical core, if quota and memory allow)",
     )
+
+
+def _add_claims(parser: argparse.ArgumentParser) -> None:
+    """Add the logs to judge, what is claimed of them, and how to read them."""
+    parser.add_argument("logs", type=Path, nargs="+", metavar="LOG.csv", help="CSV files with runs, epochs, accuracies")
+    accuracy = "like 99.4%%, 0.994 or, of the test images, 9940"
+    parser.add_argument("--target", required=True, metavar="ACCURACY", help=f"the accuracy to reach, {accuracy}")
+    for name, text in (
+        ("--first-epoch", "the first epoch at the target, as claimed"),
+        ("--epochs", "number of epochs of a run (default: those of the longest run)"),
+        ("--total", "number of test images, if the log does not have it"),
+    ):
+        parser.add_argument(name, type=_positive, metavar="N", help=text)
+    for name in ("best", "last"):
+        parser.add_argument(f"--{name}", metavar="ACCURACY", help=f"the {name} accuracy of a run, as claimed")
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="the column of run, epoch, accuracy, correct or total, if its name does not say so; can be repeated",
+    )
+    parser.add_argument("--report", type=Path, metavar="PATH", help="also write the report into this folder")
 
 
 def _add_files(parser: argparse.ArgumentParser, *names: str) -> None:

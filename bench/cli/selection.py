@@ -127,6 +127,25 @@ def _is_word(text: str, named: Mapping[str, Architecture]) -> bool:
     return text in named or (bool(path) and Path(path).exists() and is_member(member))
 
 
+def parse_columns(words: Iterable[str]) -> dict[str, str]:
+    """Return the columns of a log that `--column` names, by role.
+
+    Raises:
+        UnusableInput: a word is not ROLE=NAME, or names a role again.
+    """
+    from bench.logs.columns import ROLES
+
+    found: dict[str, str] = {}
+    for word in words:
+        role, _, name = word.partition("=")
+        if role not in ROLES or not name:
+            raise UnusableInput(f"--column {word}: give ROLE=NAME, where the role is one of {', '.join(ROLES)}")
+        if role in found:
+            raise UnusableInput(f"--column {word}: the column of {role} is also {found[role]}: name one of them")
+        found[role] = name
+    return found
+
+
 def parse_devices(text: str, available: Iterable[str] | None = None) -> tuple[str, ...]:
     """Return the devices of `--devices`. `auto` means all `available` devices, by default those of this machine.
 

@@ -39,7 +39,7 @@ def _network(network: NetworkSummary) -> dict[str, Any]:
         "documented_first_epoch": network.documented_first,
         "parameters_documented": document.parameters if document else None,
         "parameters_measured": network.structure.parameters if network.structure else None,
-        "recipe": recipe.facts,
+        "recipe": None if network.architecture.is_logged else recipe.facts,
         "target": asdict(network.architecture.target),
         "groups": [_group(group) for group in network.groups],
         "claims_without_a_run": [_verdict(verdict) for verdict in network.verdicts_without_runs],

@@ -35,7 +35,7 @@ from bench.training import environment
 from models import ARCHITECTURES
 
 RUN = Run("unpadded", "0123abcd", "cpu", "89ef4567", 1, 3)
-COMMANDS = ("all", "run", "plan", "report", "list", "show", "verify", "check", "compare", "merge")
+COMMANDS = ("all", "run", "plan", "report", "list", "show", "verify", "check", "compare", "merge", "judge")
 
 Refused = Callable[..., str]
 

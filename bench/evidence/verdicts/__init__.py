@@ -15,8 +15,13 @@ from bench.network.structure_facts import Structure
 __all__ = ["RULE", "RULES", "Outcome", "Verdict", "expected_further_seeds", "is_of_the_module", "judge"]
 
 
-def judge(architecture: Architecture, structure: Structure, group: Group | None) -> tuple[Verdict, ...]:
-    """The verdict on every claim about a network, in order. `group` is None for a network without runs."""
+def judge(architecture: Architecture, structure: Structure | None, group: Group | None) -> tuple[Verdict, ...]:
+    """The verdict on every claim about a network, in order. `group` is None for a network without runs.
+
+    Without a structure there are no verdicts, unless only the log of the network is known.
+    """
+    if structure is None and not architecture.is_logged:
+        return ()
     case = Case(architecture, structure, group)
     return tuple(_verdict(claim, case) for claim in architecture.claims)
 

@@ -28,11 +28,20 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that a claim about one network is judged by. `group` is None for a network without runs."""
+    """Everything that a claim about one network is judged by. `group` is None for a network without runs.
+
+    `known_structure` is None if only the log of the network is known. Such a network has no claims about its layers.
+    """
 
     architecture: Architecture
-    structure: Structure
+    known_structure: Structure | None
     group: Group | None
+
+    @property
+    def structure(self) -> Structure:
+        """The structure of a network that has one."""
+        assert self.known_structure is not None
+        return self.known_structure
 
     @property
     def target(self) -> int:

@@ -12,6 +12,8 @@ from bench.wording import count
 
 OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "about half of all seeds do", "cannot be decided yet")
 
+TITLE_OF_A_LOG = "The runs of a log, judged"
+
 MANY_SEEDS = 10
 """With more seeds than this, the report shows a summary instead of every seed."""
 
@@ -20,13 +22,8 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 
 def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
     """The title, the finding, the tables and the overview figure."""
-    many = _in_words(len(summary.networks)).capitalize()
-    documented, again = ("documented ", "again") if _all_documented(summary) else ("", "over seeds")
     return [
-        (
-            f"# 99.4 % on MNIST in under 20 epochs? {many} {documented}"
-            f"network{'' if len(summary.networks) == 1 else 's'}, trained {again}"
-        ),
+        _title(summary),
         "",
         *_finding(summary),
         *_progress(summary),
@@ -35,6 +32,15 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
         *_claims(summary),
         *_overview(alts),
     ]
+
+
+def _title(summary: Summary) -> str:
+    if summary.is_of_a_log:
+        return f"# {_target(summary)}? {TITLE_OF_A_LOG}"
+    many = _in_words(len(summary.networks)).capitalize()
+    documented, again = ("documented ", "again") if _all_documented(summary) else ("", "over seeds")
+    several = "" if len(summary.networks) == 1 else "s"
+    return f"# 99.4 % on MNIST in under 20 epochs? {many} {documented}network{several}, trained {again}"
 
 
 def _all_documented(summary: Summary) -> bool:
@@ -241,7 +247,8 @@ def _tally(verdicts: Sequence[Verdict]) -> str:
 
 def _target(summary: Summary) -> str:
     targets = dict.fromkeys(network.architecture.target for network in summary.networks)
-    shown = [f"{one.correct / one.total:.2%} ({one.correct} of {one.total:,} test images)" for one in targets]
+    what = "" if summary.is_of_a_log else " test images"
+    shown = [f"{one.correct / one.total:.2%} ({one.correct} of {one.total:,}{what})" for one in targets]
     return " or ".join(shown).replace("%", " %")
 
 

@@ -206,10 +206,13 @@ def lines(summary: Summary) -> list[str]:
         "",
         *(f"- {text(rule)}" for rule in verdicts.RULES),
         "",
-        *_context(),
-        *_left_out(summary),
-        *_commands(summary),
+        *(_how_read(summary) if summary.is_of_a_log else [*_context(), *_left_out(summary), *_commands(summary)]),
     ]
+
+
+def _how_read(summary: Summary) -> list[str]:
+    """How the log was read, for the runs of another program."""
+    return ["## How the log was read", "", *(f"- {text(problem.reason)}" for problem in summary.problems), ""]
 
 
 def _in_common() -> list[str]:
