@@ -6,13 +6,24 @@ A function imports what it needs when it runs, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
 import signal
 import sys
-from collections.abc import Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.selection import jobs, parse_devices, parse_names, parse_networks, parse_seeds, places, selected
+from bench.cli.selection import (
+    jobs,
+    parse_columns,
+    parse_devices,
+    parse_names,
+    parse_networks,
+    parse_seeds,
+    places,
+    selected,
+)
 from bench.cli.streams import print_lines
 from bench.errors import UnusableInput, one_line
 
@@ -39,7 +50,15 @@ def _train(arguments: argparse.Namespace) -> Outcome:
 
 
 def do_all(arguments: argparse.Namespace) -> int:
-    """Train what is not recorded yet, then write the report, even if runs failed."""
+    """Train what is not recorded yet, then write the report, even if runs failed.
+
+    Raises:
+        UnusableInput: the report cannot be written there. Nothing has been trained then.
+    """
+    there = next(path for path in (arguments.report, *arguments.report.parents) if path.exists())
+    if not there.is_dir() or not os.access(there, os.W_OK):
+        problem = f"cannot be written ({there} is not a folder that can be written)"
+        raise UnusableInput(f"{arguments.report}: {problem}: choose another --report")
     outcome = _train(arguments)
     try:
         reported = do_report(arguments)
@@ -53,6 +72,8 @@ def do_all(arguments: argparse.Namespace) -> int:
 def _exit_code(outcome: Outcome, arguments: argparse.Namespace) -> int:
     if outcome.trained == 0:
         advice = "To train it again, use `verify` or another --runs file"
+        if arguments.until_decided:
+            advice = "`report` says what is decided, and --at-most allows more seeds"
         print_lines([f"All of this is already recorded in {arguments.runs}. {advice}."])
     for ended in outcome.failed:
         print(f"bench: {ended.run}: {ended.status}: {ended.reason}", file=sys.stderr)
@@ -75,6 +96,12 @@ def do_plan(arguments: argparse.Namespace) -> int:
         recorded = record.read(arguments.runs)
         job.warn(recorded)
         planned = job.make_plan(selection, cluster or job.environments(selection.devices), recorded)
+        if selection.until_decided:
+            from bench.jobs.until_decided import format_expected
+
+            to_decide = job.places_to_decide(selection, planned, recorded)
+            print_lines(format_expected(to_decide, selection.jobs, None if cluster is None else cluster.slots))
+            return DONE
     if cluster is None:
         print_lines(format_plan(planned, selection.jobs))
     else:
@@ -86,23 +113,31 @@ def do_plan(arguments: argparse.Namespace) -> int:
 
 def do_report(arguments: argparse.Namespace) -> int:
     """Write the report from the record."""
-    from bench.files import cause
     from bench.record import catalogue
     from bench.report.files import write
 
     page = arguments.report / "README.md"
     recorded, networks = catalogue.read_record(arguments.runs)
-    try:
+    with _writing(arguments.report):
         if page.exists() and not arguments.runs.exists():
             raise UnusableInput(
                 f"{arguments.runs}: no such record; {page} is the report of another one and is kept: correct --runs"
             )
         write(recorded, networks.architectures, arguments.report, arguments.data)
-    except OSError as error:
-        place = error.filename or arguments.report
-        raise UnusableInput(f"{place}: cannot be written ({cause(error)}): choose another --report") from error
     print_lines([f"The report is in {page}."])
     return DONE
+
+
+@contextlib.contextmanager
+def _writing(report: Path) -> Iterator[None]:
+    """Turn an error of the operating system into advice about `--report`."""
+    from bench.files import cause
+
+    try:
+        yield
+    except OSError as error:
+        place = error.filename or report
+        raise UnusableInput(f"{place}: cannot be written ({cause(error)}): choose another --report") from error
 
 
 def do_verify(arguments: argparse.Namespace) -> int:
@@ -119,11 +154,14 @@ def do_verify(arguments: argparse.Namespace) -> int:
     chosen = None if arguments.models is None else parse_networks(arguments.models, recorded)
     digests = {one.digest for one in recorded.values()}
     others = networks.inspect([one for one in chosen or () if one.document is None and one.digest not in digests])
-    mine = {one.architecture.name: one.architecture for one in others}
-    architectures = {**ARCHITECTURES, **recorded, **mine}
+    here = {**_here(recorded, chosen), **{one.architecture.name: one.architecture for one in others}}
+    architectures = {**ARCHITECTURES, **recorded, **here}
     names = None if chosen is None else tuple(one.name for one in chosen)
-    foreign = [one.name for one in _foreign(recorded, chosen) if names is None or one.name in names]
-    foreign = [name for name in foreign if name not in mine]
+    foreign = [
+        one.name
+        for one in recorded.values()
+        if one.document is None and one.name not in here and (names is None or one.name in names)
+    ]
     if foreign:
         source = f"{catalogue.path_beside(arguments.runs)}: verifying {', '.join(foreign)} runs the code in this file"
         if not arguments.trust:
@@ -142,16 +180,21 @@ def do_verify(arguments: argparse.Namespace) -> int:
     return DONE if found.is_identical else FAILED
 
 
-def _foreign(recorded: Mapping[str, Architecture], chosen: Sequence[Architecture] | None) -> list[Architecture]:
-    """Return the networks of a record whose code is not on this machine: in this project, a package or a chosen file.
+def _here(recorded: Mapping[str, Architecture], chosen: Sequence[Architecture] | None) -> dict[str, Architecture]:
+    """Return those networks of a record that an installed package or a chosen file has too, with the code from there.
 
-    A digest of a network is too short to recognise code that somebody else made, so the code itself is compared.
+    What inspection found of them is taken from the record.
     """
+    from dataclasses import replace
+
     from bench.cli import networks
 
-    here = [replace(one, path="") for one in (*networks.known().values(), *(chosen or ())) if one.path]
-    as_written = [(one, replace(one, gives_logits=False, uncovered=())) for one in recorded.values()]
-    return [one for one, written in as_written if one.document is None and written not in here]
+    found = {}
+    for one in (*networks.known().values(), *(chosen or ())):
+        known = recorded.get(one.name)
+        if one.path and known is not None and known.document is None and known.digest == one.digest:
+            found[one.name] = replace(one, gives_logits=known.gives_logits, uncovered=known.uncovered)
+    return found
 
 
 def do_speed(arguments: argparse.Namespace) -> int:
@@ -196,6 +239,31 @@ def _append(path: Path | None, lines: list[str]) -> None:
             file.write("".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise UnusableInput(f"--markdown {path}: cannot be written: {one_line(error.strerror or error)}") from error
+
+
+def do_judge(arguments: argparse.Namespace) -> int:
+    """Judge claims by the logs of other programs, print the verdicts, and write the report if it is wanted."""
+    from bench.evidence.summary import summarise
+    from bench.logs import judged, log
+    from bench.report import files, judgement_text
+
+    found = log.read(arguments.logs, parse_columns(arguments.column), arguments.total, arguments.epochs)
+    claimed = judged.Claimed(arguments.target, arguments.first_epoch, arguments.best, arguments.last, arguments.epochs)
+    network = judged.architecture(found, claimed)
+    record, notes = judged.as_record(found, network), judged.notes(found, network)
+    lines = judgement_text.format_judgement(
+        summarise(record, {network.name: network}, {}), [run.name for run in found.runs], notes
+    )
+    if arguments.report is not None:
+        page = arguments.report / files.README
+        with _writing(arguments.report):
+            if page.exists() and not files.is_of_a_log(page):
+                problem = "is another page than the report of a log and is kept"
+                raise UnusableInput(f"{page}: {problem}: choose another --report")
+            files.replace_files(files.render(record, {network.name: network}, {}), arguments.report)
+        lines += ["", f"The report is in {page}."]
+    print_lines(lines)
+    return DONE
 
 
 def do_merge(arguments: argparse.Namespace) -> int:

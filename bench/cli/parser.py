@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 from bench.cli import commands
 from bench.cli.commands import INTERRUPTED, UNUSABLE
 from bench.cli.interruptions import lost_interrupts_repeated
+from bench.cli.selection import AT_MOST, SEEDS
 from bench.cli.streams import Messages, fill_standard_descriptors, print_lines
 from bench.errors import UnusableInput, one_line
 
@@ -94,6 +95,15 @@ def _parser() -> argparse.ArgumentParser:
         training = command(name, function, text)
         _add_selection(training)
         training.add_argument(
+            "--until-decided", action="store_true", help="train seeds 1, 2, 3, … until every claim is decided"
+        )
+        training.add_argument(
+            "--at-most",
+            type=_positive,
+            metavar="N",
+            help=f"with --until-decided: seeds of each network (default: {AT_MOST})",
+        )
+        training.add_argument(
             "--arithmetic",
             choices=("auto", "exact", "native"),
             default="auto",
@@ -121,6 +131,10 @@ def _parser() -> argparse.ArgumentParser:
     for name in ("old", "new"):
         comparing.add_argument(name, type=Path, metavar=f"{name.upper()}.csv")
     _add_markdown(comparing)
+    judging = command(
+        "judge", commands.do_judge, "judge claims by logs of accuracy by epoch, of any program; trains nothing"
+    )
+    _add_claims(judging)
     merging = command("merge", commands.do_merge, "join records of several people or machines; refuse contradictions")
     merging.add_argument("records", type=Path, nargs="+", metavar="RUNS.csv")
     merging.add_argument("-o", "--output", type=Path, required=True, metavar="ALL.csv", help="the record to write")
@@ -144,15 +158,15 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_selection(parser: argparse.ArgumentParser, default: str = "") -> None:
     """Add the options that select runs. With `default`, an omitted option is None and the help shows `default`."""
-    seeds, devices = (None, None) if default else ("5", "auto")
+    devices = None if default else "auto"
     texts = (
         f"networks by name, file, like net.py::Net, or folder (default: {default or 'all of `bench list`'})",
-        f"N for seeds 1 to N, A-B, or a list like 3,8 (default: {default or seeds})",
+        f"N for seeds 1 to N, A-B, or a list like 3,8 (default: {default or SEEDS})",
         f"cpu, cuda, mps, or auto for every device here (default: {default or devices})",
         f"number of epochs, from the first (default: {default or 'as in the recipe'})",
     )
     parser.add_argument("--models", metavar="NAME[,NAME…]", help=texts[0])
-    parser.add_argument("--seeds", default=seeds, help=texts[1])
+    parser.add_argument("--seeds", help=texts[1])
     parser.add_argument("--devices", default=devices, metavar="DEVICE[,…]", help=texts[2])
     parser.add_argument("--epochs", type=_positive, metavar="N", help=texts[3])
     parser.add_argument(
@@ -161,6 +175,29 @@ def _add_selection(parser: argparse.ArgumentParser, default: str = "") -> None:
         metavar="N",
         help="runs at the same time on the CPU (default: one for each physical core, if quota and memory allow)",
     )
+
+
+def _add_claims(parser: argparse.ArgumentParser) -> None:
+    """Add the logs to judge, what is claimed of them, and how to read them."""
+    parser.add_argument("logs", type=Path, nargs="+", metavar="LOG.csv", help="CSV files with runs, epochs, accuracies")
+    accuracy = "like 99.4%%, 0.994 or, of the test images, 9940"
+    parser.add_argument("--target", required=True, metavar="ACCURACY", help=f"the accuracy to reach, {accuracy}")
+    for name, text in (
+        ("--first-epoch", "the first epoch at the target, as claimed"),
+        ("--epochs", "number of epochs of a run (default: those of the longest run)"),
+        ("--total", "number of test images, if the log does not have it"),
+    ):
+        parser.add_argument(name, type=_positive, metavar="N", help=text)
+    for name in ("best", "last"):
+        parser.add_argument(f"--{name}", metavar="ACCURACY", help=f"the {name} accuracy of a run, as claimed")
+    parser.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="ROLE=NAME",
+        help="the column of run, epoch, accuracy, correct or total, if its name does not say so; can be repeated",
+    )
+    parser.add_argument("--report", type=Path, metavar="PATH", help="also write the report into this folder")
 
 
 def _add_files(parser: argparse.ArgumentParser, *names: str) -> None:

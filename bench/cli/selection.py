@@ -27,6 +27,10 @@ _MANY_RUNS = 100_000  # more of them take seconds
 _log = logging.getLogger(__name__)
 
 
+SEEDS, AT_MOST = "5", 40
+"""The defaults of `--seeds` and of `--at-most`."""
+
+
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Return the seeds of `--seeds`: `N` means 1 to N; a list has seeds and ranges `A-B`.
 
@@ -53,6 +57,26 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     if sum(one.stop - one.start for one in ranges) > most:
         raise UnusableInput(f"--seeds {text}: these are too many seeds: give at most {most}")
     return tuple(dict.fromkeys(seed for one in ranges for seed in one))
+
+
+def training_seeds(arguments: argparse.Namespace) -> tuple[int, ...]:
+    """Return the seeds that may be trained: those of `--seeds`, or 1 to `--at-most` with `--until-decided`.
+
+    Raises:
+        UnusableInput: the options do not go together, or as `parse_seeds`.
+    """
+    if not arguments.until_decided:
+        if arguments.at_most is not None:
+            raise UnusableInput("--at-most: can only be used with --until-decided; give --seeds N for seeds 1 to N")
+        return parse_seeds(SEEDS if arguments.seeds is None else arguments.seeds)
+    for name in ("seeds", "epochs"):
+        if getattr(arguments, name) is not None:
+            takes = "seeds 1, 2, 3, … up to --at-most, with all epochs of each recipe"
+            raise UnusableInput(f"--{name}: cannot be used with --until-decided, which trains {takes}")
+    at_most = AT_MOST if arguments.at_most is None else arguments.at_most
+    if at_most > 1000:
+        raise UnusableInput(f"--at-most {at_most}: give at most 1000; 242 seeds decide every share")
+    return tuple(range(1, at_most + 1))
 
 
 def parse_names(text: str | None) -> tuple[str, ...]:
@@ -101,6 +125,25 @@ def _words(text: str, named: Mapping[str, Architecture]) -> list[str]:
 def _is_word(text: str, named: Mapping[str, Architecture]) -> bool:
     path, _, member = text.partition("::")
     return text in named or (bool(path) and Path(path).exists() and is_member(member))
+
+
+def parse_columns(words: Iterable[str]) -> dict[str, str]:
+    """Return the columns of a log that `--column` names, by role.
+
+    Raises:
+        UnusableInput: a word is not ROLE=NAME, or names a role again.
+    """
+    from bench.logs.columns import ROLES
+
+    found: dict[str, str] = {}
+    for word in words:
+        role, _, name = word.partition("=")
+        if role not in ROLES or not name:
+            raise UnusableInput(f"--column {word}: give ROLE=NAME, where the role is one of {', '.join(ROLES)}")
+        if role in found:
+            raise UnusableInput(f"--column {word}: the column of {role} is also {found[role]}: name one of them")
+        found[role] = name
+    return found
 
 
 def parse_devices(text: str, available: Iterable[str] | None = None) -> tuple[str, ...]:
@@ -154,7 +197,7 @@ def selected(arguments: argparse.Namespace) -> Iterator[tuple[Selection, Cluster
     Raises:
         UnusableInput: an option is wrong, a network cannot be trained, or the cluster cannot be used.
     """
-    chosen, seeds = parse_networks(arguments.models), parse_seeds(arguments.seeds)
+    chosen, seeds = parse_networks(arguments.models), training_seeds(arguments)
     parse_devices(arguments.devices, ())  # refuse a wrong word before the slow steps below
     number = len(chosen) * len(seeds)
     if number > _MANY_RUNS:
@@ -177,7 +220,16 @@ def selected(arguments: argparse.Namespace) -> Iterator[tuple[Selection, Cluster
         devices = parse_devices(arguments.devices, None if cluster is None else cluster.slots)
         chosen_jobs = jobs(arguments) if cluster is None else 1
         yield (
-            Selection(architectures, devices, seeds, arguments.epochs, chosen_jobs, structures, arguments.arithmetic),
+            Selection(
+                architectures,
+                devices,
+                seeds,
+                arguments.epochs,
+                chosen_jobs,
+                structures,
+                arguments.arithmetic,
+                arguments.until_decided,
+            ),
             cluster,
         )
 

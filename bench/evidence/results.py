@@ -9,7 +9,7 @@ import numpy as np
 import pandas
 from numpy.typing import NDArray
 
-from bench.network.specification import DEVICES, Architecture
+from bench.network.specification import DEVICES, LOGGED, Architecture
 from bench.record.record import Record
 from bench.record.rows import RUN_KEY
 
@@ -21,7 +21,7 @@ _Key = tuple[str, str, str, str]
 
 @dataclass(frozen=True)
 class Series:
-    """One run from its first epoch on. Every tuple has one value for each epoch.
+    """One run from its first epoch on. Every tuple has one value for each epoch, but a log has no seconds.
 
     `correct` has the numbers of correctly classified test images, of `total`. `seconds` are of training and evaluation
     together. `ending` says how an incomplete run last ended, or that it diverged ("diverged: …"). It is empty for a
@@ -98,7 +98,7 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
     ]
 
     def place(group: Group) -> tuple[object, ...]:
-        device = DEVICES.index(group.device)
+        device = (*DEVICES, LOGGED).index(group.device)
         return names.index(group.model), not group.is_current, group.recipe, device, group.environment
 
     return tuple(sorted(everything, key=place))
@@ -112,8 +112,9 @@ def _runs(rows: pandas.DataFrame, architectures: Mapping[str, Architecture]) -> 
     order = order[np.lexsort((rows["epoch"].to_numpy()[order], number[order]))]
     epochs = rows.iloc[order]
     correct, total = (epochs[name].to_numpy(dtype=np.int64).tolist() for name in ("correct", "total"))
-    train_seconds = epochs["train_seconds"].tolist()
-    seconds = (epochs["train_seconds"] + epochs["eval_seconds"]).tolist()
+    has_seconds = not epochs["train_seconds"].isna().any()
+    train_seconds = epochs["train_seconds"].tolist() if has_seconds else []
+    seconds = (epochs["train_seconds"] + epochs["eval_seconds"]).tolist() if has_seconds else []
     smallest_variance, correct_batch_statistics = (
         epochs[name].astype(object).where(epochs[name].notna(), None).tolist()
         for name in ("smallest_variance", "correct_batch_statistics")

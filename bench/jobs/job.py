@@ -11,7 +11,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from bench import files
-from bench.jobs import plan, scheduling
+from bench.jobs import plan, scheduling, until_decided
 from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
 from bench.jobs.events import Ended, Event, Finished, Lost, Stage, Started, Stop, Waiting, stopped_by_signals
@@ -39,7 +39,8 @@ class Selection:
     """What to train. If `epochs` is None, each recipe gives the number.
 
     `jobs` is how many runs train at the same time on the CPU. `structures` has the structure of every network that is
-    not documented, by name. `arithmetic` is the user's choice.
+    not documented, by name. `arithmetic` is the user's choice. With `until_decided`, not every seed is trained, but in
+    their order as many as the claims about training need.
     """
 
     architectures: tuple[Architecture, ...]
@@ -49,6 +50,7 @@ class Selection:
     jobs: int
     structures: Mapping[str, Structure] = field(default_factory=dict)
     arithmetic: Choice = "auto"
+    until_decided: bool = False
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,24 @@ def make_plan(
         digests = {device: found.digest for device, found in here.items()}
     runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
     if isinstance(here, Cluster):
-        runs = plan.spread(runs, here.slots, recorded.rows)
+        if selection.until_decided:
+            runs = plan.place_together(runs, here.slots, recorded.epochs)
+        else:
+            runs = plan.spread(runs, here.slots, recorded.rows)
+    return plan.make(runs, recorded.rows, plan.epoch_work(_structures(selection)))
+
+
+def places_to_decide(
+    selection: Selection, planned: Sequence[Planned], recorded: record.Record
+) -> tuple[until_decided.Place, ...]:
+    """What is known of the claims of a selection, for each network on each device."""
+    architectures = {one.name: one for one in selection.architectures}
+    return until_decided.places(planned, recorded, architectures, _structures(selection))
+
+
+def _structures(selection: Selection) -> dict[str, Structure]:
     documented = [one.name for one in selection.architectures if one.name not in selection.structures]
-    structures = {**(structure_facts.load(documented) if documented else {}), **selection.structures}
-    return plan.make(runs, recorded.rows, plan.epoch_work(structures))
+    return {**(structure_facts.load(documented) if documented else {}), **selection.structures}
 
 
 def run(selection: Selection, places: Places, subset: tuple[int, int] | None = None) -> Outcome:
@@ -123,10 +139,15 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         recorded = record.read(places.runs)
         warn(recorded)
         planned = make_plan(selection, here, recorded)
-        missing = plan.longest_first(planned)
+        missing = expected = plan.longest_first(planned)
+        if selection.until_decided:
+            to_decide = places_to_decide(selection, planned, recorded)
+            missing = [one for place in to_decide for one in place.left]
+            expected = [one for place in to_decide for one in place.expected()]
         own = {one.name: one for one in selection.architectures if one.name in selection.structures}
         found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
-        trained_in = [({**found, EXACT.digest: EXACT})[digest] for digest in {one.run.environment for one in missing}]
+        digests = {one.run.environment for one in expected and missing}
+        trained_in = [({**found, EXACT.digest: EXACT})[digest] for digest in digests]
 
         def describe() -> None:
             """Write what explains the rows into the files beside the record."""
@@ -134,7 +155,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             add_environments(places.runs, trained_in)
 
         describe()
-        if not missing:
+        if not expected:
             return Outcome(trained=0)
         if places.cluster is None:
             data.ensure(places.data)
@@ -142,15 +163,21 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         writers = writer, misses.Writer(places.runs)
         for one in writers:
             one.prepare()
-        _announce(missing, selection, places.cluster)
+        _announce(expected, selection, places.cluster)
         tasks = _tasks(missing, selection, places, recorded, subset)
+        deciding = None
+        if selection.until_decided:
+            deciding, tasks = until_decided.UntilDecided(to_decide, tasks), []
+        more = scheduling.no_more if deciding is None else deciding.take
         stop = Stop()
         if places.cluster is None:
-            events = scheduling.execute(tasks, scheduling.slots(selection.jobs), stop)
+            events = scheduling.execute(tasks, scheduling.slots(selection.jobs), stop, more=more)
         else:
-            events = cluster_scheduling.execute(tasks, places.cluster, stop)
-        outcome = _train(events, stop, missing, writers)
+            events = cluster_scheduling.execute(tasks, places.cluster, stop, more=more)
+        outcome = _train(events, stop, missing, expected, writers, deciding)
         describe()  # somebody can have changed these files meanwhile, like the record
+        if deciding is not None and outcome.interrupted_by is None:
+            print(*until_decided.format_open(deciding.places), sep="\n", file=sys.stderr)
         return outcome
 
 
@@ -166,13 +193,17 @@ def _train(
     events: Generator[Event, None, None],
     stop: Stop,
     missing: Sequence[Planned],
+    expected: Sequence[Planned],
     writers: tuple[record.Writer, misses.Writer],
+    deciding: until_decided.UntilDecided | None,
 ) -> Outcome:
     writer, misses_writer = writers
     failed: list[Ended] = []
     done = {one.run.key: one.recorded for one in missing}
-    with stopped_by_signals(stop) as received, Progress(missing) as progress, closing(events):
+    with stopped_by_signals(stop) as received, Progress(missing, expected=expected) as progress, closing(events):
         for event in events:
+            if deciding is not None:
+                deciding.note(event)
             if isinstance(event, Waiting):
                 progress.tick()
                 continue
@@ -237,8 +268,10 @@ def _announce(missing: Sequence[Planned], selection: Selection, cluster: Cluster
     seconds = plan.wall_seconds(missing, selection.jobs, None if cluster is None else cluster.slots)
     epochs = sum(one.run.epochs - one.recorded for one in missing)
     what = f"{count(len(missing), 'run')}, {count(epochs, 'epoch')}"
+    if selection.until_decided:
+        what = f"Until every claim is decided, with at most {count(len(selection.seeds), 'seed')}: probably {what}"
     print(f"{what} to train: about {duration(seconds)}.", file=sys.stderr)
-    if seconds > LONG_JOB:
+    if seconds > LONG_JOB and not selection.until_decided:
         print(
             "To try a small job first, add --seeds 2 --epochs 3. Ctrl-C stops the job; the same command continues it.",
             file=sys.stderr,

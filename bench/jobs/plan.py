@@ -114,6 +114,24 @@ def spread(runs: Sequence[Run], cluster: Slots, rows: pandas.DataFrame) -> list[
     return [replace(run, environment=placed.get(run, EXACT.digest)) for run in runs]
 
 
+def place_together(runs: Sequence[Run], cluster: Slots, recorded_epochs: pandas.DataFrame) -> list[Run]:
+    """Place all native runs of a network on a device in one environment of a cluster. Exact runs can go anywhere.
+
+    That is the environment in which most of the network is recorded, or else the one with the most slots.
+    """
+    counts = recorded_epochs.groupby(["model", "recipe", "device", "environment"], sort=False).size().to_dict()
+
+    def place(run: Run) -> Run:
+        if run.environment == EXACT.digest:
+            return run
+        available = cluster[run.device]
+        there = sorted(available.keys() - {EXACT.digest}, key=lambda digest: (-available[digest], digest))
+        recorded = {digest: counts.get((run.model, run.recipe, run.device, digest), 0) for digest in there}
+        return replace(run, environment=max(there, key=lambda digest: recorded[digest]))
+
+    return [place(run) for run in runs]
+
+
 def make(runs: Sequence[Run], rows: pandas.DataFrame, work: Mapping[str, int]) -> list[Planned]:
     """Return the plan in the order of `runs`, given the rows of the record. `work` is as for `epoch_seconds`."""
     finished = rows[rows["status"] == "ok"]

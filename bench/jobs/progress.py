@@ -19,13 +19,19 @@ PLAIN_INTERVAL = 30.0  # seconds
 
 
 class Progress:
-    """The display of one job. It counts estimated seconds of work, so a long epoch counts more than a short one."""
+    """The display of one job. It counts estimated seconds of work, so a long epoch counts more than a short one.
 
-    def __init__(self, plan: Sequence[Planned], stream: TextIO | None = None) -> None:
+    `plan` has every run that may be trained, `expected` those that will probably be trained.
+    """
+
+    def __init__(
+        self, plan: Sequence[Planned], stream: TextIO | None = None, expected: Sequence[Planned] | None = None
+    ) -> None:
+        expected = plan if expected is None else expected
         self._stream = stream or sys.stderr
         self._seconds = {one.run.key: one.seconds / max(1, one.run.epochs - one.recorded) for one in plan}
-        self._total = sum(one.seconds for one in plan)
-        self._runs = len(plan)
+        self._total = sum(one.seconds for one in expected)
+        self._runs = len(expected)
         self._ended = 0
         self._worked = 0.0
         self._started = self._last_line = time.monotonic()
@@ -124,9 +130,9 @@ class Progress:
             self._overall.write(line, file=self._stream)
 
     def _headline(self) -> str:
-        return f"{self._ended} of {count(self._runs, 'run')} done"
+        return f"{self._ended} of {count(max(self._runs, self._ended), 'run')} done"
 
     def _remaining(self) -> str:
         elapsed = time.monotonic() - self._started
-        left = elapsed * (self._total - self._worked) / self._worked if self._worked else self._total
+        left = elapsed * max(0.0, self._total - self._worked) / self._worked if self._worked else self._total
         return f"about {duration(left)} left" if self._worked else "time left not known yet"

@@ -15,7 +15,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -33,16 +33,27 @@ from bench.training.loop import Epoch
 EPOCH_LIMIT = 3600.0
 """A run that finishes no epoch for so many seconds counts as hanging. The limit is a hundred times the usual."""
 
+More = Callable[[str | None], Task | None]
+"""Gives the next task on a device or in an environment, or anywhere for None, or says that there is none now."""
+
 _TAIL_BYTES = 8192  # the end of a worker's output, kept to explain a crash
 _END_LIMIT = 30.0  # seconds that a worker may take to end after its last message
 _POLL = 0.5  # seconds between two looks at the clock
 _PAUSE = 5.0  # seconds; if more pass between two looks, the job itself was paused
 
 
+def no_more(where: str | None) -> None:
+    """Say that there are no tasks but those given."""
+
+
 def execute(
-    tasks: Sequence[Task], slots: Mapping[str, int], stop: Stop, epoch_limit: float = EPOCH_LIMIT
+    tasks: Sequence[Task],
+    slots: Mapping[str, int],
+    stop: Stop,
+    epoch_limit: float = EPOCH_LIMIT,
+    more: More = no_more,
 ) -> Generator[Event, None, None]:
-    """Train the run of every task. Each device takes its runs in this order, `slots[device]` at a time.
+    """Train the run of every task. Each device takes its runs in this order, `slots[device]` at a time, then `more`.
 
     No worker is left running when the iteration ends, even if it ends early.
     """
@@ -51,8 +62,10 @@ def execute(
     try:
         while not stop.reason:
             for device, queued in waiting.items():
-                while queued and sum(worker.run.device == device for worker in active) < slots[device]:
-                    task = queued.popleft()
+                while sum(worker.run.device == device for worker in active) < slots[device]:
+                    task = queued.popleft() if queued else more(device)
+                    if task is None:
+                        break
                     yield Started(task.run)
                     try:
                         active.append(_Worker(task, stop.events))

@@ -16,13 +16,17 @@ from bench.network import calls, loading
 if TYPE_CHECKING:
     from torch import nn
 
-Source = Literal["document", "notebook", "file"]
-"""Where a fact was read: printed in the public document, in its author's public notebook, or in the network's file."""
+Source = Literal["document", "notebook", "file", "option"]
+"""Where a fact was read: printed in the public document, in its author's public notebook, in the network's file, or in
+an option of the command line."""
 
 Device = Literal["cpu", "cuda", "mps"]
 """A kind of device that can train."""
 
 DEVICES: tuple[str, ...] = get_args(Device)
+
+LOGGED = "log"
+"""What stands for the device of runs that another program trained. Only the log of such runs is known."""
 
 Arithmetic = Literal["exact", "native"]
 """How a run is computed: with the same bits on every machine, or by PyTorch's operators."""
@@ -149,7 +153,7 @@ class Architecture:
     `document` is what a public document says about the network, if there is one. The claims of other networks are in
     `own_claims`. `gives_logits` says that the scores are not log-probabilities yet. `uncovered` names what keeps the
     exact arithmetic from training it. `path` is the path of the file, and `taken` says which part of it the source is,
-    both for messages.
+    both for messages. The source is empty for a network of which only the log is known.
     """
 
     name: str
@@ -176,6 +180,11 @@ class Architecture:
     def claims(self) -> tuple[Claim, ...]:
         """The claims about the network."""
         return self.own_claims if self.document is None else self.document.claims
+
+    @property
+    def is_logged(self) -> bool:
+        """Whether another program trained the network, and only the log is known."""
+        return not self.source
 
     @property
     def log(self) -> tuple[LoggedEpoch, ...]:

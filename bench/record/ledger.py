@@ -11,7 +11,7 @@ import io
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from bench.errors import one_line
 from bench.files import require_regular
@@ -68,14 +68,7 @@ class Table(Generic[R]):
         header = header_fields(lines)
         if header is None or not self._can_read(header, problems):
             return
-        while True:
-            number = lines.line_num + 1
-            try:
-                values = next(lines)
-            except StopIteration:
-                return
-            except csv.Error:
-                values = []
+        for number, values in numbered(lines):
             try:
                 row = self.parse(_by_column(header, values))
             except Malformed as error:
@@ -119,6 +112,22 @@ def header_fields(lines: Iterator[list[str]]) -> list[str] | None:
         return next(lines, None)
     except csv.Error:
         return []
+
+
+def numbered(lines: Any) -> Iterator[tuple[int, list[str]]]:
+    """The lines of a CSV reader, each with the number of the physical line on which it starts.
+
+    A line that is not CSV has no fields.
+    """
+    while True:
+        number = lines.line_num + 1
+        try:
+            values = next(lines)
+        except StopIteration:
+            return
+        except csv.Error:
+            values = []
+        yield number, values
 
 
 def _by_column(header: list[str], values: list[str]) -> dict[str, str]:

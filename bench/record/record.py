@@ -141,6 +141,11 @@ def read_rows(path: Path, problems: list[Problem], models: Collection[str] | Non
     return pandas.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
 
+def from_rows(path: Path, rows: list[Row], problems: Iterable[Problem]) -> Record:
+    """Make a record of valid rows that are in no file of ours. Their lines are numbered from 2, as under a header."""
+    return Record(path, _frame(rows, list(range(2, len(rows) + 2))), tuple(problems))
+
+
 def unknown_columns(path: Path) -> list[str]:
     """The columns of a record that `bench.record.rows.Row` does not have. Reading ignores them."""
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:

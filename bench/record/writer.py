@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import fcntl
+import itertools
 import logging
 import os
+from collections import deque
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -18,7 +20,7 @@ from typing import Generic
 from bench.errors import UnusableInput
 from bench.files import NotRegular, cause, naming, require_regular, sync_folder, write_all
 from bench.record import beside
-from bench.record.ledger import R, Table, header_fields
+from bench.record.ledger import R, Table, header_fields, numbered
 from bench.record.rows import format_line
 from bench.wording import count
 
@@ -34,8 +36,8 @@ _LAST_BYTES = 4096
 _CONTRADICTS = "has another result for an epoch of this job"
 
 
-class _OtherHeader(Exception):
-    """The file has the header of another kind of file."""
+class _Unfit(Exception):
+    """Rows cannot be appended to the file as it is. The message says why."""
 
 
 class Writer(Generic[R]):
@@ -128,12 +130,11 @@ class Writer(Generic[R]):
     def _write(self, row: R | None) -> None:
         try:
             self._append(row)
-        except _OtherHeader:
-            other = f"not the header of {self._table.what}"
+        except _Unfit as error:
             if not self._has_begun:
-                advice = "correct its first line, or name another file with --runs"
-                raise UnusableInput(f"{self.path}:1: {other}, so nothing was appended: {advice}") from None
-            self._lose(f"its first line is {other} any more")
+                advice = "correct it, or name another file with --runs"
+                raise UnusableInput(f"{self.path}:{error}, so nothing was appended: {advice}") from None
+            self._lose(f"line {error}")
         except OSError as error:
             if not self._has_begun or not isinstance(error, NotRegular | BlockingIOError):
                 advice = "all earlier rows are kept; fix this and run the same command again"
@@ -147,6 +148,8 @@ class Writer(Generic[R]):
             is_changed = self._seen not in (None, _look(descriptor))
             header = self._header(descriptor)
             size = self._set_torn_tail_aside(descriptor)
+            if is_changed or not self._has_begun:
+                _require_closed_quotes(self.path)
             rows = self._missing() if is_changed else [row] if row is not None else []
             lines = [] if header else [format_line(self._table.columns)]
             lines += [self._table.line(one, header or self._table.columns) for one in rows]
@@ -224,7 +227,7 @@ class Writer(Generic[R]):
             return None
         header = header_fields(csv.reader([first_line])) or []
         if not newline or tuple(header[: len(self._table.required)]) != self._table.required:
-            raise _OtherHeader
+            raise _Unfit(f"1: not the header of {self._table.what}")
         return header
 
     def _set_torn_tail_aside(self, descriptor: int) -> int:
@@ -251,6 +254,17 @@ class Writer(Generic[R]):
         os.fsync(descriptor)
         _log.warning("%s: the last line was cut off and was moved to %s", self.path, path)
         return size - len(torn)
+
+
+def _require_closed_quotes(path: Path) -> None:
+    """Refuse a file with a quote that is never closed. The next rows would be a part of its field."""
+    with path.open(encoding="utf-8", errors="replace", newline="") as file:
+        if not any('"' in line for line in file):
+            return
+        file.seek(0)
+        ((number, last),) = deque(numbered(csv.reader(itertools.chain(file, ["end\n"]))), maxlen=1)
+    if last != ["end"]:
+        raise _Unfit(f"{number}: a quote is never closed")
 
 
 def _look(descriptor: int) -> _Look:

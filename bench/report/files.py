@@ -21,7 +21,7 @@ from bench.record.verifications import Verifications
 from bench.report import digits, figures, numbers, pixels
 from bench.report.canvas import Picture
 from bench.report.pages import across, head, networks, reference
-from bench.report.pages.markdown import FIGURE, LAST, MISSED, OVERVIEW, SECONDS, TIME, figure_of
+from bench.report.pages.markdown import COMPONENTS, FIGURE, LAST, MISSED, OVERVIEW, SECONDS, TIME, figure_of
 
 README, NUMBERS = "README.md", "summary.json"
 
@@ -30,11 +30,10 @@ def write(record: Record, architectures: Mapping[str, Architecture], folder: Pat
     """Write the report of a record into a folder.
 
     The files beside the record are read too, and the pixels of the test images if they are in the folder `data`. The
-    details of the environments go into the folder `environments`. README.md is written last, so that it never links to
-    a missing figure. Figures that only an earlier report has are removed. Any other file stays.
+    details of the environments go into the folder `environments`.
 
     Raises:
-        OSError: the folder cannot be written. Every file in it is then complete, either the old one or the new one.
+        OSError: like `replace_files`.
     """
     files = render(
         record,
@@ -47,6 +46,18 @@ def write(record: Record, architectures: Mapping[str, Architecture], folder: Pat
     described = environments.read(record.path).items()
     recorded = set(record.rows["environment"])
     files |= {f"environments/{digest}.json": one.to_json().encode() for digest, one in described if digest in recorded}
+    replace_files(files, folder)
+
+
+def replace_files(files: Mapping[str, bytes], folder: Path) -> None:
+    """Write the files of a report, by name, into a folder.
+
+    README.md is written last, so that it never links to a missing figure. Figures that only an earlier report has are
+    removed. Any other file stays.
+
+    Raises:
+        OSError: the folder cannot be written. Every file in it is then complete, either the old one or the new one.
+    """
     stale = _figures_named_in(folder / README) - files.keys()
     for name in sorted(files, key=lambda name: (name == README, name)):
         replace(folder / name, files[name])
@@ -73,12 +84,17 @@ def render(
     }
 
 
+def is_of_a_log(readme: Path) -> bool:
+    """Whether a page is the report of a log."""
+    return head.TITLE_OF_A_LOG in readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+
+
 def document(summary: Summary, alts: Mapping[str, str]) -> str:
     """The Markdown of the report. `alts` maps the name of each figure to its alternative text."""
     lines = head.lines(summary, alts)
     for network in summary.networks:
         lines += networks.lines(network, alts)
-    lines += across.lines(summary, alts)
+    lines += [] if summary.is_of_a_log else across.lines(summary, alts)
     lines += reference.lines(summary)
     return "\n".join(lines).rstrip("\n") + "\n"
 
@@ -89,14 +105,22 @@ def _pictures(summary: Summary, test_images: NDArray[np.uint8] | None) -> dict[s
     missed = {MISSED: digits.missed(most_missed, test_images)} if test_images is not None and is_drawn else {}
     if summary.has_many_networks:
         return missed
+    if summary.is_of_a_log:
+        return {figure_of(network.name): figures.accuracy(network) for network in summary.networks}
     return {
         OVERVIEW: figures.accuracy_overview(summary.networks),
         TIME: figures.time_to_target(summary.networks),
         LAST: figures.last_accuracy(summary.networks),
         SECONDS: figures.seconds_per_epoch(summary.current),
+        **_components(summary),
         **{figure_of(network.name): figures.accuracy(network) for network in summary.networks},
         **missed,
     }
+
+
+def _components(summary: Summary) -> dict[str, Picture]:
+    groups = [*summary.sources.groups, *summary.sources.together]
+    return {COMPONENTS: figures.components(groups)} if any(one.flips for one in groups) else {}
 
 
 def _figures_named_in(readme: Path) -> set[str]:

@@ -20,6 +20,7 @@ def as_json(summary: Summary) -> str:
         "between_devices": [_paired(test) for test in summary.between_devices],
         "images": _images(summary.images),
         "repeats": asdict(summary.repeats),
+        "sources_of_variance": asdict(summary.sources),
         "problems": [asdict(problem) for problem in summary.problems],
         "problems_of_misses": [asdict(problem) for problem in summary.problems_of_misses],
         "problems_of_verifications": [asdict(problem) for problem in summary.problems_of_verifications],
@@ -38,7 +39,7 @@ def _network(network: NetworkSummary) -> dict[str, Any]:
         "documented_first_epoch": network.documented_first,
         "parameters_documented": document.parameters if document else None,
         "parameters_measured": network.structure.parameters if network.structure else None,
-        "recipe": recipe.facts,
+        "recipe": None if network.architecture.is_logged else recipe.facts,
         "target": asdict(network.architecture.target),
         "groups": [_group(group) for group in network.groups],
         "claims_without_a_run": [_verdict(verdict) for verdict in network.verdicts_without_runs],
@@ -76,7 +77,12 @@ def _seed(seed: SeedResult, correct: tuple[int, ...], total: int) -> dict[str, A
 
 
 def _verdict(verdict: Verdict) -> dict[str, Any]:
-    return {**asdict(verdict.claim), "outcome": verdict.outcome, "evidence": verdict.evidence}
+    return {
+        **asdict(verdict.claim),
+        "outcome": verdict.outcome,
+        "evidence": verdict.evidence,
+        "further_seeds": verdict.further,
+    }
 
 
 def _images(images: Images) -> dict[str, Any]:

@@ -162,12 +162,11 @@ def _libraries() -> str:
     Another package, such as SciPy, can bring its own library. That one does not count, because some processes load it
     and others do not.
     """
-    packages = Path(torch.__file__).parents[1]
     found = set()
     for one in threadpool_info():
-        path = Path(one["filepath"])
-        package = path.relative_to(packages).parts[0] if path.is_relative_to(packages) else "numpy"
-        if one["user_api"] == "blas" and package.startswith(("numpy", "torch")):
+        package = re.search(r"(?:site|dist)-packages/([^/]+)/", one["filepath"])
+        is_ours = package is None or package[1].startswith(("numpy", "torch"))  # without a package: of the system
+        if one["user_api"] == "blas" and is_ours:
             found.add(" ".join(str(one[key]) for key in ("internal_api", "version", "architecture") if one.get(key)))
     return ", ".join(sorted(found)) or "none of their own"
 

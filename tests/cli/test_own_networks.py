@@ -155,15 +155,16 @@ def test_documented_networks_are_verified_without_trust(copied, monkeypatch, cap
     assert capsys.readouterr().err == ""
 
 
-def test_the_code_of_a_network_that_the_user_names_is_trusted_and_code_like_it_is_not(ours, copied):
+def test_the_code_of_a_file_that_the_user_names_is_trained_and_not_code_like_it_in_the_record(ours, copied):
     recorded = catalogue.read(copied / "runs.csv").architectures
     mine = [network_file.read(ours / f"{name}.py") for name in recorded]
-    assert commands._foreign(recorded, mine) == []
-    assert {one.name for one in commands._foreign(recorded, None)} == set(recorded)
     changed = {name: replace(one, source=one.source + "# another comment\n") for name, one in recorded.items()}
-    assert [one.digest for one in changed.values()] == [one.digest for one in recorded.values()]
-    assert {one.name for one in commands._foreign(changed, mine)} == set(recorded)
-    assert {one.name for one in commands._foreign(recorded, list(recorded.values()))} == set(recorded)
+    for found in (commands._here(recorded, mine), commands._here(changed, mine)):
+        assert [one.source for one in found.values()] == [one.source for one in mine]
+        assert [one.uncovered for one in found.values()] == [one.uncovered for one in recorded.values()]
+    assert commands._here(recorded, None) == commands._here(recorded, list(recorded.values())) == {}
+    others = {name: replace(one, source=one.source + "x = 1\n") for name, one in recorded.items()}
+    assert commands._here(others, mine) == {}
 
 
 @pytest.mark.parametrize("source", [DRAWS, DRAWS.replace("stride=2", "stride=2, bias=False")], ids=["same", "changed"])

@@ -35,7 +35,7 @@ from bench.training import environment
 from models import ARCHITECTURES
 
 RUN = Run("unpadded", "0123abcd", "cpu", "89ef4567", 1, 3)
-COMMANDS = ("all", "run", "plan", "report", "list", "show", "verify", "check", "compare", "merge")
+COMMANDS = ("all", "run", "plan", "report", "list", "show", "verify", "check", "compare", "merge", "judge")
 
 Refused = Callable[..., str]
 
@@ -205,6 +205,24 @@ def test_a_selection_that_means_nothing_is_refused(refused: Refused, command: st
 
 
 @pytest.mark.parametrize("command", ["all", "run", "plan"])
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["--until-decided", "--seeds", "5"],
+            "--seeds: cannot be used with --until-decided, which trains seeds 1, 2, ",
+        ),
+        (["--until-decided", "--epochs", "3"], "--epochs: cannot be used with --until-decided, "),
+        (["--at-most", "8"], "--at-most: can only be used with --until-decided; give --seeds N for seeds 1 to N"),
+        (["--until-decided", "--at-most", "1001"], "--at-most 1001: give at most 1000"),
+        (["--until-decided", "--at-most", "0"], "argument --at-most: '0' is not a whole number"),
+    ],
+)
+def test_until_decided_takes_no_other_choice_of_seeds(refused: Refused, command: str, words: Sequence[str], said: str):
+    assert said in refused(command, *words)
+
+
+@pytest.mark.parametrize("command", ["all", "run", "plan"])
 def test_an_arithmetic_that_does_not_exist_is_refused(refused: Refused, command: str):
     assert "argument --arithmetic: invalid choice: 'fast' (choose from " in refused(command, "--arithmetic", "fast")
 
@@ -295,13 +313,13 @@ def test_an_altered_data_file_is_refused(refused: Refused, root: Path):
     assert refused("run").startswith(f"{path}: this is not the published file (an HTML page): delete it")
 
 
-@pytest.mark.parametrize("command", ["all", "run", "report"])
-def test_a_report_that_cannot_be_written_is_refused(refused: Refused, command: str, root: Path):
+@pytest.mark.parametrize("command", ["all", "report"])
+def test_a_report_that_cannot_be_written_is_refused_before_anything_is_trained(
+    refused: Refused, monkeypatch: pytest.MonkeyPatch, command: str
+):
+    monkeypatch.setattr(job, "run", pytest.fail)
     Path("file").touch()
-    words = [command, "--report", "file/report"]
-    message = refused(*words, *(["--data", str(root / "data")] if command != "report" else []))
-    assert message.startswith("file/report")
-    assert "Not a directory" in message
+    assert refused(command, "--report", "file/report").startswith("file/report: cannot be written (")
 
 
 def test_a_missing_record_does_not_replace_a_report(refused: Refused):
@@ -385,6 +403,15 @@ def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):
     assert selection.devices == environment.available_devices()
     assert (selection.seeds, selection.epochs, selection.jobs, selection.arithmetic) == ((3, 8), 2, 3, "native")
     assert places == Places(Path("a folder/ä.csv"), Path("b"), Path("c"))
+
+
+@pytest.mark.parametrize(("words", "seeds"), [((), 40), (("--at-most", "8"), 8)])
+def test_until_decided_may_take_seeds_from_1_on(
+    jobs: list[tuple[Selection, Places]], words: tuple[str, ...], seeds: int
+):
+    assert main(["run", "--models", "unpadded", "--devices", "cpu", "--until-decided", *words]) == 0
+    ((selection, _),) = jobs
+    assert (selection.until_decided, selection.seeds) == (True, tuple(range(1, seeds + 1)))
 
 
 @pytest.mark.parametrize("command", ["run", "all"])

@@ -72,15 +72,26 @@ class Stage(Processes):
 
 
 def execute(
-    address: str, *scripts: str, stop: Stop | None = None, digest: str = "", **options: float
+    address: str,
+    *scripts: str,
+    stop: Stop | None = None,
+    digest: str = "",
+    one_by_one: bool = False,
+    **options: float,
 ) -> Iterator[Event]:
     """The events of acted runs, without those that only say that time passes.
 
-    The runs are in the environment `digest`, or in the native environment of the first worker.
+    The runs are in the environment `digest`, or in the native environment of the first worker. With `one_by_one`, they
+    are not given at the start, but one by one when the scheduler asks for more.
     """
     with workers.connect(address, [ARCHITECTURES["unpadded"]]) as connected:
         tasks = _moved(acts(*scripts), digest or connected.workers[0].environment.digest)
-        for event in scheduling.execute(tasks, connected, stop or Stop(), **options):
+        at_once, later = ([], tasks) if one_by_one else (tasks, [])
+
+        def more(where: str | None) -> Task | None:
+            return later.pop(0) if later and where in (None, later[0].run.environment) else None
+
+        for event in scheduling.execute(at_once, connected, stop or Stop(), more=more, **options):
             if not isinstance(event, Waiting):
                 yield event
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
 import subprocess
@@ -109,8 +110,8 @@ def pretended(monkeypatch):
     """Let runs end after an epoch without any training, each on a machine of its own. Return the tasks so far."""
     given = []
 
-    def execute(tasks, slots, stop):
-        for task in tasks:
+    def execute(tasks, slots, stop, more):
+        for task in itertools.chain(tasks, iter(lambda: more("cpu"), None)):
             given.append(task)
             epoch, machine = Epoch(1, 400, 500, 0.5, 0.25, 1.0, 1.0, None, None), f"machine {len(given)}"
             yield Started(task.run)
@@ -168,6 +169,52 @@ def test_every_row_has_the_machine_that_its_own_worker_has_reported(tmp_path, ro
         *(("ok", "machine 1"), ("error", "machine 1")),
         *(("ok", "machine 2"), ("error", "machine 2")),
     ]
+
+
+def until_decided(monkeypatch, correct, rows=None):
+    """Let runs end with these correct images in all epochs, until the job is killed after so many rows. Return them."""
+    given = []
+
+    def execute(tasks, slots, stop, more):
+        assert tasks == []
+        for task in iter(lambda: more("cpu"), None):
+            yield Started(task.run)
+            for epoch in range(len(task.recorded) + 1, task.run.epochs + 1):
+                if len(given) == rows:
+                    raise KeyboardInterrupt
+                given.append((task.run.model, task.run.seed, epoch))
+                counts = correct(task.run.model, task.run.seed), 10_000
+                yield Finished(task.run, Epoch(epoch, *counts, 0.5, 0.25, 1.0, 1.0, None, None), None, "a machine")
+            yield Ended(task.run, "ok", "", "a machine")
+
+    monkeypatch.setattr(job.scheduling, "execute", execute)
+    return given
+
+
+@pytest.mark.parametrize("rows", [1, 30, 100, 170])
+def test_a_job_until_decided_ends_with_every_claim_decided_or_at_most_so_many_seeds_even_if_it_is_killed(
+    tmp_path, root, monkeypatch, capsys, rows
+):
+    """The last claim of `ten_twenty_thirty` is above every seed, so it would take 19 of them."""
+
+    def correct(model, seed):
+        return 9930 if model == "unpadded" and seed % 2 else 9942
+
+    where = places(tmp_path, root)
+    chosen = replace(selection(TWO, range(1, 9), None, jobs=1), until_decided=True)
+    killed = until_decided(monkeypatch, correct, rows)
+    with pytest.raises(KeyboardInterrupt):
+        job.run(chosen, where)
+    assert len(killed) == rows
+    capsys.readouterr()
+    went_on = until_decided(monkeypatch, correct)
+    job.run(chosen, where)
+    assert "Still open with at most 8 seeds: ten_twenty_thirty on cpu: 99.44 % in epoch 20" in capsys.readouterr().err
+    assert len({*killed, *went_on}) == len(killed) + len(went_on) == 8 * (19 + 20)
+    found = record.read(where.runs)
+    assert not found.problems
+    assert len(found.epochs) == 8 * (19 + 20)
+    assert job.run(chosen, where) == job.Outcome(trained=0)
 
 
 def test_the_same_job_again_trains_nothing_and_writes_nothing(undisturbed):

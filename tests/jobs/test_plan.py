@@ -422,3 +422,18 @@ def test_exact_and_native_runs_share_the_slots_of_a_cpu():
     assert plan.wall_seconds([*exact, *native], 1, CLUSTER) == 7.0  # two of the three slots are those of aaaaaaaa
     assert plan.wall_seconds(exact, 1, CLUSTER) == 3.0
     assert plan.wall_seconds([*exact, *native], 2) == 10.0
+
+
+def test_until_decided_all_seeds_of_a_network_are_in_the_environment_where_most_of_it_is_recorded(recorded):
+    """Seeds of two environments are never pooled, so they would decide nothing together."""
+    found = plan.place_together(anywhere(UNPADDED, GAP_HEAD, seeds=4), CLUSTER, recorded())
+    assert {one.environment for one in found} == {"aaaaaaaa"}
+    epochs = recorded(
+        (run(seed=1, environment="bbbbbbbb"), 3, 5.0),
+        (run(seed=9, environment="dddddddd"), 9, 5.0),  # an environment that is not there
+        (run(seed=1, environment="aaaaaaaa", recipe="ffff0000"), 9, 5.0),  # another recipe
+    )
+    found = plan.place_together(anywhere(UNPADDED, GAP_HEAD, seeds=4), CLUSTER, epochs)
+    assert {(one.model, one.environment) for one in found} == {("unpadded", "bbbbbbbb"), ("gap_head", "aaaaaaaa")}
+    exact = anywhere(UNPADDED, seeds=2, choice="auto")
+    assert plan.place_together(exact, CLUSTER, epochs) == exact

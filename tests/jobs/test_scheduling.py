@@ -22,6 +22,7 @@ from actors import ACTOR, MARK, acts, endings, execute, marked, none_left, pass_
 
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, Event, Finished, Stage, Started, Stop, Waiting
+from bench.jobs.worker import Task
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
 
@@ -243,6 +244,25 @@ class TestListening:
             of_device = [event for event in events if event.run.device == device]
             assert most_at_once(of_device) == slots
             assert [event.run.seed for event in of_device if isinstance(event, Started)] == [0, 1, 2]
+
+    def test_more_tasks_are_asked_for_when_a_slot_is_free_and_may_depend_on_what_has_ended(self):
+        tasks = acts("sleep 0.5; done", "done", "done", "done", "exit 1")
+        ended: list[int] = []
+        asked: list[str | None] = []
+
+        def more(device: str | None) -> Task | None:
+            asked.append(device)
+            return tasks.pop(0) if tasks and 3 not in ended else None
+
+        events = []
+        for event in execute([], {"cpu": 2}, Stop(), more=more):
+            events.append(event)
+            if isinstance(event, Ended):
+                ended.append(event.run.seed)
+        assert most_at_once(events) == 2
+        assert sorted(ended) == [0, 1, 2, 3]
+        assert set(asked) == {"cpu"}
+        assert len(tasks) == 1
 
     def test_nothing_to_train_is_over_at_once(self):
         assert list(execute([], {"cpu": 2}, Stop())) == []

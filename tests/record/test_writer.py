@@ -206,8 +206,38 @@ def test_rows_go_beside_a_file_that_is_no_record_any_more(
         f"{path}: lacks 5 rows of this job, which {kept} has: "
         "correct the file, and append these rows to it or join both records with `merge`"
     )
-    reason = "its first line is not the header of a record any more"
+    reason = "line 1: not the header of a record"
     assert caplog.messages == [f"{path}: {reason}: rows of this job are kept in {kept}"]
+
+
+def test_rows_go_beside_a_file_with_a_quote_that_is_never_closed(
+    path: Path, kept: Path, writer: Writer, caplog: pytest.LogCaptureFixture
+):
+    """Appended rows would be a part of that field, and nobody could read them."""
+    left = text_of(OTHER, *FIRST) + 'a,"b"\n,"why\nmore\n'
+    path.write_text(left)
+    writer.append(row(4))
+    assert (path.read_text(), kept.read_text()) == (left, text_of(*FIRST, row(4)))
+    assert caplog.messages == [f"{path}: line 7: a quote is never closed: rows of this job are kept in {kept}"]
+    path.write_text(text_of(OTHER, *FIRST) + "closed\n")
+    writer.append(row(5))
+    assert list(record.read(path).epochs["epoch"]) == [1, 1, 2, 3, 4, 5]
+    assert writer.finish() == ""
+
+
+@pytest.mark.parametrize("line", ['he said "yes"', '"two\nlines"', '"a ""b"""', '"x"y', "x" * 200_000])
+def test_rows_follow_any_line_after_which_they_can_be_read(path: Path, writer: Writer, line: str):
+    path.write_text(text_of(OTHER, *FIRST) + line + "\n")
+    writer.append(row(4))
+    assert list(record.read(path).epochs["epoch"]) == [1, 1, 2, 3, 4]
+
+
+def test_a_job_does_not_begin_with_a_file_that_has_a_quote_which_is_never_closed(path: Path):
+    path.write_text(text_of(row(1), closing(2, note="OPEN"), row(2)).replace("OPEN", '"why'))
+    with pytest.raises(
+        UnusableInput, match=rf"^{path}:3: a quote is never closed, so nothing was appended: correct it"
+    ):
+        Writer(path).prepare()
 
 
 def test_rows_are_put_back_as_soon_as_the_file_is_a_record_again(path: Path, kept: Path, writer: Writer):

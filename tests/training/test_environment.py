@@ -163,6 +163,21 @@ def test_another_version_of_what_computes_is_another_environment(changed, monkey
     assert environment.describe("cpu", "exact") == EXACT
 
 
+@pytest.mark.parametrize(
+    ("path", "counts"),
+    [
+        ("/v/lib/python3.11/site-packages/numpy.libs/libopenblas.so", True),
+        ("/v/lib/python3.11/site-packages/torch/lib/libmkl_rt.so", True),
+        ("/usr/lib/x86_64-linux-gnu/libopenblas.so.0", True),
+        ("/home/me/.local/lib/python3.11/site-packages/scipy.libs/libopenblas.so", False),
+    ],
+)
+def test_a_library_of_a_package_that_only_some_processes_load_does_not_count(path, counts, monkeypatch):
+    one = {"user_api": "blas", "internal_api": "openblas", "version": "1.2", "architecture": "ZEN", "filepath": path}
+    monkeypatch.setattr(environment, "threadpool_info", lambda: [one])
+    assert environment._libraries() == ("openblas 1.2 ZEN" if counts else "none of their own")
+
+
 def test_the_code_counts_but_not_its_comments(monkeypatch, tmp_path):
     for name in environment.COMPUTING:
         (tmp_path / f"{name}.py").write_text('"""One."""\nx = 1  # one\n')

@@ -1,5 +1,6 @@
 """Statistics: time to target, intervals, comparisons. Pure: no torch, no files, no global random state."""
 
+from bench.evidence.statistics.choice import expected_best, honest_best, least_choice
 from bench.evidence.statistics.comparison import (
     DeviceDifference,
     PermutationTest,
@@ -10,18 +11,33 @@ from bench.evidence.statistics.comparison import (
     two_sample_permutation_test,
     variation,
 )
+from bench.evidence.statistics.components import (
+    EpochsAndSeeds,
+    Flips,
+    Rounding,
+    epochs_and_seeds,
+    flips,
+    pooled_flips,
+    rounding,
+)
 from bench.evidence.statistics.intervals import (
     Interval,
-    Rank,
     clopper_pearson,
     prediction_interval_ranks,
     prediction_interval_t,
-    rank_of,
-    seeds_to_decide,
     share_of_seeds,
-    smallest_deciding_n,
 )
+from bench.evidence.statistics.rank import SEEDS, RankTest, Tested, expected_draws, rank_test
 from bench.evidence.statistics.reference_points import ReferencePoints, reference_convergence, submission_passes
+from bench.evidence.statistics.sequential import (
+    DECIDING,
+    Share,
+    confidence_sequence,
+    e_value,
+    expected_seeds,
+    further_seeds,
+    share_decided,
+)
 from bench.evidence.statistics.survival import (
     Observation,
     SurvivalCurve,
@@ -36,29 +52,47 @@ from bench.evidence.statistics.survival import (
 )
 
 __all__ = [
+    "DECIDING",
+    "SEEDS",
     "DeviceDifference",
+    "EpochsAndSeeds",
+    "Flips",
     "Interval",
     "Observation",
     "PermutationTest",
-    "Rank",
+    "RankTest",
     "ReferencePoints",
+    "Rounding",
+    "Share",
     "SurvivalCurve",
+    "Tested",
     "TimeToTarget",
     "Variation",
     "clopper_pearson",
     "collapses",
+    "confidence_sequence",
+    "e_value",
+    "epochs_and_seeds",
+    "expected_best",
+    "expected_draws",
+    "expected_seeds",
     "first_hit",
+    "flips",
+    "further_seeds",
     "holm",
+    "honest_best",
     "last_hit",
+    "least_choice",
     "observe",
     "paired_permutation_test",
+    "pooled_flips",
     "prediction_interval_ranks",
     "prediction_interval_t",
-    "rank_of",
+    "rank_test",
     "reference_convergence",
-    "seeds_to_decide",
+    "rounding",
+    "share_decided",
     "share_of_seeds",
-    "smallest_deciding_n",
     "smallest_two_sample_p",
     "submission_passes",
     "survival_steps",

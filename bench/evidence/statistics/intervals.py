@@ -1,4 +1,4 @@
-"""Intervals for a share of successes and for one new run, and the number of seeds that a decision needs.
+"""Intervals for a share of successes and for one new run. They describe, and decide nothing.
 
 Quantiles come from `scipy.special`, because it loads four times faster than `scipy.stats`. "Never" is None in arguments
 and infinity in results.
@@ -6,14 +6,12 @@ and infinity in results.
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import special
 
 Side = Literal["two-sided", "lower", "upper"]
@@ -26,24 +24,6 @@ class Interval:
     lower: float
     upper: float
     confidence: float
-
-
-@dataclass(frozen=True)
-class Rank:
-    """The rank of a value in a sample of `n` values: how many are below it, equal to it (`ties`) and above it.
-
-    `p_value` is two-sided, for the hypothesis that the value is one more draw of the same kind. `smallest_p` is the
-    smallest p-value that any value could have with this `n`. `can_reject` says whether `smallest_p` is at most 0.05,
-    that is, whether n >= 39.
-    """
-
-    n: int
-    below: int
-    ties: int
-    above: int
-    p_value: float
-    smallest_p: float
-    can_reject: bool
 
 
 def clopper_pearson(successes: int, trials: int, confidence: float = 0.95, side: Side = "two-sided") -> Interval:
@@ -80,47 +60,6 @@ def share_of_seeds(
     return Interval(lower, clopper_pearson(successes, decided, confidence, side).upper, confidence)
 
 
-def smallest_deciding_n(
-    threshold: float = 0.5, confidence: float = 0.95, side: Literal["either", "above", "below"] = "either"
-) -> int:
-    """The smallest number of seeds that decide, if all agree, whether the share of successes is above `threshold`.
-
-    They decide if a one-sided Clopper-Pearson bound at `confidence` is above (or below) the threshold. It takes 5 seeds
-    for "more likely than not" and 29 for "above 0.9". Raises ValueError unless both numbers are between 0 and 1.
-    """
-    _check_threshold(threshold)
-    _check_arguments(0, 0, confidence)
-    return next(
-        n
-        for n in itertools.count(1)
-        if (side != "below" and clopper_pearson(n, n, confidence, "lower").lower > threshold)
-        or (side != "above" and clopper_pearson(0, n, confidence, "upper").upper < threshold)
-    )
-
-
-def seeds_to_decide(
-    successes: int, trials: int, threshold: float = 0.5, confidence: float = 0.95, cap: int = 1000
-) -> int | None:
-    """The number of further seeds that decide whether the share is above `threshold`, if the share stays the same.
-
-    It is 0 if the trials decide already. The expected successes of the further seeds are rounded towards the undecided
-    side. It is None if the share is exactly the threshold, if there are no trials, or if more than `cap` further seeds
-    are needed. Raises ValueError for an impossible count and unless both probabilities are between 0 and 1.
-    """
-    _check_arguments(successes, trials, confidence)
-    _check_threshold(threshold)
-    if trials == 0 or successes / trials == threshold:
-        return None
-    above = successes / trials > threshold
-    for further in range(cap + 1):
-        n = trials + further
-        if above and clopper_pearson(successes * n // trials, n, confidence, "lower").lower > threshold:
-            return further
-        if not above and clopper_pearson(-(-successes * n // trials), n, confidence, "upper").upper < threshold:
-            return further
-    return None
-
-
 def prediction_interval_t(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
     """The interval for ONE new value of a normal distribution: mean -+ t s sqrt(1 + 1/n).
 
@@ -145,29 +84,11 @@ def prediction_interval_ranks(values: Sequence[float | None]) -> Interval | None
     A value of None means never and counts as infinity. Ties only raise the confidence. The result is None for fewer
     than two values. Raises ValueError for NaN. Source: Hahn and Meeker, Statistical Intervals (1991), chapter 5.
     """
-    sample = _never_as_infinity(values)
-    n = len(sample)
-    return Interval(float(sample.min()), float(sample.max()), (n - 1) / (n + 1)) if n > 1 else None
-
-
-def rank_of(value: float | None, sample: Sequence[float | None]) -> Rank:
-    """The rank of one new value in `sample`. None means never. Ties can only raise the two-sided p-value.
-
-    Raises ValueError for NaN. Source: the rank of an exchangeable draw is uniform on 1..n + 1.
-    """
-    others, (new,) = _never_as_infinity(sample), _never_as_infinity([value])
-    n = len(others)
-    below, above = int(np.count_nonzero(others < new)), int(np.count_nonzero(others > new))
-    tail = min(n - above, n - below)
-    smallest = min(1.0, 2 / (n + 1))
-    return Rank(n, below, n - below - above, above, min(1.0, 2 * (tail + 1) / (n + 1)), smallest, smallest <= 0.05)
-
-
-def _never_as_infinity(values: Sequence[float | None]) -> NDArray[np.float64]:
-    sample = np.array([math.inf if value is None else value for value in values], dtype=float)
-    if np.isnan(sample).any():
+    sample = [math.inf if value is None else float(value) for value in values]
+    if any(math.isnan(value) for value in sample):
         raise ValueError("NaN has no rank")
-    return sample
+    n = len(sample)
+    return Interval(min(sample), max(sample), (n - 1) / (n + 1)) if n > 1 else None
 
 
 def _check_arguments(successes: int, trials: int, confidence: float) -> None:
@@ -175,8 +96,3 @@ def _check_arguments(successes: int, trials: int, confidence: float) -> None:
         raise ValueError(f"{successes} successes of {trials} trials are impossible")
     if not 0 < confidence < 1:
         raise ValueError(f"the confidence must be between 0 and 1, not {confidence}")
-
-
-def _check_threshold(threshold: float) -> None:
-    if not 0 < threshold < 1:
-        raise ValueError(f"the threshold must be between 0 and 1, not {threshold}")

@@ -16,12 +16,14 @@ from bench.evidence.summary.pooled import (
     Collapse,
     GroupSummary,
     SeedResult,
+    collapsed,
     final_mean,
     required,
     summarise_group,
 )
 from bench.evidence.summary.repeats import Repeats, repeats
-from bench.network.specification import DEVICES, Architecture
+from bench.evidence.summary.sources import GroupSources, Sources, TwoPlaces, sources
+from bench.network.specification import DEVICES, LOGGED, Architecture
 from bench.network.structure_facts import Structure
 from bench.record.environments import EXACT
 from bench.record.ledger import Problem
@@ -35,6 +37,7 @@ __all__ = [
     "STREAK",
     "Agreement",
     "Collapse",
+    "GroupSources",
     "GroupSummary",
     "Images",
     "MissedImage",
@@ -42,7 +45,10 @@ __all__ = [
     "Paired",
     "Repeats",
     "SeedResult",
+    "Sources",
     "Summary",
+    "TwoPlaces",
+    "collapsed",
     "required",
     "summarise",
 ]
@@ -99,9 +105,15 @@ class Summary:
     between_devices: tuple[Paired, ...]
     images: Images
     repeats: Repeats
+    sources: Sources
     problems: tuple[Problem, ...]
     problems_of_misses: tuple[Problem, ...]
     problems_of_verifications: tuple[Problem, ...]
+
+    @property
+    def is_of_a_log(self) -> bool:
+        """Whether another program trained the runs, and only their log is known."""
+        return all(network.architecture.is_logged for network in self.networks)
 
     @property
     def has_many_networks(self) -> bool:
@@ -126,7 +138,7 @@ def summarise(
     found = groups(record, architectures)
     places = list(dict.fromkeys((group.device, group.environment) for group in found if group.is_current))
     places += [place for group in found if (place := (group.device, group.environment)) not in places]
-    places.sort(key=lambda place: (DEVICES.index(place[0]), place[1]))
+    places.sort(key=lambda place: ((*DEVICES, LOGGED).index(place[0]), place[1]))
     labels = _labels(places)
     by_name: dict[str, list[GroupSummary]] = {name: [] for name in architectures}
     others: list[GroupSummary] = []
@@ -141,7 +153,7 @@ def summarise(
             architecture,
             structures.get(name),
             tuple(by_name[name]),
-            verdicts.judge(architecture, structures[name], None) if name in structures else (),
+            verdicts.judge(architecture, structures.get(name), None),
         )
         for name, architecture in architectures.items()
     )
@@ -155,6 +167,7 @@ def summarise(
         between_devices=tuple(between_devices(current)),
         images=images(current, misses.runs),
         repeats=repeats(current, verifications.found),
+        sources=sources(current, {network.name: network.documented for network in networks}, misses.runs),
         problems=_by_line(record.problems),
         problems_of_misses=_by_line(misses.problems),
         problems_of_verifications=_by_line(verifications.problems),

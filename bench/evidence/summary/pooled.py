@@ -118,6 +118,11 @@ def required(target: Target, total: int) -> int:
     return -(-target.correct * total // target.total)
 
 
+def collapsed(run: Series) -> tuple[int, ...]:
+    """The epochs of a run more than 50 images below the best epoch before, or more than 0.5 % of a larger total."""
+    return collapses(run.correct, max(50, run.total // 200))
+
+
 def summarise_group(
     group: Group, label: str, colour: int, architecture: Architecture, structure: Structure | None
 ) -> GroupSummary:
@@ -153,7 +158,7 @@ def summarise_group(
         at_target_last=sum(
             seed.last is not None and seed.last >= target for seed, target in zip(seeds, needed, strict=True)
         ),
-        verdicts=verdicts.judge(architecture, structure, group) if structure is not None else (),
+        verdicts=verdicts.judge(architecture, structure, group),
         train_seconds=median(train_seconds) if train_seconds else None,
         seconds=median(seconds) if seconds else None,
     )
@@ -192,7 +197,8 @@ def _seed_result(run: Series, target: int, budget: int) -> SeedResult:
                 run.correct_batch_statistics[epoch - 1],
                 run.smallest_variance[epoch - 1],
             )
-            for epoch in collapses(counts)
+            for epoch in collapsed(run)
+            if epoch <= budget
         ),
         diverged=run.has_diverged,
         ending=run.ending,

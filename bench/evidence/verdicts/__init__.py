@@ -5,20 +5,45 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from bench.evidence.results import Group
-from bench.evidence.statistics import first_hit
+from bench.evidence.statistics import expected_draws, expected_seeds, first_hit
 from bench.evidence.verdicts import draws, module, shares
 from bench.evidence.verdicts.case import Case, Finding, Outcome, Verdict
-from bench.evidence.verdicts.rules import LEVEL, RULES
+from bench.evidence.verdicts.rules import RULE, RULES
 from bench.network.specification import Architecture, Claim, ClaimKind
 from bench.network.structure_facts import Structure
 
-__all__ = ["LEVEL", "RULES", "Outcome", "Verdict", "is_of_the_module", "judge"]
+__all__ = ["RULE", "RULES", "Outcome", "Verdict", "expected_further_seeds", "is_of_the_module", "judge"]
 
 
-def judge(architecture: Architecture, structure: Structure, group: Group | None) -> tuple[Verdict, ...]:
-    """The verdict on every claim about a network, in order. `group` is None for a network without runs."""
+def judge(architecture: Architecture, structure: Structure | None, group: Group | None) -> tuple[Verdict, ...]:
+    """The verdict on every claim about a network, in order. `group` is None for a network without runs.
+
+    Without a structure there are no verdicts, unless only the log of the network is known.
+    """
+    if structure is None and not architecture.is_logged:
+        return ()
     case = Case(architecture, structure, group)
     return tuple(_verdict(claim, case) for claim in architecture.claims)
+
+
+def expected_further_seeds(
+    architecture: Architecture, structure: Structure, group: Group | None, at_most: int
+) -> dict[Claim, float]:
+    """The expected number of further seeds for each claim about training that is open, with `at_most` seeds in all.
+
+    A claim that no seeds can decide is left out.
+    """
+    case = Case(architecture, structure, group)
+    found = {}
+    for verdict in judge(architecture, structure, group):
+        claim = verdict.claim
+        if verdict.outcome != "cannot be decided yet" or verdict.further is None:
+            continue
+        if claim.kind in _ABOUT_ONE_RUN:
+            found[claim] = expected_draws(draws.rank(claim, case), draws.tested(claim), at_most)
+        else:
+            found[claim] = expected_seeds(*shares.tally(claim, case)[:2], at_most)
+    return found
 
 
 def is_of_the_module(claim: Claim) -> bool:
@@ -28,25 +53,27 @@ def is_of_the_module(claim: Claim) -> bool:
 
 def _verdict(claim: Claim, case: Case) -> Verdict:
     if is_of_the_module(claim):
-        outcome, evidence = _JUDGE_BY_MODULE[claim.kind](claim, case)
+        found = _JUDGE_BY_MODULE[claim.kind](claim, case)
     elif case.other_totals:
-        outcome, evidence = _tested_on_other_images(case)
+        found = _tested_on_other_images(case)
     else:
-        outcome, evidence = _JUDGE_BY_RUNS[claim.kind](claim, case)
+        found = (draws.judge_draw if claim.kind in _ABOUT_ONE_RUN else shares.judge_share)(claim, case)
     contradicted = _contradicted_by_log(claim, case)
     if contradicted and claim.kind in _ABOUT_ONE_RUN:
-        outcome = "does not hold"
+        found = Finding("does not hold", found.evidence)
+    evidence = f"{found.evidence}; {found.advice}" if found.advice else found.evidence
     if contradicted:
         evidence += f"; contradicted by the document's own log: {claim.contradiction or 'it shows otherwise'}"
     elif claim.contradiction:
         role = "caveat" if claim.kind in _LOG_CONFIRMS else "contradicted by the document or its notebook"
         evidence += f"; {role}: {claim.contradiction}"
-    return Verdict(claim, outcome, evidence)
+    return Verdict(claim, found.outcome, evidence, found.further)
 
 
 def _tested_on_other_images(case: Case) -> Finding:
     sizes = " or ".join(f"{total:,}" for total in case.other_totals)
-    return "cannot be decided yet", f"tested on {sizes} images, not {case.architecture.target.total:,}"
+    evidence = f"tested on {sizes} images, not {case.architecture.target.total:,}"
+    return Finding("cannot be decided yet", evidence, None)
 
 
 def _contradicted_by_log(claim: Claim, case: Case) -> bool:
@@ -77,12 +104,4 @@ _JUDGE_BY_MODULE: Mapping[ClaimKind, Callable[[Claim, Case], Finding]] = {
     "batch_norm_after_every_convolution": module.after_every_convolution,
     "dropout_after_every_convolution": module.after_every_convolution,
     "global_average_pooling": module.global_average_pooling,
-}
-_JUDGE_BY_RUNS: Mapping[ClaimKind, Callable[[Claim, Case], Finding]] = {
-    "reaches_target": shares.reaches_target,
-    "epochs_below": shares.epochs_below,
-    "sustained": shares.sustained,
-    "first_epoch": draws.first_epoch,
-    "best": draws.best,
-    "last": draws.last,
 }

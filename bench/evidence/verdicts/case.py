@@ -3,31 +3,45 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from bench.evidence.results import Group, Series
 from bench.network.specification import Architecture, Claim
 from bench.network.structure_facts import Structure
 
-Outcome = Literal["holds", "does not hold", "cannot be decided yet"]
+Outcome = Literal["holds", "does not hold", "about half of all seeds do", "cannot be decided yet"]
 
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one claim. `evidence` gives the reason in words and numbers, short enough for a table cell."""
+    """The outcome of one claim. `evidence` gives the reason in words and numbers, short enough for a table cell.
+
+    `further` is the number of further seeds that would decide the claim if things stay as they are, beside the
+    unfinished ones. It is 0 for a claim that is decided, and None if no number of seeds would decide it.
+    """
 
     claim: Claim
     outcome: Outcome
     evidence: str
+    further: int | None
 
 
 @dataclass(frozen=True)
 class Case:
-    """Everything that a claim about one network is judged by. `group` is None for a network without runs."""
+    """Everything that a claim about one network is judged by. `group` is None for a network without runs.
+
+    `known_structure` is None if only the log of the network is known. Such a network has no claims about its layers.
+    """
 
     architecture: Architecture
-    structure: Structure
+    known_structure: Structure | None
     group: Group | None
+
+    @property
+    def structure(self) -> Structure:
+        """The structure of a network that has one."""
+        assert self.known_structure is not None
+        return self.known_structure
 
     @property
     def target(self) -> int:
@@ -49,6 +63,13 @@ class Case:
         """The counts of correct images by epoch of every complete run, up to the documented number of epochs."""
         return [run.correct[: self.budget] for run in self.group.complete] if self.group else []
 
+    def draws(self, most: int) -> tuple[list[tuple[int, ...]], int]:
+        """The counts by epoch of the complete runs, and how many runs diverged, of the first `most` seeds of both."""
+        over = [run for run in self.runs if run.has_diverged or len(run.correct) >= self.budget]
+        first = sorted(over, key=lambda run: run.seed)[:most]
+        counts = [run.correct[: self.budget] for run in first if not run.has_diverged]
+        return counts, len(first) - len(counts)
+
     @property
     def diverged(self) -> int:
         """The number of runs that diverged."""
@@ -65,5 +86,10 @@ class Case:
         return tuple(logged.correct for logged in self.architecture.log)
 
 
-Finding = tuple[Outcome, str]
-"""The outcome of a claim and the evidence for it."""
+class Finding(NamedTuple):
+    """The outcome of a claim, the evidence for it, `further` as in `Verdict`, and what would decide it, in words."""
+
+    outcome: Outcome
+    evidence: str
+    further: int | None = 0
+    advice: str = ""

@@ -5,64 +5,73 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.evidence.statistics import first_hit, prediction_interval_ranks, prediction_interval_t, rank_of
+from bench.evidence.statistics import (
+    SEEDS,
+    RankTest,
+    Tested,
+    first_hit,
+    prediction_interval_ranks,
+    prediction_interval_t,
+    rank_test,
+)
 from bench.evidence.verdicts.case import Case, Finding
-from bench.evidence.verdicts.rules import LEVEL, SEEDS_FOR_RANKS, SEEDS_FOR_SHARES
 from bench.network.specification import Claim
 from bench.wording import count
 
 
-def first_epoch(claim: Claim, case: Case) -> Finding:
-    """Judge the claimed epoch by its rank among the first epochs of the complete seeds. "Never" ranks last."""
-    epochs = [first_hit(counts, case.target) for counts in case.complete]
-    if not epochs:
-        return "cannot be decided yet", _no_seed(case)
-    rank, interval = rank_of(claim.value, epochs), prediction_interval_ranks(epochs)
-    evidence = f"{count(rank.n, 'seed')}: {rank.below} earlier, {rank.ties} equal, {rank.above} later or never"
-    if interval:
+def tested(claim: Claim) -> Tested:
+    """On which side a claim can be wrong. A published accuracy is chosen for being high."""
+    return "on both sides" if claim.kind == "first_epoch" else "too high"
+
+
+def rank(claim: Claim, case: Case) -> RankTest:
+    """The rank of the claimed value among those of the first seeds that are over."""
+    complete, diverged = case.draws(SEEDS[tested(claim)])
+    return rank_test(claim.value, _values(claim, complete, case.target), tested(claim), diverged)
+
+
+def judge_draw(claim: Claim, case: Case) -> Finding:
+    """Judge the claimed first epoch, best or last accuracy by its rank. "Never" is later than every epoch."""
+    test, seeds = rank(claim, case), SEEDS[tested(claim)]
+    if not test.n:
+        advice = f"{seeds} seeds decide at the latest"
+        return Finding("cannot be decided yet", _no_seed(case), test.further, advice)
+    evidence = f"{count(test.n, 'seed')}: {_ranked(claim, test)}{_one_new_run(claim, case)}"
+    if test.is_rejected:
+        return Finding("does not hold", f"{evidence}; p = {test.p_value:.3f}")
+    if test.is_decided:
+        return Finding("holds", f"{evidence}; no further seed can set it apart from ours")
+    advice = f"{count(test.further, 'further seed')} would decide if all are on the same side"
+    return Finding("cannot be decided yet", evidence, test.further, advice)
+
+
+def _values(claim: Claim, complete: Sequence[Sequence[int]], target: int) -> list[int | None]:
+    """The first epoch, best or last accuracy of every complete run."""
+    if claim.kind == "first_epoch":
+        return [first_hit(counts, target) for counts in complete]
+    return [max(counts) if claim.kind == "best" else counts[-1] for counts in complete]
+
+
+def _ranked(claim: Claim, test: RankTest) -> str:
+    below, above = ("earlier", "later or never") if claim.kind == "first_epoch" else ("lower", "higher")
+    diverged = f", {test.failed} diverged" if test.failed else ""
+    return f"{test.below} {below}, {test.ties} equal, {test.above} {above}{diverged}"
+
+
+def _one_new_run(claim: Claim, case: Case) -> str:
+    """Where one new run would fall, as a description."""
+    values = _values(claim, case.complete, case.target)
+    if claim.kind == "first_epoch":
+        interval = prediction_interval_ranks(values)
+    else:
+        interval = prediction_interval_t([value for value in values if value is not None])
+    if interval is None:
+        return ""
+    if claim.kind == "first_epoch":
         first, last = (f"{end:.0f}" if end <= case.budget else "never" for end in (interval.lower, interval.upper))
-        evidence += f"; one new run: {first} to {last} with {100 * interval.confidence:.0f} % confidence"
-    if not rank.can_reject:
-        reason = f"{count(rank.n, 'seed')} cannot reject any epoch (p is at least {rank.smallest_p:.2f})"
-        return "cannot be decided yet", f"{evidence}; {reason}, {SEEDS_FOR_RANKS} seeds could"
-    evidence += f"; p = {rank.p_value:.3f}"
-    return ("does not hold", evidence) if rank.p_value <= LEVEL else _holds_unless_diverged(evidence, case)
-
-
-def best(claim: Claim, case: Case) -> Finding:
-    """Judge the claimed best accuracy, in images, as one more draw beside the best accuracies of the complete seeds."""
-    return _judge_accuracy(claim, [max(counts) for counts in case.complete], case)
-
-
-def last(claim: Claim, case: Case) -> Finding:
-    """Judge the claimed last accuracy, in images, as one more draw beside the last accuracies of the complete seeds."""
-    return _judge_accuracy(claim, [counts[-1] for counts in case.complete], case)
-
-
-def _judge_accuracy(claim: Claim, counts: Sequence[int], case: Case) -> Finding:
-    if not counts:
-        return "cannot be decided yet", _no_seed(case)
-    rank, interval = rank_of(claim.value, counts), prediction_interval_t(counts, 1 - LEVEL)
-    evidence = f"{count(rank.n, 'seed')}: {rank.below} lower, {rank.ties} equal, {rank.above} higher"
-    if interval:
-        lowest, highest = math.ceil(interval.lower), math.floor(interval.upper)
-        evidence += f"; one new run: {lowest} to {highest} with 95 % confidence"
-    if not interval or rank.n < SEEDS_FOR_SHARES:
-        return "cannot be decided yet", f"{evidence}; a decision needs at least {SEEDS_FOR_SHARES} seeds"
-    if not interval.lower <= claim.value <= interval.upper:
-        return "does not hold", evidence
-    if interval.upper >= case.architecture.target.total:
-        return "cannot be decided yet", f"{evidence}; the interval is too wide to reject a high accuracy"
-    if rank.n in (rank.below, rank.above):
-        side = "above" if rank.below else "below"
-        return "cannot be decided yet", f"{evidence}; inside the interval, but {side} every seed"
-    return _holds_unless_diverged(evidence, case)
-
-
-def _holds_unless_diverged(evidence: str, case: Case) -> Finding:
-    if case.diverged:
-        return "cannot be decided yet", f"{evidence}; {count(case.diverged, 'further seed')} diverged"
-    return "holds", evidence
+    else:
+        first, last = str(math.ceil(interval.lower)), str(math.floor(interval.upper))
+    return f"; one new run: {first} to {last} with {100 * interval.confidence:.0f} % confidence"
 
 
 def _no_seed(case: Case) -> str:

@@ -11,12 +11,13 @@ from bench.wording import count, listed
 def number_of(claim: Claim, case: Case) -> Finding:
     """Whether the number of parameters, convolutions, max-pools or fully connected layers is the claimed one."""
     measured: int = getattr(case.structure, claim.kind)
-    return _outcome(measured == claim.value), count(measured, claim.kind.replace("_", " ").removesuffix("s"))
+    return Finding(_outcome(measured == claim.value), count(measured, claim.kind.replace("_", " ").removesuffix("s")))
 
 
 def parameters_below(claim: Claim, case: Case) -> Finding:
     """Whether the network has fewer parameters than the claimed bound."""
-    return _outcome(case.structure.parameters < claim.value), count(case.structure.parameters, "parameter")
+    outcome = _outcome(case.structure.parameters < claim.value)
+    return Finding(outcome, count(case.structure.parameters, "parameter"))
 
 
 def after_every_convolution(claim: Claim, case: Case) -> Finding:
@@ -30,14 +31,14 @@ def after_every_convolution(claim: Claim, case: Case) -> Finding:
         if followed.excludes_classifier
         else "counts because a linear layer is the classifier"
     )
-    return _outcome(followed.always == bool(claim.value)), f"{evidence}; the last convolution {classifier}"
+    return Finding(_outcome(followed.always == bool(claim.value)), f"{evidence}; the last convolution {classifier}")
 
 
 def global_average_pooling(claim: Claim, case: Case) -> Finding:
     """Whether one output of the last average pool averages every cell of a channel."""
     pool = case.structure.global_average_pooling
     evidence = f"the average pool averages {pool}" if pool else "no average pool"
-    return _outcome((pool is not None and pool.is_global) == bool(claim.value)), evidence
+    return Finding(_outcome((pool is not None and pool.is_global) == bool(claim.value)), evidence)
 
 
 def _outcome(is_so: bool) -> Outcome:

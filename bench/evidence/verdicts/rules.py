@@ -2,12 +2,32 @@
 
 from __future__ import annotations
 
-from bench.evidence.statistics import smallest_deciding_n
+from bench.evidence.statistics import DECIDING, SEEDS, further_seeds
 
-LEVEL = 0.05
-HALF = 0.5
-SEEDS_FOR_SHARES = smallest_deciding_n(HALF, 1 - LEVEL)
-SEEDS_FOR_RANKS = round(2 / LEVEL) - 1
+_LEAST = further_seeds(0, 0)
+_BOTH, _HIGH = SEEDS["on both sides"], SEEDS["too high"]
+
+RULE: tuple[str, ...] = (
+    (
+        "A claim on what most seeds do holds once the e-value of our seeds for it reaches 20, does not hold once the "
+        "e-value against it does, and is true of about half of all seeds once the 90 % confidence sequence of the "
+        "share is inside 0.3 to 0.7."
+    ),
+    (
+        "A claimed first epoch is one more draw beside 39 seeds, and a claimed best or last accuracy beside 19: it "
+        "does not hold if it is earlier or later than all of them, or higher, and it holds as soon as no further seed "
+        "can bring that about."
+    ),
+    (
+        "However often one looks, “holds” and “does not hold” are each wrong on a share in at most 5 % of cases, and a "
+        "value that is one more draw is rejected in at most 5 %, so seeds may be added until every claim is decided."
+    ),
+    (
+        "The rule was fixed on 26 November 2026: it could not be fitted to the seeds that were trained later, but the "
+        "earlier ones were known."
+    ),
+)
+"""The rule of the verdicts in four sentences."""
 
 RULES: tuple[str, ...] = (
     "Claims about parameters and layers are judged by the module itself and by the shapes of its layer outputs.",
@@ -23,9 +43,16 @@ RULES: tuple[str, ...] = (
     ),
     (
         "A network reaches the target if more than half of all seeds reach it in any of the documented epochs. For a "
-        "claim of fewer than 20 epochs, only the first 19 epochs count. The share of seeds has one-sided 95 % "
-        "Clopper-Pearson bounds. The claim holds if the lower bound is above one half. It does not hold if the upper "
-        "bound is below one half."
+        "claim of fewer than 20 epochs, only the first 19 epochs count. The e-value of the seeds is a mixture of "
+        "likelihood ratios against “at most half”. 55 % of its weight is uniform over the shares from one half to 1, "
+        f"and 45 % is on “every seed”. It reaches {DECIDING} with a probability of at most 5 % if the claim is wrong, "
+        "over all looks together (Ville's inequality). The e-value against the claim is the same with successes and "
+        "failures exchanged."
+    ),
+    (
+        "“About half of all seeds do” means that the 90 % confidence sequence of the share is inside 0.3 to 0.7. With "
+        "a probability of 90 % this sequence has the true share after every seed at once. The Clopper-Pearson bounds "
+        "in the evidence describe the seeds so far. They are valid for one look, and decide nothing."
     ),
     (
         "A claim about the last epochs is judged in the same way. A seed succeeds if it is above the target in every "
@@ -37,14 +64,12 @@ RULES: tuple[str, ...] = (
         "last epoch."
     ),
     (
-        f"{SEEDS_FOR_SHARES} seeds can decide if all of them agree; fewer seeds never decide. A forecast of further "
-        "seeds assumes that the share stays the same."
+        f"{_LEAST} seeds can decide if all of them agree; fewer seeds never decide. No share stays open after 242 "
+        "seeds. The number of further seeds that would decide an open claim assumes that the share stays the same."
     ),
     (
-        "The bounds are valid if the number of seeds is fixed beforehand and no seed is chosen by its outcome. If "
-        "seeds are added until a verdict is decided, the verdict is wrong more often. If exactly half of all seeds "
-        "succeed, it is wrong in 13 % of cases with one look at 5 and one at 13 seeds, and in 20 % with a look after "
-        "each seed from 5 to 20. The verdicts are not corrected for the number of claims."
+        "The rules need that no seed is chosen by its outcome. Seeds may be added as long as a claim is open, and a "
+        "later seed can open a claim again. The verdicts are not corrected for the number of claims."
     ),
     (
         "A run that diverged has failed, even if it reached the target before. Everywhere in this report it counts as "
@@ -52,10 +77,11 @@ RULES: tuple[str, ...] = (
     ),
     (
         "A run is unfinished if it crashed, was interrupted, ran out of time or is still running. If it has reached "
-        "the target, it counts as a success. Otherwise every lower bound counts it as a failure and every upper bound "
-        "leaves it out, here and in the tables. So no failed run can ever improve a verdict. The lower bounds are "
-        "valid for any outcome of the unfinished runs. The upper bounds and the Kaplan–Meier estimate are valid only "
-        "if the reason why a run stopped has nothing to do with its outcome. Tests on means leave unfinished runs out."
+        "the target, it counts as a success. Otherwise every lower bound and the e-value for a claim count it as a "
+        "failure, and every upper bound and the e-value against a claim leave it out. So no failed run can ever "
+        "improve a verdict. The first two are valid for any outcome of the unfinished runs. The others and the "
+        "Kaplan–Meier estimate are valid only if the reason why a run stopped has nothing to do with its outcome. "
+        "Tests on means leave unfinished runs out."
     ),
     (
         "A claimed first epoch, best accuracy or last accuracy describes one run. That run is judged as one more draw "
@@ -63,23 +89,21 @@ RULES: tuple[str, ...] = (
         "the seeds agree with it."
     ),
     (
-        "A first epoch is ranked among the first epochs of the complete seeds. A seed that never reaches the target "
-        "ranks last. An epoch that is earlier or later than all n seeds has p = 2/(n + 1). The evidence gives the "
-        "range of the seeds as the interval of one new run: one more seed falls inside it with a confidence of "
-        f"(n − 1)/(n + 1). At the level {LEVEL:g}, at least {SEEDS_FOR_RANKS} seeds are needed. Fewer seeds cannot "
-        "reject any epoch, so they decide nothing."
+        f"The test of a first epoch has {_BOTH} seeds and two sides. The test of a best or last accuracy has {_HIGH} "
+        "seeds and one side, because people publish high values. They are the first seeds that are complete or "
+        "diverged. A value beyond all of them has p = 0.05 and does not hold. If one seed is on the other side, or "
+        "has the same value, no further seed can change the outcome, so the claim holds before the test has all its "
+        "seeds. A seed that never reaches the target is later than every epoch."
     ),
     (
-        "A best or last accuracy does not hold if it is outside the 95 % prediction interval of one new run (Student's "
-        "t). It holds if it is inside the interval and within the range of the seeds, and if the interval ends below a "
-        "perfect score. A single bad seed widens the interval; the last two conditions stop it from helping the claim. "
-        f"Fewer than {SEEDS_FOR_SHARES} seeds decide nothing. “Holds” means only that the claimed value is like our "
-        f"seeds. With {SEEDS_FOR_SHARES} seeds, the interval extends three of their standard deviations to either side."
+        "“Holds” means only that the documented run cannot be told from our seeds. The ranges of one new run in the "
+        "evidence describe the seeds and decide nothing: for a first epoch it is the range of our n seeds, with a "
+        "confidence of (n − 1)/(n + 1), and for an accuracy the 95 % prediction interval (Student's t)."
     ),
     "Runs that were tested on other images than the 10,000 test images decide nothing.",
     (
-        "If a seed diverged, a claim about a first epoch, a best or a last accuracy cannot hold. At best it cannot be "
-        "decided yet."
+        "A seed that diverged counts against a claim about a first epoch, a best or a last accuracy: as earlier or "
+        "later, whichever side the other seeds are on, and as lower."
     ),
     "A best accuracy is the best of many looks at the test set. That is true of the claim and of our seeds.",
     "If the document's own log or layer table contradicts a claim, the evidence says so, for every outcome.",

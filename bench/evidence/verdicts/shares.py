@@ -2,72 +2,112 @@
 
 from __future__ import annotations
 
-from bench.evidence.statistics import first_hit, seeds_to_decide, share_of_seeds
-from bench.evidence.verdicts.case import Case, Finding
-from bench.evidence.verdicts.rules import HALF, LEVEL, SEEDS_FOR_SHARES
+from fractions import Fraction
+from typing import NamedTuple
+
+from bench.evidence.statistics import (
+    DECIDING,
+    Share,
+    confidence_sequence,
+    e_value,
+    first_hit,
+    further_seeds,
+    share_decided,
+    share_of_seeds,
+)
+from bench.evidence.verdicts.case import Case, Finding, Outcome
 from bench.network.specification import Claim
 from bench.wording import count
 
-
-def reaches_target(claim: Claim, case: Case) -> Finding:
-    """Whether more than half of all seeds reach the claimed number of images within the documented epochs."""
-    return _judge_reached(claim.value, case.budget, case)
-
-
-def epochs_below(claim: Claim, case: Case) -> Finding:
-    """Whether more than half of all seeds reach the target in fewer epochs than the bound."""
-    return _judge_reached(case.target, min(case.budget, claim.value - 1), case)
+_OUTCOMES: dict[Share, Outcome] = {
+    "most": "holds",
+    "few": "does not hold",
+    "about half": "about half of all seeds do",
+}
 
 
-def _judge_reached(target: int, epochs: int, case: Case) -> Finding:
+class Tally(NamedTuple):
+    """How many seeds succeeded, failed, and are not finished. `what` says in words what success is."""
+
+    successes: int
+    failures: int
+    unfinished: int
+    what: str
+
+
+def tally(claim: Claim, case: Case) -> Tally:
+    """Count the seeds for a claim that is judged by the share of seeds that succeed."""
+    if claim.kind == "sustained":
+        return _tally_sustained(claim, case)
+    if claim.kind == "epochs_below":
+        return _tally_reached(case.target, min(case.budget, claim.value - 1), case)
+    return _tally_reached(claim.value, case.budget, case)
+
+
+def judge_share(claim: Claim, case: Case) -> Finding:
+    """Whether more than half of all seeds succeed.
+
+    Neither a failed run nor an unfinished run can move the outcome towards "holds". A failed run lowers the evidence.
+    An unfinished run lowers only the evidence for the claim.
+    """
+    found = tally(claim, case)
+    successes, failures, unfinished, what = found
+    seeds = successes + failures + unfinished
+    if not seeds:
+        advice, further = _what_could_decide(0, 0, 0)
+        return Finding("cannot be decided yet", "no seed has run", further, advice)
+    decided = successes + failures
+    lower, upper = (share_of_seeds(successes, decided, unfinished, 0.95, side) for side in ("lower", "upper"))
+    evidence = f"{successes} of {count(seeds, 'seed')} {what}"
+    if unfinished:
+        evidence += f", {unfinished} unfinished"
+    evidence += (
+        f"; share at least {lower.lower:.3f}, at most {upper.upper:.3f}; e-value "
+        f"{_shown(e_value(successes, failures + unfinished))} for, {_shown(e_value(failures, successes))} against "
+        f"({DECIDING} decides)"
+    )
+    share = share_decided(successes, failures, unfinished)
+    if share is None:
+        advice, further = _what_could_decide(successes, failures, unfinished)
+        return Finding("cannot be decided yet", evidence, further, advice)
+    if share == "about half":
+        least = confidence_sequence(successes, failures + unfinished).lower
+        most = confidence_sequence(successes, failures).upper
+        evidence += f"; 90 % confidence sequence of the share: {least:.3f} to {most:.3f}"
+    return Finding(_OUTCOMES[share], evidence)
+
+
+def _tally_reached(target: int, epochs: int, case: Case) -> Tally:
     hits = [not run.has_diverged and first_hit(run.correct[:epochs], target) is not None for run in case.runs]
     decided = [hit or run.has_diverged or len(run.correct) >= epochs for hit, run in zip(hits, case.runs, strict=True)]
     what = f"reached {target} within {epochs} epochs"
     if case.complete:
         kept = sum(counts[-1] >= target for counts in case.complete)
         what += f" (at or above it in the last epoch: {kept} of {count(len(case.complete), 'complete seed')})"
-    return _judge_share(sum(hits), sum(decided), len(decided) - sum(decided), what)
+    return Tally(sum(hits), sum(decided) - sum(hits), len(decided) - sum(decided), what)
 
 
-def sustained(claim: Claim, case: Case) -> Finding:
-    """Whether more than half of all seeds are above the target in each of the last epochs. The claim says how many."""
+def _tally_sustained(claim: Claim, case: Case) -> Tally:
     successes = sum(min(counts[-claim.value :]) > case.target for counts in case.complete)
     decided = len(case.complete) + case.diverged
     what = f"above {case.target} in each of the last {claim.value} of {case.budget} epochs"
-    return _judge_share(successes, decided, len(case.runs) - decided, what)
+    return Tally(successes, decided - successes, len(case.runs) - decided, what)
 
 
-def _judge_share(successes: int, decided: int, undecided: int, what: str) -> Finding:
-    """Whether more than half of all seeds succeed.
-
-    Neither a failed run nor an unfinished run can move the outcome towards "holds". A failed run lowers both bounds. An
-    unfinished run lowers only the lower bound.
-    """
-    if not decided + undecided:
-        return "cannot be decided yet", f"no seed has run; {_what_could_decide(0, 0, 0)}"
-    lower, upper = (share_of_seeds(successes, decided, undecided, 1 - LEVEL, side) for side in ("lower", "upper"))
-    evidence = f"{successes} of {count(decided + undecided, 'seed')} {what}"
-    if undecided:
-        evidence += f", {undecided} unfinished"
-    evidence += f"; share at least {lower.lower:.3f}, at most {upper.upper:.3f}"
-    if lower.lower > HALF:
-        return "holds", evidence
-    if upper.upper < HALF:
-        return "does not hold", evidence
-    return "cannot be decided yet", f"{evidence}; {_what_could_decide(successes, decided, undecided)}"
+def _what_could_decide(successes: int, failures: int, unfinished: int) -> tuple[str, int]:
+    """What could decide, in words, and the number of further seeds that it needs beside the unfinished ones."""
+    needed = further_seeds(successes, failures)
+    further = max(0, needed - unfinished)
+    if not further:
+        return "finishing the unfinished runs could decide", further
+    if successes + failures == 0:
+        return f"{needed} seeds that agree would decide", further
+    if unfinished:
+        others = f"the {count(unfinished, 'unfinished run')} and {count(further, 'further seed')}"
+        return f"{others} would decide if they turn out like the finished runs", further
+    return f"{count(further, 'further seed')} would decide if the share stays the same", further
 
 
-def _what_could_decide(successes: int, decided: int, undecided: int) -> str:
-    further = seeds_to_decide(successes, decided, HALF, 1 - LEVEL) if decided else SEEDS_FOR_SHARES
-    if further is not None and further <= undecided:  # 0 if the finished runs would decide by themselves
-        return "finishing the unfinished runs could decide"
-    if decided == 0:
-        return f"{SEEDS_FOR_SHARES} seeds that agree would decide"
-    if further is not None:
-        if undecided:
-            others = f"the {count(undecided, 'unfinished run')} and {count(further - undecided, 'further seed')}"
-            return f"{others} could decide if they turn out like the finished runs"
-        return f"{count(further, 'further seed')} could decide if the share stays the same"
-    if 2 * successes == decided:
-        return "if exactly half of the seeds succeed, no number of seeds can decide"
-    return "more than 1,000 further seeds are needed if the share stays the same"
+def _shown(value: Fraction) -> str:
+    """An e-value in words. It is rounded down, so that no open claim seems decided."""
+    return f"{int(value * 100) / 100:,.2f}" if value < 10**6 else "more than a million"

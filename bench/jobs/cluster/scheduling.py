@@ -22,6 +22,7 @@ from bench.errors import UnusableInput, one_line
 from bench.jobs.cluster.worker import GPU, train
 from bench.jobs.cluster.workers import Cluster, Worker, registered, survey
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
+from bench.jobs.scheduling import More, no_more
 from bench.jobs.worker import Task
 from bench.record.rows import Run
 
@@ -61,16 +62,18 @@ class _TaskEnded:
 
 
 def execute(
-    tasks: Sequence[Task], cluster: Cluster, stop: Stop, patience: float = PATIENCE
+    tasks: Sequence[Task], cluster: Cluster, stop: Stop, patience: float = PATIENCE, more: More = no_more
 ) -> Generator[Event, None, None]:
-    """Train every task's run on a worker of its environment, in this order. Workers that join later get runs too.
+    """Train every task's run on a worker of its environment, in this order, then `more`.
+
+    Workers that join later get runs too.
 
     No worker continues a run when the iteration ends, even if it ends early.
 
     Raises:
         UnusableInput: the scheduler is lost. The runs in progress are first closed as interrupted.
     """
-    job = _Job(cluster, stop, patience)
+    job = _Job(cluster, stop, patience, more)
     for task in tasks:
         job.waiting.setdefault(task.run.environment, deque()).append(task)
     over = threading.Event()
@@ -79,7 +82,7 @@ def execute(
     try:
         while not stop.reason:
             job.hand_out()
-            if not job.active and not any(job.waiting.values()):
+            if not job.active and not job.is_waiting():
                 return
             yield from job.next_events()
             if job.is_cut_off or job.client.status != "running":
@@ -95,7 +98,7 @@ def execute(
 class _Job:
     """The tasks of a job: those that wait, those that workers train, and how often each run has lost its worker."""
 
-    def __init__(self, cluster: Cluster, stop: Stop, patience: float) -> None:
+    def __init__(self, cluster: Cluster, stop: Stop, patience: float, more: More) -> None:
         self.client = cluster.client
         self.topic = f"bench994-{uuid4().hex}"
         self.waiting: dict[str, deque[Task]] = {}  # by environment
@@ -107,6 +110,7 @@ class _Job:
         self.is_cut_off = False  # whether the scheduler was lost, even for a moment: it has then dropped all tasks
         self._stop = stop
         self._patience = patience
+        self._more = more
 
     def hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
         """Queue what a worker has logged. Dask calls this in a separate thread."""
@@ -115,9 +119,7 @@ class _Job:
     def hand_out(self) -> None:
         """Give every worker as many runs as it trains at the same time."""
         for worker in self._workers.values():
-            queues = [self.waiting[digest] for digest in worker.digests if digest in self.waiting]
-            while any(queues) and self._busy[worker.address] < worker.slots:
-                task = next(queued for queued in queues if queued).popleft()
+            while self._busy[worker.address] < worker.slots and (task := self._next(worker)) is not None:
                 key = f"{self.topic}-{uuid4().hex}"
                 future = self.client.submit(
                     train,
@@ -130,6 +132,19 @@ class _Job:
                 future.add_done_callback(lambda future: self._stop.events.put(_TaskEnded(future.key)))
                 self._busy[worker.address] += 1
                 self.active[key] = _Try(task, worker, future)
+
+    def _next(self, worker: Worker) -> Task | None:
+        """The next task for a worker."""
+        for digest in worker.digests:
+            if self.waiting.get(digest):
+                return self.waiting[digest].popleft()
+        return next((task for digest in worker.digests if (task := self._more(digest)) is not None), None)
+
+    def is_waiting(self) -> bool:
+        """Whether a task waits for a worker. If none does, one more may have to wait, because no worker can take it."""
+        if not any(self.waiting.values()) and (task := self._more(None)) is not None:
+            self.waiting.setdefault(task.run.environment, deque()).append(task)
+        return any(self.waiting.values())
 
     def next_events(self) -> Iterator[Event]:
         """Handle what happens next."""
@@ -186,14 +201,14 @@ class _Job:
         one = self._forget(key)
         run = one.task.run
         if not one.has_started:
-            self.waiting[run.environment].appendleft(one.task)
+            self.waiting.setdefault(run.environment, deque()).appendleft(one.task)
             return
         self._lost[run] += 1
         if self._lost[run] == TRIES:
             reason = f"its worker was lost {TRIES} times; the last one was {one.worker.name}"
             yield Ended(run, "error", reason, one.worker.machine)
         else:
-            self.waiting[run.environment].appendleft(one.task)
+            self.waiting.setdefault(run.environment, deque()).appendleft(one.task)
             yield Lost(run, f"the worker {one.worker.name} is lost; another worker will train the run again")
 
     def _end_without_workers(self) -> Iterator[Event]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from statistics import median
 from typing import Literal
 
 from matplotlib.lines import Line2D
 
-from bench.evidence.summary import GroupSummary
+from bench.evidence.summary import GroupSummary, NetworkSummary
 from bench.network.specification import Architecture
 
 LOWEST, HIGHEST = 98.5, 99.7
@@ -24,6 +26,18 @@ def short_name(name: str) -> str:
     """A name in letters that the font of the figures has, at most 28 of them. Any other letter becomes a "?"."""
     shown = "".join(letter if letter.isprintable() and ord(letter) < 0x2000 else "?" for letter in name)
     return shown if len(shown) <= 28 else shown[:27] + "…"
+
+
+def limits(networks: Sequence[NetworkSummary]) -> tuple[float, float]:
+    """The range of accuracies, in percent, of a figure by epoch. The runs of a log have a range of their own."""
+    if not all(network.architecture.is_logged for network in networks):
+        return LOWEST, HIGHEST
+    groups = [(network, group) for network in networks for group in network.groups]
+    seen = [percent(correct, run.total) for _, group in groups for run in group.group.runs for correct in run.correct]
+    targets = [target(network.architecture) for network, _ in groups]
+    top, bottom = max(*seen, *targets), min(median(seen), *targets)
+    margin = max(top - bottom, 0.4) / 4
+    return math.floor(10 * max(bottom - 2 * margin, 0)) / 10, min(top + margin, 100)
 
 
 def percent(count: float, total: int) -> float:

@@ -9,7 +9,7 @@ from statistics import fmean, stdev
 
 from bench.evidence.summary import MANY_NETWORKS, GroupSummary, Paired, Summary
 from bench.network.specification import TRAINING_IMAGES
-from bench.report.pages import images, paired, variance
+from bench.report.pages import components, images, paired, variance
 from bench.report.pages.head import restricted_mean
 from bench.report.pages.markdown import LAST, NOTHING, SECONDS, TIME, code, image, number, span, table, text
 
@@ -28,6 +28,7 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
         "### Where does the variance come from?",
         "",
         *variance.lines(summary),
+        *components.lines(summary.sources, alts),
         *images.lines(summary.images, alts),
         "## Speed",
         "",

@@ -6,8 +6,7 @@ from collections.abc import Sequence
 from statistics import median
 
 from bench.evidence.results import Series
-from bench.evidence.statistics import collapses
-from bench.evidence.summary import GroupSummary, NetworkSummary, required
+from bench.evidence.summary import GroupSummary, NetworkSummary, collapsed, required
 from bench.network.specification import Target
 from bench.report.pages.head import MANY_SEEDS
 from bench.report.pages.markdown import NOTHING, table
@@ -32,7 +31,8 @@ def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
         rows.append([str(epoch), documented, *(cells[epoch - 1] if epoch <= len(cells) else "" for cells in columns)])
     totals = sorted({run.total for run in runs if run.total})
     images = " or ".join(f"{total:,}" for total in totals) or "none recorded"
-    legend = f"Test images: {images}. **Bold**: at or above the target. "
+    what = "Counts are of" if network.architecture.is_logged else "Test images:"
+    legend = f"{what} {images}. **Bold**: at or above the target. "
     if any(logged.source == "notebook" for logged in log.values()):
         legend += "*Italic*: read in the author's notebook, not printed in the document. "
     if any("↓" in cell for cells in columns for cell in cells):
@@ -46,7 +46,7 @@ def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
 
 
 def _column(run: Series, target: Target) -> list[str]:
-    fallen = set(collapses(run.correct))
+    fallen = set(collapsed(run))
     needed = required(target, run.total or target.total)
     return [
         _shown(correct, correct >= needed) + (" ↓" if epoch in fallen else "")

@@ -10,7 +10,9 @@ from bench.evidence.verdicts import Outcome, Verdict, is_of_the_module
 from bench.report.pages.markdown import NOTHING, OVERVIEW, code, image, number, span, table, text
 from bench.wording import count
 
-OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "cannot be decided yet")
+OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "about half of all seeds do", "cannot be decided yet")
+
+TITLE_OF_A_LOG = "The runs of a log, judged"
 
 MANY_SEEDS = 10
 """With more seeds than this, the report shows a summary instead of every seed."""
@@ -20,13 +22,8 @@ _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", 
 
 def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
     """The title, the finding, the tables and the overview figure."""
-    many = _in_words(len(summary.networks)).capitalize()
-    documented, again = ("documented ", "again") if _all_documented(summary) else ("", "over seeds")
     return [
-        (
-            f"# 99.4 % on MNIST in under 20 epochs? {many} {documented}"
-            f"network{'' if len(summary.networks) == 1 else 's'}, trained {again}"
-        ),
+        _title(summary),
         "",
         *_finding(summary),
         *_progress(summary),
@@ -35,6 +32,15 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
         *_claims(summary),
         *_overview(alts),
     ]
+
+
+def _title(summary: Summary) -> str:
+    if summary.is_of_a_log:
+        return f"# {_target(summary)}? {TITLE_OF_A_LOG}"
+    many = _in_words(len(summary.networks)).capitalize()
+    documented, again = ("documented ", "again") if _all_documented(summary) else ("", "over seeds")
+    several = "" if len(summary.networks) == 1 else "s"
+    return f"# 99.4 % on MNIST in under 20 epochs? {many} {documented}network{several}, trained {again}"
 
 
 def _all_documented(summary: Summary) -> bool:
@@ -207,7 +213,7 @@ def _claims(summary: Summary) -> list[str]:
     return [
         "## Do the claims hold?",
         "",
-        *table(header, rows, "lllrrrl" if names_places else "llrrrl"),
+        *table(header, rows, "lllrrrrl" if names_places else "llrrrrl"),
         rules,
         "",
     ]
@@ -231,16 +237,18 @@ def _tallies(of: str, verdicts: Sequence[Verdict], documents: str) -> str:
 
 
 def _tally(verdicts: Sequence[Verdict]) -> str:
-    holds, fails, undecided = _counts(verdicts)
+    holds, fails, half, undecided = _counts(verdicts)
+    about_half = f", {half} {'is' if half == 1 else 'are'} true of about half of all seeds" if half else ""
     return (
-        f"{holds} hold{'s' if holds == 1 else ''}, {fails} do{'es' if fails == 1 else ''} not hold "
+        f"{holds} hold{'s' if holds == 1 else ''}, {fails} do{'es' if fails == 1 else ''} not hold{about_half} "
         f"and {undecided} cannot be decided yet"
     )
 
 
 def _target(summary: Summary) -> str:
     targets = dict.fromkeys(network.architecture.target for network in summary.networks)
-    shown = [f"{one.correct / one.total:.2%} ({one.correct} of {one.total:,} test images)" for one in targets]
+    what = "" if summary.is_of_a_log else " test images"
+    shown = [f"{one.correct / one.total:.2%} ({one.correct} of {one.total:,}{what})" for one in targets]
     return " or ".join(shown).replace("%", " %")
 
 

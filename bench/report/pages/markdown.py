@@ -15,9 +15,11 @@ from bench.errors import one_line
 NOTHING = "–"
 
 OVERVIEW, TIME, LAST, SECONDS = "accuracy.svg", "time-to-target.svg", "last-accuracy.svg", "seconds-per-epoch.svg"
-MISSED = "missed-digits.svg"
+MISSED, COMPONENTS = "missed-digits.svg", "variance.svg"
 
-FIGURE = re.compile(r"(accuracy(-[A-Za-z0-9_-]+)?|time-to-target|last-accuracy|seconds-per-epoch|missed-digits)\.svg")
+FIGURE = re.compile(
+    r"(accuracy(-[A-Za-z0-9_-]+)?|time-to-target|last-accuracy|seconds-per-epoch|missed-digits|variance)\.svg"
+)
 """Matches every possible file name of a figure of a report."""
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_])")

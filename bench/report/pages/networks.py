@@ -36,6 +36,13 @@ def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:
 
 def _origin(network: NetworkSummary) -> list[str]:
     document, recipe = network.architecture.document, network.architecture.recipe
+    if network.architecture.is_logged:
+        unknown = (
+            "Another program trained these runs, and only their log is known: not the network, not its parameters and "
+            "not its recipe. “Documented number of epochs” means the number that the log is judged by, "
+            f"{recipe.epochs}. A “seed” is a run of the log."
+        )
+        return [f"{unknown} The page says below [how the log was read](#how-the-log-was-read).", ""]
     where = dict(document.recipe_sources) if document else {}
     values = {
         "learning_rate": f"learning rate {recipe.learning_rate:g}",
@@ -102,8 +109,8 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
     ]
     note = (
         "“Share” means the share of all possible seeds that would succeed. “At least” and “at most” are its one-sided "
-        "95 % bounds. “One new run” is the range in which one more seed would fall. The rules are "
-        "[below](#how-a-verdict-is-reached)."
+        "95 % bounds, as a description; the e-values decide. “One new run” is the range in which one more seed would "
+        "fall. The rules are [below](#how-a-verdict-is-reached)."
     )
     is_share = any("share at least" in verdict.evidence for verdict in verdicts)
     return [*table(["claim", "read in", "verdict", "evidence"], rows, "l"), *([note, ""] if is_share else [])]

@@ -92,9 +92,9 @@ DEFINITIONS: tuple[tuple[str, str], ...] = (
     (
         "interval of the share",
         (
-            "Clopper and Pearson's exact 95 % interval for the share of all possible seeds that reach the target. The "
-            "verdicts use the one-sided bounds. An unfinished run that has not reached the target counts as a failure "
-            "in the lower bound. The upper bound leaves it out."
+            "Clopper and Pearson's exact 95 % interval for the share of all possible seeds that reach the target. It "
+            "describes the seeds so far, and no verdict uses it. An unfinished run that has not reached the target "
+            "counts as a failure in the lower bound. The upper bound leaves it out."
         ),
     ),
     (
@@ -200,12 +200,19 @@ def lines(summary: Summary) -> list[str]:
         *(_in_common() if any(network.is_documented for network in summary.networks) else []),
         "## How a verdict is reached",
         "",
+        " ".join(map(text, verdicts.RULE)),
+        "",
+        "In detail:",
+        "",
         *(f"- {text(rule)}" for rule in verdicts.RULES),
         "",
-        *_context(),
-        *_left_out(summary),
-        *_commands(summary),
+        *(_how_read(summary) if summary.is_of_a_log else [*_context(), *_left_out(summary), *_commands(summary)]),
     ]
+
+
+def _how_read(summary: Summary) -> list[str]:
+    """How the log was read, for the runs of another program."""
+    return ["## How the log was read", "", *(f"- {text(problem.reason)}" for problem in summary.problems), ""]
 
 
 def _in_common() -> list[str]:

@@ -14,10 +14,7 @@ from bench.evidence.statistics import (
     clopper_pearson,
     prediction_interval_ranks,
     prediction_interval_t,
-    rank_of,
-    seeds_to_decide,
     share_of_seeds,
-    smallest_deciding_n,
 )
 
 counts = st.integers(0, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -96,8 +93,6 @@ def test_clopper_pearson_covers_every_share_at_least_as_often_as_it_says(trials:
 def test_impossible_counts_are_refused(successes: int, trials: int) -> None:
     with pytest.raises(ValueError, match="successes"):
         clopper_pearson(successes, trials)
-    with pytest.raises(ValueError, match="successes"):
-        seeds_to_decide(successes, trials)
 
 
 @pytest.mark.parametrize("confidence", [0, 1, -0.5, 95])
@@ -105,73 +100,9 @@ def test_a_confidence_is_a_probability(confidence: float) -> None:
     for refuses in (
         lambda: clopper_pearson(1, 2, confidence),
         lambda: prediction_interval_t([1, 2], confidence),
-        lambda: smallest_deciding_n(0.5, confidence),
     ):
         with pytest.raises(ValueError, match="confidence"):
             refuses()
-
-
-def test_five_seeds_are_the_fewest_that_decide_more_likely_than_not() -> None:
-    assert smallest_deciding_n() == 5
-    assert smallest_deciding_n(0.5, side="above") == smallest_deciding_n(0.5, side="below") == 5
-
-
-def test_a_claim_of_nine_in_ten_takes_29_seeds_to_confirm_and_2_to_refute() -> None:
-    assert smallest_deciding_n(0.9, side="above") == 29
-    assert smallest_deciding_n(0.9, side="below") == 2
-    assert smallest_deciding_n(0.9) == 2
-
-
-@pytest.mark.parametrize("threshold", [0, 1, 1.5])
-def test_a_threshold_is_a_probability(threshold: float) -> None:
-    with pytest.raises(ValueError, match="threshold"):
-        smallest_deciding_n(threshold)
-    with pytest.raises(ValueError, match="threshold"):
-        seeds_to_decide(1, 2, threshold)
-
-
-@pytest.mark.parametrize(
-    ("successes", "trials", "further"),
-    [
-        (5, 5, 0),
-        (0, 5, 0),
-        (4, 4, 1),
-        (0, 4, 1),
-        (1, 1, 4),
-        (4, 5, 8),  # a fair coin gives 10 of 13 or more in 4.6 % of cases, and 9 of 12 or more in 7.3 %
-        (1, 2, None),
-        (0, 0, None),
-    ],
-)
-def test_further_seeds_until_decided(successes: int, trials: int, further: int | None) -> None:
-    assert seeds_to_decide(successes, trials) == further
-
-
-@given(st.integers(1, 12).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n))), st.sampled_from([0.3, 0.5, 0.9]))
-def test_the_further_seeds_are_the_fewest_that_decide_at_the_share_seen(
-    count: tuple[int, int], threshold: float
-) -> None:
-    successes, trials = count
-
-    def decided(further: int) -> bool:
-        n = trials + further
-        if successes > threshold * trials:
-            result = scipy.stats.binomtest(math.floor(successes * n / trials + 1e-9), n, alternative="greater")
-            return bool(result.proportion_ci(0.95).low > threshold)
-        result = scipy.stats.binomtest(math.ceil(successes * n / trials - 1e-9), n, alternative="less")
-        return bool(result.proportion_ci(0.95).high < threshold)
-
-    further = seeds_to_decide(successes, trials, threshold, cap=60)
-    if successes / trials == threshold:
-        assert further is None
-    else:
-        assert further == next((more for more in range(61) if decided(more)), None)
-
-
-def test_a_share_close_to_the_threshold_is_given_up_at_the_cap() -> None:
-    assert seeds_to_decide(51, 100, cap=100) is None
-    assert seeds_to_decide(4, 4, cap=0) is None
-    assert seeds_to_decide(4, 4, cap=1) == 1
 
 
 def test_the_t_interval_for_one_new_value_by_hand() -> None:
@@ -250,43 +181,6 @@ def test_the_range_catches_exactly_as_many_new_draws_as_it_says(draws: list[int]
     assert caught == len(draws) - 2
 
 
-def test_a_rank_by_hand() -> None:
-    rank = rank_of(12, [10, 12, 12, 15, None])
-    assert (rank.n, rank.below, rank.ties, rank.above) == (5, 1, 2, 2)
-    assert rank.p_value == 1
-    lowest = rank_of(9, [10, 12, 12, 15, None])
-    assert (lowest.below, lowest.above) == (0, 5)
-    assert lowest.p_value == lowest.smallest_p == pytest.approx(2 / 6)
-    assert rank_of(10, [10, 12, 12, 15, None]).p_value == pytest.approx(4 / 6)
-
-
-def test_never_ties_with_never_and_is_above_everything_else() -> None:
-    rank = rank_of(None, [10, None, 19])
-    assert (rank.below, rank.ties, rank.above) == (2, 1, 0)
-
-
-def test_39_seeds_are_the_fewest_with_which_a_rank_can_reject() -> None:
-    assert rank_of(0, range(1, 40)).p_value == pytest.approx(0.05)
-    assert rank_of(0, range(1, 40)).can_reject
-    assert not rank_of(0, range(1, 39)).can_reject
-
-
-@pytest.mark.parametrize("sample", [[], [5]])
-def test_a_rank_among_fewer_than_two_says_nothing(sample: list[float]) -> None:
-    rank = rank_of(1, sample)
-    assert (rank.p_value, rank.smallest_p, rank.can_reject) == (1, 1, False)
-
-
-@given(st.lists(st.none() | st.integers(0, 6), min_size=1, max_size=60))
-def test_ranks_reject_no_more_often_than_they_say(draws: list[int | None]) -> None:
-    p_values = [rank_of(new, draws[:i] + draws[i + 1 :]).p_value for i, new in enumerate(draws)]
-    for level in p_values:
-        assert sum(p <= level for p in p_values) <= level * len(draws) + 1e-9
-    assert min(p_values) >= rank_of(0, draws[1:]).smallest_p - 1e-12
-
-
 def test_nan_has_no_rank() -> None:
-    with pytest.raises(ValueError, match="NaN"):
-        rank_of(math.nan, [1])
     with pytest.raises(ValueError, match="NaN"):
         prediction_interval_ranks([1, math.nan])

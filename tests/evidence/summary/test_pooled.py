@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
+import synthetic
 
 from bench.evidence.results import Group, Series
+from bench.evidence.summary import summarise
 from bench.evidence.summary.pooled import GroupSummary, final_mean, required, summarise_group
+from bench.network import structure_facts
 from bench.network.specification import Target
+from bench.record.environments import EXACT
 from models import ARCHITECTURES
 
 BUDGET = 6
@@ -79,3 +85,20 @@ def test_the_seconds_are_medians_over_all_epochs() -> None:
     found = summary(run(1, [9900] * 3, seconds=10.0), run(2, [9900] * 2, seconds=99.0))
     assert (found.train_seconds, found.seconds) == (10.0, 11.0)
     assert (summary().train_seconds, summary().seconds) == (None, None)
+
+
+def test_seeds_of_exact_and_of_older_arithmetic_are_judged_apart(tmp_path: Path) -> None:
+    """Three successes in each of two environments are six seeds, but no verdict may count six."""
+    rows = [
+        row
+        for environment, seeds in ((synthetic.CPU, (1, 2, 3)), (EXACT.digest, (1, 2, 4)))
+        for seed in seeds
+        for row in synthetic.run_rows("unpadded", seed, [9945] * 19, environment=environment)
+    ]
+    record = synthetic.record(tmp_path, rows)
+    network = summarise(record, synthetic.architectures("unpadded"), structure_facts.load()).networks[0]
+    assert {group.label for group in network.groups} == {f"cpu {synthetic.CPU}", "cpu exact"}
+    for group in network.groups:
+        (reached,) = (one for one in group.verdicts if one.claim.kind == "reaches_target")
+        assert (reached.outcome, reached.further) == ("cannot be decided yet", 2)
+        assert reached.evidence.startswith("3 of 3 seeds")

@@ -103,6 +103,23 @@ def test_exact_runs_go_to_workers_of_any_environment_and_name_the_machine(stage:
     stage.only()
 
 
+def test_tasks_that_are_given_one_by_one_are_trained_and_outlive_a_worker(stage: Stage) -> None:
+    stage.only("one", "two")
+    events = []
+    for event in execute(stage.address, "epoch 1; sleep 3; done", *["epoch 1; done"] * 3, one_by_one=True):
+        events.append(event)
+        if isinstance(event, Started) and event.run.seed == 0 and not of(events, Lost):
+            stage.kill(event.worker)
+    assert endings(events) == [(seed, "ok", "") for seed in range(4)]
+    assert [event.run.seed for event in of(events, Lost)] == [0]
+
+
+def test_of_tasks_given_one_by_one_the_first_waits_for_a_worker_as_long_as_any(stage: Stage) -> None:
+    stage.only("one")
+    events = list(execute(stage.address, "done", digest="89ef4567", one_by_one=True, patience=1))
+    assert endings(events) == [(0, "error", "no worker of environment 89ef4567 for 1 seconds")]
+
+
 def test_a_worker_that_the_client_has_forgotten_for_a_moment_is_not_lost(stage: Stage, monkeypatch) -> None:
     """Every two seconds Dask's client replaces its list of workers by a summary that lacks them."""
     import dask

@@ -1,4 +1,4 @@
-"""Tests of `by_epoch`, `by_group` and `marks`: every picture of a report is valid SVG and the same every time."""
+"""Tests of `by_epoch`, `by_group`, `components` and `marks`: every picture is valid SVG and always the same."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ import pytest
 import synthetic
 
 from bench.evidence.summary import Summary, summarise
+from bench.logs.judged import Claimed, architecture, as_record
+from bench.logs.log import Log, LoggedRun
 from bench.network import structure_facts
 from bench.record.rows import Row
 from bench.report import figures
 from bench.report.canvas import Picture
+from bench.report.figures import marks
 from models import ARCHITECTURES
 
 CASES: dict[str, list[Row]] = {
@@ -52,6 +55,7 @@ def pictures(one: Summary) -> dict[str, Picture]:
         "time": figures.time_to_target(one.networks),
         "last": figures.last_accuracy(one.networks),
         "seconds": figures.seconds_per_epoch(one.current),
+        "components": figures.components([*one.sources.groups, *one.sources.together]),
         **{network.name: figures.accuracy(network) for network in one.networks},
     }
 
@@ -139,3 +143,21 @@ def test_a_name_the_font_lacks_is_still_drawn(tmp_path: Path, recwarn: pytest.Wa
     for picture in (figures.accuracy_overview(one.networks), figures.time_to_target(one.networks)):
         ElementTree.fromstring(picture.svg)
     assert not [warning for warning in recwarn if "Glyph" in str(warning.message)]
+
+
+def logged(*runs: tuple[int, ...]) -> Summary:
+    log = Log(
+        (Path("log.csv"),), tuple(LoggedRun("", *one) for one in enumerate(runs, start=1)), 10_000, True, False, ()
+    )
+    network = architecture(log, Claimed("76%"))
+    return summarise(as_record(log, network), {network.name: network}, {})
+
+
+def test_the_figure_of_a_log_shows_the_accuracies_that_the_log_has():
+    networks = logged((2000, 7000, 7500, 7610), (2100, 7100, 7450, 7590)).networks
+    lowest, highest = marks.limits(networks)
+    assert 20 < lowest < 74
+    assert 76.1 < highest < 80
+    assert figures.accuracy(networks[0]).svg == figures.accuracy(networks[0]).svg
+    perfect = marks.limits(logged((10_000,)).networks)
+    assert perfect[1] == 100

@@ -61,16 +61,16 @@ def taken(layer: nn.Module, x: np.ndarray, dy: np.ndarray, training: bool) -> tu
     operation.begin(state)
     last = [np.ascontiguousarray(one.transpose(0, 2, 3, 1)) for one in (x, dy)]
     y, dx = np.empty_like(last[1]), np.empty_like(last[0])
-    everything = slice(0, len(x))
+    chunk = Chunk(slice(0, len(x)), [last[0]], y, last[1], [dx])
     if isinstance(operation, BatchNorm) and training:
-        operation.gather(state, last[0])
+        operation.gather(state, chunk)
         operation.finish(state)
-    operation.forward(state, Chunk(everything, [last[0]], y, np.empty(0, np.float32), ()))
+    operation.forward(state, chunk)
     if training:
         if isinstance(operation, BatchNorm):
-            operation.gather_gradient(state, everything, last[0], last[1])
+            operation.gather_gradient(state, chunk)
             operation.finish_gradient(state)
-        operation.backward(state, Chunk(everything, [last[0]], y, last[1], [dx]))
+        operation.backward(state, chunk)
         operation.end(state)
     return y.transpose(0, 3, 1, 2), dx.transpose(0, 3, 1, 2), state
 

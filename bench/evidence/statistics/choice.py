@@ -1,0 +1,69 @@
+"""What choosing adds: the best of k seeds, and the best epoch on the images that it is then reported on."""
+
+from __future__ import annotations
+
+import bisect
+import functools
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+_ROUNDING = 1e-9
+"""The tolerance for an expected best that is equal to the value, because a sum of floats is subject to rounding."""
+
+_HALVES = 200
+"""The number of random halves of the images."""
+
+_GENERATOR_SEED = 20_000
+
+
+def expected_best(values: Sequence[float], k: int) -> float:
+    """The expected highest of k of these n values, over all choices without repetition: unbiased for k new draws.
+
+    Raises ValueError unless 1 <= k <= n. Source: Tang et al., arXiv 2004.13705, on Dodge et al., arXiv 1909.03004.
+    """
+    n = len(values)
+    if not 1 <= k <= n:
+        raise ValueError(f"the best of {k} cannot be estimated from {n} values")
+    expected, weight = 0.0, k / n  # of the n values, the highest is among k of them with this probability
+    for place, value in zip(range(n - 1, -1, -1), sorted(values, reverse=True), strict=True):
+        expected += weight * value
+        weight *= (place - k + 1) / place if place else 0.0
+    return expected
+
+
+def least_choice(value: float, values: Sequence[float]) -> int | None:
+    """The least k for which the expected best of k draws is at least `value`. It is None if no k up to n is enough."""
+    n = len(values)
+    if not n or value > max(values):
+        return None
+    return 1 + bisect.bisect_left(range(1, n), value, key=lambda k: expected_best(values, k) + _ROUNDING)
+
+
+def honest_best(missed: Sequence[NDArray[np.int64]], images: int) -> float:
+    """The correct images of the best epoch of a run, if one half of the images chooses it and the other half scores it.
+
+    `missed` has for each epoch the numbers of the images that are wrong. Each image falls into either half with a
+    probability of one half, and the score counts twice. The mean over random halves has no gain from choosing and
+    scoring on the same images. Half of the images choose less well than all of them, so the honest best is, if
+    anything, too low. The halves depend on nothing but the numbers of the images. Of equally good epochs the first one
+    is chosen. Raises ValueError without an epoch.
+    """
+    if not missed:
+        raise ValueError("a run without an epoch has no best one")
+    every = np.unique(np.concatenate(missed))
+    wrong = np.array([np.isin(every, one) for one in missed], dtype=np.int64)  # (epochs, images that are ever missed)
+    chooses = _halves(images)[:, every]
+    for_choice = wrong @ chooses.T  # (epochs, halves)
+    for_score = wrong.sum(axis=1, keepdims=True) - for_choice
+    best = for_choice.argmin(axis=0)
+    scores = for_score[best, np.arange(_HALVES)]
+    return images - 2 * float(scores.mean())
+
+
+@functools.lru_cache(maxsize=4)
+def _halves(images: int) -> NDArray[np.int64]:
+    """Random halves of the images (halves, images), from the raw bits of the generator, which are the same for good."""
+    words = np.random.Philox(_GENERATOR_SEED).random_raw(-(-_HALVES * images // 64)).astype("<u8")
+    return np.unpackbits(words.view(np.uint8))[: _HALVES * images].reshape(_HALVES, images).astype(np.int64)

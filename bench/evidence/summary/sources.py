@@ -1,0 +1,173 @@
+"""Summarise where the variance between runs comes from. Pure."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+
+import numpy as np
+
+from bench.evidence.results import Series
+from bench.evidence.statistics import (
+    EpochsAndSeeds,
+    Flips,
+    Rounding,
+    epochs_and_seeds,
+    flips,
+    honest_best,
+    least_choice,
+    pooled_flips,
+    rounding,
+)
+from bench.evidence.summary.pooled import FINAL_EPOCHS, GroupSummary
+from bench.record.misses import Missed
+
+
+@dataclass(frozen=True)
+class GroupSources:
+    """The sources of the variance in one group, or in all groups of one label if `model` is empty.
+
+    `runs` is the number of complete runs. `best_minus_last` is the mean over these runs, in images. `flattery` is the
+    mean of what the best epoch gains because it is chosen and reported on the same images; it is over `with_misses`
+    runs, those with the misses of every epoch. `typical_last` and `typical_best` are the least k for which the
+    documented last or best accuracy is the expected best of k seeds. They are None if no number up to `runs` is enough,
+    or if nothing is documented.
+    """
+
+    model: str
+    label: str
+    runs: int
+    flips: Flips | None
+    epochs: EpochsAndSeeds | None
+    best_minus_last: float | None
+    flattery: float | None
+    with_misses: int
+    typical_last: int | None
+    typical_best: int | None
+    is_documented: bool
+
+
+@dataclass(frozen=True)
+class TwoPlaces:
+    """The same seeds of one network in two places. `is_same_environment` says that only the device differs."""
+
+    model: str
+    first: str
+    second: str
+    is_same_environment: bool
+    pairs: Rounding
+
+
+@dataclass(frozen=True)
+class Sources:
+    """The sources in each group, in all groups of each label together, and between places."""
+
+    groups: tuple[GroupSources, ...] = ()
+    together: tuple[GroupSources, ...] = ()
+    places: tuple[TwoPlaces, ...] = ()
+
+
+def sources(groups: Sequence[GroupSummary], documented: Mapping[str, Sequence[int]], kept: Sequence[Missed]) -> Sources:
+    """Summarise the groups of a report. `documented` has the documented counts of each network by epoch."""
+    by_run: dict[tuple[str | int, ...], dict[int, Missed]] = {}
+    for one in kept:
+        by_run.setdefault(one.key[:5], {})[one.key[5]] = one
+    found = [_of_group(group, documented.get(group.group.model, ()), by_run) for group in groups if group.last]
+    return Sources(tuple(found), tuple(_together(groups, found)), tuple(_places(groups)))
+
+
+def _counts(group: GroupSummary) -> list[tuple[int, ...]]:
+    return [run.correct[: group.group.budget] for run in group.group.complete]
+
+
+def _of_group(
+    group: GroupSummary, log: Sequence[int], by_run: Mapping[tuple[str | int, ...], Mapping[int, Missed]]
+) -> GroupSources:
+    what, counts = group.group, _counts(group)
+    missed = [
+        by_run.get((what.model, what.recipe, what.device, what.environment, run.seed), {}) for run in what.complete
+    ]
+    gains = [
+        max(run) - honest_best([one[epoch].images[:, 0] for epoch in range(1, what.budget + 1)], series.total)
+        for run, series, one in zip(counts, what.complete, missed, strict=True)
+        if all(epoch in one for epoch in range(1, what.budget + 1))
+    ]
+    lasts, bests = [run[-1] for run in counts], [max(run) for run in counts]
+    return GroupSources(
+        model=what.model,
+        label=group.label,
+        runs=len(counts),
+        flips=_flips(what.complete, what.budget, missed),
+        epochs=epochs_and_seeds([_final(counts)]) if _final(counts) else None,
+        best_minus_last=fmean(best - last for best, last in zip(bests, lasts, strict=True)),
+        flattery=fmean(gains) if gains else None,
+        with_misses=len(gains),
+        typical_last=least_choice(log[-1], lasts) if log else None,
+        typical_best=least_choice(max(log), bests) if log else None,
+        is_documented=bool(log),
+    )
+
+
+def _flips(runs: Sequence[Series], budget: int, missed: Sequence[Mapping[int, Missed]]) -> Flips | None:
+    """The split of the variance of the last epoch, over the runs whose misses are recorded."""
+    known = [(run, one[budget]) for run, one in zip(runs, missed, strict=True) if budget in one]
+    totals = {run.total for run, _ in known}
+    if len(totals) != 1:
+        return None
+    images = np.concatenate([one.images[:, 0] for _, one in known])
+    by_image = np.unique(images, return_counts=True)[1]
+    return flips([run.correct[budget - 1] for run, _ in known], by_image, totals.pop())
+
+
+def _final(counts: Sequence[tuple[int, ...]]) -> list[tuple[int, ...]]:
+    """The last epochs of every run, or nothing if the runs have fewer."""
+    return [run[-FINAL_EPOCHS:] for run in counts if len(run) >= FINAL_EPOCHS]
+
+
+def _together(groups: Sequence[GroupSummary], found: Sequence[GroupSources]) -> list[GroupSources]:
+    """All groups of each label, if there are several. Each group keeps its own mean."""
+    result = []
+    for label in dict.fromkeys(one.label for one in found):
+        here = [one for one in found if one.label == label]
+        if len(here) < 2:
+            continue
+        total = max(run.total for group in groups if group.label == label for run in group.group.complete)
+        runs = [group for group in groups if group.label == label and group.last]
+        differences = [max(run) - run[-1] for group in runs for run in _counts(group)]
+        gains = [(one.flattery, one.with_misses) for one in here if one.flattery is not None]
+        weight = sum(many for _, many in gains)
+        result.append(
+            GroupSources(
+                model="",
+                label=label,
+                runs=sum(one.runs for one in here),
+                flips=pooled_flips([one.flips for one in here if one.flips], total),
+                epochs=epochs_and_seeds([final for group in runs if (final := _final(_counts(group)))]),
+                best_minus_last=fmean(differences),
+                flattery=sum(gain * many for gain, many in gains) / weight if weight else None,
+                with_misses=weight,
+                typical_last=None,
+                typical_best=None,
+                is_documented=False,
+            )
+        )
+    return result
+
+
+def _places(groups: Sequence[GroupSummary]) -> list[TwoPlaces]:
+    """Every two groups of one network with seeds in common."""
+    result = []
+    for one, other in itertools.combinations(groups, 2):
+        if one.group.model != other.group.model:
+            continue
+        first, second = (
+            {run.seed: run.correct[: group.group.budget] for run in group.group.complete} for group in (one, other)
+        )
+        seeds = sorted(first.keys() & second.keys())
+        pairs = rounding([first[seed] for seed in seeds], [second[seed] for seed in seeds])
+        if pairs is not None:
+            is_same = one.group.environment == other.group.environment
+            result.append(TwoPlaces(one.group.model, one.label, other.label, is_same, pairs))
+    return result

@@ -1,0 +1,112 @@
+"""How much of the variance comes from where: images, training, epochs, seeds, rounding, and choosing the best."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+
+from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Sources, TwoPlaces
+from bench.report.pages.markdown import COMPONENTS, NOTHING, code, image, number, signed, table, text
+from bench.wording import count
+
+
+def lines(sources: Sources, alts: Mapping[str, str]) -> list[str]:
+    """A table of the components with a row for each group, one of what choosing adds, and one of pairs of places."""
+    several = [one for one in (*sources.groups, *sources.together) if one.flips or one.epochs]
+    found = []
+    if several:
+        found += [*image(alts, COMPONENTS), *_components(several), *_how_to_read_components()]
+    if sources.groups:
+        found += [*_choice([*sources.groups, *sources.together]), *_how_to_read_choice()]
+    return found + (_places(sources.places) if sources.places else [])
+
+
+def _components(several: list[GroupSources]) -> list[str]:
+    header = ["network", "on", "runs", "variance of the last epoch", "flips of single images", "left for training"]
+    header += ["one epoch: standard deviation", "one seed: standard deviation"]
+    rows = [[*_name(one), str(one.runs), *_split(one), *_epochs(one)] for one in several]
+    return table(header, rows, "llr")
+
+
+def _name(one: GroupSources) -> list[str]:
+    return [code(one.model) if one.model else "**all**", text(one.label)]
+
+
+def _split(one: GroupSources) -> Iterator[str]:
+    if one.flips is None:
+        yield from (NOTHING,) * 3
+        return
+    yield number(one.flips.whole, 1)
+    yield number(one.flips.flips, 1)
+    yield f"{number(one.flips.left, 1)} ± {number(one.flips.left_error, 1)}"
+
+
+def _epochs(one: GroupSources) -> Iterator[str]:
+    if one.epochs is None:
+        yield from (NOTHING,) * 2
+        return
+    yield number(math.sqrt(one.epochs.epoch), 1)
+    yield number(math.sqrt(max(0.0, one.epochs.seed)), 1)
+
+
+def _how_to_read_components() -> list[str]:
+    return [
+        (
+            "The variances are over seeds, in images squared, with one standard error. Each test image is right in "
+            "some runs and wrong in others. If every image did so by itself, the variance would be that of the flips. "
+            "The rest is what training does to the accuracy on all possible images (Jordan, arXiv 2304.01910). By "
+            f"chance it can be negative. The standard deviations, in images, are of the last {FINAL_EPOCHS} epochs: "
+            "from epoch to epoch within a run, and from seed to seed beside that. If the first is the larger one, a "
+            "last accuracy mostly says at which epoch the run stopped. “All” pools the networks, each around its own "
+            "mean."
+        ),
+        "",
+    ]
+
+
+def _choice(several: list[GroupSources]) -> list[str]:
+    header = ["network", "on", "best − last", "of it, from choosing on the test set (runs)"]
+    header += ["documented last: the best of", "documented best: the best of"]
+    rows = []
+    for one in several:
+        flattery = f"{number(one.flattery, 1)} ({one.with_misses})" if one.with_misses else NOTHING
+        typical = [_typical(one, k) for k in (one.typical_last, one.typical_best)]
+        rows.append([*_name(one), number(one.best_minus_last, 1), flattery, *typical])
+    return table(header, rows, "llr")
+
+
+def _typical(one: GroupSources, k: int | None) -> str:
+    if not one.model:
+        return ""
+    return NOTHING if not one.is_documented else f"more than {one.runs}" if k is None else count(k, "seed")
+
+
+def _how_to_read_choice() -> list[str]:
+    return [
+        (
+            "Best minus last is the mean over complete runs, in images. A best epoch is chosen on the images that it "
+            "is reported on, and gains by it. Without that gain, one random half of the images chooses the epoch and "
+            "the other half scores it; this needs the misses of every epoch. Half of the images choose less well than "
+            "all of them, so the gain is, if anything, a little smaller. The last two columns say how many seeds one "
+            "must train so that the best of them is as good as the documented value, on average (Tang et al., arXiv "
+            "2004.13705)."
+        ),
+        "",
+    ]
+
+
+def _places(places: tuple[TwoPlaces, ...]) -> list[str]:
+    header = ["network", "first place", "second place", "pairs of runs", "with equal counts in every epoch"]
+    header += ["mean difference", "one run: standard deviation at the same seed", "over seeds"]
+    rows = []
+    for one in places:
+        pairs = one.pairs
+        own, seeds = (NOTHING if value is None else number(math.sqrt(value), 1) for value in (pairs.own, pairs.seeds))
+        cells = [code(one.model), text(one.first), text(one.second), str(pairs.pairs), str(pairs.equal)]
+        rows.append([*cells, signed(pairs.difference), own, seeds])
+    note = (
+        "A pair is the same seed in two places: the same initial weights, order of the images and dropout. Only the "
+        "arithmetic or the device differs. If the standard deviation at the same seed is as large as that over seeds, "
+        "rounding alone moves a run as far as a new seed does. In exact arithmetic all counts must be equal."
+    )
+    return [*table(header, rows, "lllr"), note, ""]
