@@ -44,7 +44,7 @@ DEBIAN = (
 )
 """What Debian's Python 3.11 needs."""
 
-OURS = ("filelock", "llvmlite", "numba", "numpy", "pandas", "scipy", "tabulate", "tqdm")
+OURS = ("filelock", "llvmlite", "numba", "numpy", "pandas", "scipy", "tabulate", "threadpoolctl", "tqdm")
 OTHERS = ("torch==2.7.1", "sympy", "networkx", "jinja2", "fsspec", "typing-extensions", "mpmath", "markupsafe")
 """The last PyTorch for ARM64 that needs no libraries of a GPU, and what it imports."""
 DATES = ("python-dateutil", "tzdata", "six")
