@@ -50,6 +50,9 @@ ClaimKind = Literal[
 TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
 """The numbers of training and test images in MNIST."""
 
+COLLAPSE = 50
+"""An epoch has collapsed if it has more than this many images fewer than the best epoch before it in the same run."""
+
 
 @dataclass(frozen=True)
 class Target:

@@ -81,10 +81,19 @@ EPOCH_KEY: tuple[str, ...] = (*RUN_KEY, "epoch")
 REPRODUCIBLE: tuple[str, ...] = ("correct", "total", "test_loss", "train_loss")
 """Training an epoch again in the same environment must reproduce these columns bit for bit."""
 
+Fingerprint = tuple[int, int, float, float]
+"""The values of the columns `REPRODUCIBLE` in one epoch."""
+
 _DIGITS = re.compile(r"[0-9]{1,20}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?inf|nan")
 _DIGEST = re.compile(r"[0-9a-f]{8}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|\+00:00)")
+
+
+def fingerprint(epoch: object) -> Fingerprint:
+    """The fingerprint of a finished epoch, which has the columns `REPRODUCIBLE` as attributes."""
+    correct, total, test_loss, train_loss = (getattr(epoch, name) for name in REPRODUCIBLE)
+    return int(correct), int(total), float(test_loss), float(train_loss)
 
 
 class Malformed(ValueError):

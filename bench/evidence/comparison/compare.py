@@ -17,8 +17,6 @@ from dataclasses import replace
 from bench.errors import UnusableInput
 from bench.evidence.comparison.findings import (
     DIRECTIONS,
-    LEVEL,
-    AgainstReference,
     Change,
     Comparison,
     Finding,
@@ -28,11 +26,10 @@ from bench.evidence.comparison.findings import (
 )
 from bench.evidence.results import Group, groups
 from bench.evidence.statistics import (
+    LEVEL,
     first_hit,
     holm,
-    reference_convergence,
     smallest_two_sample_p,
-    submission_passes,
     two_sample_permutation_test,
 )
 from bench.network.specification import Architecture
@@ -101,9 +98,7 @@ def _compare_groups(old: Group, new: Group, target: int) -> Pair:
     if before.seeds and after.seeds:
         times = [[epochs if time is None else time for time in side.times] for side in (before, after)]
         changes = (_change("epochs to target", *times), _change("last accuracy", before.last, after.last))
-    return Pair(
-        old.model, old.device, epochs, old.budget, before, after, changes, _reference_points(before.times, after.times)
-    )
+    return Pair(old.model, old.device, epochs, old.budget, before, after, changes)
 
 
 def _side(group: Group, epochs: int, target: int) -> Side:
@@ -147,24 +142,6 @@ def _with_adjusted_p_values(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
         return replace(change, adjusted=adjusted, finding=direction if adjusted <= LEVEL else "no evidence")
 
     return tuple(replace(pair, changes=tuple(with_p_value(change) for change in pair.changes)) for pair in pairs)
-
-
-def _reference_points(old: Sequence[int | None], new: Sequence[int | None]) -> AgainstReference | str:
-    if min(len(old), len(new)) < 3:
-        return "fewer than 3 seeds on a side"
-    if max(old.count(None), new.count(None)) > 1:
-        return "more than one run of a side never reached the target"
-    reference = reference_convergence(old, submission_runs=len(new))
-    submission = reference_convergence(new, submission_runs=len(old))
-    return AgainstReference(
-        reference.mean,
-        reference.deviation,
-        submission.mean,
-        submission.deviation,
-        reference.mean / submission.mean - 1,
-        reference.largest_speed_up,
-        submission_passes(reference, new),
-    )
 
 
 def _notes_on_runs(pair: Pair) -> Iterator[str]:

@@ -11,6 +11,7 @@ from bench.evidence.statistics.comparison import (
     variation,
 )
 from bench.evidence.statistics.intervals import (
+    LEVEL,
     Interval,
     Rank,
     clopper_pearson,
@@ -21,7 +22,6 @@ from bench.evidence.statistics.intervals import (
     share_of_seeds,
     smallest_deciding_n,
 )
-from bench.evidence.statistics.reference_points import ReferencePoints, reference_convergence, submission_passes
 from bench.evidence.statistics.survival import (
     Observation,
     SurvivalCurve,
@@ -36,12 +36,12 @@ from bench.evidence.statistics.survival import (
 )
 
 __all__ = [
+    "LEVEL",
     "DeviceDifference",
     "Interval",
     "Observation",
     "PermutationTest",
     "Rank",
-    "ReferencePoints",
     "SurvivalCurve",
     "TimeToTarget",
     "Variation",
@@ -55,12 +55,10 @@ __all__ = [
     "prediction_interval_ranks",
     "prediction_interval_t",
     "rank_of",
-    "reference_convergence",
     "seeds_to_decide",
     "share_of_seeds",
     "smallest_deciding_n",
     "smallest_two_sample_p",
-    "submission_passes",
     "survival_steps",
     "sustained_hit",
     "time_to_target",

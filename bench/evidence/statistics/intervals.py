@@ -18,6 +18,9 @@ from scipy import special
 
 Side = Literal["two-sided", "lower", "upper"]
 
+LEVEL = 0.05
+"""The level of significance: a p-value at or below it is evidence. Intervals have a confidence of one minus it."""
+
 
 @dataclass(frozen=True)
 class Interval:
@@ -33,8 +36,8 @@ class Rank:
     """The rank of a value in a sample of `n` values: how many are below it, equal to it (`ties`) and above it.
 
     `p_value` is two-sided, for the hypothesis that the value is one more draw of the same kind. `smallest_p` is the
-    smallest p-value that any value could have with this `n`. `can_reject` says whether `smallest_p` is at most 0.05,
-    that is, whether n >= 39.
+    smallest p-value that any value could have with this `n`. `can_reject` says whether `smallest_p` is at most
+    `LEVEL`, that is, whether n >= 39.
     """
 
     n: int
@@ -160,7 +163,7 @@ def rank_of(value: float | None, sample: Sequence[float | None]) -> Rank:
     below, above = int(np.count_nonzero(others < new)), int(np.count_nonzero(others > new))
     tail = min(n - above, n - below)
     smallest = min(1.0, 2 / (n + 1))
-    return Rank(n, below, n - below - above, above, min(1.0, 2 * (tail + 1) / (n + 1)), smallest, smallest <= 0.05)
+    return Rank(n, below, n - below - above, above, min(1.0, 2 * (tail + 1) / (n + 1)), smallest, smallest <= LEVEL)
 
 
 def _never_as_infinity(values: Sequence[float | None]) -> NDArray[np.float64]:

@@ -8,11 +8,11 @@ from bench.evidence.results import Group
 from bench.evidence.statistics import first_hit
 from bench.evidence.verdicts import draws, module, shares
 from bench.evidence.verdicts.case import Case, Finding, Outcome, Verdict
-from bench.evidence.verdicts.rules import LEVEL, RULES
+from bench.evidence.verdicts.rules import RULES
 from bench.network.specification import Architecture, Claim, ClaimKind
 from bench.network.structure_facts import Structure
 
-__all__ = ["LEVEL", "RULES", "Outcome", "Verdict", "is_of_the_module", "judge"]
+__all__ = ["RULES", "Outcome", "Verdict", "is_of_the_module", "judge"]
 
 
 def judge(architecture: Architecture, structure: Structure, group: Group | None) -> tuple[Verdict, ...]:

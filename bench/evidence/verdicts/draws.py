@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from bench.evidence.statistics import first_hit, prediction_interval_ranks, prediction_interval_t, rank_of
+from bench.evidence.statistics import LEVEL, first_hit, prediction_interval_ranks, prediction_interval_t, rank_of
 from bench.evidence.verdicts.case import Case, Finding
-from bench.evidence.verdicts.rules import LEVEL, SEEDS_FOR_RANKS, SEEDS_FOR_SHARES
+from bench.evidence.verdicts.rules import SEEDS_FOR_RANKS, SEEDS_FOR_SHARES
 from bench.network.specification import Claim
 from bench.wording import count
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from bench.evidence.statistics import smallest_deciding_n
+from bench.evidence.statistics import LEVEL, smallest_deciding_n
 
-LEVEL = 0.05
 HALF = 0.5
 SEEDS_FOR_SHARES = smallest_deciding_n(HALF, 1 - LEVEL)
 SEEDS_FOR_RANKS = round(2 / LEVEL) - 1

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from bench.evidence.statistics import first_hit, seeds_to_decide, share_of_seeds
+from bench.evidence.statistics import LEVEL, first_hit, seeds_to_decide, share_of_seeds
 from bench.evidence.verdicts.case import Case, Finding
-from bench.evidence.verdicts.rules import HALF, LEVEL, SEEDS_FOR_SHARES
+from bench.evidence.verdicts.rules import HALF, SEEDS_FOR_SHARES
 from bench.network.specification import Claim
 from bench.wording import count
 

@@ -133,10 +133,6 @@ def test_a_collapse_is_over_fifty_images_below_the_best_so_far(correct: list[int
     assert collapses(correct) == epochs
 
 
-def test_the_depth_of_a_collapse_can_be_chosen() -> None:
-    assert collapses([9900, 9895, 9894], images=5) == (3,)
-
-
 @pytest.mark.parametrize(
     ("correct", "expected"),
     [
