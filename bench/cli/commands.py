@@ -34,6 +34,9 @@ def _train(arguments: argparse.Namespace) -> Outcome:
 
 def do_all(arguments: argparse.Namespace) -> int:
     """Train what is not recorded yet, then write the report, even if runs failed."""
+    from bench.report import written
+
+    written.require_own(arguments.report)  # before hours of training
     outcome = _train(arguments)
     try:
         reported = do_report(arguments)
@@ -80,21 +83,25 @@ def do_plan(arguments: argparse.Namespace) -> int:
 def do_report(arguments: argparse.Namespace) -> int:
     """Write the report from the record."""
     from bench.files import cause
-    from bench.record import catalogue
+    from bench.record import catalogue, record
     from bench.report.files import write
 
     page = arguments.report / "README.md"
     recorded, networks = catalogue.read_record(arguments.runs)
+    record.require_header(arguments.runs)
     try:
         if page.exists() and not arguments.runs.exists():
             raise UnusableInput(
                 f"{arguments.runs}: no such record; {page} is the report of another one and is kept: correct --runs"
             )
-        write(recorded, networks.architectures, arguments.report, arguments.data)
+        removed = write(recorded, networks.architectures, arguments.report, arguments.data)
     except OSError as error:
         place = error.filename or arguments.report
         raise UnusableInput(f"{place}: cannot be written ({cause(error)}): choose another --report") from error
     print_lines([f"The report is in {page}."])
+    if removed:
+        named = ", ".join(path.name for path in removed[:5]) + (" …" if len(removed) > 5 else "")
+        print_lines([f"Removed, because only the earlier report had it: {named}."])
     return DONE
 
 

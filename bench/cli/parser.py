@@ -107,10 +107,10 @@ def _parser() -> argparse.ArgumentParser:
     _add_files(measuring, "data")
     comparing = command("compare", commands.do_compare, "say whether convergence changed between two records")
     for name in ("old", "new"):
-        comparing.add_argument(name, type=Path, metavar=f"{name.upper()}.csv")
+        comparing.add_argument(name, type=_path, metavar=f"{name.upper()}.csv")
     merging = command("merge", commands.do_merge, "join records of several people or machines; refuse contradictions")
-    merging.add_argument("records", type=Path, nargs="+", metavar="RUNS.csv")
-    merging.add_argument("-o", "--output", type=Path, required=True, metavar="ALL.csv", help="the record to write")
+    merging.add_argument("records", type=_path, nargs="+", metavar="RUNS.csv")
+    merging.add_argument("-o", "--output", type=_path, required=True, metavar="ALL.csv", help="the record to write")
     checking = command(
         "check", commands.do_check, "check structure, parameters, multiply-accumulates, record and speed, for CI"
     )
@@ -155,8 +155,14 @@ def _add_files(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
         default, text = texts[name]
         parser.add_argument(
-            f"--{name}", type=Path, default=Path(default), metavar="PATH", help=f"{text} (default: {default})"
+            f"--{name}", type=_path, default=Path(default), metavar="PATH", help=f"{text} (default: {default})"
         )
+
+
+def _path(text: str) -> Path:
+    if not text:  # Path("") is the folder one stands in
+        raise argparse.ArgumentTypeError("the path is empty: perhaps a variable is not set")
+    return Path(text)
 
 
 def _positive(text: str) -> int:

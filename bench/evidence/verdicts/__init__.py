@@ -12,7 +12,7 @@ from bench.evidence.verdicts.rules import RULES
 from bench.network.specification import Architecture, Claim, ClaimKind
 from bench.network.structure_facts import Structure
 
-__all__ = ["RULES", "Outcome", "Verdict", "is_of_the_module", "judge"]
+__all__ = ["RULES", "Outcome", "Verdict", "is_about_a_share", "is_of_the_module", "judge"]
 
 
 def judge(architecture: Architecture, structure: Structure, group: Group | None) -> tuple[Verdict, ...]:
@@ -26,22 +26,29 @@ def is_of_the_module(claim: Claim) -> bool:
     return claim.kind in _JUDGE_BY_MODULE
 
 
+def is_about_a_share(claim: Claim) -> bool:
+    """Whether a claim is judged by the share of seeds that succeed."""
+    return not is_of_the_module(claim) and claim.kind not in _ABOUT_ONE_RUN
+
+
 def _verdict(claim: Claim, case: Case) -> Verdict:
+    finding: Finding
     if is_of_the_module(claim):
-        outcome, evidence = _JUDGE_BY_MODULE[claim.kind](claim, case)
+        finding = _JUDGE_BY_MODULE[claim.kind](claim, case)
     elif case.other_totals:
-        outcome, evidence = _tested_on_other_images(case)
+        finding = _tested_on_other_images(case)
     else:
-        outcome, evidence = _JUDGE_BY_RUNS[claim.kind](claim, case)
+        finding = _JUDGE_BY_RUNS[claim.kind](claim, case)
+    outcome, evidence, would_decide = finding if len(finding) == 3 else (*finding, "")
     contradicted = _contradicted_by_log(claim, case)
     if contradicted and claim.kind in _ABOUT_ONE_RUN:
-        outcome = "does not hold"
+        outcome, would_decide = "does not hold", ""
     if contradicted:
         evidence += f"; contradicted by the document's own log: {claim.contradiction or 'it shows otherwise'}"
     elif claim.contradiction:
         role = "caveat" if claim.kind in _LOG_CONFIRMS else "contradicted by the document or its notebook"
         evidence += f"; {role}: {claim.contradiction}"
-    return Verdict(claim, outcome, evidence)
+    return Verdict(claim, outcome, evidence, would_decide)
 
 
 def _tested_on_other_images(case: Case) -> Finding:

@@ -14,11 +14,21 @@ Outcome = Literal["holds", "does not hold", "cannot be decided yet"]
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one claim. `evidence` gives the reason in words and numbers, short enough for a table cell."""
+    """The outcome of one claim, with the reason in words and numbers, short enough for a table cell.
+
+    `found` says what the runs or the module show. `would_decide` says what would decide an open claim, where that is
+    known.
+    """
 
     claim: Claim
     outcome: Outcome
-    evidence: str
+    found: str
+    would_decide: str = ""
+
+    @property
+    def evidence(self) -> str:
+        """The whole reason."""
+        return "; ".join(filter(None, (self.found, self.would_decide)))
 
 
 @dataclass(frozen=True)
@@ -65,5 +75,5 @@ class Case:
         return tuple(logged.correct for logged in self.architecture.log)
 
 
-Finding = tuple[Outcome, str]
-"""The outcome of a claim and the evidence for it."""
+Finding = tuple[Outcome, str] | tuple[Outcome, str, str]
+"""The outcome of a claim, the evidence for it, and what would decide it if it is open."""

@@ -24,7 +24,7 @@ def first_epoch(claim: Claim, case: Case) -> Finding:
         evidence += f"; one new run: {first} to {last} with {100 * interval.confidence:.0f} % confidence"
     if not rank.can_reject:
         reason = f"{count(rank.n, 'seed')} cannot reject any epoch (p is at least {rank.smallest_p:.2f})"
-        return "cannot be decided yet", f"{evidence}; {reason}, {SEEDS_FOR_RANKS} seeds could"
+        return "cannot be decided yet", f"{evidence}; {reason}", f"{SEEDS_FOR_RANKS} seeds could decide"
     evidence += f"; p = {rank.p_value:.3f}"
     return ("does not hold", evidence) if rank.p_value <= LEVEL else _holds_unless_diverged(evidence, case)
 
@@ -46,9 +46,9 @@ def _judge_accuracy(claim: Claim, counts: Sequence[int], case: Case) -> Finding:
     evidence = f"{count(rank.n, 'seed')}: {rank.below} lower, {rank.ties} equal, {rank.above} higher"
     if interval:
         lowest, highest = math.ceil(interval.lower), math.floor(interval.upper)
-        evidence += f"; one new run: {lowest} to {highest} with 95 % confidence"
+        evidence += f"; one new run: {lowest} to {highest} with {1 - LEVEL:.0%} confidence".replace("%", " %")
     if not interval or rank.n < SEEDS_FOR_SHARES:
-        return "cannot be decided yet", f"{evidence}; a decision needs at least {SEEDS_FOR_SHARES} seeds"
+        return "cannot be decided yet", evidence, f"a decision needs at least {SEEDS_FOR_SHARES} seeds"
     if not interval.lower <= claim.value <= interval.upper:
         return "does not hold", evidence
     if interval.upper >= case.architecture.target.total:

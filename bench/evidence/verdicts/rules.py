@@ -5,6 +5,7 @@ from __future__ import annotations
 from bench.evidence.statistics import LEVEL, smallest_deciding_n
 
 HALF = 0.5
+_CONFIDENCE = f"{100 * (1 - LEVEL):g} %"
 SEEDS_FOR_SHARES = smallest_deciding_n(HALF, 1 - LEVEL)
 SEEDS_FOR_RANKS = round(2 / LEVEL) - 1
 
@@ -17,12 +18,12 @@ RULES: tuple[str, ...] = (
     ),
     "Average pooling is global if one output is the average of every cell of a channel.",
     (
-        "A run reaches the target at 9940 of 10,000 images. 9939 images are below the target, although they round to "
-        "99.4 %."
+        "A run reaches the target if it classifies at least the target's number of test images correctly. One image "
+        "fewer is below the target, even if both numbers round to the same percentage."
     ),
     (
-        "A network reaches the target if more than half of all seeds reach it in any of the documented epochs. For a "
-        "claim of fewer than 20 epochs, only the first 19 epochs count. The share of seeds has one-sided 95 % "
+        "A network reaches the target if more than half of all seeds reach it in any epoch of the recipe. For a claim "
+        f"of fewer than n epochs, only the first n − 1 epochs count. The share of seeds has one-sided {_CONFIDENCE} "
         "Clopper-Pearson bounds. The claim holds if the lower bound is above one half. It does not hold if the upper "
         "bound is below one half."
     ),
@@ -69,13 +70,14 @@ RULES: tuple[str, ...] = (
         "reject any epoch, so they decide nothing."
     ),
     (
-        "A best or last accuracy does not hold if it is outside the 95 % prediction interval of one new run (Student's "
-        "t). It holds if it is inside the interval and within the range of the seeds, and if the interval ends below a "
-        "perfect score. A single bad seed widens the interval; the last two conditions stop it from helping the claim. "
-        f"Fewer than {SEEDS_FOR_SHARES} seeds decide nothing. “Holds” means only that the claimed value is like our "
-        f"seeds. With {SEEDS_FOR_SHARES} seeds, the interval extends three of their standard deviations to either side."
+        f"A best or last accuracy does not hold if it is outside the {_CONFIDENCE} prediction interval of one new run "
+        "(Student's t). It holds if it is inside the interval and within the range of the seeds, and if the interval "
+        "ends below a perfect score. A single bad seed widens the interval; the last two conditions stop it from "
+        f"helping the claim. Fewer than {SEEDS_FOR_SHARES} seeds decide nothing. “Holds” means only that the claimed "
+        f"value is like our seeds. With {SEEDS_FOR_SHARES} seeds, the interval extends three of their standard "
+        "deviations to either side."
     ),
-    "Runs that were tested on other images than the 10,000 test images decide nothing.",
+    "Runs that were tested on another number of images than the target has decide nothing.",
     (
         "If a seed diverged, a claim about a first epoch, a best or a last accuracy cannot hold. At best it cannot be "
         "decided yet."

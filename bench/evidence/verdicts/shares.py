@@ -44,7 +44,7 @@ def _judge_share(successes: int, decided: int, undecided: int, what: str) -> Fin
     unfinished run lowers only the lower bound.
     """
     if not decided + undecided:
-        return "cannot be decided yet", f"no seed has run; {_what_could_decide(0, 0, 0)}"
+        return "cannot be decided yet", "no seed has run", _what_could_decide(0, 0, 0)
     lower, upper = (share_of_seeds(successes, decided, undecided, 1 - LEVEL, side) for side in ("lower", "upper"))
     evidence = f"{successes} of {count(decided + undecided, 'seed')} {what}"
     if undecided:
@@ -54,7 +54,7 @@ def _judge_share(successes: int, decided: int, undecided: int, what: str) -> Fin
         return "holds", evidence
     if upper.upper < HALF:
         return "does not hold", evidence
-    return "cannot be decided yet", f"{evidence}; {_what_could_decide(successes, decided, undecided)}"
+    return "cannot be decided yet", evidence, _what_could_decide(successes, decided, undecided)
 
 
 def _what_could_decide(successes: int, decided: int, undecided: int) -> str:

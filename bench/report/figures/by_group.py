@@ -9,6 +9,7 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator
 
+from bench.evidence.statistics import LEVEL
 from bench.evidence.summary import GroupSummary, NetworkSummary
 from bench.network.specification import Architecture
 from bench.report import canvas
@@ -34,9 +35,9 @@ def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
         for target in sorted({marks.target(network.architecture) for network in networks}):
             axes.axvline(target, color=TARGET, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlim(LOWEST, HIGHEST)
-        axes.set_xlabel("test accuracy of the last documented epoch (%)")
+        axes.set_xlabel("test accuracy of the last epoch of the recipe (%)")
         present = marks.one_per_label([group for _, group in rows if group is not None])
-        interval = "95 % prediction interval for one new run"
+        interval = f"{100 * (1 - LEVEL):g} % prediction interval for one new run"
         has_interval = any(group is not None and group.last_interval is not None for _, group in rows)
         canvas.legend_above(
             axes,

@@ -1,16 +1,18 @@
-"""The accuracies of a network by epoch, for each seed or as a summary, beside the documented accuracies."""
+"""The accuracies of a network by epoch, beside the documented ones, and the epochs that collapse."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from statistics import median
 
 from bench.evidence.results import Series
 from bench.evidence.statistics import collapses
 from bench.evidence.summary import GroupSummary, NetworkSummary, required
-from bench.network.specification import Target
+from bench.network.specification import COLLAPSE, Target
 from bench.report.pages.head import MANY_SEEDS
 from bench.report.pages.markdown import NOTHING, table
+from bench.wording import count
 
 
 def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
@@ -36,11 +38,11 @@ def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
     if any(logged.source == "notebook" for logged in log.values()):
         legend += "*Italic*: read in the author's notebook, not printed in the document. "
     if any("↓" in cell for cells in columns for cell in cells):
-        legend += "↓: more than 50 images below the best epoch before it. "
+        legend += f"↓: more than {COLLAPSE} images below the best epoch before it. "
     if last > group.group.budget:
         legend += (
-            f"This report uses the epochs after epoch {group.group.budget}, the documented number, only in this table, "
-            "in the figures of accuracy by epoch, in the speed and in the repeats. "
+            f"This report uses the epochs after epoch {group.group.budget}, the last one of the recipe, only in this "
+            "table, in the figures of accuracy by epoch, in the speed and in the repeats. "
         )
     return [*table(["epoch", "documented", *header], rows, "r"), legend.rstrip(), ""]
 
@@ -67,3 +69,58 @@ def _condensed(runs: Sequence[Series], target: Target) -> list[list[str]]:
 
 def _shown(correct: int, is_hit: bool) -> str:
     return f"**{correct}**" if is_hit else str(correct)
+
+
+def collapsed(group: GroupSummary) -> list[str]:
+    """The number of seeds that collapse, a table of the collapses, and advice for a user."""
+    fallen = [seed for seed in group.seeds if seed.collapses]
+    found = [f"{len(fallen)} of {count(len(group.seeds), 'seed')} collapse{'s' if len(fallen) == 1 else ''}.", ""]
+    if not fallen:
+        return found
+    events = [(seed, collapse) for seed in fallen for collapse in seed.collapses]
+    rows = [
+        [
+            f"seed {seed.seed}",
+            str(one.epoch),
+            str(one.best_before),
+            str(one.correct),
+            NOTHING if one.with_batch_statistics is None else str(one.with_batch_statistics),
+            NOTHING if one.smallest_variance is None else f"{one.smallest_variance:.1e}",
+        ]
+        for seed, one in itertools.islice(events, 20)
+    ]
+    header = ["run", "epoch", "best before", "correct", "correct with batch statistics", "smallest running variance"]
+    found += table(header, rows, "lr")
+    if len(events) > len(rows):
+        found += [f"The table shows the first {len(rows)} of {len(events)} collapses.", ""]
+    return [
+        *found,
+        _advice(
+            [
+                one.with_batch_statistics is not None and one.with_batch_statistics >= one.best_before - COLLAPSE
+                for _, one in events
+            ]
+        ),
+        "",
+    ]
+
+
+def _advice(recovered: Sequence[bool]) -> str:
+    if any(recovered):
+        cause = (
+            f"In {sum(recovered)} of {count(len(recovered), 'epoch')}, the same weights are at most {COLLAPSE} images "
+            "below the best epoch before if batch norm uses the statistics of each test batch. There the weights are "
+            "fine, but the running statistics of batch norm are not. If a channel before batch norm is zero for "
+            "almost every image, its running variance falls towards zero. Batch norm then amplifies the next rare "
+            "activation."
+        )
+    else:
+        cause = (
+            "No evaluation with batch statistics recovers these epochs, or none is recorded. The weights themselves "
+            "may be worse."
+        )
+    return (
+        f"{cause} This is what a user can do. Do not keep the weights of the last epoch without an evaluation. Keep "
+        "the weights that are best on images held out from training. Compute the running statistics again over the "
+        "training images before the evaluation. Put batch norm before the ReLU. Lower the learning rate."
+    )

@@ -10,7 +10,7 @@ import scipy.stats
 from comparisons import EARLY, HIGH, LATE, LOW, Files, hit_at, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import CPU, GPU, RECIPE, run_rows
+from synthetic import CPU, GPU, run_rows
 
 from bench.errors import UnusableInput
 from bench.evidence.comparison.findings import Comparison, Pair
@@ -166,15 +166,19 @@ def test_devices_are_never_compared_with_each_other(files: Files) -> None:
     }
 
 
-def test_recipes_are_never_compared_with_each_other(files: Files) -> None:
+def test_runs_of_a_recipe_that_the_network_no_longer_has_are_not_compared(files: Files) -> None:
+    """Nobody knows their target and their number of epochs, even if both records have such runs."""
     other = "ffffffff"
-    mixed = [*rows("unpadded", LATE, GPU, recipe=other), *rows("unpadded", EARLY, GPU)]
-    found = files.compare(rows("unpadded", EARLY), mixed)
+    old = [*rows("unpadded", EARLY), *rows("unpadded", EARLY, recipe=other)]
+    found = files.compare(old, [*rows("unpadded", LATE, GPU, recipe=other), *rows("unpadded", EARLY, GPU)])
     assert [(pair.new.seeds, pair.changes[0].finding) for pair in found.pairs] == [(5, "no evidence")]
-    assert found.notes == (f"unpadded on cpu: recipe {other} only in {found.new}; different recipes are not compared",)
-    with pytest.raises(UnusableInput, match="different recipes are not compared") as raised:
+    assert found.notes == tuple(
+        f"unpadded on cpu: recipe {other} in {name} is not the network's recipe now, so it is not compared"
+        for name in (found.old, found.new)
+    )
+    with pytest.raises(UnusableInput, match=f"recipe {other} in .* is not compared") as raised:
         files.compare(rows("unpadded", EARLY), rows("unpadded", LATE, GPU, recipe=other))
-    assert f"recipe {RECIPE} only in" in str(raised.value)
+    assert f"unpadded on cpu: only in {found.old}" in str(raised.value)
 
 
 def test_a_network_in_one_record_alone_is_named(files: Files) -> None:

@@ -347,7 +347,7 @@ def test_too_few_seeds_can_reject_no_epoch(seeds: int, least: str) -> None:
     found = verdict("first_epoch", 2, group([hit_at(None)] * seeds))
     assert found.outcome == UNDECIDED
     assert (
-        f"{seeds} seed{'s' * (seeds > 1)} cannot reject any epoch (p is at least {least}), 39 seeds could"
+        f"{seeds} seed{'s' * (seeds > 1)} cannot reject any epoch (p is at least {least}); 39 seeds could decide"
         in found.evidence
     )
     assert "39 seeds could" not in verdict("first_epoch", 2, group([])).evidence
