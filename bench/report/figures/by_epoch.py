@@ -70,7 +70,10 @@ def time_to_target(networks: Sequence[NetworkSummary]) -> Picture:
                 Line2D(
                     [], [], color=canvas.INK, marker="|", markersize=9, linestyle="", label="seed that did not reach it"
                 ),
-                Line2D([], [], color=DOCUMENTED, linewidth=1.4, linestyle="--", label="documented first epoch"),
+                *marks.if_documented(
+                    networks,
+                    Line2D([], [], color=DOCUMENTED, linewidth=1.4, linestyle="--", label="documented first epoch"),
+                ),
             ],
         )
         medians = "; ".join(f"{network.name}: {_medians(network)}" for network in networks)
@@ -139,8 +142,9 @@ def _accuracy_keys(networks: Sequence[NetworkSummary]) -> list[Any]:
         if any(group.label == one.label and len(group.group.runs) > 1 for group in groups):
             keys.append(Patch(facecolor=marks.colour(one), alpha=0.18, label="lowest to highest seed"))
     targets = sorted({marks.target(network.architecture) for network in networks})
-    keys.append(Line2D([], [], color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, label="documented run"))
-    named = ", ".join(f"{target:.2f} %" for target in targets)
+    documented = Line2D([], [], color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, label="documented run")
+    keys += marks.if_documented(networks, documented)
+    named = ", ".join(f"{target:.4g} %" for target in targets)
     keys.append(Line2D([], [], color=TARGET, linewidth=1, linestyle=(0, (4, 3)), label=f"target, {named}"))
     keys.append(Line2D([], [], color=canvas.INK, marker="v", linestyle="", markersize=4.5, label=f"below {LOWEST} %"))
     return keys

@@ -44,7 +44,9 @@ def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
             [
                 *(marks.dot(group, f"seed, {group.label}") for group in present),
                 *([Patch(facecolor="#bbbbbb", alpha=0.6, label=interval)] if has_interval else []),
-                Line2D([], [], color=DOCUMENTED, marker="D", linestyle="", label="documented"),
+                *marks.if_documented(
+                    networks, Line2D([], [], color=DOCUMENTED, marker="D", linestyle="", label="documented")
+                ),
                 Line2D([], [], color=TARGET, linewidth=1, linestyle=(0, (4, 3)), label="target"),
             ],
         )

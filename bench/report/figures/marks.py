@@ -7,7 +7,7 @@ from typing import Literal
 
 from matplotlib.lines import Line2D
 
-from bench.evidence.summary import GroupSummary
+from bench.evidence.summary import GroupSummary, NetworkSummary
 from bench.network.specification import Architecture
 
 LOWEST, HIGHEST = 98.5, 99.7
@@ -50,6 +50,11 @@ def one_per_label(groups: Sequence[GroupSummary]) -> list[GroupSummary]:
     """One group for each label, in the order of their colours."""
     by_label = {group.label: group for group in groups}
     return sorted(by_label.values(), key=lambda group: group.colour)
+
+
+def if_documented(networks: Sequence[NetworkSummary], key: Line2D) -> list[Line2D]:
+    """The key of the legend, if a document describes any of the networks."""
+    return [key] if any(network.is_documented for network in networks) else []
 
 
 def line(group: GroupSummary, label: str, linewidth: float) -> Line2D:

@@ -104,7 +104,8 @@ def _speed(summary: Summary) -> list[str]:
         "images/s",
         "batches/s",
     ]
-    header += ["documented batches/s"]
+    is_documented = any(architecture.document for architecture in documents.values())
+    header += ["documented batches/s"] if is_documented else []
     rows = []
     for group in summary.current:
         architecture = documents[group.group.model]
@@ -121,18 +122,23 @@ def _speed(summary: Summary) -> list[str]:
                 number(group.seconds, 2),
                 number(TRAINING_IMAGES / train if train else None),
                 number(batches / train if batches and train else None, 1),
-                str(architecture.document.batches_per_second) if architecture.document else NOTHING,
             ]
         )
+        speed = str(architecture.document.batches_per_second) if architecture.document else NOTHING
+        rows[-1] += [speed] if is_documented else []
     if not rows:
         return ["No run is recorded yet.", ""]
     note = (
         "The seconds are medians over all recorded epochs. A run on the CPU has one thread, and other runs can run at "
-        "the same time. Exact arithmetic is the harness's own code, which its tests compare with PyTorch. The "
-        "documented speed comes from a progress bar on a cloud GPU of unknown model and is for context only. To "
-        "measure the training speed of your machine, run `python -m bench speed`."
+        "the same time. Exact arithmetic is the harness's own code, which its tests compare with PyTorch. To measure "
+        "the training speed of your machine, run `python -m bench speed`."
     )
-    return [*table(header, rows, "lllr"), note, ""]
+    context = (
+        " The documented speed comes from a progress bar on a cloud GPU of unknown model and is for context only."
+        if is_documented
+        else ""
+    )
+    return [*table(header, rows, "lllr"), note + context, ""]
 
 
 def _environments(summary: Summary) -> list[str]:

@@ -88,8 +88,8 @@ def terms(summary: Summary) -> tuple[Term, ...]:
         ),
         Term(
             "best",
-            "The highest accuracy of a run. As in the documents, it is chosen on the test set. It is therefore too "
-            "high as an estimate for new images.",
+            "The highest accuracy of a run. It is chosen on the test set. It is therefore too high as an estimate for "
+            "new images.",
             r"\b[Bb]est\b(?! before)",
         ),
         Term(

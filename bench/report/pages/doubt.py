@@ -47,10 +47,9 @@ def _commands(summary: Summary, runs: Path, folder: Path) -> list[str]:
     own = _files(record, "runs.csv", "--runs") + _files(folder.absolute().name, "report", "--report")
     beside = str(Path(record).with_stem(f"{runs.stem}-again"))
     again = _files(beside, "", "--runs") + _files(f"{folder.absolute().name}-again", "", "--report")
-    which = _models(summary)
-    selection = f"{which} {_selection(summary)}"
+    selection = f"{_models(summary)} {_selection(summary)}"
     commands = [
-        (f"verify{which} --epochs 3{own}", "Train the first epochs of every run again, and compare the bits."),
+        (f"verify --epochs 3{own}", "Train the first epochs of every run again, and compare the bits."),
         (f"report{own}", "Write these pages again. The same record gives the same bytes."),
         (f"all{selection}{again}", "Train everything again, beside this record and this report."),
     ]

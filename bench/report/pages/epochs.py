@@ -27,11 +27,11 @@ def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
     last = max([group.group.budget, *log, *(len(run.correct) for run in runs)])
     rows = []
     for epoch in range(1, last + 1):
-        documented = NOTHING
+        documented = [NOTHING] if network.is_documented else []
         if epoch in log:
-            documented = _shown(log[epoch].correct, log[epoch].correct >= target.correct)
-            documented = f"*{documented}*" if log[epoch].source == "notebook" else documented
-        rows.append([str(epoch), documented, *(cells[epoch - 1] if epoch <= len(cells) else "" for cells in columns)])
+            documented = [_shown(log[epoch].correct, log[epoch].correct >= target.correct)]
+            documented = [f"*{one}*" if log[epoch].source == "notebook" else one for one in documented]
+        rows.append([str(epoch), *documented, *(cells[epoch - 1] if epoch <= len(cells) else "" for cells in columns)])
     totals = sorted({run.total for run in runs if run.total})
     images = " or ".join(f"{total:,}" for total in totals) or "none recorded"
     legend = f"Test images: {images}. **Bold**: at or above the target. "
@@ -44,7 +44,8 @@ def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
             f"This report uses the epochs after epoch {group.group.budget}, the last one of the recipe, only in this "
             "table, in the figures of accuracy by epoch, in the speed and in the repeats. "
         )
-    return [*table(["epoch", "documented", *header], rows, "r"), legend.rstrip(), ""]
+    first = ["epoch", "documented"] if network.is_documented else ["epoch"]
+    return [*table([*first, *header], rows, "r"), legend.rstrip(), ""]
 
 
 def _column(run: Series, target: Target) -> list[str]:

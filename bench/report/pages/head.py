@@ -131,18 +131,20 @@ def _networks(summary: Summary) -> list[str]:
     names_places = len(summary.labels) > 1
     is_partial = any(group.done < group.planned for group in summary.current)
     has_diverged = any(seed.diverged for group in summary.current for seed in group.seeds)
-    header = ["network", "documented parameters", "measured parameters", "documented first epoch"]
+    is_documented = any(network.is_documented for network in summary.networks)
+    header = ["network", *(["on"] if names_places else []), *(["documented parameters"] if is_documented else [])]
+    header += ["measured parameters", *(["documented first epoch"] if is_documented else [])]
     header += ["seeds at the target", "first epoch, by seed", "mean¹", "variance¹", "best", "last"]
-    header[1:1] = ["on"] if names_places else []
     header += ["epochs done"] if is_partial else []
     rows = []
     for network in summary.networks:
         for group in network.groups or (None,):
             cells = [linked_name(network.name), *([text(group.label) if group else NOTHING] if names_places else [])]
             document = network.architecture.document
-            cells += [number(document.parameters if document else None)]
+            cells += [number(document.parameters if document else None)] if is_documented else []
             cells += [number(network.structure.parameters) if network.structure else NOTHING]
-            cells += [documented_first(network), *_measured(group)]
+            cells += [documented_first(network)] if is_documented else []
+            cells += _measured(group)
             cells += [f"{group.done} of {group.planned}" if group else "no run"] if is_partial else []
             rows.append(cells)
     notes = [
