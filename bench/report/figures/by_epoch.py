@@ -14,7 +14,7 @@ from bench.evidence.summary import NetworkSummary
 from bench.report import canvas
 from bench.report.canvas import Picture
 from bench.report.figures import marks
-from bench.report.figures.marks import DOCUMENTED, HIGHEST, LOWEST, TARGET
+from bench.report.figures.marks import DOCUMENTED, TARGET, Limits
 
 _SEED_LINES = 20  # more lines cannot be told apart; the band shows all seeds
 
@@ -24,7 +24,7 @@ def accuracy_overview(networks: Sequence[NetworkSummary]) -> Picture:
     with canvas.style():
         figure, panels = canvas.panels(len(networks))
         for axes, network in zip(panels, networks, strict=False):
-            _draw_accuracy(axes, network, _last_epoch(networks))
+            _draw_accuracy(axes, network, _last_epoch(networks), marks.limits(networks))
             axes.set_title(marks.short_name(network.name) + _of_seeds(network))
         canvas.label_outer(panels, len(networks), "epoch", "test accuracy (%)")
         canvas.legend(panels, _accuracy_keys(networks))
@@ -40,7 +40,7 @@ def accuracy(network: NetworkSummary) -> Picture:
         figure = Figure(figsize=(8.4, 4.0))
         figure.subplots_adjust(left=0.085, right=0.76, bottom=0.125, top=0.97)
         axes = figure.add_subplot()
-        _draw_accuracy(axes, network, _last_epoch([network]))
+        _draw_accuracy(axes, network, _last_epoch([network]), marks.limits([network]))
         axes.set_xlabel("epoch")
         axes.set_ylabel("test accuracy (%)")
         axes.legend(handles=_accuracy_keys([network]), loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
@@ -84,7 +84,7 @@ def time_to_target(networks: Sequence[NetworkSummary]) -> Picture:
         )
 
 
-def _draw_accuracy(axes: Axes, network: NetworkSummary, last_epoch: int) -> None:
+def _draw_accuracy(axes: Axes, network: NetworkSummary, last_epoch: int, limits: Limits) -> None:
     total = network.architecture.target.total
     for summary in network.groups:
         runs = [[marks.percent(count, run.total) for count in run.correct] for run in summary.group.runs if run.correct]
@@ -107,14 +107,16 @@ def _draw_accuracy(axes: Axes, network: NetworkSummary, last_epoch: int) -> None
                 marker=marker,
                 markersize=3,
             )
-        _mark_clipped(axes, [(epoch, min(at)) for epoch, at in zip(epochs, by_epoch, strict=True)], colour, shift=-0.18)
+        _mark_clipped(
+            axes, [(epoch, min(at)) for epoch, at in zip(epochs, by_epoch, strict=True)], limits, colour, shift=-0.18
+        )
     documented = [marks.percent(count, total) for count in network.documented]
     epochs = range(1, len(documented) + 1)
     axes.plot(epochs, documented, color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, zorder=3)
-    _mark_clipped(axes, list(zip(epochs, documented, strict=True)), DOCUMENTED, shift=0.18)
+    _mark_clipped(axes, list(zip(epochs, documented, strict=True)), limits, DOCUMENTED, shift=0.18)
     axes.axhline(marks.target(network.architecture), color=TARGET, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlim(0.5, last_epoch + 0.5)
-    axes.set_ylim(LOWEST, HIGHEST)
+    axes.set_ylim(*limits)
     axes.set_xticks([1, *_epoch_ticks(last_epoch)])
 
 
@@ -124,11 +126,13 @@ def _last_epoch(networks: Sequence[NetworkSummary]) -> int:
     return max([*seen, *documented], default=1)
 
 
-def _mark_clipped(axes: Axes, points: Sequence[tuple[int, float]], colour: str, shift: float) -> None:
+def _mark_clipped(axes: Axes, points: Sequence[tuple[int, float]], limits: Limits, colour: str, shift: float) -> None:
     """Mark points outside the axes at the edge, shifted so that seeds and the documented run do not overlap."""
-    below = [epoch + shift for epoch, percent in points if percent < LOWEST]
-    above = [epoch + shift for epoch, percent in points if percent > HIGHEST]
-    edges = (("v", LOWEST + 0.025, below), ("^", HIGHEST - 0.025, above))
+    lowest, highest = limits
+    inward = (highest - lowest) / 48
+    below = [epoch + shift for epoch, percent in points if percent < lowest]
+    above = [epoch + shift for epoch, percent in points if percent > highest]
+    edges = (("v", lowest + inward, below), ("^", highest - inward, above))
     for marker, y, epochs in edges:
         if epochs:
             axes.plot(epochs, [y] * len(epochs), color=colour, marker=marker, markersize=4.5, linestyle="", zorder=4)
@@ -144,9 +148,10 @@ def _accuracy_keys(networks: Sequence[NetworkSummary]) -> list[Any]:
     targets = sorted({marks.target(network.architecture) for network in networks})
     documented = Line2D([], [], color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, label="documented run")
     keys += marks.if_documented(networks, documented)
+    lowest, _ = marks.limits(networks)
     named = ", ".join(f"{target:.4g} %" for target in targets)
     keys.append(Line2D([], [], color=TARGET, linewidth=1, linestyle=(0, (4, 3)), label=f"target, {named}"))
-    keys.append(Line2D([], [], color=canvas.INK, marker="v", linestyle="", markersize=4.5, label=f"below {LOWEST} %"))
+    keys.append(Line2D([], [], color=canvas.INK, marker="v", linestyle="", markersize=4.5, label=f"below {lowest:g} %"))
     return keys
 
 

@@ -10,8 +10,8 @@ from matplotlib.lines import Line2D
 from bench.evidence.summary import GroupSummary, NetworkSummary
 from bench.network.specification import Architecture
 
-LOWEST, HIGHEST = 98.5, 99.7
-"""The range of accuracies, in percent, that a figure shows. Points outside are marked at the edge."""
+_LOWEST, _HIGHEST = 98.5, 99.7
+Limits = tuple[float, float]
 
 DOCUMENTED, TARGET = "#D55E00", "#444444"
 
@@ -34,6 +34,17 @@ def percent(count: float, total: int) -> float:
 def target(architecture: Architecture) -> float:
     """The target accuracy of a network, in percent."""
     return percent(architecture.target.correct, architecture.target.total)
+
+
+def limits(networks: Sequence[NetworkSummary]) -> Limits:
+    """The range of accuracies that a figure shows, in percent. Points outside are marked at the edge.
+
+    Every target is well inside. Below a target there is room for the epochs that come close to it.
+    """
+    targets = [target(network.architecture) for network in networks]
+    lowest = min((one - 1.5 * (100 - one) for one in targets), default=_LOWEST)
+    highest = max((one + 0.5 * (100 - one) for one in targets), default=_HIGHEST)
+    return max(0.0, round(min(_LOWEST, lowest), 3)), round(max(_HIGHEST, highest), 3)
 
 
 def colour(group: GroupSummary) -> str:
