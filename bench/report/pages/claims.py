@@ -14,6 +14,9 @@ from bench.wording import count
 
 OPEN: Outcome = "cannot be decided yet"
 
+_ROWS, _WRONG_ROWS = 60, 15
+"""The first page has at most 150 lines, so its tables have at most `_ROWS` rows in all."""
+
 
 def lines(summary: Summary) -> list[str]:
     """The sections of the claims. A network without claims, or without a stored structure, has none."""
@@ -24,18 +27,24 @@ def lines(summary: Summary) -> list[str]:
     decided = [one for one in training if one[2].outcome != OPEN]
     still_open = [one for one in training if one[2].outcome == OPEN]
     rules = link("The rules", f"{METHODS}#{anchor(VERDICTS)}")
+    wrong = _of_the_module(summary)
+    decided_rows, open_rows = _decided(decided, summary), _open(still_open, summary)
+    in_first_table = min(MANY_ROWS, sum(len(network.groups) or 1 for network in summary.networks))
+    room = _ROWS - in_first_table - min(_WRONG_ROWS, len(wrong))
+    for_decided = max(room // 2, room - len(open_rows))
+    for_open = room - min(for_decided, len(decided_rows))
     return [
         "## Which claims are decided?",
         "",
-        *_decided(decided, summary),
+        *_table(["claim", "verdict", "evidence"], decided_rows, for_decided, summary),
         f"{rules} say how many seeds a verdict needs. Each network's page has every claim.{_about_documents(summary)}",
         "",
         "## Which claims are open, and what would decide them?",
         "",
-        *_open(still_open, summary),
+        *_table(["claim", "so far", "what would decide it"], open_rows, for_open, summary),
         "## Are the networks as described?",
         "",
-        *_of_the_module(summary),
+        *_module_lines(summary, wrong),
     ]
 
 
@@ -51,16 +60,14 @@ def _judged(summary: Summary) -> Iterator[_Judged]:
             yield from ((network, NOTHING, verdict) for verdict in network.verdicts_without_runs)
 
 
-def _decided(judged: Sequence[_Judged], summary: Summary) -> list[str]:
-    rows = [[*begin, f"**{one.outcome}**", text(one.evidence)] for begin, one in _together(judged, summary)]
-    return _table(["claim", "verdict", "evidence"], rows, summary) if rows else ["No claim about training yet.", ""]
+def _decided(judged: Sequence[_Judged], summary: Summary) -> list[list[str]]:
+    return [[*begin, f"**{one.outcome}**", text(one.evidence)] for begin, one in _together(judged, summary)]
 
 
-def _open(judged: Sequence[_Judged], summary: Summary) -> list[str]:
-    rows = [
+def _open(judged: Sequence[_Judged], summary: Summary) -> list[list[str]]:
+    return [
         [*begin, text(one.found), text(one.would_decide or "not known")] for begin, one in _together(judged, summary)
     ]
-    return _table(["claim", "so far", "what would decide it"], rows, summary) if rows else ["None.", ""]
 
 
 def _together(judged: Sequence[_Judged], summary: Summary) -> Iterator[tuple[list[str], Verdict]]:
@@ -76,34 +83,48 @@ def _together(judged: Sequence[_Judged], summary: Summary) -> Iterator[tuple[lis
         yield [*place, "; ".join(text(verdict.claim.text) for verdict in verdicts)], verdicts[0]
 
 
-def _of_the_module(summary: Summary) -> list[str]:
+def _module_claims(summary: Summary) -> list[tuple[NetworkSummary, Verdict]]:
     """The claims about layers and parameters. The module decides them, so the runs do not matter."""
-    verdicts = [
+    return [
         (network, verdict)
         for network in summary.networks
         for verdict in network.verdicts_without_runs
         if is_of_the_module(verdict.claim)
     ]
-    wrong = [(network, verdict) for network, verdict in verdicts if verdict.outcome != "holds"]
-    if not verdicts:
+
+
+def _of_the_module(summary: Summary) -> list[list[str]]:
+    """A row for each claim about layers and parameters that does not hold."""
+    return [
+        [linked_name(one.name), text(verdict.claim.text), text(verdict.evidence)]
+        for one, verdict in _module_claims(summary)
+        if verdict.outcome != "holds"
+    ]
+
+
+def _module_lines(summary: Summary, wrong: Sequence[Sequence[str]]) -> list[str]:
+    claims = len(_module_claims(summary))
+    if not claims:
         return ["There is no claim about layers or parameters.", ""]
-    said = f"Of {count(len(verdicts), 'claim')} about layers and parameters, {len(verdicts) - len(wrong)} hold"
-    said += "s" if len(verdicts) - len(wrong) == 1 else ""
+    holding = claims - len(wrong)
+    said = f"Of {count(claims, 'claim')} about layers and parameters, {holding} hold{'s' if holding == 1 else ''}"
     if not wrong:
         return [f"{said}.", ""]
-    rows = [[linked_name(one.name), text(verdict.claim.text), text(verdict.evidence)] for one, verdict in wrong]
-    shown = table(["network", "claim", "the network has"], rows[:MANY_ROWS], "l")
-    return [f"{said}. {'This one does' if len(wrong) == 1 else 'These do'} not:", "", *shown, *_more(rows)]
+    shown = table(["network", "claim", "the network has"], wrong[:_WRONG_ROWS], "l")
+    more = _more(len(wrong) - _WRONG_ROWS)
+    return [f"{said}. {'This one does' if len(wrong) == 1 else 'These do'} not:", "", *shown, *more]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]], summary: Summary) -> list[str]:
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]], room: int, summary: Summary) -> list[str]:
+    """The rows for which the page has room."""
+    if not rows:
+        return ["None.", ""]
     on = ["on"] if len(summary.labels) > 1 else []
-    return [*table(["network", *on, *header], rows[:MANY_ROWS], "l"), *_more(rows)]
+    return [*table(["network", *on, *header], rows[:room], "l"), *_more(len(rows) - room)]
 
 
-def _more(rows: Sequence[object]) -> list[str]:
-    more = len(rows) - MANY_ROWS
-    return [f"… and {more:,} more, on the pages of the networks.", ""] if more > 0 else []
+def _more(rows: int) -> list[str]:
+    return [f"… and {rows:,} more, on the pages of the networks.", ""] if rows > 0 else []
 
 
 def _about_documents(summary: Summary) -> str:

@@ -34,6 +34,9 @@ OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 MANY_SEEDS = 10
 """With more seeds than this, the report shows a summary instead of every seed."""
 
+_PLACES = 5
+"""The first page describes at most this many places of runs."""
+
 SIDE_BY_SIDE = "Networks side by side"
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
@@ -100,7 +103,7 @@ def _finding(summary: Summary) -> list[str]:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_without_runs]
         return [f"**No run is recorded yet. {_tallies('', verdicts, summary)}**", ""]
     sentences = []
-    for label in summary.labels:
+    for label in summary.labels[:_PLACES]:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_on(label)]
         groups = [group for group in summary.current if group.label == label]
         reached, runs = sum(group.first.hits for group in groups), sum(group.first.runs for group in groups)
@@ -111,6 +114,8 @@ def _finding(summary: Summary) -> list[str]:
             f"{f' ({unfinished} unfinished)' if unfinished else ''} reached the target, {_target(summary)}, within "
             "the epochs of the recipe."
         )
+    if len(summary.labels) > _PLACES:
+        sentences.append(f"The runs of {count(len(summary.labels) - _PLACES, 'other place')} are judged apart too.")
     return [sentence for one in sentences for sentence in (one, "")]
 
 
@@ -178,7 +183,7 @@ def _places(summary: Summary) -> list[str]:
         f"images ({link('details', f'{DATA}#environments')})."
     )
     places = [place for place in summary.places if place.label in summary.labels]
-    shown = [f"- {text(place.label)}: {machines_of(place)}" for place in places[: MANY_ROWS // 2]]
+    shown = [f"- {text(place.label)}: {machines_of(place)}" for place in places[:_PLACES]]
     return [note, "", *shown, *(["- …"] if len(places) > len(shown) else []), ""]
 
 

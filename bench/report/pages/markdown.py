@@ -20,7 +20,7 @@ OVERVIEW, TIME, LAST, SECONDS = "accuracy.svg", "time-to-target.svg", "last-accu
 MISSED = "missed-digits.svg"
 
 MANY_ROWS = 30
-"""Tables of the first page have at most this many rows."""
+"""The table of networks on the first page has at most this many rows."""
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_])")
 _ENTITIES = str.maketrans({"|": "&#124;", "*": "&#42;", "_": "&#95;", "[": "&#91;", "]": "&#93;", "`": "&#96;"})

@@ -7,9 +7,12 @@ from pathlib import Path
 import pytest
 import synthetic
 from pages import section, tables
-from reports import readme
+from reports import NO_PICTURES, readme, without_links
 
+from bench.evidence.summary import summarise
+from bench.network import structure_facts
 from bench.network.specification import Claim
+from bench.report.files import pages
 from models import ARCHITECTURES
 
 DECIDED, OPEN = "## Which claims are decided?", "## Which claims are open, and what would decide them?"
@@ -90,12 +93,25 @@ def test_documents_and_other_networks_are_counted_apart(tmp_path: Path) -> None:
 
 def test_many_networks_leave_the_first_page_short(tmp_path: Path) -> None:
     names = [f"network_{number}" for number in range(60)]
-    claims = (Claim("last", 9950, "a", "file"), Claim("reaches_target", 9000, "b", "file"))
+    claims = (
+        Claim("last", 9950, "a", "file"),
+        Claim("first_epoch", 3, "b", "file"),
+        Claim("convolutions", 99, "c", "file"),
+    )
     several = {
         name: synthetic.with_recipe(ARCHITECTURES["unpadded"], name=name, document=None, own_claims=claims)
         for name in names
     }
-    rows = [row for name in names for seed in (1, 2) for row in synthetic.run_rows(name, seed, [9950] * 18)]
-    page = readme(tmp_path, rows, architectures=several)
-    assert len(page.splitlines()) <= 150
-    assert "… and 30 more rows, in the table of all networks." in page
+    rows = [
+        row
+        for environment in range(8)
+        for name in names[environment:]
+        for seed in range(1, 6)
+        for row in synthetic.run_rows(name, seed, [9900 + seed] * 19, environment=f"0000000{environment}")
+    ]
+    record = synthetic.record(tmp_path, rows)
+    summary = summarise(record, several, dict.fromkeys(names, structure_facts.load()["unpadded"]))
+    front = without_links(pages(summary, NO_PICTURES, record.path, tmp_path / "report")["README.md"])
+    assert 130 < len(front.splitlines()) <= 150
+    assert "more rows, in the table of all networks." in front
+    assert front.count(" more, on the pages of the networks.") == 3
