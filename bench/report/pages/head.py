@@ -80,7 +80,7 @@ def _title(summary: Summary) -> str:
     }
     budgets = [network.architecture.recipe.epochs for network in networks]
     bound = bounds.pop() if len(bounds) == 1 else None
-    epochs = f"in fewer than {bound} epochs" if bound else f"in {span(budgets)} epochs"
+    epochs = f"in fewer than {bound} epochs" if bound else f"in {span(budgets)} epochs".replace("–", " to ")
     documented, again = ("documented ", "again") if _all_documented(summary) else ("", "over seeds")
     many = count_in_words(len(networks), f"{documented}network").capitalize()
     return f"{shown} on MNIST {epochs}? {many}, trained {again}"
