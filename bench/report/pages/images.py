@@ -11,7 +11,7 @@ from bench.wording import count
 
 def lines(found: Images, alts: Mapping[str, str]) -> list[str]:
     """A table of how far runs agree, one row for each network and device, and the images missed most often."""
-    title = ["### Which test images do runs miss?", ""]
+    title = ["## Which test images do runs miss?", ""]
     if found.together is None:
         return [*title, "No predictions are kept yet for the runs of this report.", ""]
     return [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.pages.markdown import FIGURE, code, figure_of, number, signed, text
+from bench.report.pages.markdown import code, figure_of, number, page_of, percent, signed, text
 
 
 @given(st.text(max_size=40))
@@ -17,7 +17,7 @@ def test_text_never_leaves_its_cell(value: str) -> None:
     for shown in (text(value), code(value)):
         assert len(re.split(r"(?<!\\)(?:\\\\)*\|", shown)) == 1
         assert shown.isprintable()
-        assert not re.search(r"<(?!/?code>)", re.sub(r"\\.", "", shown))
+        assert not re.search(r"<(?!/?code>|!-- -->)", re.sub(r"\\.", "", shown))
 
 
 @pytest.mark.parametrize(
@@ -33,7 +33,42 @@ def test_signed() -> None:
     assert not math.isnan(float(number(0.0, 1)))
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "see [here](https://example.org)",
+        "<https://example.org>",
+        "https://example.org/a?b=c",
+        "HTTP://EXAMPLE.ORG",
+        "www.example.org",
+        "WWW.example.org",
+        "someone@example.org",
+        "mailto:someone@example.org",
+        "![x](x.svg) and [x]: https://example.org",
+        "<a href=x>x</a>",
+        "🚀 https://example.org `x` www.example.org",
+    ],
+)
+def test_no_text_of_a_user_becomes_a_link(value: str) -> None:
+    """GitHub also makes links of bare addresses. It looks for them after it has removed backslashes."""
+    for shown in (text(value), code(value)):
+        if not shown.startswith("`"):  # nothing in backticks is a link
+            assert not re.search(r"://|www\.|\w@", shown, re.IGNORECASE), shown
+            assert not re.search(r"(?<!\\)\]\(|<(?!/?code>|!-- -->)", re.sub(r"\\<", "", shown)), shown
+
+
 @given(st.text(min_size=1, max_size=80))
-def test_the_picture_of_any_network_has_a_name_for_any_file_system(name: str) -> None:
-    assert FIGURE.fullmatch(figure_of(name))
-    assert len(figure_of(name)) < 100
+def test_the_page_and_the_picture_of_any_network_have_names_for_any_file_system(name: str) -> None:
+    for file in (figure_of(name), page_of(name)):
+        assert re.fullmatch(r"[A-Za-z0-9_-]+\.(md|svg)", file)
+        assert len(file) < 100
+
+
+@pytest.mark.parametrize("name", ["README", "readme", "methods", "Data", "DATA"])
+def test_no_network_takes_the_page_of_something_else(name: str) -> None:
+    assert re.fullmatch(rf"{name}-[0-9a-f]{{8}}\.md", page_of(name))
+    assert page_of(f"{name}_") == f"{name}_.md"
+
+
+def test_percent_has_the_digits_that_it_needs() -> None:
+    assert [percent(share) for share in (0.994, 0.9951, 1, 0.05)] == ["99.4 %", "99.51 %", "100 %", "5 %"]
