@@ -61,7 +61,8 @@ def do_all(arguments: argparse.Namespace) -> int:
     if not there.is_dir() or not os.access(there, os.W_OK):
         problem = f"cannot be written ({there} is not a folder that can be written)"
         raise UnusableInput(f"{arguments.report}: {problem}: choose another --report")
-    written.require_own(arguments.report)
+    with _writing(arguments.report):
+        written.require_own(arguments.report)
     outcome = _train(arguments)
     try:
         reported = do_report(arguments)

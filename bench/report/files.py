@@ -19,8 +19,7 @@ from bench.record.record import Record
 from bench.record.verifications import Verifications
 from bench.report import digits, figures, numbers, pixels, written
 from bench.report.canvas import Picture
-from bench.report.pages import across, claims, definitions, doubt, head, methods, networks, variance
-from bench.report.pages.markdown import (
+from bench.report.markdown import (
     COMPONENTS,
     DATA,
     LAST,
@@ -33,6 +32,7 @@ from bench.report.pages.markdown import (
     figure_of,
     page_of,
 )
+from bench.report.pages import across, claims, definitions, doubt, head, methods, networks, variance
 
 NUMBERS = "summary.json"
 

@@ -31,7 +31,7 @@ from bench.record.rows import Row
 from bench.report import figures
 from bench.report.canvas import Picture
 from bench.report.files import render, write
-from bench.report.pages.markdown import figure_of, page_of
+from bench.report.markdown import figure_of, page_of
 from bench.report.written import MARK
 from models import ARCHITECTURES
 

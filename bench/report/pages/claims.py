@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 
 from bench.evidence.summary import NetworkSummary, Summary
 from bench.evidence.verdicts import Outcome, Verdict, is_of_the_module
+from bench.report.markdown import MANY_ROWS, METHODS, NOTHING, anchor, link, table, text
 from bench.report.pages.definitions import VERDICTS
 from bench.report.pages.head import linked_name
-from bench.report.pages.markdown import MANY_ROWS, METHODS, NOTHING, anchor, link, table, text
 from bench.wording import count
 
 OPEN: Outcome = "cannot be decided yet"

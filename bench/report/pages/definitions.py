@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from bench.evidence.statistics import LEVEL
 from bench.evidence.summary import FINAL_EPOCHS, MOST_SEEDS, STREAK, Summary
 from bench.network.specification import COLLAPSE, Target
-from bench.report.pages.markdown import METHODS, anchor, in_full, link, percent
+from bench.report.markdown import METHODS, anchor, in_full, link, percent
 from bench.wording import listed
 
 VERDICTS = "How a verdict is reached"
@@ -27,8 +27,26 @@ class Term:
     mentions: str
 
 
+_NOT_OF_A_LOG = (
+    "paired permutation test",
+    "p after Holm",
+    "correct with batch statistics",
+    "smallest running variance",
+    "misses",
+    "repeat variance",
+    "seconds per epoch",
+    "sampling error",
+)
+"""The terms that the report of a log does not use, because a log has no such values."""
+
+
 def terms(summary: Summary) -> tuple[Term, ...]:
-    """All terms, in the order of the page of methods."""
+    """The terms of a report, in the order of the page of methods."""
+    every = _terms(summary)
+    return tuple(term for term in every if not (summary.is_of_a_log and term.name in _NOT_OF_A_LOG))
+
+
+def _terms(summary: Summary) -> tuple[Term, ...]:
     targets = list(dict.fromkeys(network.architecture.target for network in summary.networks)) or [Target()]
     of = "" if summary.is_of_a_log else " test images"
     below = listed([f"{target.correct - 1} images are below {target.correct}" for target in targets])
@@ -130,9 +148,9 @@ def terms(summary: Summary) -> tuple[Term, ...]:
         Term(
             "share of seeds",
             "The share of all possible seeds that would succeed, not only of the recorded ones. Its interval is "
-            f"Clopper and Pearson's exact {CONFIDENCE} interval. The verdicts use its one-sided {CONFIDENCE} bounds, "
-            "“at least” and “at most”. An unfinished run that has not reached the target counts as a failure in the "
-            "lower bound. The upper bound leaves it out.",
+            f"Clopper and Pearson's exact {CONFIDENCE} interval, and “at least” and “at most” are its one-sided "
+            f"{CONFIDENCE} bounds. They describe the seeds so far, and no verdict uses them. An unfinished run that "
+            "has not reached the target counts as a failure in the lower bound. The upper bound leaves it out.",
             r"\bshare of seeds\b|\bshare at least\b|\bestimated share\b",
         ),
         Term(

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.evidence.summary import Summary
-from bench.report.pages.markdown import DATA, anchor, code, link
+from bench.report.markdown import DATA, anchor, code, link
 from bench.report.pages.variance import repeated
 from bench.wording import listed
 

@@ -10,8 +10,8 @@ from bench.evidence.results import Series
 from bench.evidence.statistics import collapses
 from bench.evidence.summary import GroupSummary, NetworkSummary, required
 from bench.network.specification import Target, largest_fall
+from bench.report.markdown import NOTHING, table
 from bench.report.pages.head import MANY_SEEDS
-from bench.report.pages.markdown import NOTHING, table
 from bench.wording import count
 
 

@@ -8,7 +8,7 @@ from typing import get_args
 from bench.evidence.statistics import TimeToTarget
 from bench.evidence.summary import MANY_NETWORKS, GroupSummary, NetworkSummary, Place, SeedResult, Summary
 from bench.evidence.verdicts import Outcome, Verdict, is_of_the_module
-from bench.report.pages.markdown import (
+from bench.report.markdown import (
     DATA,
     MANY_ROWS,
     METHODS,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bench.evidence.summary import Agreement, Images, MissedImage
-from bench.report.pages.markdown import MISSED, NOTHING, code, image, number, table, text
+from bench.report.markdown import MISSED, NOTHING, code, image, number, table, text
 from bench.wording import count
 
 

@@ -9,10 +9,7 @@ from statistics import fmean
 from bench.evidence.statistics import TimeToTarget, first_hit, last_hit, sustained_hit
 from bench.evidence.summary import FINAL_EPOCHS, STREAK, GroupSummary, NetworkSummary, SeedResult
 from bench.evidence.verdicts import Verdict, is_about_a_share
-from bench.report.pages import epochs
-from bench.report.pages.definitions import CONFIDENCE, HOW_READ, VERDICTS
-from bench.report.pages.head import MANY_SEEDS, first_of, navigation, restricted_mean
-from bench.report.pages.markdown import (
+from bench.report.markdown import (
     METHODS,
     NOTHING,
     anchor,
@@ -27,6 +24,9 @@ from bench.report.pages.markdown import (
     table,
     text,
 )
+from bench.report.pages import epochs
+from bench.report.pages.definitions import CONFIDENCE, HOW_READ, VERDICTS
+from bench.report.pages.head import MANY_SEEDS, first_of, navigation, restricted_mean
 from bench.wording import count, listed
 
 

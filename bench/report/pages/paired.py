@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from bench.evidence.statistics import LEVEL
 from bench.evidence.summary import Paired
-from bench.report.pages.markdown import code, number, percent, probability, signed, table, text
+from bench.report.markdown import code, number, percent, probability, signed, table, text
 from bench.wording import count
 
 

@@ -6,8 +6,8 @@ import math
 from statistics import stdev
 
 from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Repeats, Summary
+from bench.report.markdown import DATA, anchor, link, number, text
 from bench.report.pages import paired
-from bench.report.pages.markdown import DATA, anchor, link, number, text
 from bench.wording import count
 
 TITLE = "Where does the variance come from?"

@@ -70,12 +70,27 @@ def test_only_the_networks_that_have_runs_are_trained_again(tmp_path: Path) -> N
         assert f"python -m bench all --models {models} --seeds 3,5 --devices cpu --runs" in page["README.md"]
 
 
-def test_the_variance_stands_on_the_first_page_in_three_lines(tmp_path: Path) -> None:
+def test_seeds_that_are_far_apart_are_named_at_once(tmp_path: Path) -> None:
+    most = 2**64 - 1
+    rows = synthetic.full({"unpadded": 9940}, seeds=(1, most))
+    assert f" --seeds 1,{most} --devices cpu" in readme(tmp_path, rows, "unpadded")
+
+
+def test_the_variance_stands_on_the_first_page_in_five_lines(tmp_path: Path) -> None:
     brief = section(readme(tmp_path, ROWS), "## Where does the variance come from?").strip().splitlines()
-    assert [line.split("**")[1] for line in brief] == ["Repeat", "Seed", "Device"]
+    assert [line.split("**")[1] for line in brief] == [
+        "Repeat",
+        "Seed and epoch",
+        "Images",
+        "Choosing",
+        "Device",
+    ]
     assert "have a standard deviation of " in brief[1]
-    assert "Unknown, because all runs are from one device and one environment." in brief[2]
-    (_, seed, device) = (
+    assert "from epoch to epoch within a run" in brief[1]
+    assert "Unknown, because the misses of two complete runs are not recorded yet." in brief[2]
+    assert "images more than its last one on average" in brief[3]
+    assert "Unknown, because all runs are from one device and one environment." in brief[4]
+    (_, seed, *_, device) = (
         section(readme(tmp_path, MIXED, *TWO), "## Where does the variance come from?").strip().splitlines()
     )
     assert "images" in seed

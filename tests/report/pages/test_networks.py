@@ -11,7 +11,7 @@ from reports import MIXED, TWO, without_links, written
 
 from bench.record.rows import Row
 from bench.report.files import render
-from bench.report.pages.markdown import text
+from bench.report.markdown import text
 from models import ARCHITECTURES
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from bench.report.pages.markdown import code, figure_of, number, page_of, percent, signed, text
+from bench.report.markdown import code, figure_of, number, page_of, percent, signed, text
 
 
 @given(st.text(max_size=40))
