@@ -55,10 +55,14 @@ def do_all(arguments: argparse.Namespace) -> int:
     Raises:
         UnusableInput: the report cannot be written there. Nothing has been trained then.
     """
+    from bench.report import written
+
     there = next(path for path in (arguments.report, *arguments.report.parents) if path.exists())
     if not there.is_dir() or not os.access(there, os.W_OK):
         problem = f"cannot be written ({there} is not a folder that can be written)"
         raise UnusableInput(f"{arguments.report}: {problem}: choose another --report")
+    with _writing(arguments.report):
+        written.require_own(arguments.report)
     outcome = _train(arguments)
     try:
         reported = do_report(arguments)
@@ -113,18 +117,22 @@ def do_plan(arguments: argparse.Namespace) -> int:
 
 def do_report(arguments: argparse.Namespace) -> int:
     """Write the report from the record."""
-    from bench.record import catalogue
+    from bench.record import catalogue, record
     from bench.report.files import write
 
     page = arguments.report / "README.md"
     recorded, networks = catalogue.read_record(arguments.runs)
+    record.require_header(arguments.runs)
     with _writing(arguments.report):
         if page.exists() and not arguments.runs.exists():
             raise UnusableInput(
                 f"{arguments.runs}: no such record; {page} is the report of another one and is kept: correct --runs"
             )
-        write(recorded, networks.architectures, arguments.report, arguments.data)
+        removed = write(recorded, networks.architectures, arguments.report, arguments.data)
     print_lines([f"The report is in {page}."])
+    if removed:
+        named = ", ".join(path.name for path in removed[:5]) + (" …" if len(removed) > 5 else "")
+        print_lines([f"Removed, because only the earlier report had it: {named}."])
     return DONE
 
 
@@ -255,12 +263,13 @@ def do_judge(arguments: argparse.Namespace) -> int:
         summarise(record, {network.name: network}, {}), [run.name for run in found.runs], notes
     )
     if arguments.report is not None:
-        page = arguments.report / files.README
+        page = arguments.report / "README.md"
         with _writing(arguments.report):
             if page.exists() and not files.is_of_a_log(page):
                 problem = "is another page than the report of a log and is kept"
                 raise UnusableInput(f"{page}: {problem}: choose another --report")
-            files.replace_files(files.render(record, {network.name: network}, {}), arguments.report)
+            written = files.render(record, {network.name: network}, {}, folder=arguments.report)
+            files.replace_files(written, arguments.report)
         lines += ["", f"The report is in {page}."]
     print_lines(lines)
     return DONE

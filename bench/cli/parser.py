@@ -129,15 +129,15 @@ def _parser() -> argparse.ArgumentParser:
     _add_files(measuring, "data")
     comparing = command("compare", commands.do_compare, "say whether convergence changed between two records")
     for name in ("old", "new"):
-        comparing.add_argument(name, type=Path, metavar=f"{name.upper()}.csv")
+        comparing.add_argument(name, type=_path, metavar=f"{name.upper()}.csv")
     _add_markdown(comparing)
     judging = command(
         "judge", commands.do_judge, "judge claims by logs of accuracy by epoch, of any program; trains nothing"
     )
     _add_claims(judging)
     merging = command("merge", commands.do_merge, "join records of several people or machines; refuse contradictions")
-    merging.add_argument("records", type=Path, nargs="+", metavar="RUNS.csv")
-    merging.add_argument("-o", "--output", type=Path, required=True, metavar="ALL.csv", help="the record to write")
+    merging.add_argument("records", type=_path, nargs="+", metavar="RUNS.csv")
+    merging.add_argument("-o", "--output", type=_path, required=True, metavar="ALL.csv", help="the record to write")
     checking = command(
         "check", commands.do_check, "check structure, recipe, bits and speed of the networks and the record, for CI"
     )
@@ -179,7 +179,9 @@ def _add_selection(parser: argparse.ArgumentParser, default: str = "") -> None:
 
 def _add_claims(parser: argparse.ArgumentParser) -> None:
     """Add the logs to judge, what is claimed of them, and how to read them."""
-    parser.add_argument("logs", type=Path, nargs="+", metavar="LOG.csv", help="CSV files with runs, epochs, accuracies")
+    parser.add_argument(
+        "logs", type=_path, nargs="+", metavar="LOG.csv", help="CSV files with runs, epochs, accuracies"
+    )
     accuracy = "like 99.4%%, 0.994 or, of the test images, 9940"
     parser.add_argument("--target", required=True, metavar="ACCURACY", help=f"the accuracy to reach, {accuracy}")
     for name, text in (
@@ -197,7 +199,7 @@ def _add_claims(parser: argparse.ArgumentParser) -> None:
         metavar="ROLE=NAME",
         help="the column of run, epoch, accuracy, correct or total, if its name does not say so; can be repeated",
     )
-    parser.add_argument("--report", type=Path, metavar="PATH", help="also write the report into this folder")
+    parser.add_argument("--report", type=_path, metavar="PATH", help="also write the report into this folder")
 
 
 def _add_files(parser: argparse.ArgumentParser, *names: str) -> None:
@@ -209,17 +211,23 @@ def _add_files(parser: argparse.ArgumentParser, *names: str) -> None:
     for name in names:
         default, text = texts[name]
         parser.add_argument(
-            f"--{name}", type=Path, default=Path(default), metavar="PATH", help=f"{text} (default: {default})"
+            f"--{name}", type=_path, default=Path(default), metavar="PATH", help=f"{text} (default: {default})"
         )
 
 
 def _add_markdown(parser: argparse._ActionsContainer) -> None:
     parser.add_argument(
         "--markdown",
-        type=Path,
+        type=_path,
         metavar="FILE",
         help="also append the table to this file, as Markdown for the summary of a pull request",
     )
+
+
+def _path(text: str) -> Path:
+    if not text:  # Path("") is the folder one stands in
+        raise argparse.ArgumentTypeError("the path is empty: perhaps a variable is not set")
+    return Path(text)
 
 
 def _positive(text: str) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -25,7 +26,7 @@ class Series:
 
     `correct` has the numbers of correctly classified test images, of `total`. `seconds` are of training and evaluation
     together. `ending` says how an incomplete run last ended, or that it diverged ("diverged: …"). It is empty for a
-    complete run.
+    complete run. A run of another recipe counts as incomplete.
     """
 
     seed: int
@@ -47,8 +48,9 @@ class Series:
 class Group:
     """The runs of one network that may be pooled, by ascending seed.
 
-    `machines` describes each machine that trained them. `budget` is the documented number of epochs. `is_current` says
-    whether `recipe` is the network's current recipe.
+    `machines` describes each machine that trained them. `is_current` says whether `recipe` is the network's current
+    recipe. If it is, `budget` is the documented number of epochs. Nobody knows how many epochs another recipe asks for.
+    There, `budget` is the number of epochs of the longest run.
     """
 
     model: str
@@ -79,8 +81,9 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
     rows = record.rows[record.rows["model"].isin(list(architectures))]
     named = rows.loc[rows["machine"] != "", [*GROUP_KEY, "machine"]].drop_duplicates().sort_values("machine")
     machines = {key: tuple(part) for key, part in named.groupby(list(GROUP_KEY))["machine"]}
+    budgets = {(name, one.digest): one.recipe.epochs for name, one in architectures.items()}
     found: dict[_Key, list[Series]] = {}
-    for key, series in _runs(rows, architectures):
+    for key, series in _runs(rows, budgets):
         found.setdefault(key, []).append(series)
     names = list(architectures)
     everything = [
@@ -90,8 +93,8 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
             device=device,
             environment=environment,
             machines=machines.get((model, recipe, device, environment), ()),
-            budget=architectures[model].recipe.epochs,
-            is_current=recipe == architectures[model].digest,
+            budget=budgets.get((model, recipe)) or max(len(run.correct) for run in runs),
+            is_current=(model, recipe) in budgets,
             runs=tuple(runs),
         )
         for (model, recipe, device, environment), runs in found.items()
@@ -104,8 +107,11 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
     return tuple(sorted(everything, key=place))
 
 
-def _runs(rows: pandas.DataFrame, architectures: Mapping[str, Architecture]) -> Iterator[tuple[_Key, Series]]:
-    """Every run with the key of its group, by ascending key and seed. It sorts all rows once, then takes slices."""
+def _runs(rows: pandas.DataFrame, budgets: Mapping[tuple[str, str], int]) -> Iterator[tuple[_Key, Series]]:
+    """Every run with the key of its group, by ascending key and seed. It sorts all rows once, then takes slices.
+
+    `budgets` has the number of epochs of a complete run, by network and recipe.
+    """
     number = rows.groupby(list(RUN_KEY)).ngroup().to_numpy()
     finished = (rows["status"] == "ok").to_numpy()
     order = np.flatnonzero(finished)
@@ -124,7 +130,7 @@ def _runs(rows: pandas.DataFrame, architectures: Mapping[str, Architecture]) -> 
     bounds = np.searchsorted(number[order], np.arange(number.max(initial=-1) + 2)).tolist()
     for run, (model, recipe, device, environment, seed) in enumerate(keys):
         part = slice(bounds[run], bounds[run + 1])
-        is_short = part.stop - part.start < architectures[model].recipe.epochs
+        is_short = part.stop - part.start < budgets.get((model, recipe), math.inf)
         yield (
             (model, recipe, device, environment),
             Series(

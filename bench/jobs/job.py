@@ -17,14 +17,14 @@ from bench.jobs.cluster.workers import Cluster
 from bench.jobs.events import Ended, Event, Finished, Lost, Stage, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.plan import Choice, Planned, duration
 from bench.jobs.progress import Progress
-from bench.jobs.worker import Fingerprint, Task
+from bench.jobs.worker import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture
 from bench.network.structure_facts import Structure
 from bench.record import catalogue, misses, record
 from bench.record.environments import EXACT, Environment
 from bench.record.environments import add as add_environments
-from bench.record.rows import RUN_KEY, Row, Run, utc_now
+from bench.record.rows import RUN_KEY, Fingerprint, Row, Run, fingerprint, utc_now
 from bench.training import data, environment
 from bench.training.loop import Epoch
 from bench.wording import count
@@ -242,7 +242,7 @@ def _tasks(
     fingerprints: dict[tuple[object, ...], list[Fingerprint]] = {}
     for row in recorded.epochs.sort_values("epoch").itertuples():
         key = tuple(getattr(row, name) for name in RUN_KEY)
-        fingerprints.setdefault(key, []).append((int(row.correct), int(row.total), row.test_loss, row.train_loss))
+        fingerprints.setdefault(key, []).append(fingerprint(row))
     return [
         Task(
             architectures[one.run.model],

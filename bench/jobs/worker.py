@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 from bench.errors import UnusableInput, one_line
 from bench.network.specification import Architecture, Arithmetic
 from bench.record.environments import EXACT
-from bench.record.rows import Run
+from bench.record.rows import Fingerprint, Run, fingerprint
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -35,9 +35,6 @@ _COMPILED_MODULES = Path(__file__).parents[1] / "training" / "arithmetic" / "ker
 
 MissedImages = tuple[tuple[int, int, int], ...]
 """Number, label and prediction of every test image that is classified wrongly, in the order of the images."""
-
-Fingerprint = tuple[int, int, float, float]
-"""Correct images, total images, test loss, train loss. Training an epoch again must give the same bits."""
 
 
 @dataclass(frozen=True)
@@ -101,12 +98,8 @@ def _train(task: Task, arithmetic: Arithmetic, send: Callable[[dict[str, Any]], 
             known = epoch.epoch == len(state.history)
             misses = _misses(state.predictions, dataset.test_labels) if known else None
             send({"kind": "epoch", "epoch": asdict(epoch), "misses": misses})
-        elif (trained := (epoch.correct, epoch.total, epoch.test_loss, epoch.train_loss)) != task.recorded[
-            epoch.epoch - 1
-        ]:
-            difference = (
-                f"epoch {epoch.epoch} is recorded as {task.recorded[epoch.epoch - 1]}, but training gives {trained}"
-            )
+        elif (trained := fingerprint(epoch)) != (recorded := task.recorded[epoch.epoch - 1]):
+            difference = f"epoch {epoch.epoch} is recorded as {recorded}, but training gives {trained}"
             raise UnusableInput(f"{difference}: correct the record, or use another --runs file")
 
     if start is not None:

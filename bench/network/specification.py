@@ -53,6 +53,14 @@ ClaimKind = Literal[
 TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
 """The numbers of training and test images in MNIST."""
 
+COLLAPSE = 50
+"""The value of `largest_fall` for up to 10,000 test images."""
+
+
+def largest_fall(total: int) -> int:
+    """An epoch has collapsed if it has more than this many images, of `total`, fewer than the best epoch before it."""
+    return max(COLLAPSE, total // 200)
+
 
 @dataclass(frozen=True)
 class Target:

@@ -17,7 +17,17 @@ from bench.errors import UnusableInput
 from bench.files import cause, require_regular
 from bench.record import beside, writer
 from bench.record.ledger import Problem, Table
-from bench.record.rows import COLUMNS, EPOCH_KEY, REPRODUCIBLE, REQUIRED, RUN_KEY, Row, format_row, parse_row
+from bench.record.rows import (
+    COLUMNS,
+    EPOCH_KEY,
+    REPRODUCIBLE,
+    REQUIRED,
+    RUN_KEY,
+    Row,
+    format_line,
+    format_row,
+    parse_row,
+)
 
 _CHUNK = 50_000  # rows are turned into columns in chunks, so that a million rows need little memory
 _INTEGERS = ("correct", "total", "correct_batch_statistics")
@@ -148,8 +158,38 @@ def from_rows(path: Path, rows: list[Row], problems: Iterable[Problem]) -> Recor
 
 def unknown_columns(path: Path) -> list[str]:
     """The columns of a record that `bench.record.rows.Row` does not have. Reading ignores them."""
+    return [column for column in _header(_first_line(path)) if column not in COLUMNS]
+
+
+def require_header(path: Path) -> None:
+    """Check that a file is a record: it is missing, or empty, or begins with the header of a record or a part of it.
+
+    Raises:
+        UnusableInput: the file begins with something else.
+    """
+    if not path.exists():
+        return
+    line = _first_line(path)
+    if format_line(COLUMNS).startswith(line):  # nothing, or a header that was being written
+        return
+    missing = [column for column in REQUIRED if column not in _header(line)]
+    if missing:
+        raise UnusableInput(
+            f"{path}:1: not a record, its header lacks {', '.join(missing[:3])}{' …' * (len(missing) > 3)}: "
+            "name the record with --runs"
+        )
+
+
+def _first_line(path: Path) -> str:
     with path.open(encoding="utf-8-sig", errors="replace", newline="") as file:
-        return [column for column in next(csv.reader([file.readline()]), []) if column not in COLUMNS]
+        return file.readline(65_536)
+
+
+def _header(line: str) -> list[str]:
+    try:
+        return next(csv.reader([line]), [])
+    except csv.Error:  # not CSV
+        return []
 
 
 def format_rows(rows: pandas.DataFrame) -> str:

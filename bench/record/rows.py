@@ -83,6 +83,9 @@ EPOCH_KEY: tuple[str, ...] = (*RUN_KEY, "epoch")
 REPRODUCIBLE: tuple[str, ...] = ("correct", "total", "test_loss", "train_loss")
 """Training an epoch again in the same environment must reproduce these columns bit for bit."""
 
+Fingerprint = tuple[int, int, float, float]
+"""The values of the columns `REPRODUCIBLE` in one epoch."""
+
 SEED, EPOCH, IMAGES = (0, 2**64 - 1), (1, 999_999_999), (0, 999_999_999)
 LOSS = (0.0, 1e39)  # more than the largest binary32 number
 SECONDS = (0.0, 366 * 86_400.0)
@@ -107,6 +110,12 @@ _DIGITS = re.compile(r"[0-9]{1,20}")
 _DECIMAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _DIGEST = re.compile(r"[0-9a-f]{8}")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,6})?(Z|\+00:00)", re.ASCII)
+
+
+def fingerprint(epoch: object) -> Fingerprint:
+    """The fingerprint of a finished epoch, which has the columns `REPRODUCIBLE` as attributes."""
+    correct, total, test_loss, train_loss = (getattr(epoch, name) for name in REPRODUCIBLE)
+    return int(correct), int(total), float(test_loss), float(train_loss)
 
 
 class Malformed(ValueError):

@@ -13,6 +13,8 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
 
+from bench.report.written import COMMENT
+
 INK, GROUND = "#222222", "#fcfcfa"
 
 _STYLE = {
@@ -61,7 +63,8 @@ def svg(figure: Figure) -> bytes:
     buffer = io.BytesIO()
     canvas = FigureCanvasSVG(figure)
     canvas.print_svg(buffer, metadata={"Date": None, "Creator": None})  # type: ignore[no-untyped-call]
-    return buffer.getvalue()
+    declaration, _, rest = buffer.getvalue().partition(b"\n")
+    return b"\n".join([declaration, COMMENT.encode(), rest])
 
 
 def panels(count: int) -> tuple[Figure, list[Axes]]:

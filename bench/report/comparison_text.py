@@ -1,4 +1,4 @@
-"""Write a comparison of two records as text: the tests, the reference points, the notes and the conclusion. Pure."""
+"""Write a comparison of two records as text: the tests, the notes and the conclusion. Pure."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from tabulate import tabulate
 
-from bench.evidence.comparison.findings import LEVEL, AgainstReference, Comparison, Pair
-from bench.evidence.statistics import smallest_two_sample_p
+from bench.evidence.comparison.findings import Comparison, Pair
+from bench.evidence.statistics import LEVEL, smallest_two_sample_p
 from bench.wording import count, markdown_cell
 
 
 def format_comparison(comparison: Comparison) -> list[str]:
-    """The lines of a comparison: the tests, the reference points, the notes and, in the last line, the conclusion."""
+    """The lines of a comparison: the tests, the notes and, in the last line, the conclusion."""
     return [
         f"{comparison.old} (old) against {comparison.new} (new)",
         "",
@@ -22,12 +22,6 @@ def format_comparison(comparison: Comparison) -> list[str]:
         "The tests are two-sided permutation tests on the mean. They are exact unless p is marked (drawn).",
         f"The adjusted p has Holm's correction for {count(comparison.tests, 'test')}. The level is {LEVEL:g}.",
         "A run that never reaches the target counts with all compared epochs.",
-        "",
-        "The next table has MLPerf's reference convergence points for the epochs to target. They decide nothing here.",
-        "Means and deviations leave out the fastest and the slowest run of each side.",
-        "The allowed speed-up is the largest one that still counts as no change.",
-        "",
-        *_reference_table(comparison.pairs),
         "",
         *_environments(comparison.pairs),
         *(f"Note: {note}." for note in comparison.notes),
@@ -68,25 +62,6 @@ def _tests_table(pairs: Iterable[Pair], style: str = "simple") -> list[str]:
     ]
     headers = (*_PLACE, "measure", "seeds", "old", "new", "change", "p", "adjusted p", "finding")
     return _table(rows, headers, ("left",) * 5 + ("right",) * 5 + ("left",), style)
-
-
-def _reference_table(pairs: Iterable[Pair]) -> list[str]:
-    rows = [(*_place(pair), *_reference_cells(pair.reference_points)) for pair in pairs]
-    headers = (*_PLACE, "old", "new", "speed-up", "allowed", "finding")
-    return _table(rows, headers, ("left",) * 3 + ("right",) * 4 + ("left",))
-
-
-def _reference_cells(points: AgainstReference | str) -> tuple[str, ...]:
-    if isinstance(points, str):
-        return "", "", "", "", points
-    allowed = "any" if points.largest_speed_up is None else f"{100 * points.largest_speed_up:.2f} %"
-    return (
-        f"{points.old_mean:.2f} ± {points.old_deviation:.2f}",
-        f"{points.new_mean:.2f} ± {points.new_deviation:.2f}",
-        f"{100 * points.speed_up:+.2f} %",
-        allowed,
-        "within" if points.passes else "faster than allowed",
-    )
 
 
 _PLACE = ("network", "device", "old, new environment")

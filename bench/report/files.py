@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -18,22 +17,36 @@ from bench.record import catalogue, environments, misses, verifications
 from bench.record.misses import Misses
 from bench.record.record import Record
 from bench.record.verifications import Verifications
-from bench.report import digits, figures, numbers, pixels
+from bench.report import digits, figures, numbers, pixels, written
 from bench.report.canvas import Picture
-from bench.report.pages import across, head, networks, reference
-from bench.report.pages.markdown import COMPONENTS, FIGURE, LAST, MISSED, OVERVIEW, SECONDS, TIME, figure_of
+from bench.report.markdown import (
+    COMPONENTS,
+    DATA,
+    LAST,
+    METHODS,
+    MISSED,
+    OVERVIEW,
+    README,
+    SECONDS,
+    TIME,
+    figure_of,
+    page_of,
+)
+from bench.report.pages import across, claims, definitions, doubt, head, methods, networks, variance
 
-README, NUMBERS = "README.md", "summary.json"
+NUMBERS = "summary.json"
 
 
-def write(record: Record, architectures: Mapping[str, Architecture], folder: Path, data: Path | None = None) -> None:
-    """Write the report of a record into a folder.
+def write(
+    record: Record, architectures: Mapping[str, Architecture], folder: Path, data: Path | None = None
+) -> tuple[Path, ...]:
+    """Write the report of a record into a folder. Return the files of an earlier report that were removed.
 
     The files beside the record are read too, and the pixels of the test images if they are in the folder `data`. The
     details of the environments go into the folder `environments`.
 
     Raises:
-        OSError: like `replace_files`.
+        UnusableInput, OSError: like `replace_files`.
     """
     files = render(
         record,
@@ -42,27 +55,31 @@ def write(record: Record, architectures: Mapping[str, Architecture], folder: Pat
         misses.read(record),
         verifications.read(record),
         pixels.test_images(data) if data is not None else None,
+        folder,
     )
     described = environments.read(record.path).items()
     recorded = set(record.rows["environment"])
     files |= {f"environments/{digest}.json": one.to_json().encode() for digest, one in described if digest in recorded}
-    replace_files(files, folder)
+    return replace_files(files, folder)
 
 
-def replace_files(files: Mapping[str, bytes], folder: Path) -> None:
-    """Write the files of a report, by name, into a folder.
+def replace_files(files: Mapping[str, bytes], folder: Path) -> tuple[Path, ...]:
+    """Write the files of a report, by name, into a folder. Return the files of an earlier report that were removed.
 
-    README.md is written last, so that it never links to a missing figure. Figures that only an earlier report has are
-    removed. Any other file stays.
+    README.md is written last, so that it never links to a missing page. Only files of a report are replaced or removed.
+    An environment's file is named by its content, so it is replaced without a mark.
 
     Raises:
+        UnusableInput: something else has the name of a file of the report. Nothing was written.
         OSError: the folder cannot be written. Every file in it is then complete, either the old one or the new one.
     """
-    stale = _figures_named_in(folder / README) - files.keys()
+    written.require_own(folder, [name for name in files if "/" not in name])
+    stale = written.stale(folder, files)
     for name in sorted(files, key=lambda name: (name == README, name)):
         replace(folder / name, files[name])
-    for name in stale:
-        (folder / name).unlink(missing_ok=True)
+    for path in stale:
+        path.unlink(missing_ok=True)
+    return tuple(stale)
 
 
 def render(
@@ -72,31 +89,46 @@ def render(
     missed: Misses | None = None,
     verified: Verifications | None = None,
     test_images: NDArray[np.uint8] | None = None,
+    folder: Path | None = None,
 ) -> dict[str, bytes]:
-    """The files of the report, as a mapping from name to content."""
+    """The files of the report, as a mapping from name to content. The report's folder is `report` by default."""
     summary = summarise(record, architectures, structures, missed, verified)
     pictures = _pictures(summary, test_images)
     alts = {name: picture.alt for name, picture in pictures.items()}
+    texts = pages(summary, alts, record.path, folder or record.path.with_name("report"))
     return {
         **{name: picture.svg for name, picture in pictures.items()},
         NUMBERS: numbers.as_json(summary).encode(),
-        README: document(summary, alts).encode(),
+        **{name: page.encode() for name, page in texts.items()},
     }
 
 
 def is_of_a_log(readme: Path) -> bool:
     """Whether a page is the report of a log."""
-    return head.TITLE_OF_A_LOG in readme.read_text(encoding="utf-8", errors="replace").partition("\n")[0]
+    text = readme.read_text(encoding="utf-8", errors="replace")
+    return head.TITLE_OF_A_LOG in next((line for line in text.splitlines() if line.startswith("# ")), "")
 
 
-def document(summary: Summary, alts: Mapping[str, str]) -> str:
-    """The Markdown of the report. `alts` maps the name of each figure to its alternative text."""
-    lines = head.lines(summary, alts)
-    for network in summary.networks:
-        lines += networks.lines(network, alts)
-    lines += [] if summary.is_of_a_log else across.lines(summary, alts)
-    lines += reference.lines(summary)
-    return "\n".join(lines).rstrip("\n") + "\n"
+def pages(summary: Summary, alts: Mapping[str, str], runs: Path, folder: Path) -> dict[str, str]:
+    """The pages of the report as Markdown, by file name. `alts` maps each figure to its alternative text.
+
+    `runs` is the record and `folder` is the report's folder. The pages name the one as seen from the other. The report
+    of a log has no page of data.
+    """
+    defined = definitions.terms(summary)
+    front = [*head.lines(summary, alts), *claims.lines(summary)]
+    if not summary.is_of_a_log:
+        front += [*variance.in_brief(summary), *doubt.lines(summary, runs, folder)]
+    texts = {
+        README: front,
+        **{page_of(one.name): networks.lines(one, summary.networks, alts) for one in summary.networks},
+        METHODS: methods.lines(summary, defined),
+        **({} if summary.is_of_a_log else {DATA: across.lines(summary, alts)}),
+    }
+    return {
+        name: definitions.with_links("\n".join([written.COMMENT, "", *lines]).rstrip("\n") + "\n", defined, name)
+        for name, lines in texts.items()
+    }
 
 
 def _pictures(summary: Summary, test_images: NDArray[np.uint8] | None) -> dict[str, Picture]:
@@ -121,11 +153,3 @@ def _pictures(summary: Summary, test_images: NDArray[np.uint8] | None) -> dict[s
 def _components(summary: Summary) -> dict[str, Picture]:
     groups = [*summary.sources.groups, *summary.sources.together]
     return {COMPONENTS: figures.components(groups)} if any(one.flips for one in groups) else {}
-
-
-def _figures_named_in(readme: Path) -> set[str]:
-    """The figures that an earlier report shows and that the harness can have written beside it."""
-    if not readme.is_file():
-        return set()
-    shown = re.findall(r"^!\[.*\]\(([^()/]+)\)$", readme.read_text(encoding="utf-8", errors="replace"), re.MULTILINE)
-    return {name for name in shown if FIGURE.fullmatch(name)}

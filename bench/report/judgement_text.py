@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from tabulate import tabulate
 
 from bench.evidence.summary import GroupSummary, SeedResult, Summary
-from bench.report.pages.markdown import span
+from bench.report.markdown import span
 from bench.wording import count
 
 _MANY_RUNS = 20

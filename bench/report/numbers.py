@@ -9,13 +9,15 @@ from typing import Any
 
 from bench.evidence.summary import GroupSummary, Images, NetworkSummary, Paired, SeedResult, Summary
 from bench.evidence.verdicts import Verdict
+from bench.report.written import MARK
 
 
 def as_json(summary: Summary) -> str:
     """All numbers of a summary as JSON with sorted keys. A missing number is null."""
     content = {
+        "about": MARK,
         "networks": {network.name: _network(network) for network in summary.networks},
-        "other_recipes": [_group(group) for group in summary.other_recipes],
+        "other_recipes": [asdict(other) for other in summary.other_recipes],
         "between_networks": [_paired(test) for test in summary.between_networks],
         "between_devices": [_paired(test) for test in summary.between_devices],
         "images": _images(summary.images),
@@ -81,6 +83,7 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         **asdict(verdict.claim),
         "outcome": verdict.outcome,
         "evidence": verdict.evidence,
+        "would_decide": verdict.would_decide,
         "further_seeds": verdict.further,
     }
 

@@ -17,14 +17,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from bench.network.specification import Architecture, Arithmetic
+from bench.network.specification import Architecture, Arithmetic, largest_fall
 from bench.training import randomness
 from bench.training.data import Dataset
 from bench.training.exact import ExactTrainer
 from bench.training.native import NativeTrainer
 from bench.training.recipe import learning_rates
-
-COLLAPSE = 50  # images; an epoch that is further than this below the best epoch so far is evaluated a second time
 
 
 @dataclass(frozen=True)
@@ -34,7 +32,7 @@ class Epoch:
     `correct` of `total` test images are classified correctly. The losses are mean negative log-likelihoods, summed in
     float64. `smallest_variance` is the smallest running variance of any BatchNorm channel, or None without BatchNorm.
     `correct_batch_statistics` counts the correct images with the same weights when BatchNorm uses the statistics of
-    each batch. It is measured when `correct` is more than 50 below the best epoch so far. Otherwise it is None.
+    each batch. It is measured when the epoch has collapsed. Otherwise it is None.
     """
 
     epoch: int
@@ -102,7 +100,7 @@ def train(
         if not math.isfinite(evaluation.loss):
             raise Diverged(f"the test loss of epoch {number} is {evaluation.loss}")
         best = max((epoch.correct for epoch in history), default=0)
-        collapsed = evaluation.correct < best - COLLAPSE
+        collapsed = evaluation.correct < best - largest_fall(len(dataset.test_labels))
         epoch = Epoch(
             epoch=number,
             correct=evaluation.correct,

@@ -33,24 +33,32 @@ def test_a_log_is_judged_and_the_report_is_written(capsys: pytest.CaptureFixture
     assert captured.err == ""
     lines = captured.out.splitlines()
     assert "99.4 % within 5 epochs: holds" in lines
-    assert "99.4 % first in epoch 4: cannot be decided yet" in lines
+    assert "99.4 % first in epoch 4: holds" in lines
     assert lines[-1] == "The report is in found/README.md."
     page = Path("found/README.md").read_text()
-    assert page.startswith("# 99.40 % (9940 of 10,000)? The runs of a log, judged\n")
-    assert "## How the log was read\n\n- accuracies are in parts of 10,000" in page
+    assert "\n# 99.4 % (9940 of 10,000)? The runs of a log, judged\n" in page
+    assert "## How the log was read\n\n- accuracies are in parts of 10,000" in Path("found/methods.md").read_text()
+    assert "(methods.md#how-the-log-was-read)" in Path("found/log.md").read_text()
     numbers = json.loads(Path("found/summary.json").read_text())["networks"]["log"]
     assert numbers["groups"][0]["claims"][0]["outcome"] == "holds"
     assert numbers["recipe"] is None
-    for figure in Path("found").glob("*.svg"):
-        assert figure.name in page
+    assert [figure.name for figure in Path("found").glob("*.svg")] == ["accuracy-log.svg"]
+    assert "](accuracy-log.svg)" in Path("found/log.md").read_text()
 
 
 def test_the_report_of_a_log_says_nothing_that_only_the_harness_could_know(capsys: pytest.CaptureFixture[str]):
     assert main(["judge", "log.csv", "--target", "99.4%", "--report", "found"]) == 0
-    page = Path("found/README.md").read_text()
-    for words in ("MNIST", "bench all", "## Speed", "## Environments", "learning rate 0", "test images: 10,000", "nan"):
-        assert words not in page.partition("## How each number")[0], words
-        assert words not in page.partition("## How the log was read")[2], words
+    assert sorted(path.name for path in Path("found").glob("*.md")) == ["README.md", "log.md", "methods.md"]
+    pages = "".join(path.read_text() for path in Path("found").glob("*.md"))
+    for words in ("MNIST", "bench all", "(data.md", "learning rate 0", "test images: 10,000", "of 10,000 test images"):
+        assert words not in pages, words
+    for words in ("nan |", "What was left out", "seconds per epoch", "batch statistics", "sampling error"):
+        assert words not in pages, words
+
+
+def test_the_rules_in_the_report_of_a_log_name_no_target_but_its_own():
+    assert main(["judge", "log.csv", "--target", "99.2%", "--report", "found"]) == 0
+    assert "9940" not in Path("found/methods.md").read_text()
 
 
 def test_the_same_log_gives_the_same_bytes():

@@ -12,7 +12,9 @@ from synthetic import record as record_of
 from bench.cli.parser import main
 from bench.gate import regression
 from bench.gate.findings import Finding
+from models import ARCHITECTURES
 
+RECIPE = ARCHITECTURES["unpadded"].digest
 SOUND, FAILED = Finding("runs.csv", True, "1 epoch, every line valid"), Finding("unpadded: recipe", False, "another")
 
 
@@ -50,7 +52,7 @@ def test_compare_appends_its_table_and_ends_with_the_same_code(tmp_path):
     records = []
     for name, times, where in (("old", EARLY, {}), ("new", LATE, {"environment": GPU})):
         (tmp_path / name).mkdir()
-        records.append(str(record_of(tmp_path / name, rows("unpadded", times, **where)).path))
+        records.append(str(record_of(tmp_path / name, rows("unpadded", times, recipe=RECIPE, **where)).path))
     Path("summary.md").write_text("what stood there\n")
     assert main(["compare", *records, "--markdown", "summary.md"]) == 1
     lines = Path("summary.md").read_text().splitlines()
@@ -58,12 +60,12 @@ def test_compare_appends_its_table_and_ends_with_the_same_code(tmp_path):
     assert lines[1].startswith(f"**compare**, {records[0]} (old) against {records[1]} (new): Convergence changed: ")
 
 
-@pytest.mark.parametrize("name", ["", ".", "missing/summary.md"], ids=["empty", "folder", "in no folder"])
+@pytest.mark.parametrize("name", [".", "missing/summary.md"], ids=["folder", "in no folder"])
 def test_a_summary_that_cannot_be_written_is_one_line_after_the_findings(found, capsys, name):
     assert main(["check", "--markdown", name]) == 2
     captured = capsys.readouterr()
     assert captured.out.endswith("1 of 1 checks passed.\n")
-    assert captured.err.startswith(f"bench: --markdown {name or '.'}: cannot be written")
+    assert captured.err.startswith(f"bench: --markdown {name}: cannot be written")
     assert captured.err.count("\n") == 1
 
 

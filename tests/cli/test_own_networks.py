@@ -55,14 +55,18 @@ def test_the_documented_example_and_another_network_have_the_same_bits_a_second_
 
 
 def test_the_report_is_about_the_users_networks_and_judges_their_claims(ours):
-    text = (ours / "report" / "README.md").read_text()
-    assert text.startswith("# 99.4 % on MNIST in under 20 epochs? Two networks, trained over seeds")
-    assert "Of the 3 claims on two networks" in text
+    pages = {path.name: path.read_text() for path in (ours / "report").glob("*.md")}
+    assert sorted(pages) == ["README.md", "data.md", "draws.md", "methods.md", "net.md"]
+    text = pages["README.md"]
+    assert "\n# 99.4 % on MNIST in 4 to 15 epochs? Two networks, trained over seeds\n" in text
+    assert "Of the 3 claims on two networks, all are about training: " in text
     assert "9940 of 10,000 first in epoch 9" in text
-    assert "augmentation RandomAffine(degrees=7, translate=(0.05, 0.05))" in text
+    assert "augmentation RandomAffine(degrees=7, translate=(0.05, 0.05))" in pages["net.md"]
     assert "python -m bench all --models FILES --seeds 1 --devices cpu " in text
-    assert not any(name in text for name in ARCHITECTURES)
-    assert "documents have in common" not in text
+    everything = "".join(pages.values())
+    assert not any(name in everything for name in ARCHITECTURES)
+    assert "have in common" not in everything
+    assert " documented " not in text + pages["net.md"] + pages["data.md"]
     numbers = json.loads((ours / "report" / "summary.json").read_text())
     assert numbers["networks"]["net"]["parameters_measured"] == 1_466
     assert numbers["networks"]["net"]["recipe"]["schedule"] == "StepLR(step_size=6, gamma=0.1)"
@@ -93,7 +97,7 @@ def test_exact_arithmetic_for_a_network_that_it_does_not_cover_is_refused_in_a_l
 
 
 def report(folder: Path) -> str:
-    """The page that `report` writes for the record of a folder."""
+    """The first page that `report` writes for the record of a folder."""
     assert parser.main(["report", "--runs", str(folder / "runs.csv"), "--report", str(folder / "report")]) == 0
     return (folder / "report" / "README.md").read_text()
 
@@ -113,9 +117,9 @@ def test_a_report_does_not_need_the_network_files(ours, copied):
 def test_runs_of_an_unknown_network_are_named_and_left_out(copied):
     catalogue.path_beside(copied / "runs.csv").unlink()
     without = report(copied)
-    assert "the network 'net' is not known here" in without
-    assert "## `unpadded`" in without
-    assert "## `net`" not in without
+    assert "the network 'net' is not known here" in (copied / "report" / "data.md").read_text()
+    assert "(unpadded.md)" in without
+    assert "(net.md)" not in without
 
 
 def test_a_report_with_documented_runs_as_well_covers_both(copied):
@@ -123,7 +127,7 @@ def test_a_report_with_documented_runs_as_well_covers_both(copied):
         file.writelines(map(format_row, synthetic.run_rows("gap_head", 1, synthetic.counts(1, 20))))
     text = report(copied)
     assert "? Seven networks, trained over seeds" in text
-    assert all(f"## `{name}`" in text for name in ("gap_head", "unpadded", "net", "draws"))
+    assert all(f"({name}.md)" in text for name in ("gap_head", "unpadded", "net", "draws"))
 
 
 def test_verification_does_not_need_the_network_files(copied, root, monkeypatch, capsys):

@@ -29,7 +29,7 @@ from bench.network.specification import DEVICES
 from bench.record import record
 from bench.record.environments import EXACT
 from bench.record.record import Writer
-from bench.record.rows import Run
+from bench.record.rows import COLUMNS, Run
 from bench.report import files
 from bench.training import environment
 from models import ARCHITECTURES
@@ -322,6 +322,63 @@ def test_a_report_that_cannot_be_written_is_refused_before_anything_is_trained(
     assert refused(command, "--report", "file/report").startswith("file/report: cannot be written (")
 
 
+@pytest.mark.parametrize("command", ["all", "report"])
+def test_a_page_that_is_no_report_is_kept_and_nothing_is_trained(refused: Refused, command: str):
+    Path("README.md").write_text("My project.")
+    Path("runs.csv").touch()
+    message = refused(command, "--report", ".")
+    assert message.startswith("README.md: not written by the `report` of this release, so nothing was written: choose")
+    assert sorted(path.name for path in Path().iterdir()) == ["README.md", "runs.csv"]
+    assert Path("README.md").read_text() == "My project."
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["report", "--report", ""],
+        ["report", "--runs", ""],
+        ["all", "--data", ""],
+        ["check", "--runs", ""],
+        ["check", "--markdown", ""],
+        ["compare", "", "b.csv"],
+        ["judge", "", "--target", "99%"],
+        ["judge", "log.csv", "--target", "99%", "--report", ""],
+        ["merge", "a.csv", "-o", ""],
+    ],
+    ids=" ".join,
+)
+def test_an_empty_path_is_refused(refused: Refused, words: list[str]):
+    """It would be the folder one stands in. Most often a variable of the shell is not set."""
+    assert "the path is empty: perhaps a variable is not set" in refused(*words)
+    assert not list(Path().iterdir())
+
+
+@pytest.mark.parametrize(
+    "content", [b"a,b\n1,2\n", b"buy bread", b"\x89PNG\r\n\x1a\n\0\0", b'"open\n', b"model,recipe\n"]
+)
+def test_a_file_that_is_no_record_gives_no_report(refused: Refused, content: bytes):
+    Path("notes.txt").write_bytes(content)
+    assert refused("report", "--runs", "notes.txt").startswith("notes.txt:1: not a record, its header lacks ")
+    assert [path.name for path in Path().iterdir()] == ["notes.txt"]
+
+
+@pytest.mark.parametrize("content", ["", "model,rec", ",".join(COLUMNS)])
+def test_a_record_that_was_only_begun_gives_an_empty_report(content: str, monkeypatch: pytest.MonkeyPatch):
+    written: list[Path] = []
+    monkeypatch.setattr(files, "write", lambda found, architectures, folder, data: written.append(folder) or ())
+    Path("runs.csv").write_text(content)
+    assert main(["report"]) == 0
+    assert written == [Path("report")]
+
+
+def test_what_only_an_earlier_report_had_is_named(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
+    gone = tuple(Path("report") / f"network_{number}.md" for number in range(7))
+    monkeypatch.setattr(files, "write", lambda *_: gone)
+    assert main(["report"]) == 0
+    names = ", ".join(f"network_{number}.md" for number in range(5))
+    assert capsys.readouterr().out.splitlines()[1] == f"Removed, because only the earlier report had it: {names} …."
+
+
 def test_a_missing_record_does_not_replace_a_report(refused: Refused):
     page = Path("report/README.md")
     page.parent.mkdir()
@@ -452,7 +509,7 @@ def test_the_exit_code_tells_the_outcome_of_the_job_and_all_always_writes_the_re
 ):
     written: list[Path] = []
     monkeypatch.setattr(job, "run", lambda selection, places: outcome)
-    monkeypatch.setattr(files, "write", lambda found, architectures, folder, data: written.append(folder))
+    monkeypatch.setattr(files, "write", lambda found, architectures, folder, data: written.append(folder) or ())
     assert main([command, "--report", "here"]) == code
     captured = capsys.readouterr()
     assert written == ([Path("here")] if command == "all" else [])

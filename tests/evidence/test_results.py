@@ -50,8 +50,19 @@ def test_groups_follow_the_networks_then_recipe_device_and_environment_and_runs_
         ("gap_head", synthetic.RECIPE, "cpu", synthetic.CPU, [7]),
     ]
     assert [one.is_current for one in found] == [True, True, True, True, False, True]
-    assert [one.budget for one in found] == [ARCHITECTURES[one.model].recipe.epochs for one in found]
+    budgets = [ARCHITECTURES[one.model].recipe.epochs for one in found if one.is_current]
+    assert [one.budget for one in found if one.is_current] == budgets
     assert [one.machine for one in found][1:3] == ["", synthetic.MACHINES[synthetic.CPU]]
+
+
+def test_runs_of_another_recipe_are_not_measured_with_the_epochs_of_this_one(tmp_path: Path) -> None:
+    """A run of 19 epochs is one of 19 epochs, even if the network is now trained for 10, or for 25."""
+    rows = synthetic.run_rows("unpadded", 1, [9900] * 18 + [9957], recipe="00000000", ending=("error", "boom"))
+    for epochs in (10, 25):
+        recipe = dataclasses.replace(ARCHITECTURES["unpadded"].recipe, epochs=epochs)
+        now = {"unpadded": synthetic.with_recipe(ARCHITECTURES["unpadded"], recipe=recipe)}
+        (group,) = groups(synthetic.record(tmp_path, rows), now)
+        assert (group.is_current, group.budget, group.runs[0].ending) == (False, 19, "error: boom")
 
 
 def test_a_group_of_exact_runs_names_every_machine_once(tmp_path: Path) -> None:

@@ -178,9 +178,8 @@ def test_another_instruction_set_is_another_environment_and_pooled_with_no_other
     plan = few_images(tmp_path, "plan", *words[:-4], "--epochs", "3", *words[-2:], ATEN_CPU_CAPABILITY="default")
     assert re.findall(r"(\S+) +\d +(\d) of 3", plan) == [(there, "1"), (there, "1")]
     few_images(tmp_path, "report")
-    page = (tmp_path / "report" / "README.md").read_text(encoding="utf-8")
-    assert f"### `unpadded` on cpu {here}" in page
-    assert f"### `unpadded` on cpu {there}" in page
+    page, data = ((tmp_path / "report" / name).read_text(encoding="utf-8") for name in ("unpadded.md", "data.md"))
     for digest in (here, there):
-        assert f"`environments/{digest}.json`" in page
+        assert f"## Claims on cpu {digest}" in page
+        assert f"`environments/{digest}.json`" in data
         assert (tmp_path / "report" / "environments" / f"{digest}.json").exists()

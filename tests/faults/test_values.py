@@ -98,8 +98,8 @@ def test_a_run_reaches_the_report_as_it_was(tmp_path: Path, case: Case):
         assert times[name]["conditional_mean"] == time, name
     has_diverged = case.ending is not None and case.ending[0] == "diverged"
     assert times["first"]["undecided"] == (0 if is_whole or has_diverged else 1)
-    page = files["README.md"].decode()
-    row = next(line for line in page.splitlines() if line.startswith("| `unpadded`"))
+    page = files["README.md"].decode() + files["unpadded.md"].decode()
+    row = next(line for line in page.splitlines() if line.startswith("| [`unpadded`]"))
     assert f" {case.shown} |" in row
     assert bool(re.search(r"\bnan\b", page)) == (case.ending is not None and "nan" in case.ending[1])
     if case.ending is not None:

@@ -12,9 +12,10 @@ GOLDEN = Path(__file__).parents[1] / "golden"
 def section(page: str, title: str) -> str:
     """The text from a heading to the next one of its level or above."""
     level = title.split()[0]
-    _, _, rest = page.partition(f"\n{title}\n")
+    without_comments = re.sub(r"```.*?```", lambda code: code.group().replace("\n#", "\n\0#"), page, flags=re.DOTALL)
+    _, _, rest = without_comments.partition(f"\n{title}\n")
     assert rest, title
-    return re.split(rf"\n#{{1,{len(level)}}} ", rest)[0]
+    return re.split(rf"\n#{{1,{len(level)}}} ", rest)[0].replace("\0", "")
 
 
 def tables(page: str) -> list[list[list[str]]]:

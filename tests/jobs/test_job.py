@@ -136,8 +136,8 @@ def test_files_that_explain_the_rows_and_are_lost_under_a_job_are_written_again(
     where, given = places(tmp_path, root), pretended(monkeypatch)
     execute = job.scheduling.execute
 
-    def lose(tasks, slots, stop):
-        yield from execute(tasks, slots, stop)
+    def lose(tasks, slots, stop, **options):
+        yield from execute(tasks, slots, stop, **options)
         environments.path_beside(where.runs).unlink()
         where.runs.unlink()
 
@@ -151,8 +151,8 @@ def test_a_job_whose_rows_have_no_place_says_so_in_its_outcome(tmp_path, root, m
     where, given = places(tmp_path, root), pretended(monkeypatch)
     execute = job.scheduling.execute
 
-    def spoil(tasks, slots, stop):
-        yield from execute(tasks, slots, stop)
+    def spoil(tasks, slots, stop, **options):
+        yield from execute(tasks, slots, stop, **options)
         where.runs.write_text("something else\n")
 
     monkeypatch.setattr(job.scheduling, "execute", spoil)

@@ -553,6 +553,6 @@ def test_the_report_of_a_joined_record_has_every_environment(tmp_path: Path) -> 
     )
     merge.merge([one, two], tmp_path / "all.csv")
     write_report(record.read(tmp_path / "all.csv", ARCHITECTURES), architectures, tmp_path / "report")
-    page = (tmp_path / "report" / "README.md").read_text(encoding="utf-8")
-    assert f"### `unpadded` on cpu {synthetic.CPU}" in page
-    assert "### `unpadded` on cpu 55556666" in page
+    page = (tmp_path / "report" / "unpadded.md").read_text(encoding="utf-8")
+    assert f"## Claims on cpu {synthetic.CPU}" in page
+    assert "## Claims on cpu 55556666" in page

@@ -8,7 +8,7 @@ import pytest
 from comparisons import EARLY, HIGH, LATE, LOW, Files, rows
 from synthetic import CPU, GPU
 
-from bench.evidence.comparison.findings import LEVEL
+from bench.evidence.statistics import LEVEL
 from bench.report.comparison_text import format_comparison, format_markdown
 
 
@@ -17,16 +17,7 @@ def files(tmp_path_factory: pytest.TempPathFactory) -> Files:
     return Files(tmp_path_factory.mktemp("records"))
 
 
-def test_reference_points_are_shown_and_decide_nothing(files: Files) -> None:
-    old, new = rows("gap_head", [15] * 8), rows("gap_head", [14] * 2 + [15] * 2 + [14], GPU)
-    found = files.compare(old, new)
-    assert "15.00 ± 0.00  14.33 ± 0.47     +4.65 %     0.00 %  faster than allowed" in "\n".join(
-        format_comparison(found)
-    )
-    assert found.exit_code == 0
-
-
-def test_the_tables_have_a_row_a_test_and_a_row_a_pair(files: Files) -> None:
+def test_the_table_has_a_row_for_each_test(files: Files) -> None:
     old = [*rows("unpadded", EARLY, last=LOW), *rows("gap_head", EARLY, last=LOW)]
     new = [*rows("unpadded", LATE, GPU, last=LOW), *rows("gap_head", EARLY, GPU, last=HIGH)]
     lines = [" ".join(line.split()) for line in format_comparison(files.compare(old, new))]
@@ -34,8 +25,7 @@ def test_the_tables_have_a_row_a_test_and_a_row_a_pair(files: Files) -> None:
     assert f"unpadded {place} epochs to target 5, 5 5.00 15.00 +10.00 0.0079 0.0317 slower" in lines
     assert f"unpadded {place} last accuracy 5, 5 9923.00 9923.00 +0.00 1.0000 1.0000 no evidence" in lines
     assert f"gap_head {place} last accuracy 5, 5 9923.00 9933.00 +10.00 0.0079 0.0317 higher" in lines
-    assert f"unpadded {place} 5.00 ± 0.82 15.00 ± 0.82 -66.67 % 39.71 % within" in lines
-    assert len([line for line in lines if place in line]) == 6
+    assert len([line for line in lines if place in line]) == 4
     assert lines[-1] == (
         "Convergence changed: epochs to target of unpadded on cpu slower, last accuracy of gap_head on cpu higher."
     )

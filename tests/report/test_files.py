@@ -1,4 +1,4 @@
-"""Tests of `files`: a report has the same bytes for the same rows, and every picture that its page names.
+"""Tests of `files` and `written`: a report has the same bytes for the same rows, and every picture that its pages name.
 
 After an intended change, `UPDATE_GOLDEN=1 pytest tests/report` rewrites the golden files. Read the difference before
 you commit it.
@@ -20,8 +20,9 @@ import synthetic
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pages import GOLDEN, check_golden, tables
-from reports import BROKEN_LINES, MIXED, TWO, rendered
+from reports import BROKEN_LINES, MIXED, TWO, rendered, without_links
 
+from bench.errors import UnusableInput
 from bench.network import structure_facts
 from bench.record import environments
 from bench.record.environments import EXACT, Environment
@@ -30,7 +31,8 @@ from bench.record.rows import Row
 from bench.report import figures
 from bench.report.canvas import Picture
 from bench.report.files import render, write
-from bench.report.pages.markdown import FIGURE, figure_of
+from bench.report.markdown import figure_of, page_of
+from bench.report.written import MARK
 from models import ARCHITECTURES
 
 
@@ -45,9 +47,11 @@ from models import ARCHITECTURES
 def test_golden(tmp_path: Path, name: str, rows: list[Row], names: tuple[str, ...], extra: str) -> None:
     files = rendered(tmp_path, rows, *names, extra=extra)
     folder = GOLDEN / f"report_{name}"
-    check_golden(folder / "README.md", files["README.md"].decode())
     if name != "mixed":
+        check_golden(folder / "README.md", files["README.md"].decode())
         return
+    for page in (one for one in files if one.endswith(".md")):
+        check_golden(folder / page, files[page].decode())
     if "UPDATE_GOLDEN" in os.environ:
         (folder / "summary.json").write_bytes(files["summary.json"])
     stored = json.loads((folder / "summary.json").read_text(encoding="utf-8"))
@@ -99,7 +103,7 @@ def test_bytes_do_not_depend_on_locale_time_zone_hash_seed_or_folder(tmp_path: P
         assert not ran.stderr
         outputs.append({path.name: path.read_bytes() for path in (folder / "report").iterdir()})
     assert outputs[0] == outputs[1]
-    assert len(outputs[0]) == 8
+    assert len(outputs[0]) == 12
 
 
 def test_the_order_of_the_rows_never_changes_a_byte(tmp_path: Path) -> None:
@@ -114,8 +118,7 @@ def test_the_order_of_the_rows_never_changes_a_byte(tmp_path: Path) -> None:
 
 
 def test_a_missing_file_gives_the_same_report_as_an_empty_record(tmp_path: Path) -> None:
-    record = read(tmp_path / "none.csv")
-    files = render(record, synthetic.architectures(), structure_facts.load())
+    files = render(read(tmp_path / "runs.csv"), synthetic.architectures(), structure_facts.load())
     assert files == rendered(tmp_path, [])
 
 
@@ -132,12 +135,12 @@ def test_more_than_twenty_networks_are_neither_drawn_nor_compared_in_pairs(
     several = {name: synthetic.with_recipe(ARCHITECTURES["unpadded"], name=name) for name in names}
     rows = [row for name in names for row in synthetic.run_rows(name, 1, [9950] * 19)]
     files = render(synthetic.record(tmp_path, rows), several, {})
-    page = files["README.md"].decode()
+    page = without_links(files["README.md"].decode() + files["data.md"].decode())
     assert drawn == (names if is_drawn else [])
     assert ("](accuracy.svg)" in page) == ("accuracy.svg" in files) == is_drawn
     assert ("Paired tests compare every two networks" in page) == is_drawn
     assert ("More than 20 networks have runs. This report does not compare or draw so many." in page) != is_drawn
-    assert all(f"## `{name}`" in page for name in names)
+    assert {page_of(name) for name in names} < files.keys()
 
 
 def test_names_with_special_characters_break_no_table(tmp_path: Path) -> None:
@@ -149,21 +152,24 @@ def test_names_with_special_characters_break_no_table(tmp_path: Path) -> None:
         *synthetic.run_rows("a|b", 1, [9900], ending=("error", note)),
     ]
     files = rendered(tmp_path, rows, architectures=architectures)
-    page = files["README.md"].decode()
+    page = _all_pages(files)
     for table in tables(page):
         assert len({len(row) for row in table}) == 1, table[0]
     assert "<script>" not in re.sub(r"\\<", "", page)
     assert "two lines" in page
     _check_figures(files)
     assert {name for name in files if name.startswith("accuracy-")} == {figure_of(name) for name in names}
+    assert {page_of(name) for name in names} < files.keys()
+
+
+def _all_pages(files: Mapping[str, bytes]) -> str:
+    return "\n".join(content.decode() for name, content in files.items() if name.endswith(".md"))
 
 
 def _check_figures(files: Mapping[str, bytes]) -> None:
-    shown = re.findall(r"^!\[(.+)\]\(([^()]+)\)$", files["README.md"].decode(), re.MULTILINE)
-    assert {name for _, name in shown} == {name for name in files if name.endswith(".svg")}
-    for alt, name in shown:
-        assert len(alt) > 20
-        assert FIGURE.fullmatch(name)
+    shown = re.findall(r"^!\[(.+)\]\(([^()]+)\)$", _all_pages(files), re.MULTILINE)
+    assert sorted(name for _, name in shown) == sorted(name for name in files if name.endswith(".svg"))
+    assert all(len(alt) > 20 for alt, _ in shown)
 
 
 @pytest.mark.parametrize("rows", [[], MIXED])
@@ -175,21 +181,62 @@ def test_write_puts_every_file_in_the_folder(tmp_path: Path) -> None:
     record = synthetic.record(tmp_path, MIXED)
     write(record, synthetic.architectures(*TWO), tmp_path / "new" / "report")
     written = {path.name: path.read_bytes() for path in (tmp_path / "new" / "report").iterdir()}
-    assert written == render(record, synthetic.architectures(*TWO), structure_facts.load())
+    folder = tmp_path / "new" / "report"
+    assert written == render(record, synthetic.architectures(*TWO), structure_facts.load(), folder=folder)
 
 
-def test_write_removes_its_own_stale_figures_and_nothing_else(tmp_path: Path) -> None:
+def test_the_report_of_one_network_writes_less_and_removes_the_rest_of_an_earlier_report(tmp_path: Path) -> None:
     folder = tmp_path / "report"
     record = synthetic.record(tmp_path, [])
-    write(record, synthetic.architectures(), folder)
-    (folder / "accuracy-mine.svg").write_text("named by nobody")
+    assert write(record, synthetic.architectures(), folder) == ()
+    (folder / "accuracy-mine.svg").write_text("<svg>not of a report</svg>")
+    (folder / "notes.md").write_text("Mine.\n")
     (folder / "environments").mkdir()
-    (folder / "notes.svg").write_text("named, but not one of the report's")
-    (folder / "README.md").open("a").write("\n![mine](notes.svg)\n")
-    write(record, synthetic.architectures("unpadded"), folder)
+    (folder / "gap_head.md").write_text("Nobody's page has this line: " + MARK)
+    removed = write(record, synthetic.architectures("unpadded"), folder)
+    gone = {"squeeze_fc", "expand_squeeze", "ten_twenty_thirty"}
+    expected = {*(f"{name}.md" for name in gone), *(f"accuracy-{name}.svg" for name in (*gone, "gap_head"))}
+    assert {path.name for path in removed} == expected
     left = {path.name for path in folder.iterdir()}
-    assert not (folder / "accuracy-gap_head.svg").exists()
-    assert {"accuracy-unpadded.svg", "accuracy-mine.svg", "notes.svg", "environments"} <= left
+    assert not left & expected
+    kept = {"accuracy-mine.svg", "notes.md", "environments", "gap_head.md"}
+    assert left == kept | render(record, synthetic.architectures("unpadded"), structure_facts.load()).keys()
+
+
+@pytest.mark.parametrize("name", ["README.md", "summary.json", "unpadded.md", "accuracy.svg", "methods.md"])
+@pytest.mark.parametrize("kind", ["file", "empty", "folder", "broken link", "pipe"])
+def test_what_is_not_of_a_report_is_never_replaced(tmp_path: Path, name: str, kind: str) -> None:
+    place = tmp_path / name
+    if kind == "folder":
+        place.mkdir()
+    elif kind == "broken link":
+        place.symlink_to(tmp_path / "nowhere")
+    elif kind == "pipe":
+        os.mkfifo(place)
+    else:
+        place.write_text("" if kind == "empty" else f"# My project\n\nIt has a report {MARK}.\n")
+    before = _identity(place)
+    record = synthetic.record(tmp_path, [])
+    with pytest.raises(UnusableInput, match=rf"{name}: not written by the `report` .* nothing was written: choose"):
+        write(record, synthetic.architectures("unpadded"), tmp_path)
+    assert sorted(path.name for path in tmp_path.iterdir()) == sorted((name, "runs.csv"))
+    assert _identity(place) == before
+
+
+def _identity(path: Path) -> tuple[int, int, int, int]:
+    found = path.lstat()
+    return found.st_ino, found.st_mode, found.st_size, found.st_mtime_ns
+
+
+def test_a_report_replaces_an_earlier_one_even_where_somebody_has_added_to_it(tmp_path: Path) -> None:
+    record = synthetic.record(tmp_path, MIXED)
+    files = render(record, synthetic.architectures(*TWO), structure_facts.load())
+    write(record, synthetic.architectures(*TWO), tmp_path / "report")
+    for name in files:
+        with (tmp_path / "report" / name).open("a") as file:
+            file.write("more\n")
+    write(record, synthetic.architectures(*TWO), tmp_path / "report")
+    assert {name: (tmp_path / "report" / name).read_bytes() for name in files} == files
 
 
 def test_the_details_of_recorded_environments_are_published(tmp_path: Path) -> None:

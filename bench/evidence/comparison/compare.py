@@ -1,6 +1,7 @@
 """Test whether convergence changed between two records: the epochs to the target and the last accuracy. Pure.
 
-Only runs of the same network, device and recipe are compared. Runs of different environments are never pooled. If NEW
+Only runs of the same network and device are compared. Runs of a recipe that the network no longer has are left out,
+because nobody knows their target and their number of epochs. Runs of different environments are never pooled. If NEW
 has environments that OLD does not have, each of these new environments is compared with each environment of OLD, and
 environments in both files are ignored. Otherwise, every environment is compared with itself.
 
@@ -17,8 +18,6 @@ from dataclasses import replace
 from bench.errors import UnusableInput
 from bench.evidence.comparison.findings import (
     DIRECTIONS,
-    LEVEL,
-    AgainstReference,
     Change,
     Comparison,
     Finding,
@@ -28,11 +27,10 @@ from bench.evidence.comparison.findings import (
 )
 from bench.evidence.results import Group, groups
 from bench.evidence.statistics import (
+    LEVEL,
     first_hit,
     holm,
-    reference_convergence,
     smallest_two_sample_p,
-    submission_passes,
     two_sample_permutation_test,
 )
 from bench.network.specification import Architecture
@@ -73,24 +71,25 @@ def _groups_to_compare(
     for key in dict.fromkeys((group.model, group.device) for group in (*old, *new)):
         place = f"{key[0]} on {key[1]}"
         ours, theirs = ([group for group in side if (group.model, group.device) == key] for side in (old, new))
-        if not ours or not theirs:
-            notes.append(f"{place}: only in {names[0] if ours else names[1]}")
+        for name, side in zip(names, (ours, theirs), strict=True):
+            for recipe in sorted({group.recipe for group in side if not group.is_current}):
+                notes.append(
+                    f"{place}: recipe {recipe} in {name} is not the network's recipe now, so it is not compared"
+                )
+        before, after = ([group for group in side if group.is_current] for side in (ours, theirs))
+        if not before or not after:
+            if before or after:
+                notes.append(f"{place}: only in {names[0] if before else names[1]}")
             continue
-        recipes = [sorted({group.recipe for group in side}) for side in (ours, theirs)]
-        for recipe in sorted(set(recipes[0]) ^ set(recipes[1])):
-            name = names[recipe in recipes[1]]
-            notes.append(f"{place}: recipe {recipe} only in {name}; different recipes are not compared")
-        for recipe in sorted(set(recipes[0]) & set(recipes[1])):
-            before, after = ([group for group in side if group.recipe == recipe] for side in (ours, theirs))
-            for name, side in zip(names, (before, after), strict=True):
-                if len(side) > 1:
-                    several = ", ".join(group.environment for group in side)
-                    notes.append(f"{place}: {len(side)} environments in {name}, not pooled: {several}")
-            fresh = [group for group in after if group.environment not in {one.environment for one in before}]
-            if fresh:
-                yield from itertools.product(before, fresh)
-            else:
-                yield from ((one, other) for one in before for other in after if one.environment == other.environment)
+        for name, side in zip(names, (before, after), strict=True):
+            if len(side) > 1:
+                several = ", ".join(group.environment for group in side)
+                notes.append(f"{place}: {len(side)} environments in {name}, not pooled: {several}")
+        fresh = [group for group in after if group.environment not in {one.environment for one in before}]
+        if fresh:
+            yield from itertools.product(before, fresh)
+        else:
+            yield from ((one, other) for one in before for other in after if one.environment == other.environment)
 
 
 def _compare_groups(old: Group, new: Group, target: int) -> Pair:
@@ -101,9 +100,7 @@ def _compare_groups(old: Group, new: Group, target: int) -> Pair:
     if before.seeds and after.seeds:
         times = [[epochs if time is None else time for time in side.times] for side in (before, after)]
         changes = (_change("epochs to target", *times), _change("last accuracy", before.last, after.last))
-    return Pair(
-        old.model, old.device, epochs, old.budget, before, after, changes, _reference_points(before.times, after.times)
-    )
+    return Pair(old.model, old.device, epochs, old.budget, before, after, changes)
 
 
 def _side(group: Group, epochs: int, target: int) -> Side:
@@ -147,24 +144,6 @@ def _with_adjusted_p_values(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
         return replace(change, adjusted=adjusted, finding=direction if adjusted <= LEVEL else "no evidence")
 
     return tuple(replace(pair, changes=tuple(with_p_value(change) for change in pair.changes)) for pair in pairs)
-
-
-def _reference_points(old: Sequence[int | None], new: Sequence[int | None]) -> AgainstReference | str:
-    if min(len(old), len(new)) < 3:
-        return "fewer than 3 seeds on a side"
-    if max(old.count(None), new.count(None)) > 1:
-        return "more than one run of a side never reached the target"
-    reference = reference_convergence(old, submission_runs=len(new))
-    submission = reference_convergence(new, submission_runs=len(old))
-    return AgainstReference(
-        reference.mean,
-        reference.deviation,
-        submission.mean,
-        submission.deviation,
-        reference.mean / submission.mean - 1,
-        reference.largest_speed_up,
-        submission_passes(reference, new),
-    )
 
 
 def _notes_on_runs(pair: Pair) -> Iterator[str]:

@@ -8,9 +8,6 @@ from typing import Literal
 
 from bench.evidence.statistics import PermutationTest
 
-LEVEL = 0.05
-"""The significance level: an adjusted p-value at or below it is evidence of a change."""
-
 Measure = Literal["epochs to target", "last accuracy"]
 Finding = Literal["slower", "faster", "lower", "higher", "no evidence", "all equal", "too few seeds", "too many ties"]
 
@@ -66,28 +63,8 @@ class Change:
 
 
 @dataclass(frozen=True)
-class AgainstReference:
-    """MLPerf's reference convergence points with the old runs as the reference: "olympic" means, trimmed deviations.
-
-    `passes` says whether the new runs are no faster than allowed. Speed-ups are shares. `largest_speed_up` is None if
-    it is not finite.
-    """
-
-    old_mean: float
-    old_deviation: float
-    new_mean: float
-    new_deviation: float
-    speed_up: float
-    largest_speed_up: float | None
-    passes: bool
-
-
-@dataclass(frozen=True)
 class Pair:
-    """One network on one device in two environments, over the first `epochs` of the documented `budget`.
-
-    If there are no reference points, `reference_points` is the reason as text.
-    """
+    """One network on one device in two environments, over the first `epochs` of the documented `budget`."""
 
     model: str
     device: str
@@ -96,7 +73,6 @@ class Pair:
     old: Side
     new: Side
     changes: tuple[Change, ...]
-    reference_points: AgainstReference | str
 
     def __str__(self) -> str:
         return f"{self.model} on {self.device}"

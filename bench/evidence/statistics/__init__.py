@@ -21,6 +21,7 @@ from bench.evidence.statistics.components import (
     rounding,
 )
 from bench.evidence.statistics.intervals import (
+    LEVEL,
     Interval,
     clopper_pearson,
     prediction_interval_ranks,
@@ -28,7 +29,6 @@ from bench.evidence.statistics.intervals import (
     share_of_seeds,
 )
 from bench.evidence.statistics.rank import SEEDS, RankTest, Tested, expected_draws, rank_test
-from bench.evidence.statistics.reference_points import ReferencePoints, reference_convergence, submission_passes
 from bench.evidence.statistics.sequential import (
     DECIDING,
     Share,
@@ -53,6 +53,7 @@ from bench.evidence.statistics.survival import (
 
 __all__ = [
     "DECIDING",
+    "LEVEL",
     "SEEDS",
     "DeviceDifference",
     "EpochsAndSeeds",
@@ -61,7 +62,6 @@ __all__ = [
     "Observation",
     "PermutationTest",
     "RankTest",
-    "ReferencePoints",
     "Rounding",
     "Share",
     "SurvivalCurve",
@@ -89,12 +89,10 @@ __all__ = [
     "prediction_interval_ranks",
     "prediction_interval_t",
     "rank_test",
-    "reference_convergence",
     "rounding",
     "share_decided",
     "share_of_seeds",
     "smallest_two_sample_p",
-    "submission_passes",
     "survival_steps",
     "sustained_hit",
     "time_to_target",

@@ -16,6 +16,9 @@ from scipy import special
 
 Side = Literal["two-sided", "lower", "upper"]
 
+LEVEL = 0.05
+"""The level of significance: a p-value at or below it is evidence. Intervals have a confidence of one minus it."""
+
 
 @dataclass(frozen=True)
 class Interval:

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from bench.evidence.statistics.intervals import Interval, share_of_seeds
+from bench.network.specification import largest_fall
 
 _ROUNDING = 1e-9
 """The tolerance for the median, where half of the runs are left. A product of shares is subject to rounding."""
@@ -46,12 +47,12 @@ def last_hit(correct: Sequence[int], target: int) -> int | None:
     return max((epoch for epoch, count in enumerate(correct, start=1) if count >= target), default=None)
 
 
-def collapses(correct: Sequence[int], images: int = 50) -> tuple[int, ...]:
-    """The epochs, in order, whose count is more than `images` below the best count before them."""
+def collapses(correct: Sequence[int], total: int) -> tuple[int, ...]:
+    """The epochs, in order, whose count, of `total`, is more than `largest_fall` below the best count before them."""
     best = 0
     found = []
     for epoch, count in enumerate(correct, start=1):
-        if count < best - images:
+        if count < best - largest_fall(total):
             found.append(epoch)
         best = max(best, count)
     return tuple(found)

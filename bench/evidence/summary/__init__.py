@@ -6,17 +6,17 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.evidence import verdicts
-from bench.evidence.results import groups
+from bench.evidence.results import Group, groups
 from bench.evidence.statistics import first_hit
 from bench.evidence.summary.images import Agreement, Images, MissedImage, images
-from bench.evidence.summary.pairs import MANY_NETWORKS, Paired, between_devices, between_networks
+from bench.evidence.summary.others import OtherRecipe, other_recipe
+from bench.evidence.summary.pairs import MANY_NETWORKS, MOST_SEEDS, Paired, between_devices, between_networks
 from bench.evidence.summary.pooled import (
     FINAL_EPOCHS,
     STREAK,
     Collapse,
     GroupSummary,
     SeedResult,
-    collapsed,
     final_mean,
     required,
     summarise_group,
@@ -34,6 +34,7 @@ from bench.record.verifications import Verifications
 __all__ = [
     "FINAL_EPOCHS",
     "MANY_NETWORKS",
+    "MOST_SEEDS",
     "STREAK",
     "Agreement",
     "Collapse",
@@ -42,13 +43,14 @@ __all__ = [
     "Images",
     "MissedImage",
     "NetworkSummary",
+    "OtherRecipe",
     "Paired",
+    "Place",
     "Repeats",
     "SeedResult",
     "Sources",
     "Summary",
     "TwoPlaces",
-    "collapsed",
     "required",
     "summarise",
 ]
@@ -95,12 +97,32 @@ class NetworkSummary:
 
 
 @dataclass(frozen=True)
+class Place:
+    """A device and an environment, the machines that trained there, and the number of their runs of any recipe."""
+
+    label: str
+    device: str
+    environment: str
+    machines: tuple[str, ...]
+    runs: int
+
+    @property
+    def is_exact(self) -> bool:
+        """Whether every machine computes the same bits there."""
+        return self.environment == EXACT.digest
+
+
+@dataclass(frozen=True)
 class Summary:
-    """Every number of a report, and the problems of the record and of the two files beside it."""
+    """Every number of a report, and the problems of the record and of the two files beside it.
+
+    `labels` are those of the places that have runs of a current recipe.
+    """
 
     networks: tuple[NetworkSummary, ...]
     labels: tuple[str, ...]
-    other_recipes: tuple[GroupSummary, ...]
+    places: tuple[Place, ...]
+    other_recipes: tuple[OtherRecipe, ...]
     between_networks: tuple[Paired, ...]
     between_devices: tuple[Paired, ...]
     images: Images
@@ -141,13 +163,13 @@ def summarise(
     places.sort(key=lambda place: ((*DEVICES, LOGGED).index(place[0]), place[1]))
     labels = _labels(places)
     by_name: dict[str, list[GroupSummary]] = {name: [] for name in architectures}
-    others: list[GroupSummary] = []
     for group in found:
-        place = (group.device, group.environment)
-        architecture = architectures[group.model]
-        structure = structures.get(group.model) if group.is_current else None
-        one = summarise_group(group, labels[place], places.index(place), architecture, structure)
-        (by_name[group.model] if group.is_current else others).append(one)
+        if group.is_current:
+            place = (group.device, group.environment)
+            architecture, structure = architectures[group.model], structures.get(group.model)
+            by_name[group.model].append(
+                summarise_group(group, labels[place], places.index(place), architecture, structure)
+            )
     networks = tuple(
         NetworkSummary(
             architecture,
@@ -162,7 +184,8 @@ def summarise(
     return Summary(
         networks=networks,
         labels=tuple(label for label in labels.values() if label in used),
-        other_recipes=tuple(others),
+        places=tuple(_place(label, place, found) for place, label in labels.items()),
+        other_recipes=tuple(other_recipe(group) for group in found if not group.is_current),
         between_networks=tuple(between_networks(current)),
         between_devices=tuple(between_devices(current)),
         images=images(current, misses.runs),
@@ -176,6 +199,12 @@ def summarise(
 
 def _by_line(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: (problem.line, problem.reason)))
+
+
+def _place(label: str, place: tuple[str, str], found: Sequence[Group]) -> Place:
+    here = [group for group in found if (group.device, group.environment) == place]
+    machines = {machine for group in here for machine in group.machines}
+    return Place(label, *place, tuple(sorted(machines)), sum(len(group.runs) for group in here))
 
 
 def _labels(places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:

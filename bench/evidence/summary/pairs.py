@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.evidence.statistics import PermutationTest, holm, paired_permutation_test, variation
 from bench.evidence.summary.pooled import GroupSummary
 
-_MOST_SEEDS = 17
+MOST_SEEDS = 17
 """A paired test uses at most this many seeds, the lowest ones. The test can still enumerate all arrangements."""
 
 
@@ -73,7 +73,7 @@ def _paired_tests(pairs: Sequence[tuple[str, str, str, GroupSummary, str, GroupS
     for measure in ("last", "first"):
         for model, label, first, one, second, other in pairs:
             left, right = _measured(one, other, measure), _measured(other, one, measure)
-            seeds = tuple(sorted(left.keys() & right.keys())[:_MOST_SEEDS])
+            seeds = tuple(sorted(left.keys() & right.keys())[:MOST_SEEDS])
             if not seeds:
                 continue
             left = {seed: left[seed] for seed in seeds}

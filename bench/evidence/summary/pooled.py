@@ -118,11 +118,6 @@ def required(target: Target, total: int) -> int:
     return -(-target.correct * total // target.total)
 
 
-def collapsed(run: Series) -> tuple[int, ...]:
-    """The epochs of a run more than 50 images below the best epoch before, or more than 0.5 % of a larger total."""
-    return collapses(run.correct, max(50, run.total // 200))
-
-
 def summarise_group(
     group: Group, label: str, colour: int, architecture: Architecture, structure: Structure | None
 ) -> GroupSummary:
@@ -197,7 +192,7 @@ def _seed_result(run: Series, target: int, budget: int) -> SeedResult:
                 run.correct_batch_statistics[epoch - 1],
                 run.smallest_variance[epoch - 1],
             )
-            for epoch in collapsed(run)
+            for epoch in collapses(run.correct, run.total)
             if epoch <= budget
         ),
         diverged=run.has_diverged,

@@ -12,7 +12,16 @@ from bench.evidence.verdicts.rules import RULE, RULES
 from bench.network.specification import Architecture, Claim, ClaimKind
 from bench.network.structure_facts import Structure
 
-__all__ = ["RULE", "RULES", "Outcome", "Verdict", "expected_further_seeds", "is_of_the_module", "judge"]
+__all__ = [
+    "RULE",
+    "RULES",
+    "Outcome",
+    "Verdict",
+    "expected_further_seeds",
+    "is_about_a_share",
+    "is_of_the_module",
+    "judge",
+]
 
 
 def judge(architecture: Architecture, structure: Structure | None, group: Group | None) -> tuple[Verdict, ...]:
@@ -51,23 +60,29 @@ def is_of_the_module(claim: Claim) -> bool:
     return claim.kind in _JUDGE_BY_MODULE
 
 
+def is_about_a_share(claim: Claim) -> bool:
+    """Whether a claim is judged by the share of seeds that succeed."""
+    return not is_of_the_module(claim) and claim.kind not in _ABOUT_ONE_RUN
+
+
 def _verdict(claim: Claim, case: Case) -> Verdict:
+    finding: Finding
     if is_of_the_module(claim):
-        found = _JUDGE_BY_MODULE[claim.kind](claim, case)
+        finding = _JUDGE_BY_MODULE[claim.kind](claim, case)
     elif case.other_totals:
-        found = _tested_on_other_images(case)
+        finding = _tested_on_other_images(case)
     else:
-        found = (draws.judge_draw if claim.kind in _ABOUT_ONE_RUN else shares.judge_share)(claim, case)
+        finding = (draws.judge_draw if claim.kind in _ABOUT_ONE_RUN else shares.judge_share)(claim, case)
     contradicted = _contradicted_by_log(claim, case)
     if contradicted and claim.kind in _ABOUT_ONE_RUN:
-        found = Finding("does not hold", found.evidence)
-    evidence = f"{found.evidence}; {found.advice}" if found.advice else found.evidence
+        finding = Finding("does not hold", finding.evidence)
+    found = finding.evidence
     if contradicted:
-        evidence += f"; contradicted by the document's own log: {claim.contradiction or 'it shows otherwise'}"
+        found += f"; contradicted by the document's own log: {claim.contradiction or 'it shows otherwise'}"
     elif claim.contradiction:
         role = "caveat" if claim.kind in _LOG_CONFIRMS else "contradicted by the document or its notebook"
-        evidence += f"; {role}: {claim.contradiction}"
-    return Verdict(claim, found.outcome, evidence, found.further)
+        found += f"; {role}: {claim.contradiction}"
+    return Verdict(claim, finding.outcome, found, finding.advice, finding.further)
 
 
 def _tested_on_other_images(case: Case) -> Finding:

@@ -14,16 +14,23 @@ Outcome = Literal["holds", "does not hold", "about half of all seeds do", "canno
 
 @dataclass(frozen=True)
 class Verdict:
-    """The outcome of one claim. `evidence` gives the reason in words and numbers, short enough for a table cell.
+    """The outcome of one claim, with the reason in words and numbers, short enough for a table cell.
 
-    `further` is the number of further seeds that would decide the claim if things stay as they are, beside the
+    `found` says what the runs or the module show. `would_decide` says what would decide an open claim, where that is
+    known. `further` is the number of further seeds that would decide the claim if things stay as they are, beside the
     unfinished ones. It is 0 for a claim that is decided, and None if no number of seeds would decide it.
     """
 
     claim: Claim
     outcome: Outcome
-    evidence: str
-    further: int | None
+    found: str
+    would_decide: str = ""
+    further: int | None = 0
+
+    @property
+    def evidence(self) -> str:
+        """The whole reason."""
+        return "; ".join(filter(None, (self.found, self.would_decide)))
 
 
 @dataclass(frozen=True)

@@ -38,12 +38,12 @@ RULES: tuple[str, ...] = (
     ),
     "Average pooling is global if one output is the average of every cell of a channel.",
     (
-        "A run reaches the target at 9940 of 10,000 images. 9939 images are below the target, although they round to "
-        "99.4 %."
+        "A run reaches the target if it classifies at least the target's number of test images correctly. One image "
+        "fewer is below the target, even if both numbers round to the same percentage."
     ),
     (
-        "A network reaches the target if more than half of all seeds reach it in any of the documented epochs. For a "
-        "claim of fewer than 20 epochs, only the first 19 epochs count. The e-value of the seeds is a mixture of "
+        "A network reaches the target if more than half of all seeds reach it in any epoch of the recipe. For a claim "
+        "of fewer than n epochs, only the first n − 1 epochs count. The e-value of the seeds is a mixture of "
         "likelihood ratios against “at most half”. 55 % of its weight is uniform over the shares from one half to 1, "
         f"and 45 % is on “every seed”. It reaches {DECIDING} with a probability of at most 5 % if the claim is wrong, "
         "over all looks together (Ville's inequality). The e-value against the claim is the same with successes and "
@@ -100,7 +100,7 @@ RULES: tuple[str, ...] = (
         "evidence describe the seeds and decide nothing: for a first epoch it is the range of our n seeds, with a "
         "confidence of (n − 1)/(n + 1), and for an accuracy the 95 % prediction interval (Student's t)."
     ),
-    "Runs that were tested on other images than the 10,000 test images decide nothing.",
+    "Runs that were tested on another number of images than the target has decide nothing.",
     (
         "A seed that diverged counts against a claim about a first epoch, a best or a last accuracy: as earlier or "
         "later, whichever side the other seeds are on, and as lower."

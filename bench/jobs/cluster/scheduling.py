@@ -24,7 +24,7 @@ from bench.jobs.cluster.workers import Cluster, Worker, registered, survey
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
 from bench.jobs.scheduling import More, no_more
 from bench.jobs.worker import Task
-from bench.record.rows import Run
+from bench.record.rows import Run, fingerprint
 
 TRIES = 3
 """A run ends as an error when it has lost so many workers."""
@@ -173,9 +173,7 @@ class _Job:
             one.has_started = True
             event = replace(event, worker=one.worker.name)
         elif isinstance(event, Finished):
-            epoch = event.epoch
-            reproducible = (epoch.correct, epoch.total, epoch.test_loss, epoch.train_loss)
-            one.task = replace(one.task, recorded=(*one.task.recorded, reproducible))
+            one.task = replace(one.task, recorded=(*one.task.recorded, fingerprint(event.epoch)))
         elif isinstance(event, Ended):
             self._forget(key)
             if event.status != "ok":

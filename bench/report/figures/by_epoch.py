@@ -14,7 +14,7 @@ from bench.evidence.summary import NetworkSummary
 from bench.report import canvas
 from bench.report.canvas import Picture
 from bench.report.figures import marks
-from bench.report.figures.marks import DOCUMENTED, TARGET
+from bench.report.figures.marks import DOCUMENTED, TARGET, Limits
 
 _SEED_LINES = 20  # more lines cannot be told apart; the band shows all seeds
 
@@ -70,7 +70,10 @@ def time_to_target(networks: Sequence[NetworkSummary]) -> Picture:
                 Line2D(
                     [], [], color=canvas.INK, marker="|", markersize=9, linestyle="", label="seed that did not reach it"
                 ),
-                Line2D([], [], color=DOCUMENTED, linewidth=1.4, linestyle="--", label="documented first epoch"),
+                *marks.if_documented(
+                    networks,
+                    Line2D([], [], color=DOCUMENTED, linewidth=1.4, linestyle="--", label="documented first epoch"),
+                ),
             ],
         )
         medians = "; ".join(f"{network.name}: {_medians(network)}" for network in networks)
@@ -81,7 +84,7 @@ def time_to_target(networks: Sequence[NetworkSummary]) -> Picture:
         )
 
 
-def _draw_accuracy(axes: Axes, network: NetworkSummary, last_epoch: int, limits: tuple[float, float]) -> None:
+def _draw_accuracy(axes: Axes, network: NetworkSummary, last_epoch: int, limits: Limits) -> None:
     total = network.architecture.target.total
     for summary in network.groups:
         runs = [[marks.percent(count, run.total) for count in run.correct] for run in summary.group.runs if run.correct]
@@ -104,8 +107,9 @@ def _draw_accuracy(axes: Axes, network: NetworkSummary, last_epoch: int, limits:
                 marker=marker,
                 markersize=3,
             )
-        worst = [(epoch, min(at)) for epoch, at in zip(epochs, by_epoch, strict=True)]
-        _mark_clipped(axes, worst, limits, colour, shift=-0.18)
+        _mark_clipped(
+            axes, [(epoch, min(at)) for epoch, at in zip(epochs, by_epoch, strict=True)], limits, colour, shift=-0.18
+        )
     documented = [marks.percent(count, total) for count in network.documented]
     epochs = range(1, len(documented) + 1)
     axes.plot(epochs, documented, color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, zorder=3)
@@ -122,15 +126,13 @@ def _last_epoch(networks: Sequence[NetworkSummary]) -> int:
     return max([*seen, *documented], default=1)
 
 
-def _mark_clipped(
-    axes: Axes, points: Sequence[tuple[int, float]], limits: tuple[float, float], colour: str, shift: float
-) -> None:
+def _mark_clipped(axes: Axes, points: Sequence[tuple[int, float]], limits: Limits, colour: str, shift: float) -> None:
     """Mark points outside the axes at the edge, shifted so that seeds and the documented run do not overlap."""
     lowest, highest = limits
-    inset = (highest - lowest) / 48
+    inward = (highest - lowest) / 48
     below = [epoch + shift for epoch, percent in points if percent < lowest]
     above = [epoch + shift for epoch, percent in points if percent > highest]
-    edges = (("v", lowest + inset, below), ("^", highest - inset, above))
+    edges = (("v", lowest + inward, below), ("^", highest - inward, above))
     for marker, y, epochs in edges:
         if epochs:
             axes.plot(epochs, [y] * len(epochs), color=colour, marker=marker, markersize=4.5, linestyle="", zorder=4)
@@ -144,21 +146,12 @@ def _accuracy_keys(networks: Sequence[NetworkSummary]) -> list[Any]:
         if any(group.label == one.label and len(group.group.runs) > 1 for group in groups):
             keys.append(Patch(facecolor=marks.colour(one), alpha=0.18, label="lowest to highest seed"))
     targets = sorted({marks.target(network.architecture) for network in networks})
-    if not all(network.architecture.is_logged for network in networks):
-        keys.append(Line2D([], [], color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, label="documented run"))
-    named = ", ".join(f"{target:.2f} %" for target in targets)
+    documented = Line2D([], [], color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, label="documented run")
+    keys += marks.if_documented(networks, documented)
+    lowest, _ = marks.limits(networks)
+    named = ", ".join(f"{target:.4g} %" for target in targets)
     keys.append(Line2D([], [], color=TARGET, linewidth=1, linestyle=(0, (4, 3)), label=f"target, {named}"))
-    keys.append(
-        Line2D(
-            [],
-            [],
-            color=canvas.INK,
-            marker="v",
-            linestyle="",
-            markersize=4.5,
-            label=f"below {marks.limits(networks)[0]:g} %",
-        )
-    )
+    keys.append(Line2D([], [], color=canvas.INK, marker="v", linestyle="", markersize=4.5, label=f"below {lowest:g} %"))
     return keys
 
 

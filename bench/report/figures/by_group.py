@@ -9,12 +9,13 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator
 
+from bench.evidence.statistics import LEVEL
 from bench.evidence.summary import GroupSummary, NetworkSummary
 from bench.network.specification import Architecture
 from bench.report import canvas
 from bench.report.canvas import Picture
 from bench.report.figures import marks
-from bench.report.figures.marks import DOCUMENTED, HIGHEST, LOWEST, TARGET
+from bench.report.figures.marks import DOCUMENTED, TARGET, Limits
 
 _TIE_OFFSETS = (0.0, -0.14, 0.14, -0.28, 0.28)
 
@@ -22,28 +23,31 @@ _TIE_OFFSETS = (0.0, -0.14, 0.14, -0.28, 0.28)
 def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
     """The last accuracy of every complete run, with the prediction interval and the documented value of each group."""
     rows = [(network, group) for network in networks for group in network.groups or (None,)]
+    limits = marks.limits(networks)
     with canvas.style():
         figure, axes = canvas.rows([_row_name(network, group, rows) for network, group in rows])
         for y, (network, group) in enumerate(rows):
             if group is not None:
-                _draw_last(axes, y, network.architecture, group)
+                _draw_last(axes, y, network.architecture, group, limits)
             if network.documented:
-                x, is_inside = _clip(marks.percent(network.documented[-1], network.architecture.target.total))
+                x, is_inside = _clip(marks.percent(network.documented[-1], network.architecture.target.total), limits)
                 marker = "D" if is_inside else "<"
                 axes.plot([x], [y], marker=marker, color=DOCUMENTED, markersize=6, markeredgecolor="white", zorder=4)
         for target in sorted({marks.target(network.architecture) for network in networks}):
             axes.axvline(target, color=TARGET, linewidth=1, linestyle=(0, (4, 3)))
-        axes.set_xlim(LOWEST, HIGHEST)
-        axes.set_xlabel("test accuracy of the last documented epoch (%)")
+        axes.set_xlim(*limits)
+        axes.set_xlabel("test accuracy of the last epoch of the recipe (%)")
         present = marks.one_per_label([group for _, group in rows if group is not None])
-        interval = "95 % prediction interval for one new run"
+        interval = f"{100 * (1 - LEVEL):g} % prediction interval for one new run"
         has_interval = any(group is not None and group.last_interval is not None for _, group in rows)
         canvas.legend_above(
             axes,
             [
                 *(marks.dot(group, f"seed, {group.label}") for group in present),
                 *([Patch(facecolor="#bbbbbb", alpha=0.6, label=interval)] if has_interval else []),
-                Line2D([], [], color=DOCUMENTED, marker="D", linestyle="", label="documented"),
+                *marks.if_documented(
+                    networks, Line2D([], [], color=DOCUMENTED, marker="D", linestyle="", label="documented")
+                ),
                 Line2D([], [], color=TARGET, linewidth=1, linestyle=(0, (4, 3)), label="target"),
             ],
         )
@@ -92,12 +96,13 @@ def seconds_per_epoch(groups: Sequence[GroupSummary]) -> Picture:
         return Picture(canvas.svg(figure), f"Median seconds per epoch: {medians or 'nothing recorded'}.")
 
 
-def _draw_last(axes: Axes, y: int, architecture: Architecture, group: GroupSummary) -> None:
+def _draw_last(axes: Axes, y: int, architecture: Architecture, group: GroupSummary, limits: Limits) -> None:
+    lowest, highest = limits
     total = architecture.target.total
     colour = marks.colour(group)
     if group.last_interval is not None:
         lower, upper = (marks.percent(bound, total) for bound in (group.last_interval.lower, group.last_interval.upper))
-        lower, upper = min(max(lower, LOWEST), HIGHEST), max(min(upper, HIGHEST), LOWEST)
+        lower, upper = min(max(lower, lowest), highest), max(min(upper, highest), lowest)
         axes.barh([y], [upper - lower], left=[lower], height=0.42, color=colour, alpha=0.2)
     seen: dict[float, int] = {}
     for run in group.group.complete:
@@ -105,14 +110,16 @@ def _draw_last(axes: Axes, y: int, architecture: Architecture, group: GroupSumma
         ties = seen.setdefault(percent, 0)
         seen[percent] += 1
         if ties < len(_TIE_OFFSETS):  # seeds with the same value are drawn one above the other, while there is room
-            x, is_inside = _clip(percent)
-            marker = "o" if is_inside else "<" if percent < LOWEST else ">"
+            x, is_inside = _clip(percent, limits)
+            marker = "o" if is_inside else "<" if percent < lowest else ">"
             axes.plot([x], [y + _TIE_OFFSETS[ties]], marker=marker, color=colour, markersize=4.5, alpha=0.85, zorder=3)
 
 
-def _clip(percent: float) -> tuple[float, bool]:
+def _clip(percent: float, limits: Limits) -> tuple[float, bool]:
     """The value moved into the axes, and whether it was inside already."""
-    return min(max(percent, LOWEST + 0.012), HIGHEST - 0.012), LOWEST <= percent <= HIGHEST
+    lowest, highest = limits
+    inward = (highest - lowest) / 100
+    return min(max(percent, lowest + inward), highest - inward), lowest <= percent <= highest
 
 
 def _row_name(

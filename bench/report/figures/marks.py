@@ -12,8 +12,8 @@ from matplotlib.lines import Line2D
 from bench.evidence.summary import GroupSummary, NetworkSummary
 from bench.network.specification import Architecture
 
-LOWEST, HIGHEST = 98.5, 99.7
-"""The range of accuracies, in percent, that a figure shows. Points outside are marked at the edge."""
+_LOWEST, _HIGHEST = 98.5, 99.7
+Limits = tuple[float, float]
 
 DOCUMENTED, TARGET = "#D55E00", "#444444"
 
@@ -28,18 +28,6 @@ def short_name(name: str) -> str:
     return shown if len(shown) <= 28 else shown[:27] + "…"
 
 
-def limits(networks: Sequence[NetworkSummary]) -> tuple[float, float]:
-    """The range of accuracies, in percent, of a figure by epoch. The runs of a log have a range of their own."""
-    if not all(network.architecture.is_logged for network in networks):
-        return LOWEST, HIGHEST
-    groups = [(network, group) for network in networks for group in network.groups]
-    seen = [percent(correct, run.total) for _, group in groups for run in group.group.runs for correct in run.correct]
-    targets = [target(network.architecture) for network, _ in groups]
-    top, bottom = max(*seen, *targets), min(median(seen), *targets)
-    margin = max(top - bottom, 0.4) / 4
-    return math.floor(10 * max(bottom - 2 * margin, 0)) / 10, min(top + margin, 100)
-
-
 def percent(count: float, total: int) -> float:
     """A count of images as a share of `total`, in percent."""
     return 100 * count / total
@@ -48,6 +36,24 @@ def percent(count: float, total: int) -> float:
 def target(architecture: Architecture) -> float:
     """The target accuracy of a network, in percent."""
     return percent(architecture.target.correct, architecture.target.total)
+
+
+def limits(networks: Sequence[NetworkSummary]) -> Limits:
+    """The range of accuracies that a figure shows, in percent. Points outside are marked at the edge.
+
+    Every target is well inside. Below a target there is room for the epochs that come close to it. The runs of a log
+    have a range of their own.
+    """
+    targets = [target(network.architecture) for network in networks]
+    runs = [run for network in networks for group in network.groups for run in group.group.runs]
+    if runs and all(network.architecture.is_logged for network in networks):
+        seen = [percent(correct, run.total) for run in runs for correct in run.correct]
+        top, bottom = max(*seen, *targets), min(median(seen), *targets)
+        margin = max(top - bottom, 0.4) / 4
+        return math.floor(10 * max(bottom - 2 * margin, 0)) / 10, min(top + margin, 100)
+    lowest = min((one - 1.5 * (100 - one) for one in targets), default=_LOWEST)
+    highest = max((one + 0.5 * (100 - one) for one in targets), default=_HIGHEST)
+    return max(0.0, round(min(_LOWEST, lowest), 3)), round(max(_HIGHEST, highest), 3)
 
 
 def colour(group: GroupSummary) -> str:
@@ -64,6 +70,11 @@ def one_per_label(groups: Sequence[GroupSummary]) -> list[GroupSummary]:
     """One group for each label, in the order of their colours."""
     by_label = {group.label: group for group in groups}
     return sorted(by_label.values(), key=lambda group: group.colour)
+
+
+def if_documented(networks: Sequence[NetworkSummary], key: Line2D) -> list[Line2D]:
+    """The key of the legend, if a document describes any of the networks."""
+    return [key] if any(network.is_documented for network in networks) else []
 
 
 def line(group: GroupSummary, label: str, linewidth: float) -> Line2D:

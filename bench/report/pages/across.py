@@ -1,4 +1,4 @@
-"""Comparisons across networks, the sources of the variance, the speed and the environments."""
+"""The page of data: comparisons of networks, missed images, speed, environments, and what was left out."""
 
 from __future__ import annotations
 
@@ -7,26 +7,30 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean, stdev
 
-from bench.evidence.summary import MANY_NETWORKS, GroupSummary, Paired, Summary
+from bench.evidence.summary import MANY_NETWORKS, OtherRecipe, Paired, Summary
 from bench.network.specification import TRAINING_IMAGES
+from bench.record.ledger import Problem
+from bench.report.markdown import DATA, LAST, NOTHING, SECONDS, TIME, code, image, number, span, table, text
 from bench.report.pages import components, images, paired, variance
-from bench.report.pages.head import restricted_mean
-from bench.report.pages.markdown import LAST, NOTHING, SECONDS, TIME, code, image, number, span, table, text
+from bench.report.pages.doubt import LEFT_OUT
+from bench.report.pages.head import SIDE_BY_SIDE, linked_name, machines_of, navigation, restricted_mean
+from bench.wording import count
+
+_PROBLEMS_SHOWN = 20
 
 
 def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
-    """All lines that concern more than one network."""
+    """All lines of the page."""
     return [
-        "## Across networks",
+        "# Data",
+        "",
+        *navigation(summary.networks, DATA),
+        f"## {SIDE_BY_SIDE}",
         "",
         *image(alts, TIME),
         *image(alts, LAST),
-        "### Which network is better?",
-        "",
         *_side_by_side(summary),
         *_between_networks(summary),
-        "### Where does the variance come from?",
-        "",
         *variance.lines(summary),
         *components.lines(summary.sources, alts),
         *images.lines(summary.images, alts),
@@ -38,6 +42,7 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
         "",
         *_environments(summary),
         *_other_recipes(summary),
+        *_left_out(summary),
     ]
 
 
@@ -52,7 +57,7 @@ def _side_by_side(summary: Summary) -> list[str]:
     for group in summary.current:
         rows.append(
             [
-                code(group.group.model),
+                linked_name(group.group.model),
                 text(group.label),
                 f"{len(group.last)} of {len(group.seeds)}",
                 number(fmean(group.last), 1) if group.last else NOTHING,
@@ -100,7 +105,8 @@ def _speed(summary: Summary) -> list[str]:
         "images/s",
         "batches/s",
     ]
-    header += ["documented batches/s"]
+    is_documented = any(architecture.document for architecture in documents.values())
+    header += ["documented batches/s"] if is_documented else []
     rows = []
     for group in summary.current:
         architecture = documents[group.group.model]
@@ -109,7 +115,7 @@ def _speed(summary: Summary) -> list[str]:
         train = group.train_seconds or None  # no rate if the clock is too coarse to measure an epoch
         rows.append(
             [
-                code(group.group.model),
+                linked_name(group.group.model),
                 text(group.group.device),
                 code(group.group.environment),
                 f"{sum(len(run.train_seconds) for run in group.group.runs):,}",
@@ -117,30 +123,36 @@ def _speed(summary: Summary) -> list[str]:
                 number(group.seconds, 2),
                 number(TRAINING_IMAGES / train if train else None),
                 number(batches / train if batches and train else None, 1),
-                str(architecture.document.batches_per_second) if architecture.document else NOTHING,
             ]
         )
+        speed = str(architecture.document.batches_per_second) if architecture.document else NOTHING
+        rows[-1] += [speed] if is_documented else []
     if not rows:
         return ["No run is recorded yet.", ""]
     note = (
         "The seconds are medians over all recorded epochs. A run on the CPU has one thread, and other runs can run at "
-        "the same time. Exact arithmetic is the harness's own code, which its tests compare with PyTorch. The "
-        "documented speed comes from a progress bar on a cloud GPU of unknown model and is for context only. To "
-        "measure the training speed of your machine, run `python -m bench speed`."
+        "the same time. Exact arithmetic is the harness's own code, which its tests compare with PyTorch. To measure "
+        "the training speed of your machine, run `python -m bench speed`."
     )
-    return [*table(header, rows, "lllr"), note, ""]
+    context = (
+        " The documented speed comes from a progress bar on a cloud GPU of unknown model and is for context only."
+        if is_documented
+        else ""
+    )
+    return [*table(header, rows, "lllr"), note + context, ""]
 
 
 def _environments(summary: Summary) -> list[str]:
-    groups = [*summary.current, *summary.other_recipes]
-    places = sorted({(group.colour, group.group.device, group.group.environment) for group in groups})
-    rows = []
-    for _, device, environment in places:
-        here = [group for group in groups if (group.group.device, group.group.environment) == (device, environment)]
-        machines = sorted({one for group in here for one in group.group.machines})
-        runs = sum(len(group.group.runs) for group in here)
-        cells = [code(environment), text(device), text(" or ".join(machines)) or "not recorded", str(runs)]
-        rows.append([*cells, code(f"environments/{environment}.json")])
+    rows = [
+        [
+            code(place.environment),
+            text(place.device),
+            machines_of(place),
+            str(place.runs),
+            code(f"environments/{place.environment}.json"),
+        ]
+        for place in summary.places
+    ]
     if not rows:
         return ["No run is recorded yet.", ""]
     note = (
@@ -153,15 +165,45 @@ def _environments(summary: Summary) -> list[str]:
 def _other_recipes(summary: Summary) -> list[str]:
     if not summary.other_recipes:
         return []
-    rows = [_other(group) for group in summary.other_recipes]
-    header = ["network", "recipe", "on", "seeds", "epochs done", "reached the target", "last"]
+    header = ["network", "recipe", "device", "environment", "seeds", "epochs of a seed", "highest accuracy"]
+    header += ["accuracy of the last recorded epoch", "diverged"]
     note = (
         "These runs have another recipe than the network has now, because its code or a value of its recipe has "
-        "changed. They count in this table and in the table of environments, and nowhere else in this report."
+        "changed. Nobody knows their target and their number of epochs, so the table has only what is recorded, from "
+        "the lowest to the highest seed. They count in this table and in the table of environments, and nowhere else."
     )
-    return ["### Runs of another recipe", "", *table(header, rows, "lllr"), note, ""]
+    return ["## Runs of another recipe", "", *table(header, map(_other, summary.other_recipes), "llllr"), note, ""]
 
 
-def _other(group: GroupSummary) -> list[str]:
-    cells = [code(group.group.model), code(group.group.recipe), text(group.label), str(len(group.seeds))]
-    return [*cells, str(group.done), f"{group.first.hits} of {group.first.runs}", span(group.last)]
+def _other(runs: OtherRecipe) -> list[str]:
+    cells = [linked_name(runs.model), code(runs.recipe), text(runs.device), code(runs.environment)]
+    spans = map(span, (runs.epochs, runs.best, runs.last))
+    return [*cells, f"{len(runs.seeds):,}", *spans, str(runs.diverged)]
+
+
+def _left_out(summary: Summary) -> list[str]:
+    found = [f"## {LEFT_OUT}", ""]
+    if summary.problems:
+        found += _problems("the record", summary.problems)
+    else:
+        found += ["Nothing. Every line of the record was read and used.", ""]
+    for name, problems in (
+        ("the misses beside the record", summary.problems_of_misses),
+        ("the verifications beside the record", summary.problems_of_verifications),
+    ):
+        found += _problems(name, problems) if problems else []
+    return found
+
+
+def _problems(name: str, problems: Sequence[Problem]) -> list[str]:
+    rows = [
+        [str(problem.line), text(problem.reason), "left out" if problem.left_out else "used anyway"]
+        for problem in problems[:_PROBLEMS_SHOWN]
+    ]
+    more = len(problems) - len(rows)
+    return [
+        f"{count(len(problems), 'problem')} in {name}:",
+        "",
+        *table(["line", "what is wrong", "the line was"], rows, "rll"),
+        *([f"… and {more:,} more.", ""] if more else []),
+    ]

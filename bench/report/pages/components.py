@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Mapping
 
 from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Sources, TwoPlaces
-from bench.report.pages.markdown import COMPONENTS, NOTHING, code, image, number, signed, table, text
+from bench.report.markdown import COMPONENTS, NOTHING, code, image, number, signed, table, text
 from bench.wording import count
 
 

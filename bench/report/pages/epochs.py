@@ -1,15 +1,18 @@
-"""The accuracies of a network by epoch, for each seed or as a summary, beside the documented accuracies."""
+"""The accuracies of a network by epoch, beside the documented ones, and the epochs that collapse."""
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from statistics import median
 
 from bench.evidence.results import Series
-from bench.evidence.summary import GroupSummary, NetworkSummary, collapsed, required
-from bench.network.specification import Target
+from bench.evidence.statistics import collapses
+from bench.evidence.summary import GroupSummary, NetworkSummary, required
+from bench.network.specification import Target, largest_fall
+from bench.report.markdown import NOTHING, table
 from bench.report.pages.head import MANY_SEEDS
-from bench.report.pages.markdown import NOTHING, table
+from bench.wording import count
 
 
 def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
@@ -24,11 +27,11 @@ def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
     last = max([group.group.budget, *log, *(len(run.correct) for run in runs)])
     rows = []
     for epoch in range(1, last + 1):
-        documented = NOTHING
+        documented = [NOTHING] if network.is_documented else []
         if epoch in log:
-            documented = _shown(log[epoch].correct, log[epoch].correct >= target.correct)
-            documented = f"*{documented}*" if log[epoch].source == "notebook" else documented
-        rows.append([str(epoch), documented, *(cells[epoch - 1] if epoch <= len(cells) else "" for cells in columns)])
+            documented = [_shown(log[epoch].correct, log[epoch].correct >= target.correct)]
+            documented = [f"*{one}*" if log[epoch].source == "notebook" else one for one in documented]
+        rows.append([str(epoch), *documented, *(cells[epoch - 1] if epoch <= len(cells) else "" for cells in columns)])
     totals = sorted({run.total for run in runs if run.total})
     images = " or ".join(f"{total:,}" for total in totals) or "none recorded"
     what = "Counts are of" if network.architecture.is_logged else "Test images:"
@@ -36,17 +39,18 @@ def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
     if any(logged.source == "notebook" for logged in log.values()):
         legend += "*Italic*: read in the author's notebook, not printed in the document. "
     if any("↓" in cell for cells in columns for cell in cells):
-        legend += "↓: more than 50 images below the best epoch before it. "
+        legend += f"↓: more than {largest_fall(max(totals))} images below the best epoch before it. "
     if last > group.group.budget:
         legend += (
-            f"This report uses the epochs after epoch {group.group.budget}, the documented number, only in this table, "
-            "in the figures of accuracy by epoch, in the speed and in the repeats. "
+            f"This report uses the epochs after epoch {group.group.budget}, the last one of the recipe, only in this "
+            "table, in the figures of accuracy by epoch, in the speed and in the repeats. "
         )
-    return [*table(["epoch", "documented", *header], rows, "r"), legend.rstrip(), ""]
+    first = ["epoch", "documented"] if network.is_documented else ["epoch"]
+    return [*table([*first, *header], rows, "r"), legend.rstrip(), ""]
 
 
 def _column(run: Series, target: Target) -> list[str]:
-    fallen = set(collapsed(run))
+    fallen = set(collapses(run.correct, run.total))
     needed = required(target, run.total or target.total)
     return [
         _shown(correct, correct >= needed) + (" ↓" if epoch in fallen else "")
@@ -67,3 +71,60 @@ def _condensed(runs: Sequence[Series], target: Target) -> list[list[str]]:
 
 def _shown(correct: int, is_hit: bool) -> str:
     return f"**{correct}**" if is_hit else str(correct)
+
+
+def collapsed(group: GroupSummary) -> list[str]:
+    """The number of seeds that collapse, a table of the collapses, and advice for a user."""
+    fallen = [seed for seed in group.seeds if seed.collapses]
+    most = largest_fall(max(run.total for run in group.group.runs))
+    found = [f"{len(fallen)} of {count(len(group.seeds), 'seed')} collapse{'s' if len(fallen) == 1 else ''}.", ""]
+    if not fallen:
+        return found
+    events = [(seed, collapse) for seed in fallen for collapse in seed.collapses]
+    rows = [
+        [
+            f"seed {seed.seed}",
+            str(one.epoch),
+            str(one.best_before),
+            str(one.correct),
+            NOTHING if one.with_batch_statistics is None else str(one.with_batch_statistics),
+            NOTHING if one.smallest_variance is None else f"{one.smallest_variance:.1e}",
+        ]
+        for seed, one in itertools.islice(events, 20)
+    ]
+    header = ["run", "epoch", "best before", "correct", "correct with batch statistics", "smallest running variance"]
+    found += table(header, rows, "lr")
+    if len(events) > len(rows):
+        found += [f"The table shows the first {len(rows)} of {len(events)} collapses.", ""]
+    return [
+        *found,
+        _advice(
+            [
+                one.with_batch_statistics is not None and one.with_batch_statistics >= one.best_before - most
+                for _, one in events
+            ],
+            most,
+        ),
+        "",
+    ]
+
+
+def _advice(recovered: Sequence[bool], most: int) -> str:
+    if any(recovered):
+        cause = (
+            f"In {sum(recovered)} of {count(len(recovered), 'epoch')}, the same weights are at most {most} images "
+            "below the best epoch before if batch norm uses the statistics of each test batch. There the weights are "
+            "fine, but the running statistics of batch norm are not. If a channel before batch norm is zero for "
+            "almost every image, its running variance falls towards zero. Batch norm then amplifies the next rare "
+            "activation."
+        )
+    else:
+        cause = (
+            "No evaluation with batch statistics recovers these epochs, or none is recorded. The weights themselves "
+            "may be worse."
+        )
+    return (
+        f"{cause} This is what a user can do. Do not keep the weights of the last epoch without an evaluation. Keep "
+        "the weights that are best on images held out from training. Compute the running statistics again over the "
+        "training images before the evaluation. Put batch norm before the ReLU. Lower the learning rate."
+    )

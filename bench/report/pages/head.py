@@ -1,46 +1,106 @@
-"""The top of the report: the finding, the table of networks, the numbers of verdicts and one figure."""
+"""The top of the first page: the finding, the table of networks and one figure."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import get_args
 
 from bench.evidence.statistics import TimeToTarget
-from bench.evidence.summary import GroupSummary, NetworkSummary, SeedResult, Summary
+from bench.evidence.summary import MANY_NETWORKS, GroupSummary, NetworkSummary, Place, SeedResult, Summary
 from bench.evidence.verdicts import Outcome, Verdict, is_of_the_module
-from bench.report.pages.markdown import NOTHING, OVERVIEW, code, image, number, span, table, text
-from bench.wording import count
+from bench.report.markdown import (
+    DATA,
+    MANY_ROWS,
+    METHODS,
+    NOTHING,
+    OVERVIEW,
+    README,
+    anchor,
+    code,
+    image,
+    in_full,
+    link,
+    number,
+    page_of,
+    percent,
+    span,
+    table,
+    text,
+)
+from bench.wording import count, listed
 
-OUTCOMES: tuple[Outcome, ...] = ("holds", "does not hold", "about half of all seeds do", "cannot be decided yet")
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 
 TITLE_OF_A_LOG = "The runs of a log, judged"
 
 MANY_SEEDS = 10
 """With more seeds than this, the report shows a summary instead of every seed."""
 
+_PLACES = 5
+"""The first page describes at most this many places of runs."""
+
+SIDE_BY_SIDE = "Networks side by side"
+
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+_SINGULARS: dict[Outcome, str] = {
+    "holds": "{} holds",
+    "does not hold": "{} does not hold",
+    "about half of all seeds do": "{} is true of about half of all seeds",
+    "cannot be decided yet": "{} cannot be decided yet",
+}
+_PLURALS: dict[Outcome, str] = {
+    "holds": "{} hold",
+    "does not hold": "{} do not hold",
+    "about half of all seeds do": "{} are true of about half of all seeds",
+    "cannot be decided yet": "{} cannot be decided yet",
+}
 
 
 def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
-    """The title, the finding, the tables and the overview figure."""
+    """The title, the finding, the table of networks and the overview figure."""
     return [
-        _title(summary),
+        f"# {_title(summary)}",
         "",
+        *navigation(summary.networks),
         *_finding(summary),
         *_progress(summary),
         *_networks(summary),
         *_places(summary),
-        *_claims(summary),
         *_overview(alts),
     ]
 
 
+def navigation(networks: Sequence[NetworkSummary], here: str = README) -> list[str]:
+    """Links to all pages except the page `here`. The pages of many networks are left to the tables of networks."""
+    pages = [(README, "The report"), (METHODS, "Methods and definitions")]
+    if not all(network.architecture.is_logged for network in networks):
+        pages.append((DATA, "Data"))
+    if len(networks) <= MANY_NETWORKS:
+        pages[1:1] = [(page_of(network.name), code(network.name)) for network in networks]
+    return [" · ".join(shown if page == here else link(shown, page) for page, shown in pages), ""]
+
+
+def linked_name(name: str) -> str:
+    """The name of a network with a link to its page."""
+    return link(code(name), page_of(name))
+
+
 def _title(summary: Summary) -> str:
     if summary.is_of_a_log:
-        return f"# {_target(summary)}? {TITLE_OF_A_LOG}"
-    many = _in_words(len(summary.networks)).capitalize()
+        return f"{_target(summary)}? {TITLE_OF_A_LOG}"
+    networks = summary.networks
+    targets = dict.fromkeys(network.architecture.target for network in networks)
+    shown = listed([percent(target.correct / target.total) for target in targets])
+    bounds = {
+        next((claim.value for claim in network.architecture.claims if claim.kind == "epochs_below"), None)
+        for network in networks
+    }
+    budgets = [network.architecture.recipe.epochs for network in networks]
+    bound = bounds.pop() if len(bounds) == 1 else None
+    epochs = f"in fewer than {bound} epochs" if bound else f"in {span(budgets)} epochs".replace("–", " to ")
     documented, again = ("documented ", "again") if _all_documented(summary) else ("", "over seeds")
-    several = "" if len(summary.networks) == 1 else "s"
-    return f"# 99.4 % on MNIST in under 20 epochs? {many} {documented}network{several}, trained {again}"
+    many = count_in_words(len(networks), f"{documented}network").capitalize()
+    return f"{shown} on MNIST {epochs}? {many}, trained {again}"
 
 
 def _all_documented(summary: Summary) -> bool:
@@ -50,67 +110,70 @@ def _all_documented(summary: Summary) -> bool:
 def _overview(alts: Mapping[str, str]) -> list[str]:
     note = (
         "A count above a panel is the number of seeds that reached the target. Every thin line is one seed, without "
-        "smoothing. The documented run is also one seed."
+        "smoothing."
     )
     return [*image(alts, OVERVIEW), note, ""] if OVERVIEW in alts else []
 
 
 def _finding(summary: Summary) -> list[str]:
-    thing = "in {} document" if _all_documented(summary) else "on {} network"
-    documents = thing.format(_in_words(len(summary.networks))) + ("" if len(summary.networks) == 1 else "s")
     if not summary.labels:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_without_runs]
-        return [f"**No run is recorded yet. {_tallies('Of', verdicts, documents)}**", ""]
+        return [f"**No run is recorded yet. {_tallies('', verdicts, summary)}**", ""]
     sentences = []
-    for label in summary.labels:
+    for label in summary.labels[:_PLACES]:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_on(label)]
         groups = [group for group in summary.current if group.label == label]
         reached, runs = sum(group.first.hits for group in groups), sum(group.first.runs for group in groups)
         unfinished = sum(group.first.undecided for group in groups)
-        where = f"On {text(label)}, of" if len(summary.labels) > 1 else "Of"
+        where = text(label) if len(summary.labels) > 1 else ""
         sentences.append(
-            f"**{_tallies(where, verdicts, documents)}** {reached} of {count(runs, 'run')}"
+            f"**{_tallies(where, verdicts, summary)}** {reached} of {count(runs, 'run')}"
             f"{f' ({unfinished} unfinished)' if unfinished else ''} reached the target, {_target(summary)}, within "
-            "the documented number of epochs."
+            "the epochs of the recipe."
         )
+    if len(summary.labels) > _PLACES:
+        sentences.append(f"The runs of {count(len(summary.labels) - _PLACES, 'other place')} are judged apart too.")
     return [sentence for one in sentences for sentence in (one, "")]
 
 
 def _progress(summary: Summary) -> list[str]:
     done, planned = sum(group.done for group in summary.current), sum(group.planned for group in summary.current)
-    missing = [code(network.name) for network in summary.networks if not network.groups]
+    missing = [linked_name(network.name) for network in summary.networks if not network.groups]
     if done == planned and (not missing or not summary.current):
         return []
     sentence = (
-        f"**This record is partial: {done:,} epochs done of {planned:,} planned.** The planned epochs are the "
-        "documented epochs of every recorded seed."
+        f"**This record is partial: {done:,} epochs done of {planned:,} planned.** The planned epochs are those of "
+        "the recipe, for every recorded seed."
     )
-    return [sentence + (f" Networks without a run: {', '.join(missing)}." if missing else ""), ""]
+    named = ", ".join(missing[:MANY_ROWS]) + (f" and {len(missing) - MANY_ROWS} more" * (len(missing) > MANY_ROWS))
+    return [sentence + (f" Networks without a run: {named}." if missing else ""), ""]
 
 
 def _networks(summary: Summary) -> list[str]:
     names_places = len(summary.labels) > 1
     is_partial = any(group.done < group.planned for group in summary.current)
     has_diverged = any(seed.diverged for group in summary.current for seed in group.seeds)
-    header = ["network", "documented parameters", "measured parameters", "documented first epoch"]
+    is_documented = any(network.is_documented for network in summary.networks)
+    header = ["network", *(["on"] if names_places else []), *(["documented parameters"] if is_documented else [])]
+    header += ["measured parameters", *(["documented first epoch"] if is_documented else [])]
     header += ["seeds at the target", "first epoch, by seed", "mean¹", "variance¹", "best", "last"]
-    header[1:1] = ["on"] if names_places else []
     header += ["epochs done"] if is_partial else []
     rows = []
     for network in summary.networks:
         for group in network.groups or (None,):
-            cells = [code(network.name), *([text(group.label) if group else NOTHING] if names_places else [])]
+            cells = [linked_name(network.name), *([text(group.label) if group else NOTHING] if names_places else [])]
             document = network.architecture.document
-            cells += [number(document.parameters if document else None)]
+            cells += [number(document.parameters if document else None)] if is_documented else []
             cells += [number(network.structure.parameters) if network.structure else NOTHING]
-            cells += [documented_first(network), *_measured(group)]
+            cells += [documented_first(network)] if is_documented else []
+            cells += _measured(group)
             cells += [f"{group.done} of {group.planned}" if group else "no run"] if is_partial else []
             rows.append(cells)
     notes = [
         (
-            f"The target is {_target(summary)}. The first epoch is the first one at or above the target. First epochs "
-            f"are in the order of the seeds (with more than {MANY_SEEDS} seeds: lowest to highest). “never” means that "
-            "a seed did not reach the target within the documented epochs."
+            f"{'' if summary.labels else f'The target is {_target(summary)}. '}The first epoch is the first one at or "
+            f"above the target. First epochs are in the order of the seeds (with more than {MANY_SEEDS} seeds: lowest "
+            "to highest). “never” means that a seed did not reach the target within the epochs of its recipe."
         ),
         " “> 7”, for example, means that a seed did not reach it in its 7 recorded epochs." if is_partial else "",
         " “diverged” means that the loss was no longer finite. It counts as never." if has_diverged else "",
@@ -118,29 +181,34 @@ def _networks(summary: Summary) -> list[str]:
         " The best of an unfinished run may still rise." if is_partial else "",
         (
             " ¹ In epochs, over the seeds that reached the target. If other seeds never reach it, this mean makes a "
-            "network look faster than it is. The restricted mean in each network's section leaves out no seed "
-            "([definitions](#how-each-number-is-defined))."
+            "network look faster than it is. The restricted mean on each network's page leaves out no seed."
         ),
     ]
-    return [*table(header, rows, "llr" if names_places else "lr"), "".join(notes), ""]
+    more = []
+    if len(rows) > MANY_ROWS:
+        everything = link("the table of all networks", f"{DATA}#{anchor(SIDE_BY_SIDE)}")
+        more = [f"… and {len(rows) - MANY_ROWS:,} more rows, in {everything}.", ""]
+    return [*table(header, rows[:MANY_ROWS], "llr" if names_places else "lr"), *more, "".join(notes), ""]
 
 
 def _places(summary: Summary) -> list[str]:
     """The machine behind each label, if there are several labels."""
     if len(summary.labels) < 2:
         return []
-    machines = {
-        label: sorted({one for group in summary.current if group.label == label for one in group.group.machines})
-        for label in summary.labels
-    }
-    lines = [
-        f"- {text(label)}: {text(' or '.join(found)) or 'machine not recorded'}" for label, found in machines.items()
-    ]
     note = (
         "The runs were trained in these places. Runs of different places are not pooled, except to count missed test "
-        "images ([details](#environments))."
+        f"images ({link('details', f'{DATA}#environments')})."
     )
-    return [note, "", *lines, ""]
+    places = [place for place in summary.places if place.label in summary.labels]
+    shown = [f"- {text(place.label)}: {machines_of(place)}" for place in places[:_PLACES]]
+    return [note, "", *shown, *(["- …"] if len(places) > len(shown) else []), ""]
+
+
+def machines_of(place: Place) -> str:
+    """The machines of a place in words. Of more than five, only the first five are named."""
+    named = " or ".join(place.machines[:5])
+    more = f" or {len(place.machines) - 5} more" if len(place.machines) > 5 else ""
+    return text(named + more) or "machine not recorded"
 
 
 def _measured(group: GroupSummary | None) -> list[str]:
@@ -189,67 +257,59 @@ def documented_first(network: NetworkSummary) -> str:
     return f"{shown} ({claimed[0]} claimed)" if claimed and claimed[0] != first else shown
 
 
-def _claims(summary: Summary) -> list[str]:
-    names_places = len(summary.labels) > 1
-    header = ["network", "document", *(["on"] if names_places else []), *OUTCOMES, "claims that do not hold"]
-    rows = []
-    for network in summary.networks:
-        judged = [(group.label, group.verdicts) for group in network.groups] or [
-            (NOTHING, network.verdicts_without_runs)
-        ]
-        for label, verdicts in judged:
-            wrong = [text(verdict.claim.text) for verdict in verdicts if verdict.outcome == "does not hold"]
-            document = network.architecture.document
-            cells = [code(network.name), text(document.title) if document else NOTHING]
-            cells += [text(label)] if names_places else []
-            rows.append([*cells, *map(str, _counts(verdicts)), "; ".join(wrong) or NOTHING])
-    rules = (
-        "The section of each network has every claim with its evidence. The rules are "
-        "[below](#how-a-verdict-is-reached). A first epoch, a best accuracy or a last accuracy can get “does not hold” "
-        "although the document's own log has it. It means that our seeds did not reproduce the value. It does not mean "
-        "that the documented run did not happen. People publish the runs that went well. This choice alone can explain "
-        "such a verdict."
-    )
-    return [
-        "## Do the claims hold?",
-        "",
-        *table(header, rows, "lllrrrrl" if names_places else "llrrrrl"),
-        rules,
-        "",
-    ]
-
-
-def _counts(verdicts: Sequence[Verdict]) -> list[int]:
-    return [sum(verdict.outcome == outcome for verdict in verdicts) for outcome in OUTCOMES]
-
-
-def _tallies(of: str, verdicts: Sequence[Verdict], documents: str) -> str:
+def _tallies(label: str, verdicts: Sequence[Verdict], summary: Summary) -> str:
     """The numbers of verdicts on claims about training, and separately on claims about layers and parameters."""
     module = [verdict for verdict in verdicts if is_of_the_module(verdict.claim)]
     runs = [verdict for verdict in verdicts if not is_of_the_module(verdict.claim)]
-    kinds = [(runs, "training"), (module, "layers and parameters")]
-    told = [
-        f"{len(some)} {'is' if len(some) == 1 else 'are'} about {about}: {_tally(some)}"
-        for some, about in kinds
-        if some
-    ]
-    return f"{of} the {len(verdicts)} claims {documents}, {'. The other '.join(told) or 'none can be judged'}."
+    kinds = [(some, about) for some, about in ((runs, "training"), (module, "layers and parameters")) if some]
+    where = f"On {label}, of" if label else "Of"
+    the_claims = f"the {count(len(verdicts), 'claim')} {_documents(summary)}"
+    if not kinds:
+        return f"{where} the claims {_documents(summary)}, none can be judged."
+    (first, about), *others = kinds
+    if not others:
+        of_one = len(first) == 1
+        started = f"{where} {the_claims}, all are" if not of_one else f"The one claim {_documents(summary)} is"
+        if of_one and label:
+            started = f"On {label}, the one claim {_documents(summary)} is"
+        return f"{started} about {about}: {_tally(first)}."
+    started = f"{where} {the_claims}, {len(first)} {'is' if len(first) == 1 else 'are'} about {about}: {_tally(first)}."
+    (second, about_second) = others[0]
+    rest = "The other one is" if len(second) == 1 else f"The other {len(second)} are"
+    return f"{started} {rest} about {about_second}: {_tally(second)}."
+
+
+def _documents(summary: Summary) -> str:
+    """The documents and the users' own networks that the claims are of."""
+    documented = sum(network.is_documented for network in summary.networks)
+    own = len(summary.networks) - documented
+    other = "other " if documented else ""
+    of_documents = f"in {count_in_words(documented, 'document')}" if documented else ""
+    of_own = f"on {count_in_words(own, f'{other}network')}" if own else ""
+    return " and ".join(filter(None, (of_documents, of_own)))
 
 
 def _tally(verdicts: Sequence[Verdict]) -> str:
-    holds, fails, half, undecided = _counts(verdicts)
-    about_half = f", {half} {'is' if half == 1 else 'are'} true of about half of all seeds" if half else ""
-    return (
-        f"{holds} hold{'s' if holds == 1 else ''}, {fails} do{'es' if fails == 1 else ''} not hold{about_half} "
-        f"and {undecided} cannot be decided yet"
+    if len(verdicts) == 1:
+        return _SINGULARS[verdicts[0].outcome].format("it")
+    numbers = [(outcome, sum(verdict.outcome == outcome for verdict in verdicts)) for outcome in OUTCOMES]
+    return listed(
+        [
+            (_SINGULARS if many == 1 else _PLURALS)[outcome].format(many)
+            for outcome, many in numbers
+            if many or outcome != "about half of all seeds do"
+        ]
     )
 
 
 def _target(summary: Summary) -> str:
-    targets = dict.fromkeys(network.architecture.target for network in summary.networks)
-    what = "" if summary.is_of_a_log else " test images"
-    shown = [f"{one.correct / one.total:.2%} ({one.correct} of {one.total:,}{what})" for one in targets]
-    return " or ".join(shown).replace("%", " %")
+    of = "" if summary.is_of_a_log else " test images"
+    return " or ".join(dict.fromkeys(in_full(network.architecture.target, of) for network in summary.networks))
+
+
+def count_in_words(many: int, thing: str) -> str:
+    """A small number as a word, with its noun."""
+    return f"{_in_words(many)} {thing}{'' if many == 1 else 's'}"
 
 
 def _in_words(many: int) -> str:

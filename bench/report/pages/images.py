@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 
 from bench.evidence.summary import Agreement, Images, MissedImage
-from bench.report.pages.markdown import MISSED, NOTHING, code, image, number, table, text
+from bench.report.markdown import MISSED, NOTHING, code, image, number, table, text
 from bench.wording import count
 
 
 def lines(found: Images, alts: Mapping[str, str]) -> list[str]:
     """A table of how far runs agree, one row for each network and device, and the images missed most often."""
-    title = ["### Which test images do runs miss?", ""]
+    title = ["## Which test images do runs miss?", ""]
     if found.together is None:
         return [*title, "No predictions are kept yet for the runs of this report.", ""]
     return [

@@ -1,4 +1,4 @@
-"""The section of one network: its claims, its accuracies by epoch, its time to target and its collapses."""
+"""The page of one network: its claims, its accuracies by epoch, its time to target and its collapses."""
 
 from __future__ import annotations
 
@@ -8,30 +8,49 @@ from statistics import fmean
 
 from bench.evidence.statistics import TimeToTarget, first_hit, last_hit, sustained_hit
 from bench.evidence.summary import FINAL_EPOCHS, STREAK, GroupSummary, NetworkSummary, SeedResult
-from bench.evidence.verdicts import Verdict
-from bench.report.pages import collapses, epochs
-from bench.report.pages.head import MANY_SEEDS, first_of, restricted_mean
-from bench.report.pages.markdown import NOTHING, code, figure_of, image, number, signed, span, table, text
+from bench.evidence.verdicts import Verdict, is_about_a_share
+from bench.report.markdown import (
+    METHODS,
+    NOTHING,
+    anchor,
+    code,
+    figure_of,
+    image,
+    link,
+    number,
+    page_of,
+    signed,
+    span,
+    table,
+    text,
+)
+from bench.report.pages import epochs
+from bench.report.pages.definitions import CONFIDENCE, HOW_READ, VERDICTS
+from bench.report.pages.head import MANY_SEEDS, first_of, navigation, restricted_mean
 from bench.wording import count, listed
 
 
-def lines(network: NetworkSummary, alts: Mapping[str, str]) -> list[str]:
-    """All lines about one network."""
-    found = [f"## {code(network.name)}", "", *_origin(network)]
+def lines(network: NetworkSummary, networks: Sequence[NetworkSummary], alts: Mapping[str, str]) -> list[str]:
+    """All lines about one network. `networks` are those of the report."""
+    found = [f"# {code(network.name)}", "", *navigation(networks, page_of(network.name)), *_origin(network)]
     if not network.groups:
-        found += ["**No run of this network is recorded.**", "", *_claims(network.verdicts_without_runs)]
+        found += ["**No run of this network is recorded.**", "", "## Claims", ""]
+        found += _claims(network.verdicts_without_runs)
     for group in network.groups:
-        found += [f"### {code(network.name)} on {text(group.label)}", ""] if len(network.groups) > 1 else []
-        found += [*_progress(group), *_claims(group.verdicts)]
+        found += [f"## Claims{_where(network, group)}", "", *_progress(group), *_claims(group.verdicts)]
     found += image(alts, figure_of(network.name))
     for group in network.groups:
-        where = f" on {text(group.label)}" if len(network.groups) > 1 else ""
-        found += [f"**Correct test images by epoch{where}.**", "", *epochs.lines(network, group)]
-        found += [f"**Time to target{where} in epochs, measured in three ways.**", "", *_time_to_target(network, group)]
-        found += [f"**Seed by seed{where}.**", "", *_by_seed(network, group)]
+        where = _where(network, group)
+        found += [f"## Correct test images by epoch{where}", "", *epochs.lines(network, group)]
+        found += [f"## Time to target in epochs{where}", "", *_time_to_target(network, group)]
+        found += [f"## Seed by seed{where}", "", *_by_seed(network, group)]
         found += [*_last(network, group), *_final(network, group)]
-        found += collapses.lines(group)
+        found += [f"## Collapses{where}", "", *epochs.collapsed(group)]
     return found
+
+
+def _where(network: NetworkSummary, group: GroupSummary) -> str:
+    return f" on {text(group.label)}" if len(network.groups) > 1 else ""
 
 
 def _origin(network: NetworkSummary) -> list[str]:
@@ -39,10 +58,11 @@ def _origin(network: NetworkSummary) -> list[str]:
     if network.architecture.is_logged:
         unknown = (
             "Another program trained these runs, and only their log is known: not the network, not its parameters and "
-            "not its recipe. “Documented number of epochs” means the number that the log is judged by, "
+            "not its recipe. “The epochs of the recipe” means the number that the log is judged by, "
             f"{recipe.epochs}. A “seed” is a run of the log."
         )
-        return [f"{unknown} The page says below [how the log was read](#how-the-log-was-read).", ""]
+        how = link("how the log was read", f"{METHODS}#{anchor(HOW_READ)}")
+        return [f"{unknown} The page of methods says {how}.", ""]
     where = dict(document.recipe_sources) if document else {}
     values = {
         "learning_rate": f"learning rate {recipe.learning_rate:g}",
@@ -59,11 +79,7 @@ def _origin(network: NetworkSummary) -> list[str]:
     shown = [text(f"{words} ({where[name]})" if name in where else words) for name, words in values.items()]
     measured = f"{network.structure.parameters:,} measured" if network.structure else "not measured"
     if document is None:
-        own = (
-            "This is a user's own network. It has no document, so “documented number of epochs” means the number in "
-            f"its file, {recipe.epochs}."
-        )
-        return [f"{own} Recipe: SGD, {listed(shown)}. Parameters: {measured}.", ""]
+        return [f"This is a user's own network. Recipe: SGD, {listed(shown)}. Parameters: {measured}.", ""]
     repository = text(f"{document.repository} at commit {document.commit}")
     return [
         (
@@ -107,13 +123,13 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
         ]
         for verdict in verdicts
     ]
-    note = (
-        "“Share” means the share of all possible seeds that would succeed. “At least” and “at most” are its one-sided "
-        "95 % bounds, as a description; the e-values decide. “One new run” is the range in which one more seed would "
-        "fall. The rules are [below](#how-a-verdict-is-reached)."
+    rules = link("The rules", f"{METHODS}#{anchor(VERDICTS)}")
+    share = (
+        " “Share” means the share of all possible seeds that would succeed. “At least” and “at most” are its one-sided "
+        f"{CONFIDENCE} bounds, as a description. The e-values decide."
     )
-    is_share = any("share at least" in verdict.evidence for verdict in verdicts)
-    return [*table(["claim", "read in", "verdict", "evidence"], rows, "l"), *([note, ""] if is_share else [])]
+    note = rules + " say how each verdict is reached." + share * any(is_about_a_share(one.claim) for one in verdicts)
+    return [*table(["claim", "read in", "verdict", "evidence"], rows, "l"), note, ""]
 
 
 def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
@@ -127,13 +143,10 @@ def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
         rows.append(["the documented run", *("never" if epoch is None else str(epoch) for epoch in documented)])
     header = ["", "first at the target", f"first of {STREAK} in a row", "last at the target"]
     note = (
-        "The share is that of all possible seeds, not only of the recorded ones. Its interval is Clopper and Pearson's "
-        "exact interval. The Kaplan–Meier median is the first epoch by which an estimated half of the seeds have "
-        "reached the target. The restricted mean leaves out no seed. A seed that never reaches the target counts with "
-        f"all {group.group.budget} epochs. The aRT is the number of all epochs spent, divided by the number of hits. "
-        "The conditional values leave out the seeds that never reach the target. If there are such seeds, these values "
-        "make the network look faster than it is. In the column “last at the target”, later is better, but a seed that "
-        "never reaches the target also counts as late. So look at “seeds, k of n” first."
+        "The average runtime to a hit is the number of all epochs spent, divided by the number of hits. The "
+        "conditional values leave out the seeds that never reach the target, so they can make the network look faster "
+        "than it is. The restricted mean leaves out no seed. In the column “last at the target”, later is better, but "
+        "a seed that never reaches the target also counts as late. So look at “seeds, k of n” first."
     )
     return [*table(header, rows, "lr"), note, ""]
 
@@ -146,8 +159,8 @@ def _median(way: TimeToTarget) -> str:
 
 _MEASURES: tuple[tuple[str, Callable[[TimeToTarget], str]], ...] = (
     ("seeds, k of n", lambda way: f"{way.hits} of {way.runs}"),
-    ("share of seeds, 95 % interval", lambda way: f"{way.share.lower:.3f} to {way.share.upper:.3f}"),
-    ("share, one-sided 95 % bounds", lambda way: f"≥ {way.share_at_least:.3f}, ≤ {way.share_at_most:.3f}"),
+    (f"share of seeds, {CONFIDENCE} interval", lambda way: f"{way.share.lower:.3f} to {way.share.upper:.3f}"),
+    (f"share, one-sided {CONFIDENCE} bounds", lambda way: f"≥ {way.share_at_least:.3f}, ≤ {way.share_at_most:.3f}"),
     ("Kaplan–Meier median", _median),
     ("restricted mean ± standard error", lambda way: restricted_mean(way, 2)),
     ("average runtime to a hit (aRT)", lambda way: number(way.average_runtime, 2)),
@@ -203,7 +216,7 @@ def _results(seed: SeedResult) -> Iterator[str]:
 def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
     complete = len(group.last)
     if not complete:
-        return ["No run has all its epochs yet, so there is no last accuracy.", ""]
+        return ["No run has all epochs of its recipe yet, so there is no last accuracy.", ""]
     reached = f"At the target in the last epoch: {group.at_target_last} of {count(complete, 'complete run')}."
     interval = group.last_interval
     if interval is None:
@@ -219,8 +232,8 @@ def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
     return [
         (
             f"{reached} One more run would end between {number(interval.lower, 1)} and "
-            f"{number(interval.upper, 1)} with 95 % confidence (Student's t, n = {complete}, if the last accuracies "
-            f"are normally distributed).{place}"
+            f"{number(interval.upper, 1)} with {CONFIDENCE} confidence (Student's t, n = {complete}, if the last "
+            f"accuracies are normally distributed).{place}"
         ),
         "",
     ]

@@ -5,12 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 
+from bench.evidence.statistics import LEVEL
 from bench.evidence.summary import Paired
-from bench.report.pages.markdown import code, number, probability, signed, table, text
+from bench.report.markdown import code, number, percent, probability, signed, table, text
 from bench.wording import count
-
-LEVEL = 0.05
-"""The significance level of a p-value after Holm's correction."""
 
 
 def as_table(tests: Sequence[Paired], names: Sequence[str]) -> list[str]:
@@ -52,14 +50,14 @@ def power(tests: Sequence[Paired]) -> str:
     enough = next(n for n in itertools.count(1) if len(tests) * 2 / 2**n <= LEVEL)
     if all(test.smallest > LEVEL for test in tests):
         return (
-            "**No difference can be significant at 5 %, even if there is one.** With these seeds, the smallest p-value "
-            f"that is possible after Holm's correction for {count(len(tests), 'test')} is "
+            f"**No difference can be significant at {percent(LEVEL)}, even if there is one.** With these seeds, the "
+            f"smallest p-value that is possible after Holm's correction for {count(len(tests), 'test')} is "
             f"{probability(min(test.smallest for test in tests))}. With {enough} seeds in common, a difference can be "
             "significant."
         )
     found = sum(test.adjusted <= LEVEL for test in tests)
     unable = sum(test.smallest > LEVEL for test in tests)
     return (
-        f"{found or 'None'} of {count(len(tests), 'test')} {'is' if found < 2 else 'are'} significant at 5 % after "
-        "Holm's correction."
+        f"{found or 'None'} of {count(len(tests), 'test')} {'is' if found < 2 else 'are'} significant at "
+        f"{percent(LEVEL)} after Holm's correction."
     ) + (f" {unable} cannot be significant, because there are too few seeds or too many ties." if unable else "")

@@ -2,28 +2,109 @@
 
 from __future__ import annotations
 
-from bench.evidence.summary import Repeats, Summary
+import math
+from statistics import stdev
+
+from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Repeats, Summary
+from bench.report.markdown import DATA, anchor, link, number, text
 from bench.report.pages import paired
-from bench.report.pages.markdown import text
 from bench.wording import count
+
+TITLE = "Where does the variance come from?"
+
+
+def in_brief(summary: Summary) -> list[str]:
+    """The section of the first page: a line for each source."""
+    details = link("Details", f"{DATA}#{anchor(TITLE)}")
+    return [
+        f"## {TITLE}",
+        "",
+        f"- **Repeat**: {_repeat(summary.repeats)}",
+        f"- **Seed and epoch**: {_seed(summary)}{_epoch(summary)}",
+        f"- **Images**: {_images(summary)}",
+        f"- **Choosing**: {_choosing(summary)}",
+        f"- **Device**: {_device(summary)} {details}.",
+        "",
+    ]
+
+
+def _repeat(repeats: Repeats) -> str:
+    if not repeats.here:
+        return "Unknown, because no run was trained again in the same environment yet."
+    again = f"{repeats.identical_here} of {count(repeats.here, 'run')} that {'was' if repeats.here == 1 else 'were'}"
+    return f"{again} trained again in the same environment had the same bits."
+
+
+def _seed(summary: Summary) -> str:
+    deviations = [stdev(group.last) for group in summary.current if len(group.last) > 1]
+    if not deviations:
+        return "Unknown, because no network has two complete runs in one place yet."
+    lowest, highest = (number(one, 1) for one in (min(deviations), max(deviations)))
+    between = lowest if lowest == highest else f"{lowest} to {highest}"
+    return f"The last accuracies of the seeds of a network have a standard deviation of {between} images."
+
+
+def _largest(summary: Summary) -> GroupSources | None:
+    """The sources over as many runs as possible: all networks in the place with the most complete runs."""
+    found = [*summary.sources.together, *summary.sources.groups]
+    return max(found, key=lambda one: one.runs, default=None)
+
+
+def _epoch(summary: Summary) -> str:
+    one = _largest(summary)
+    if one is None or one.epochs is None:
+        return ""
+    epoch, seed = (number(math.sqrt(max(0.0, value)), 1) for value in (one.epochs.epoch, one.epochs.seed))
+    return (
+        f" In the last {FINAL_EPOCHS} epochs it is {epoch} from epoch to epoch within a run, and {seed} from seed to "
+        "seed beside that."
+    )
+
+
+def _images(summary: Summary) -> str:
+    one = _largest(summary)
+    if one is None or one.flips is None:
+        return "Unknown, because the misses of two complete runs are not recorded yet."
+    whole, flips, left, error = (
+        number(value, 0) for value in (one.flips.whole, one.flips.flips, one.flips.left, one.flips.left_error)
+    )
+    return (
+        f"The variance of the last epoch over seeds is {whole} images squared. If every test image were right or wrong "
+        f"by itself, it would be {flips}. So {left} ± {error} is left for training."
+    )
+
+
+def _choosing(summary: Summary) -> str:
+    one = _largest(summary)
+    if one is None or one.best_minus_last is None:
+        return "Unknown, because no run is complete yet."
+    said = f"The best epoch of a run has {number(one.best_minus_last, 1)} images more than its last one on average."
+    if one.flattery is None:
+        return f"{said} What of it comes from choosing is unknown, because the misses of every epoch are not recorded."
+    of = f"the {count(one.with_misses, 'run')} with the misses of every epoch"
+    return f"{said} In {of}, {number(one.flattery, 1)} of these images come from choosing on the test set."
+
+
+def _device(summary: Summary) -> str:
+    if summary.between_devices:
+        return paired.power(summary.between_devices)
+    one_place = "all runs are from one device and one environment"
+    reason = one_place if len(summary.labels) == 1 else "no seed is finished on two devices or in two environments"
+    return f"Unknown, because {reason}."
 
 
 def lines(summary: Summary) -> list[str]:
-    """One paragraph for each source."""
+    """The section of the page of data: one paragraph for each source."""
     found = [
-        f"**Repeat**: The same seed in the same environment must give the same bits. {_repeated(summary.repeats)}",
+        f"## {TITLE}",
+        "",
+        f"**Repeat**: The same seed in the same environment must give the same bits. {repeated(summary.repeats)}",
         "",
         "**Seed**: See the standard deviations and variances in the table above.",
         "",
     ]
     if not summary.between_devices:
-        one_place = "all runs are from one device and one environment"
-        reason = one_place if len(summary.labels) == 1 else "no seed is finished on two devices or in two environments"
-        return [
-            *found,
-            f"**Device**: Unknown, because {reason}. Train the same seeds on another device to see its effect.",
-            "",
-        ]
+        return [*found, f"**Device**: {_device(summary)} Train the same seeds on another device to see its effect.", ""]
     found += [
         (
             "**Device**: Paired tests compare the same seeds on two devices or in two environments. The initial "
@@ -35,7 +116,7 @@ def lines(summary: Summary) -> list[str]:
     return [*found, paired.power(tests), "", *paired.as_table(tests, ["first place", "second place"])]
 
 
-def _repeated(repeats: Repeats) -> str:
+def repeated(repeats: Repeats) -> str:
     """The results of training recorded runs again."""
     if not repeats.here + repeats.elsewhere:
         return (

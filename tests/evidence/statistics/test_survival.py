@@ -130,11 +130,12 @@ def test_a_jittering_plateau_below_the_target_hits_it_by_luck_but_does_not_susta
     ],
 )
 def test_a_collapse_is_over_fifty_images_below_the_best_so_far(correct: list[int], epochs: tuple[int, ...]) -> None:
-    assert collapses(correct) == epochs
+    assert collapses(correct, 10_000) == epochs
 
 
-def test_the_depth_of_a_collapse_can_be_chosen() -> None:
-    assert collapses([9900, 9895, 9894], images=5) == (3,)
+def test_a_collapse_on_many_images_is_over_half_a_percent_below_the_best_so_far() -> None:
+    assert collapses([49_000, 48_750, 48_749], 50_000) == (3,)
+    assert collapses([90, 39], 100) == (2,)
 
 
 @pytest.mark.parametrize(

@@ -602,6 +602,5 @@ def test_the_rule_is_four_sentences_that_say_when_it_was_fixed() -> None:
 def test_the_rules_are_sentences() -> None:
     assert all(rule.endswith(".") and "|" not in rule and "\n" not in rule and "  " not in rule for rule in RULES)
     numbers = " ".join(RULES)
-    assert [
-        number for number in ("5 seeds", "39 seeds", "19 seeds", "one half", "95 %", "9940") if number not in numbers
-    ] == []
+    assert "9940" not in " ".join((*RULE, *RULES))
+    assert [number for number in ("5 seeds", "39 seeds", "19 seeds", "one half", "95 %") if number not in numbers] == []

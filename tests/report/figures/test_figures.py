@@ -14,6 +14,7 @@ from bench.evidence.summary import Summary, summarise
 from bench.logs.judged import Claimed, architecture, as_record
 from bench.logs.log import Log, LoggedRun
 from bench.network import structure_facts
+from bench.network.specification import Target
 from bench.record.rows import Row
 from bench.report import figures
 from bench.report.canvas import Picture
@@ -122,6 +123,23 @@ def test_points_outside_the_range_are_marked_at_the_edge(tmp_path: Path) -> None
     outside = summary(tmp_path, synthetic.run_rows("gap_head", 1, [9930] * 19 + [9000])).networks[-1]
     # The first epochs of the documented curve lie outside in both. In `outside` one epoch of the seed does too.
     assert _markers(figures.accuracy(outside)) == _markers(figures.accuracy(inside)) + 1
+
+
+@pytest.mark.parametrize(
+    ("target", "limits"),
+    [(9940, (98.5, 99.7)), (9900, (97.5, 99.7)), (9800, (95.0, 99.7)), (9990, (98.5, 99.95)), (3000, (0.0, 99.7))],
+)
+def test_the_target_of_any_network_is_inside_the_picture(
+    tmp_path: Path, target: int, limits: tuple[float, float]
+) -> None:
+    own = synthetic.with_recipe(ARCHITECTURES["unpadded"], document=None, target=Target(target))
+    rows = synthetic.run_rows("unpadded", 1, [100, *[target] * 18])
+    one = summarise(synthetic.record(tmp_path, rows), {"unpadded": own}, {})
+    assert marks.limits(one.networks) == limits
+    words = re.findall(r"<!-- (.*?) -->", figures.accuracy(one.networks[0]).svg.decode())
+    assert f"below {limits[0]:g} %" in words
+    assert f"target, {target / 100:g} %" in words
+    assert "documented run" not in words
 
 
 def _markers(picture: Picture) -> int:

@@ -6,16 +6,16 @@ from pathlib import Path
 
 import synthetic
 from pages import section, tables
-from reports import readme, rendered
+from reports import page, rendered
 
-from bench.report.pages.markdown import COMPONENTS
+from bench.report.markdown import COMPONENTS
 
-TITLE = "### Where does the variance come from?"
+TITLE = "## Where does the variance come from?"
 
 
 def test_without_misses_the_epochs_and_the_choice_are_shown_and_no_figure(tmp_path: Path) -> None:
-    page = readme(tmp_path, synthetic.full(), "unpadded", "gap_head")
-    components, choice = tables(section(page, TITLE))[:2]
+    data = page("data.md", tmp_path, synthetic.full(), "unpadded", "gap_head")
+    components, choice = tables(section(data, TITLE))[:2]
     assert [row[0] for row in components[2:]] == ["`unpadded`", "`gap_head`", "**all**"]
     for row in components[2:]:
         assert row[3:6] == ["–"] * 3
@@ -26,10 +26,10 @@ def test_without_misses_the_epochs_and_the_choice_are_shown_and_no_figure(tmp_pa
 
 
 def test_one_run_has_no_components_and_an_empty_record_no_table(tmp_path: Path) -> None:
-    one = section(readme(tmp_path, synthetic.full({"unpadded": 9940}, seeds=(1,)), "unpadded"), TITLE)
+    one = section(page("data.md", tmp_path, synthetic.full({"unpadded": 9940}, seeds=(1,)), "unpadded"), TITLE)
     assert len(tables(one)) == 1
     assert "more than 1" in one
-    assert tables(section(readme(tmp_path, []), TITLE)) == []
+    assert tables(section(page("data.md", tmp_path, []), TITLE)) == []
 
 
 def test_pairs_of_places_have_a_table(tmp_path: Path) -> None:
@@ -37,6 +37,6 @@ def test_pairs_of_places_have_a_table(tmp_path: Path) -> None:
         *synthetic.full({"unpadded": 9940}, seeds=(1, 2)),
         *synthetic.full({"unpadded": 9950}, seeds=(1, 2), device="cuda", environment=synthetic.GPU),
     ]
-    last = tables(section(readme(tmp_path, rows, "unpadded"), TITLE))[-1]
+    last = tables(section(page("data.md", tmp_path, rows, "unpadded"), TITLE))[-1]
     assert last[2][:5] == ["`unpadded`", "cpu", "cuda", "2", "0"]
     assert float(last[2][5]) > 0

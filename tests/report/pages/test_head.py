@@ -8,36 +8,42 @@ from pathlib import Path
 import pytest
 import synthetic
 from pages import section, tables
-from reports import MIXED, TWO, readme
+from reports import MIXED, TWO, page, readme, without_links, written
 
 from bench.network.specification import Target
 from bench.record.environments import EXACT
+from bench.record.rows import Row
 from models import ARCHITECTURES
 
 
+def page_of_network(folder: Path, rows: list[Row], *names: str) -> str:
+    """The page of `unpadded`."""
+    return page("unpadded.md", folder, rows, *names)
+
+
 def test_an_empty_record_says_so(tmp_path: Path) -> None:
-    page = readme(tmp_path, [])
-    assert "**No run is recorded yet. Of the " in page
-    assert "planned" not in page.split("## How each number")[0]
-    assert [row[4] for row in tables(page)[0][2:]] == ["no run"] * 5
+    front = readme(tmp_path, [])
+    assert "**No run is recorded yet. Of the " in front
+    assert "planned" not in front
+    assert [row[4] for row in tables(front)[0][2:]] == ["no run"] * 5
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_one_and_two_seeds(tmp_path: Path, seeds: int) -> None:
-    page = readme(tmp_path, synthetic.full(seeds=range(1, seeds + 1)))
-    assert f"of {seeds * 5} runs" in page
-    assert ("One run gives no prediction interval" in page) == (seeds == 1)
-    assert "No difference can be significant at 5 %" in page
-    assert "nan" not in page
+    shown = written(tmp_path, synthetic.full(seeds=range(1, seeds + 1)))
+    assert f"of {seeds * 5} runs" in without_links(shown["README.md"])
+    assert ("One run gives no prediction interval" in without_links(shown["gap_head.md"])) == (seeds == 1)
+    assert "No difference can be significant at 5 %" in shown["data.md"]
+    assert not any("nan" in page for page in shown.values())
 
 
 def test_partial_records_say_how_much_is_done(tmp_path: Path) -> None:
     rows = [row for row in synthetic.full({"unpadded": 9900}, seeds=(1, 2)) if row.seed == 1 or row.epoch <= 7]
-    page = readme(tmp_path, rows)
-    assert "**This record is partial: 26 epochs done of 38 planned.**" in page
-    assert "Networks without a run: `squeeze_fc`, `expand_squeeze`, `ten_twenty_thirty`, `gap_head`." in page
-    assert "never, > 7" in page
-    assert "**26 epochs done of 38 planned; 1 of 2 runs complete.**" in section(page, "## `unpadded`")
+    front = readme(tmp_path, rows)
+    assert "**This record is partial: 26 epochs done of 38 planned.**" in front
+    assert "Networks without a run: `squeeze_fc`, `expand_squeeze`, `ten_twenty_thirty`, `gap_head`." in front
+    assert "never, > 7" in front
+    assert "**26 epochs done of 38 planned; 1 of 2 runs complete.**" in page_of_network(tmp_path, rows)
 
 
 def test_a_complete_record_does_not_say_partial(tmp_path: Path) -> None:
@@ -53,8 +59,8 @@ def test_claims_on_training_are_counted_apart_from_those_on_the_network_itself(t
 def test_several_places_are_explained_below_the_first_table(tmp_path: Path) -> None:
     other = {"environment": "55556666", "machine": "Another processor; PyTorch 9.9.9"}
     rows = [*synthetic.full({"unpadded": 9940}, seeds=(1,)), *synthetic.full({"unpadded": 9940}, seeds=(1,), **other)]
-    page = readme(tmp_path, rows, "unpadded")
-    assert f"\n- cpu {synthetic.CPU}: {synthetic.MACHINES[synthetic.CPU]}\n- cpu 55556666: Another processor; " in page
+    front = readme(tmp_path, rows, "unpadded")
+    assert f"\n- cpu {synthetic.CPU}: {synthetic.MACHINES[synthetic.CPU]}\n- cpu 55556666: Another processor; " in front
     assert "The runs were trained in these places." not in readme(tmp_path, rows[:19], "unpadded")
 
 
@@ -66,42 +72,46 @@ def test_exact_runs_are_labelled_exact_beside_native_runs_and_name_every_machine
         for row in synthetic.full({name: 9940}, seeds=(seed,), environment=EXACT.digest, machine=machine)
     ]
     native = synthetic.full({"unpadded": 9940}, seeds=(1,))
-    page = readme(tmp_path, [*native, *exact], "unpadded", "gap_head")
-    assert {row[1] for row in tables(page)[0][2:]} == {f"cpu {synthetic.CPU}", "cpu exact"}
-    assert f"\n- cpu {synthetic.CPU}: {synthetic.MACHINES[synthetic.CPU]}\n" in page
-    assert "\n- cpu exact: Another processor or One processor\n" in page
-    assert "### `unpadded` on cpu exact" in page
-    (row,) = (line for line in section(page, "## Environments").splitlines() if EXACT.digest in line)
+    front = readme(tmp_path, [*native, *exact], "unpadded", "gap_head")
+    assert {row[1] for row in tables(front)[0][2:]} == {f"cpu {synthetic.CPU}", "cpu exact"}
+    assert f"\n- cpu {synthetic.CPU}: {synthetic.MACHINES[synthetic.CPU]}\n" in front
+    assert "\n- cpu exact: Another processor or One processor\n" in front
+    shown = written(tmp_path, [*native, *exact], "unpadded", "gap_head")
+    assert "## Claims on cpu exact" in shown["unpadded.md"]
+    (row,) = (line for line in section(shown["data.md"], "## Environments").splitlines() if EXACT.digest in line)
     assert "| Another processor or One processor |" in row
 
 
 def test_exact_runs_alone_need_no_label(tmp_path: Path) -> None:
-    page = readme(tmp_path, synthetic.full({"unpadded": 9940}, seeds=(1,), environment=EXACT.digest), "unpadded")
-    assert "cpu exact" not in page
+    front = readme(tmp_path, synthetic.full({"unpadded": 9940}, seeds=(1,), environment=EXACT.digest), "unpadded")
+    assert "cpu exact" not in front
 
 
 def test_two_devices_have_a_row_each_and_are_paired_by_seed(tmp_path: Path) -> None:
-    page = readme(tmp_path, MIXED, *TWO)
-    assert [row[:2] for row in tables(page)[0][2:]] == [
+    front = readme(tmp_path, MIXED, *TWO)
+    assert [row[:2] for row in tables(front)[0][2:]] == [
         ["`expand_squeeze`", "cpu"],
         ["`unpadded`", "cpu"],
         ["`unpadded`", "cuda"],
     ]
-    assert "### `unpadded` on cuda" in page
-    assert "2 paired tests" in section(page, "### Where does the variance come from?")
+    shown = written(tmp_path, MIXED, *TWO)
+    assert "## Claims on cuda" in shown["unpadded.md"]
+    assert "2 paired tests" in section(shown["data.md"], "## Where does the variance come from?")
 
 
 def test_a_diverged_run_counts_as_never_at_the_target(tmp_path: Path) -> None:
     rows = synthetic.run_rows("unpadded", 1, [9800, 9950], ending=("diverged", "the loss is nan"))
-    page = readme(tmp_path, rows)
-    row = next(row for row in tables(page)[0] if row[0] == "`unpadded`")
+    front = readme(tmp_path, rows)
+    row = next(row for row in tables(front)[0] if row[0] == "`unpadded`")
     assert row[4:6] == ["**0/1**", "diverged"]
-    assert "“diverged” means that the loss was no longer finite" in page
-    measures = {row[0]: row[1:] for row in tables(section(page, "## `unpadded`"))[2]}
+    assert "“diverged” means that the loss was no longer finite" in front
+    own = page_of_network(tmp_path, rows)
+    (measured,) = tables(section(own, "## Time to target in epochs"))
+    measures = {row[0]: row[1:] for row in measured}
     assert measures["seeds, k of n"] == ["0 of 1"] * 3
     assert measures["share, one-sided 95 % bounds"] == ["≥ 0.000, ≤ 0.950"] * 3
-    assert "0 of 1 seed reached 9940 within 19 epochs; share at least 0.000, at most 0.950" in page
-    assert "unfinished and without a value yet" not in page
+    assert "0 of 1 seed reached 9940 within 19 epochs; share at least 0.000, at most 0.950" in own
+    assert "unfinished and without a value yet" not in own
     assert measures["Kaplan–Meier median"] == ["not reached"] * 3
 
 
@@ -123,6 +133,6 @@ def test_five_diverged_runs_decide_a_claim_and_a_later_interruption_moves_no_cla
 
 def test_an_accuracy_of_another_total_is_compared_as_a_share(tmp_path: Path) -> None:
     architectures = {"unpadded": synthetic.with_recipe(ARCHITECTURES["unpadded"], target=Target(4970, 5000))}
-    page = readme(tmp_path, synthetic.run_rows("unpadded", 1, [9939, 9940]), architectures=architectures)
-    row = next(row for row in tables(page)[0] if row[0] == "`unpadded`")
+    front = readme(tmp_path, synthetic.run_rows("unpadded", 1, [9939, 9940]), architectures=architectures)
+    row = next(row for row in tables(front)[0] if row[0] == "`unpadded`")
     assert row[5] == "2"

@@ -1,4 +1,4 @@
-"""Tests of `images` and `variance`: the misses and verifications beside a record on the page."""
+"""Tests of `images` and `variance`: the misses and verifications beside a record on the page of data."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 import synthetic
 from pages import GOLDEN, check_golden, section, tables
+from reports import without_links
 
 from bench.network import structure_facts
 from bench.record import misses, verifications
@@ -19,7 +20,7 @@ from bench.report.files import render, write
 
 ROWS = synthetic.full({"unpadded": 9940, "gap_head": 9945}, seeds=(1, 2, 3))
 TWO = ("unpadded", "gap_head")
-IMAGES, VARIANCE = "### Which test images do runs miss?", "### Where does the variance come from?"
+IMAGES, VARIANCE = "## Which test images do runs miss?", "## Where does the variance come from?"
 
 
 def verified(seed: int, identical: str = "yes", verified_in: str = synthetic.CPU) -> list[object]:
@@ -36,7 +37,7 @@ def record_with(folder: Path, lines: list[list[str]] | None = None, *again: list
 def written(record: Record, data: Path | None = None) -> dict[str, str]:
     folder = record.path.parent / "report"
     write(record, synthetic.architectures(*TWO), folder, data)
-    return {path.name: path.read_text(encoding="utf-8") for path in folder.iterdir()}
+    return {path.name: without_links(path.read_text(encoding="utf-8")) for path in folder.iterdir()}
 
 
 def test_golden(tmp_path: Path) -> None:
@@ -44,7 +45,7 @@ def test_golden(tmp_path: Path) -> None:
     files = render(
         record, synthetic.architectures(*TWO), structure_facts.load(), misses.read(record), verifications.read(record)
     )
-    page = files["README.md"].decode()
+    page = files["data.md"].decode()
     shown = "\n".join(f"{title}\n{section(page, title)}" for title in (VARIANCE, IMAGES, "## What was left out"))
     check_golden(GOLDEN / "report_beside" / "sections.md", shown)
 
@@ -52,14 +53,12 @@ def test_golden(tmp_path: Path) -> None:
 def test_without_the_files_the_report_says_so_and_is_written(tmp_path: Path) -> None:
     record = synthetic.record(tmp_path, ROWS)
     files = written(record, tmp_path / "nowhere")
-    page = files["README.md"]
+    page = files["data.md"]
     assert "No predictions are kept yet" in section(page, IMAGES)
     assert "No verification is recorded. `python -m bench verify`" in section(page, VARIANCE)
     assert "missed-digits.svg" not in files
-    assert (
-        files["README.md"].encode()
-        == render(record, synthetic.architectures(*TWO), structure_facts.load())["README.md"]
-    )
+    rendered = render(record, synthetic.architectures(*TWO), structure_facts.load())
+    assert page == without_links(rendered["data.md"].decode())
 
 
 def test_the_order_of_the_rows_beside_a_record_changes_no_byte(tmp_path: Path, root: Path) -> None:
@@ -72,11 +71,11 @@ def test_the_order_of_the_rows_beside_a_record_changes_no_byte(tmp_path: Path, r
 def test_the_most_missed_images_are_drawn_if_their_pixels_are_there(tmp_path: Path, root: Path) -> None:
     record = record_with(tmp_path)
     drawn, plain = written(record, root / "data"), written(record, tmp_path)
-    assert "](missed-digits.svg)" in section(drawn["README.md"], IMAGES)
-    assert "the file of test images was missing or unusable" not in drawn["README.md"]
+    assert "](missed-digits.svg)" in section(drawn["data.md"], IMAGES)
+    assert "the file of test images was missing or unusable" not in drawn["data.md"]
     assert "missed-digits.svg" not in plain  # the earlier report had this picture, and this one has not
-    assert "the file of test images was missing or unusable" in section(plain["README.md"], IMAGES)
-    assert tables(drawn["README.md"]) == tables(plain["README.md"])
+    assert "the file of test images was missing or unusable" in section(plain["data.md"], IMAGES)
+    assert tables(drawn["data.md"]) == tables(plain["data.md"])
     assert drawn["summary.json"] == plain["summary.json"]
 
 
@@ -90,12 +89,12 @@ def test_no_image_is_drawn_from_too_few_pixels(tmp_path: Path) -> None:
 def test_the_numbers_are_those_of_summary_json(tmp_path: Path) -> None:
     files = written(record_with(tmp_path, None, verified(1), verified(2, "no")))
     numbers = json.loads(files["summary.json"])
-    shown = tables(section(files["README.md"], IMAGES))
+    shown = tables(section(files["data.md"], IMAGES))
     everything = numbers["images"]["together"]
     assert [row[4] for row in shown[0][2:]] == [
         f"{one['differ']:,}" for one in (*numbers["images"]["groups"], everything)
     ]
-    assert f"On {everything['differ']:,} of 10,000 test images, at least two of 6 runs" in files["README.md"]
+    assert f"On {everything['differ']:,} of 10,000 test images, at least two of 6 runs" in files["data.md"]
     first = numbers["images"]["most_missed"][0]
     assert shown[1][2][:3] == [str(first["image"]), str(first["label"]), f"{first['missed_by']} of 6"]
     assert sum(first["seen_as"].values()) == first["missed_by"]
@@ -103,20 +102,20 @@ def test_the_numbers_are_those_of_summary_json(tmp_path: Path) -> None:
 
 
 def test_one_run_differs_from_nobody(tmp_path: Path) -> None:
-    page = section(written(record_with(tmp_path, synthetic.misses(ROWS)[:1]))["README.md"], IMAGES)
+    page = section(written(record_with(tmp_path, synthetic.misses(ROWS)[:1]))["data.md"], IMAGES)
     assert "The predictions of one run are kept. It misses " in page
     assert [row[4:6] for row in tables(page)[0][2:]] == [["–", "–"]] * 2
     assert "Not in this table: 5 complete runs without stored predictions of the last epoch." in page
 
 
 def test_verified_runs_are_counted_and_those_that_differ_are_named(tmp_path: Path) -> None:
-    page = section(written(record_with(tmp_path, [], verified(1), verified(3)))["README.md"], VARIANCE)
+    page = section(written(record_with(tmp_path, [], verified(1), verified(3)))["data.md"], VARIANCE)
     assert (
         "Of 6 recorded runs, 2 were trained again in the same environment, for 38 epochs in all. Identical bit for "
         "bit: 2 of 2 verified runs. The repeat variance of the verified runs is 0." in page
     )
     again = (verified(1), verified(2, "no"), verified(3, "no", synthetic.GPU))
-    page = section(written(record_with(tmp_path, [], *again))["README.md"], VARIANCE)
+    page = section(written(record_with(tmp_path, [], *again))["data.md"], VARIANCE)
     assert "bit for bit: 1 of 2 verified runs. **Not identical: unpadded on cpu, seed 2. The repeat variance" in page
     assert "repeat variance of the verified runs is 0" not in page
     assert "In another environment, where identical bits are not expected, 1 run was trained again." in page
@@ -128,7 +127,7 @@ def test_problems_of_a_file_beside_the_record_are_named_with_it(tmp_path: Path, 
     record = record_with(tmp_path)
     with (tmp_path / name).open("a") as file:
         file.write("torn | line\n")
-    page = section(written(record)["README.md"], "## What was left out")
+    page = section(written(record)["data.md"], "## What was left out")
     assert "Nothing. Every line of the record was read and used." in page
     assert f"1 problem in the {what} beside the record:" in page
     assert "the line has 1 field, but the header has" in page

@@ -1,4 +1,4 @@
-"""Tests of `networks`, `epochs` and `collapses`: the section of one network."""
+"""Tests of `networks` and `epochs`: the page of one network."""
 
 from __future__ import annotations
 
@@ -7,47 +7,58 @@ from pathlib import Path
 
 import synthetic
 from pages import section, tables
-from reports import MIXED, TWO, readme
+from reports import MIXED, TWO, without_links, written
 
+from bench.record.rows import Row
 from bench.report.files import render
-from bench.report.pages.markdown import text
+from bench.report.markdown import text
 from models import ARCHITECTURES
 
 
-def test_every_claim_has_a_verdict_in_the_section_of_its_network(tmp_path: Path) -> None:
-    page = readme(tmp_path, synthetic.full())
+def unpadded(folder: Path, rows: list[Row], *names: str) -> str:
+    """The page of this network."""
+    return without_links(written(folder, rows, *names)["unpadded.md"])
+
+
+def measured(page: str) -> dict[str, list[str]]:
+    """The table of the time to target, by measure."""
+    return {row[0]: row[1:] for row in tables(section(page, "## Time to target in epochs"))[0]}
+
+
+def test_every_claim_has_a_verdict_on_the_page_of_its_network(tmp_path: Path) -> None:
+    pages = written(tmp_path, synthetic.full())
     for name, architecture in synthetic.architectures().items():
-        claims = tables(section(page, f"## `{name}`"))[0][2:]
+        claims = tables(section(without_links(pages[f"{name}.md"]), "## Claims"))[0][2:]
         assert [cells[0] for cells in claims] == [text(claim.text) for claim in architecture.document.claims]
         assert {cells[2].strip("*") for cells in claims} <= {"holds", "does not hold", "cannot be decided yet"}
 
 
 def test_missing_seeds_are_named(tmp_path: Path) -> None:
-    page = readme(tmp_path, synthetic.full({"unpadded": 9900}, seeds=(1, 4)))
+    page = unpadded(tmp_path, synthetic.full({"unpadded": 9900}, seeds=(1, 4)))
     assert (
         page.count("Seeds not recorded: 2, 3. The verdicts assume that no seed is missing because of its result.") == 1
     )
-    assert "Seeds not recorded" not in readme(tmp_path, synthetic.full({"unpadded": 9900}, seeds=(1, 2)))
-    assert "Seeds not recorded: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 …." in readme(
+    assert "Seeds not recorded" not in unpadded(tmp_path, synthetic.full({"unpadded": 9900}, seeds=(1, 2)))
+    assert "Seeds not recorded: 1, 2, 3, 4, 5, 6, 7, 8, 9, 10 …." in unpadded(
         tmp_path, synthetic.full({"unpadded": 9900}, seeds=(2**40,))
     )
 
 
 def test_a_run_that_ended_early_is_named_with_its_reason(tmp_path: Path) -> None:
-    page = readme(tmp_path, MIXED, *TWO)
+    page = unpadded(tmp_path, MIXED, *TWO)
     assert r"seed 4 after epoch 6 (error: ran out of memory \| at step 3)" in page
     assert "2 of 3 runs complete" in page
 
 
 def test_a_run_that_crashed_in_its_first_epoch(tmp_path: Path) -> None:
-    page = readme(tmp_path, synthetic.run_rows("unpadded", 1, [], ending=("timeout", "too slow")))
+    page = unpadded(tmp_path, synthetic.run_rows("unpadded", 1, [], ending=("timeout", "too slow")))
     assert "seed 1 after epoch 0 (timeout: too slow)" in page
     assert "> 0" in page
 
 
 def test_counts_at_the_target_are_bold_and_those_below_are_not(tmp_path: Path) -> None:
-    page = readme(tmp_path, synthetic.run_rows("unpadded", 1, [9939, 9940, 9941]))
-    accuracies = tables(section(page, "## `unpadded`"))[1]
+    page = unpadded(tmp_path, synthetic.run_rows("unpadded", 1, [9939, 9940, 9941]))
+    (accuracies,) = tables(section(page, "## Correct test images by epoch"))
     assert [row[2] for row in accuracies[2:5]] == ["9939", "**9940**", "**9941**"]
 
 
@@ -55,22 +66,21 @@ def test_many_seeds_are_summarised(tmp_path: Path) -> None:
     rows = [
         row for seed in range(1, 31) for row in synthetic.run_rows("unpadded", seed, synthetic.counts(seed, 19, 9939))
     ]
-    page = readme(tmp_path, rows)
+    page = unpadded(tmp_path, rows)
     assert "| epoch | documented | lowest | median | highest | seeds at the target |" in page
     assert "seed 30" not in page
     assert max(map(len, page.split("\n"))) < 2000
 
 
 def test_average_runtime_is_that_of_the_first_epoch_at_the_target_alone(tmp_path: Path) -> None:
-    page = section(readme(tmp_path, synthetic.run_rows("unpadded", 1, [9950] * 19)), "## `unpadded`")
-    measures = {row[0]: row[1:] for row in tables(page)[2]}
+    measures = measured(unpadded(tmp_path, synthetic.run_rows("unpadded", 1, [9950] * 19)))
     assert measures["average runtime to a hit (aRT)"] == ["1.00", "–", "–"]
 
 
 def test_an_unfinished_run_has_the_same_bounds_in_table_and_verdict(tmp_path: Path) -> None:
     rows = [*synthetic.full({"unpadded": 9900}, seeds=(1, 2)), *synthetic.run_rows("unpadded", 3, [9800] * 4)]
-    page = section(readme(tmp_path, rows), "## `unpadded`")
-    measures = {row[0]: row[1:] for row in tables(page)[2]}
+    page = unpadded(tmp_path, rows)
+    measures = measured(page)
     assert measures["seeds, k of n"] == ["0 of 3"] * 3
     assert measures["of these n, unfinished and without a value yet"] == ["1"] * 3
     assert measures["Kaplan–Meier median"] == ["not determined yet"] * 3
@@ -87,11 +97,11 @@ def test_the_golden_vector_of_time_to_target(tmp_path: Path) -> None:
         for seed, time in enumerate(times, start=1)
         for row in synthetic.run_rows("gap_head", seed, [9940 if epoch == time else 9900 for epoch in range(1, 21)])
     ]
-    measures = {row[0]: row[1] for row in tables(section(readme(tmp_path, rows), "## `gap_head`"))[2]}
-    assert measures["restricted mean ± standard error"] == "16.60 ± 1.44"
-    assert measures["Kaplan–Meier median"] == "17"
-    assert measures["average runtime to a hit (aRT)"] == "20.75"
-    assert measures["conditional mean"] == "15.75 (k = 4)"
+    measures = measured(without_links(written(tmp_path, rows)["gap_head.md"]))
+    assert measures["restricted mean ± standard error"][0] == "16.60 ± 1.44"
+    assert measures["Kaplan–Meier median"][0] == "17"
+    assert measures["average runtime to a hit (aRT)"][0] == "20.75"
+    assert measures["conditional mean"][0] == "15.75 (k = 4)"
 
 
 def test_the_last_five_epochs_are_compared_with_those_of_the_documented_log(tmp_path: Path) -> None:
@@ -101,20 +111,20 @@ def test_the_last_five_epochs_are_compared_with_those_of_the_documented_log(tmp_
     assert (  # the log ends in 9950, 9955, 9944, 9948, 9952
         "Mean of the last 5 epochs of 2 complete runs: from 9932.0 to 9940.4, 9936.2 on average. "
         "The documented run: 9949.8 (difference +13.6)."
-    ) in section(readme(tmp_path, rows), "## `gap_head`")
+    ) in without_links(written(tmp_path, rows)["gap_head.md"])
 
 
 def test_fewer_than_five_documented_epochs_have_no_mean_of_five(tmp_path: Path) -> None:
     short = dataclasses.replace(ARCHITECTURES["gap_head"].recipe, epochs=4)
     network = {"gap_head": synthetic.with_recipe(ARCHITECTURES["gap_head"], recipe=short)}
-    page = readme(tmp_path, synthetic.run_rows("gap_head", 1, [9941] * 4), architectures=network)
-    assert "At the target in the last epoch: 1 of 1" in page
-    assert "Mean of the last" not in page
+    page = written(tmp_path, synthetic.run_rows("gap_head", 1, [9941] * 4), architectures=network)["gap_head.md"]
+    assert "in the last epoch: 1 of 1" in page
+    assert "ean of the last" not in page
 
 
 def test_collapses_are_counted_shown_and_explained(tmp_path: Path) -> None:
-    page = section(readme(tmp_path, MIXED, *TWO), "## `unpadded`")
-    assert "**Collapses: 1 of 3 seeds.**" in page
+    page = unpadded(tmp_path, MIXED, *TWO)
+    assert "1 of 3 seeds collapses." in section(page, "## Collapses on cpu")
     assert "| seed 3 | 10 | 9912 | 7920 | 9921 | 1.0e-09 |" in page
     assert "the weights are fine" in page
     assert "7920 ↓" in page
@@ -122,10 +132,11 @@ def test_collapses_are_counted_shown_and_explained(tmp_path: Path) -> None:
 
 def test_a_collapse_that_batch_statistics_do_not_mend_is_not_called_harmless(tmp_path: Path) -> None:
     rows = synthetic.run_rows("unpadded", 1, [9900, 9000, 9900], batch_statistics={2: 9100})
-    assert "the weights are fine" not in readme(tmp_path, rows)
+    assert "the weights are fine" not in unpadded(tmp_path, rows)
 
 
 def test_a_network_without_stored_structure_is_not_judged(tmp_path: Path) -> None:
     record = synthetic.record(tmp_path, synthetic.full({"unpadded": 9940}))
     files = render(record, synthetic.architectures("unpadded"), {})
-    assert b"none of its claims is judged" in files["README.md"]
+    assert b"none of its claims is judged" in files["unpadded.md"]
+    assert b"Which claims" not in files["README.md"]

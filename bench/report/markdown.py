@@ -1,6 +1,6 @@
-"""Write values as Markdown, and name the figures of the report.
+"""Write values as Markdown, and name the pages and figures of the report.
 
-The values are escaped. No name, note or number can break a table cell.
+The values are escaped. No name, note or number can break a table cell or become a link.
 """
 
 from __future__ import annotations
@@ -11,25 +11,27 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from bench.errors import one_line
+from bench.network.specification import Target
 
 NOTHING = "–"
 
+README, METHODS, DATA = "README.md", "methods.md", "data.md"
 OVERVIEW, TIME, LAST, SECONDS = "accuracy.svg", "time-to-target.svg", "last-accuracy.svg", "seconds-per-epoch.svg"
 MISSED, COMPONENTS = "missed-digits.svg", "variance.svg"
 
-FIGURE = re.compile(
-    r"(accuracy(-[A-Za-z0-9_-]+)?|time-to-target|last-accuracy|seconds-per-epoch|missed-digits|variance)\.svg"
-)
-"""Matches every possible file name of a figure of a report."""
+MANY_ROWS = 30
+"""The table of networks on the first page has at most this many rows."""
 
 _SPECIAL = re.compile(r"[\\`*\[\]<>|~$]|(?<![^\W_])_|_(?![^\W_])")
 _ENTITIES = str.maketrans({"|": "&#124;", "*": "&#42;", "_": "&#95;", "[": "&#91;", "]": "&#93;", "`": "&#96;"})
+_LINKED = re.compile(r"(?<=:)(?=//)|(?<=www)(?=\.)|(?=@)", re.IGNORECASE)
+"""The places within the texts that GitHub makes links of by itself: addresses of pages and of people."""
 
 
 def text(value: object) -> str:
-    """Text for a cell or a sentence. It is escaped, so that it is shown unchanged, on one line."""
+    """Text for a cell or a sentence. It is escaped, so that it is shown unchanged, on one line and without a link."""
     escaped = one_line(str(value).replace("&", "&amp;")) if str(value) else ""
-    return _SPECIAL.sub(lambda found: "\\" + found.group(), escaped)
+    return _unlinked(_SPECIAL.sub(lambda found: "\\" + found.group(), escaped))
 
 
 def code(value: object) -> str:
@@ -37,7 +39,22 @@ def code(value: object) -> str:
     shown = one_line(str(value))
     if re.fullmatch(r"[\w./:@,+= -]*[\w./:@,+=-]", shown, flags=re.ASCII):
         return f"`{shown}`"
-    return f"<code>{html.escape(shown, quote=False).translate(_ENTITIES)}</code>"
+    return f"<code>{_unlinked(html.escape(shown, quote=False).translate(_ENTITIES))}</code>"
+
+
+def _unlinked(shown: str) -> str:
+    """An empty comment does not show. A backslash would not do: GitHub looks for addresses after it has removed it."""
+    return _LINKED.sub("<!-- -->", shown)
+
+
+def link(shown: str, target: str) -> str:
+    """A link. `shown` is Markdown."""
+    return f"[{shown}]({target})"
+
+
+def anchor(heading: str) -> str:
+    """The name that GitHub gives a heading, for links to it."""
+    return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def table(header: Sequence[str], rows: Iterable[Sequence[str]], align: str) -> list[str]:
@@ -70,6 +87,16 @@ def probability(value: float) -> str:
     return "< 0.001" if value < 0.001 else f"{value:.3g}"
 
 
+def percent(share: float) -> str:
+    """A share in percent, with at most two decimals."""
+    return f"{100 * share:.2f}".rstrip("0").rstrip(".") + " %"
+
+
+def in_full(target: Target, of: str = " test images") -> str:
+    """A target as a share and as a number of images. `of` names what is counted."""
+    return f"{percent(target.correct / target.total)} ({target.correct} of {target.total:,}{of})"
+
+
 def span(values: Sequence[int]) -> str:
     """The lowest and the highest of the values, or a dash for no values."""
     if not values:
@@ -78,8 +105,22 @@ def span(values: Sequence[int]) -> str:
 
 
 def figure_of(network: str) -> str:
-    """The file name of one network's figure. A name that is not safe as a file name is shortened and gets a digest."""
+    """The file name of one network's figure."""
+    return f"accuracy-{_file_name(network)}.svg"
+
+
+def page_of(network: str) -> str:
+    """The file name of one network's page. No network can take the name of another page, on any file system."""
+    name = f"{_file_name(network)}.md"
+    others = {page.lower() for page in (README, METHODS, DATA)}
+    return f"{_with_digest(network)}.md" if name.lower() in others else name
+
+
+def _file_name(network: str) -> str:
+    return network if re.fullmatch(r"[A-Za-z0-9_]{1,60}", network) else _with_digest(network)
+
+
+def _with_digest(network: str) -> str:
+    """A name that is not safe as a file name is shortened and gets a digest."""
     safe = re.sub(r"[^A-Za-z0-9_]+", "-", network)[:60]
-    if safe != network:
-        safe += "-" + hashlib.sha256(network.encode()).hexdigest()[:8]
-    return f"accuracy-{safe}.svg"
+    return f"{safe}-{hashlib.sha256(network.encode()).hexdigest()[:8]}"

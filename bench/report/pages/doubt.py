@@ -1,0 +1,105 @@
+"""How to disbelieve the report: what to run again, what was checked, and where it could mislead."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from bench.evidence.summary import Summary
+from bench.report.markdown import DATA, anchor, code, link
+from bench.report.pages.variance import repeated
+from bench.wording import listed
+
+LEFT_OUT = "What was left out"
+
+
+def lines(summary: Summary, runs: Path, folder: Path) -> list[str]:
+    """The section. `runs` is the record, and `folder` the folder of the report."""
+    return [
+        "## How to disbelieve it",
+        "",
+        f"Repeat it, in the folder that holds {code(f'{folder.absolute().name}/')}:",
+        "",
+        "```sh",
+        *_commands(summary, runs, folder),
+        "```",
+        "",
+        f"- **Were the numbers computed as recorded?** {repeated(summary.repeats)} {_same_bits(summary)}",
+        (
+            "- **Is the test set used twice?** Yes. It is looked at after every epoch. So a best accuracy is chosen on "
+            "it and flatters, and a first epoch at the target is one lucky epoch. A last accuracy is not chosen."
+        ),
+        (
+            "- **Are the seeds enough?** A claim is open until they are. But all runs see the same test images, and "
+            "more seeds do not reduce the sampling error."
+        ),
+        f"- **Was something left out?** {_left_out(summary)}",
+        "- **For scripts:** [`summary.json`](summary.json) has every number of these pages.",
+        "",
+    ]
+
+
+def _commands(summary: Summary, runs: Path, folder: Path) -> list[str]:
+    here = folder.absolute().parent
+    record = os.path.relpath(runs.absolute(), here)
+    own = _files(record, "runs.csv", "--runs") + _files(folder.absolute().name, "report", "--report")
+    beside = str(Path(record).with_stem(f"{runs.stem}-again"))
+    again = _files(beside, "", "--runs") + _files(f"{folder.absolute().name}-again", "", "--report")
+    selection = f"{_models(summary)} {_selection(summary)}"
+    commands = [
+        (f"verify --epochs 3{own}", "Train the first epochs of every run again, and compare the bits."),
+        (f"report{own}", "Write these pages again. The same record gives the same bytes."),
+        (f"all{selection}{again}", "Train everything again, beside this record and this report."),
+    ]
+    return [line for words, what in commands for line in (f"# {what}", f"python -m bench {words}")]
+
+
+def _files(path: str, default: str, option: str) -> str:
+    return "" if path == default else f" {option} {shlex.quote(path)}"
+
+
+def _models(summary: Summary) -> str:
+    """The networks with runs. The record does not know the files of users' own networks."""
+    named = [network.name for network in summary.networks if network.groups and network.is_documented]
+    own = ["FILES"] if any(not network.is_documented for network in summary.networks) else []
+    everything = not own and len(named) in (0, len(summary.networks))
+    return "" if everything else f" --models {','.join([*named, *own])}"
+
+
+def _selection(summary: Summary) -> str:
+    seeds = sorted({run.seed for group in summary.current for run in group.group.runs})
+    devices = dict.fromkeys(group.group.device for group in summary.current)
+    return f"--seeds {_seeds(seeds)}" + (f" --devices {','.join(devices)}" if devices else "")
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    """Ascending seeds in the form of the command line."""
+    if not seeds:
+        return "5"
+    if seeds[-1] - seeds[0] == len(seeds) - 1:
+        return str(seeds[-1]) if seeds[0] == 1 else f"{seeds[0]}-{seeds[-1]}"
+    return ",".join(map(str, seeds))
+
+
+def _same_bits(summary: Summary) -> str:
+    """Where a run must have the same bits again."""
+    native = [code(place.environment) for place in summary.places if not place.is_exact]
+    exact = [place for place in summary.places if place.is_exact]
+    said = "Runs in exact arithmetic must be identical on every machine. " if exact else ""
+    if native:
+        environments = f"environment{'' if len(native) == 1 else 's'} {listed(native[:5])}"
+        said += f"Runs of the {environments}{' and others' if len(native) > 5 else ''} must be identical there, and "
+        said += "may differ elsewhere."
+    return said.strip()
+
+
+def _left_out(summary: Summary) -> str:
+    problems = sum(map(len, (summary.problems, summary.problems_of_misses, summary.problems_of_verifications)))
+    where = link("what was left out", f"{DATA}#{anchor(LEFT_OUT)}")
+    if not problems and not summary.other_recipes:
+        return "No: every line of the record was read and used."
+    others = "runs of other recipes are described apart" if summary.other_recipes else ""
+    lines = f"{problems:,} lines have a problem" if problems > 1 else "1 line has a problem" if problems else ""
+    return f"See {where}: {listed([one for one in (lines, others) if one])}."

@@ -1,0 +1,103 @@
+"""Tests of `doubt` and `variance`: the commands that repeat a report, and what they cannot overwrite."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import synthetic
+from pages import section
+from reports import MIXED, NO_PICTURES, TWO, readme
+
+from bench.cli.parser import _parser
+from bench.evidence.summary import summarise
+from bench.network import structure_facts
+from bench.report.files import pages
+from models import ARCHITECTURES
+
+ROWS = synthetic.full(seeds=(1, 2))
+
+
+def commands(runs: Path, folder: Path, architectures: dict[str, object] | None = None) -> list[list[str]]:
+    """The words of the commands on the first page of a report in this folder."""
+    record = synthetic.record(runs.parent, ROWS)
+    summary = summarise(record, architectures or synthetic.architectures(), structure_facts.load())
+    page = section(pages(summary, NO_PICTURES, runs, folder)["README.md"], "## How to disbelieve it")
+    return [shlex.split(line) for line in re.findall(r"^python -m bench (.+)$", page, flags=re.MULTILINE)]
+
+
+def test_a_report_in_the_usual_place_needs_no_paths(tmp_path: Path) -> None:
+    verify, report, everything = commands(tmp_path / "runs.csv", tmp_path / "report")
+    assert verify == ["verify", "--epochs", "3"]
+    assert report == ["report"]
+    assert everything == [
+        "all",
+        "--seeds",
+        "2",
+        "--devices",
+        "cpu",
+        "--runs",
+        "runs-again.csv",
+        "--report",
+        "report-again",
+    ]
+
+
+@pytest.mark.parametrize(("folder", "shown"), [("net", "net"), ("my report", "my report"), ("deep/er", "er")])
+def test_the_commands_name_the_record_and_the_report_as_the_user_did(tmp_path: Path, folder: str, shown: str) -> None:
+    runs = tmp_path / "net runs.csv"
+    place = tmp_path / folder
+    parsed = [_parser().parse_args(words) for words in commands(runs, place)]
+    assert [(place.parent / one.runs).resolve() for one in parsed[:2]] == [runs] * 2
+    assert [str(one.report) for one in parsed[:2]] == [shown] * 2
+
+
+@pytest.mark.parametrize(("runs", "folder"), [("runs.csv", "report"), ("again.csv", "again"), ("net.csv", "net")])
+def test_training_again_overwrites_neither_this_report_nor_another_one(tmp_path: Path, runs: str, folder: str) -> None:
+    again = _parser().parse_args(commands(tmp_path / runs, tmp_path / folder)[2])
+    assert str(again.runs) not in (runs, "runs.csv")
+    assert str(again.report) not in (folder, "report")
+
+
+def test_only_the_networks_that_have_runs_are_trained_again(tmp_path: Path) -> None:
+    record = synthetic.record(tmp_path, synthetic.full({"unpadded": 9940, "gap_head": 9940}, seeds=(3, 5)))
+    own = synthetic.with_recipe(ARCHITECTURES["unpadded"], name="mine", document=None)
+    for others, models in (({}, "unpadded,gap_head"), ({"mine": own}, "unpadded,gap_head,FILES")):
+        networks = {**synthetic.architectures(), **others}
+        page = pages(summarise(record, networks, structure_facts.load()), NO_PICTURES, record.path, tmp_path / "report")
+        assert f"python -m bench all --models {models} --seeds 3,5 --devices cpu --runs" in page["README.md"]
+
+
+def test_seeds_that_are_far_apart_are_named_at_once(tmp_path: Path) -> None:
+    most = 2**64 - 1
+    rows = synthetic.full({"unpadded": 9940}, seeds=(1, most))
+    assert f" --seeds 1,{most} --devices cpu" in readme(tmp_path, rows, "unpadded")
+
+
+def test_the_variance_stands_on_the_first_page_in_five_lines(tmp_path: Path) -> None:
+    brief = section(readme(tmp_path, ROWS), "## Where does the variance come from?").strip().splitlines()
+    assert [line.split("**")[1] for line in brief] == [
+        "Repeat",
+        "Seed and epoch",
+        "Images",
+        "Choosing",
+        "Device",
+    ]
+    assert "have a standard deviation of " in brief[1]
+    assert "from epoch to epoch within a run" in brief[1]
+    assert "Unknown, because the misses of two complete runs are not recorded yet." in brief[2]
+    assert "images more than its last one on average" in brief[3]
+    assert "Unknown, because all runs are from one device and one environment." in brief[4]
+    (_, seed, *_, device) = (
+        section(readme(tmp_path, MIXED, *TWO), "## Where does the variance come from?").strip().splitlines()
+    )
+    assert "images" in seed
+    assert "No difference can be significant at 5 %" in device
+
+
+def test_what_was_left_out_is_said_on_the_first_page(tmp_path: Path) -> None:
+    assert "No: every line of the record was read and used." in readme(tmp_path, ROWS)
+    said = "See what was left out: 2 lines have a problem and runs of other recipes are described apart."
+    assert said in readme(tmp_path, MIXED, *TWO, extra="torn\ntorn again\n")
