@@ -29,10 +29,7 @@ def child_command(module: str, *words: str) -> list[str]:
 
 
 def child_variables(others: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables of a child that imports this same package: those of `PASSED`, and `others`.
-
-    The child does not import from the current folder, where a user's files can have the names of any module.
-    """
+    """Return the environment variables of a child that imports this same package: those of `PASSED`, and `others`."""
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
     package_root = str(Path(__file__).resolve().parent.parent)
-    return {**passed, **others, "PYTHONPATH": package_root, "PYTHONSAFEPATH": "1"}
+    return {**passed, **others, "PYTHONPATH": package_root}

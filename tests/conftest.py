@@ -1,13 +1,18 @@
-"""Fixtures for all tests: the project's folder and the images."""
+"""Fixtures for all tests: the project's folder and the images. Signals have their usual effect in every test."""
 
 from __future__ import annotations
 
+import signal
 from pathlib import Path
 
 import hypothesis
 import pytest
 
 from bench.training.data import Dataset, load
+
+# `nohup` and a shell's `&` start a process that ignores these signals, and a job then ignores them too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 ROOT = Path(__file__).resolve().parent.parent
 

@@ -53,7 +53,7 @@ def check(runs):
 
 
 def test_a_sound_record_with_sound_files_beside_it_passes(runs):
-    misses.Writer(runs).append(RUN, [(8, 5, 6), (18, 3, 8)])
+    misses.Writer(runs).append(RUN, 1, [(8, 5, 6), (18, 3, 8)])
     verifications.Writer(runs).append(VERIFIED)
     assert check(runs) == (
         [],
@@ -117,12 +117,12 @@ def test_a_file_beside_the_record_that_cannot_be_read_fails(runs, module):
 
 def test_rubbish_instead_of_users_networks_is_an_error(runs):
     catalogue.path_beside(runs).write_text("rubbish")
-    with pytest.raises(UnusableInput, match=r"runs\.networks\.json: has no valid networks"):
+    with pytest.raises(UnusableInput, match=r"runs\.networks\.json: is not JSON"):
         check(runs)
 
 
 def test_misses_that_contradict_the_record_fail(runs):
-    misses.Writer(runs).append(RUN, [(8, 5, 6)])
+    misses.Writer(runs).append(RUN, 1, [(8, 5, 6)])
     ((subject, text),) = check(runs)[0]
     assert subject == "runs.misses.csv:2"
     assert text.startswith("epoch 1 of unpadded seed 1: 1 misses, but the record has 9998 of 10000 correct")

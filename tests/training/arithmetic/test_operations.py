@@ -20,7 +20,7 @@ from torch import nn
 from bench.errors import UnusableInput
 from bench.training.arithmetic import norms, operations
 from bench.training.arithmetic.kernels import elementwise, normalisation
-from bench.training.arithmetic.operations import Chunk
+from bench.training.arithmetic.operations import NOTHING, Chunk
 from bench.training.arithmetic.state import State
 from bench.training.arithmetic.trace import trace
 from bench.training.randomness import dropout_mask
@@ -87,16 +87,16 @@ def run(
     operation.begin(state)
     if gathers and mode != "evaluation":
         for chunk in chunks:
-            operation.gather(state, xs[0][chunk])
+            operation.gather(state, Chunk(chunk, [xs[0][chunk]], NOTHING, NOTHING, ()))
         operation.finish(state)
     for chunk in chunks:
-        operation.forward(state, Chunk(chunk, [x[chunk] for x in xs], y[chunk], np.empty(0, np.float32), ()))
+        operation.forward(state, Chunk(chunk, [x[chunk] for x in xs], y[chunk], NOTHING, ()))
     if gradient is None:
         return Outcome(rows_first(y), [], {}, buffers)
     dy = rows_last(gradient)
     if gathers:
         for chunk in chunks:
-            operation.gather_gradient(state, chunk, xs[0][chunk], dy[chunk])
+            operation.gather_gradient(state, Chunk(chunk, [xs[0][chunk]], NOTHING, dy[chunk], ()))
         operation.finish_gradient(state)
     for chunk in chunks:
         seen = Chunk(chunk, [x[chunk] for x in xs], y[chunk], dy[chunk], [dx[chunk] for dx in dxs])
