@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,7 +145,8 @@ def test_a_stop_ends_all_runs_within_seconds_and_begins_none(tmp_path: Path, mar
     events = list(execute(tasks, {"cpu": 2}, stop))
     assert time.monotonic() - started < 6
     first, second = tasks[0].run, tasks[1].run
-    assert events == [
+    told = [replace(one, machine="") if isinstance(one, Ended) else one for one in events]  # a fast worker names it
+    assert [one for one in told if not isinstance(one, Stage)] == [
         *(Started(first), Started(second)),
         *(Ended(first, "interrupted", "by SIGINT"), Ended(second, "interrupted", "by SIGINT")),
     ]
