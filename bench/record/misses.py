@@ -27,7 +27,7 @@ COLUMNS: tuple[str, ...] = (*EPOCH_KEY, "misses")
 Key = tuple[str, str, str, str, int, int]
 """The values of the columns `bench.record.rows.EPOCH_KEY`."""
 
-_Row = tuple[Key, NDArray[np.int64]]  # the images (n, 3) as in `Missed`
+_Row = tuple[Key, NDArray[np.int32]]  # the images (n, 3) as in `Missed`
 
 _MISSES = re.compile(r"([0-9]{1,9}:[0-9]>[0-9]( [0-9]{1,9}:[0-9]>[0-9])*)?")
 
@@ -41,7 +41,7 @@ class Missed:
 
     key: Key
     total: int
-    images: NDArray[np.int64]
+    images: NDArray[np.int32]
     line: int
 
 
@@ -80,7 +80,7 @@ class Writer:
         Raises:
             UnusableInput: the file cannot be written, or has another header. No partial row stays.
         """
-        self._file.append(((*run.key, epoch), np.array([*misses], dtype=np.int64).reshape(-1, 3)))
+        self._file.append(((*run.key, epoch), np.array([*misses], dtype=np.int32).reshape(-1, 3)))
 
 
 def format_misses(runs: Iterable[Missed]) -> str:
@@ -118,7 +118,7 @@ def _parse(fields: Mapping[str, str]) -> _Row:
     if not _MISSES.fullmatch(fields["misses"]):
         raise Malformed(f"misses is {quoted(fields['misses'])}, not a list like 8:5>6 18:3>8")
     numbers = fields["misses"].replace(":", " ").replace(">", " ")
-    return key, np.fromstring(numbers, dtype=np.int64, sep=" ").reshape(-1, 3)
+    return key, np.fromstring(numbers, dtype=np.int32, sep=" ").reshape(-1, 3)
 
 
 def _line(row: _Row, header: Sequence[str]) -> str:
@@ -139,7 +139,7 @@ def _recorded_counts(record: Record, keys: list[Key]) -> Iterator[tuple[int, int
     return zip(counts["correct"].tolist(), counts["total"].tolist(), strict=True)
 
 
-def _problem(images: NDArray[np.int64], correct: int, total: int) -> str | None:
+def _problem(images: NDArray[np.int32], correct: int, total: int) -> str | None:
     if total < 0:
         return "the epoch is not in the record"
     if len(images) != total - correct:

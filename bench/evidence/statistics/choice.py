@@ -5,6 +5,7 @@ from __future__ import annotations
 import bisect
 import functools
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,7 +42,7 @@ def least_choice(value: float, values: Sequence[float]) -> int | None:
     return 1 + bisect.bisect_left(range(1, n), value, key=lambda k: expected_best(values, k) + _ROUNDING)
 
 
-def honest_best(missed: Sequence[NDArray[np.int64]], images: int) -> float:
+def honest_best(missed: Sequence[NDArray[np.integer[Any]]], images: int) -> float:
     """The correct images of the best epoch of a run, if one half of the images chooses it and the other half scores it.
 
     `missed` has for each epoch the numbers of the images that are wrong. Each image falls into either half with a

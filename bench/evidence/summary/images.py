@@ -124,7 +124,8 @@ def _most_missed(runs: Sequence[Missed]) -> tuple[tuple[MissedImage, ...], int]:
     (images, seen), counts = _wrong_digits(runs)
     missed, which = np.unique(images, return_inverse=True)
     missed_by = _sum_by_image(counts, which)
-    labelled = np.unique(np.concatenate([one.images[:, 0] * 10 + one.images[:, 1] for one in runs]))
+    every = np.concatenate([one.images for one in runs]).astype(np.int64)
+    labelled = np.unique(every[:, 0] * 10 + every[:, 1])
     labels = labelled[np.unique(labelled // 10, return_index=True)[1]] % 10
     order = np.lexsort((missed, -missed_by))
     listed = []
@@ -139,7 +140,7 @@ def _most_missed(runs: Sequence[Missed]) -> tuple[tuple[MissedImage, ...], int]:
 
 def _wrong_digits(runs: Sequence[Missed]) -> tuple[tuple[_Integers, _Integers], _Integers]:
     """Every image with a wrong digit that runs see in it, and the number of runs that see this digit."""
-    every = np.concatenate([one.images for one in runs])
+    every = np.concatenate([one.images for one in runs]).astype(np.int64)
     codes, counts = np.unique(every[:, 0] * 10 + every[:, 2], return_counts=True)
     return divmod(codes, 10), counts
 
