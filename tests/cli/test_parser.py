@@ -643,12 +643,13 @@ def test_the_help_names_every_command(capsys: pytest.CaptureFixture[str]):
 
 
 def test_help_answers_at_once(root: Path):
-    seconds = []
-    for _ in range(3):
-        started = time.monotonic()
-        assert in_process("--help", cwd=root, stdout=subprocess.DEVNULL).returncode == 0
-        seconds.append(time.monotonic() - started)
-    assert min(seconds) < 0.5, seconds
+    def processor_time() -> float:
+        used = os.times()
+        return used.children_user + used.children_system
+
+    started = processor_time()
+    assert in_process("--help", cwd=root, stdout=subprocess.DEVNULL).returncode == 0
+    assert processor_time() - started < 0.5
 
 
 @pytest.mark.parametrize(
