@@ -23,7 +23,7 @@ def _window(index: int, size: int, kernel: int, stride: int, padding: int, dilat
 
 
 def _largest(emit: Emitter, x: Any, window: Any, mask: Any) -> tuple[Any, Any]:
-    """Variables with the largest value of a window and with its place, in each lane; see `largest`."""
+    """Variables with the largest value of a window and with its place, in each lane; see `_store_largest`."""
     builder, numbers = emit.builder, ir.VectorType(ir.IntType(32), emit.lanes)
     best = cgutils.alloca_once_value(builder, emit.load_some(x, mask))
     chosen = cgutils.alloca_once_value(builder, ir.Constant(numbers, [0] * emit.lanes))
