@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from sample_rows import row, text_of
 
 from bench.errors import UnusableInput
 from bench.gate import records
@@ -12,27 +13,11 @@ from bench.gate.records import check_record
 from bench.network import structure_facts
 from bench.record import catalogue, misses, verifications
 from bench.record.environments import EXACT
-from bench.record.rows import COLUMNS, Row, Run, format_line, format_row
+from bench.record.rows import COLUMNS, Run, format_line, format_row
 from models import ARCHITECTURES
 
 TODAY = ARCHITECTURES["unpadded"].digest
-ROW = Row(
-    "unpadded",
-    TODAY,
-    "cpu",
-    EXACT.digest,
-    1,
-    1,
-    9998,
-    10_000,
-    0.03,
-    0.2,
-    10.0,
-    1.0,
-    "ok",
-    "",
-    "2026-01-01T00:00:00Z",
-)
+ROW = row(recipe=TODAY, environment=EXACT.digest, correct=9998)
 RUN = Run("unpadded", TODAY, "cpu", EXACT.digest, 1, 1)
 VERIFIED = verifications.Verified(*RUN.key, 1, True, "2026-01-02T00:00:00Z", EXACT.digest)
 RUBBISH = ["", "rubbish\n", "\0\xff\n", "{}", '"', "model\nrubbish\n", "model,recipe\n" * 3]
@@ -41,7 +26,7 @@ RUBBISH = ["", "rubbish\n", "\0\xff\n", "{}", '"', "model\nrubbish\n", "model,re
 @pytest.fixture
 def runs(tmp_path):
     path = tmp_path / "runs.csv"
-    path.write_text(format_line(COLUMNS) + format_row(ROW))
+    path.write_text(text_of(ROW))
     return path
 
 

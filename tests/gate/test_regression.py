@@ -12,6 +12,7 @@ from statistics import median
 
 import pytest
 import torch
+from sample_rows import row, text_of
 from torch import nn
 
 from bench.errors import UnusableInput
@@ -20,36 +21,20 @@ from bench.gate.findings import Finding, format_findings, format_markdown
 from bench.gate.regression import TOLERANCE, judge_speed, update
 from bench.network import structure
 from bench.network.specification import Architecture
-from bench.record.rows import COLUMNS, Row, format_line, format_row
+from bench.record.rows import COLUMNS, format_line
 from bench.training import golden
 from bench.training.exact import ExactTrainer
 from models import ARCHITECTURES
 
 DIFFERING = golden.differing
 
-ROW = Row(
-    "unpadded",
-    ARCHITECTURES["unpadded"].digest,
-    "cpu",
-    "11111111",
-    1,
-    1,
-    9900,
-    10_000,
-    0.03,
-    0.2,
-    10.0,
-    1.0,
-    "ok",
-    "",
-    "2026-01-01T00:00:00Z",
-)
+ROW = row(recipe=ARCHITECTURES["unpadded"].digest, environment="11111111", correct=9900)
 
 
 @pytest.fixture
 def runs(tmp_path):
     path = tmp_path / "runs.csv"
-    path.write_text(format_line(COLUMNS) + format_row(ROW))
+    path.write_text(text_of(ROW))
     return path
 
 
