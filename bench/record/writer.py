@@ -145,17 +145,22 @@ class Writer(Generic[R]):
 
     def _append(self, row: R | None) -> None:
         with self._opened() as descriptor:
-            is_changed = self._seen not in (None, _look(descriptor))
+            look = _look(descriptor)
+            is_changed = self._seen not in (None, look)
             header = self._header(descriptor)
             size = self._set_torn_tail_aside(descriptor)
+            if size != look[2]:
+                look = _look(descriptor)
             if is_changed or not self._has_begun:
                 _require_closed_quotes(self.path)
             rows = self._missing() if is_changed else [row] if row is not None else []
             lines = [] if header else [format_line(self._table.columns)]
             lines += [self._table.line(one, header or self._table.columns) for one in rows]
-            if lines:
-                _append_durably(descriptor, size, "".join(lines).encode())
-            self._seen, self._has_begun = _look(descriptor), True
+            content = "".join(lines).encode()
+            if content:
+                _append_durably(descriptor, size, content)
+            # Not what it looks like now: another program may have changed it since the first look.
+            self._seen, self._has_begun = _grown(descriptor, look, content), True
         if is_changed:
             restored = count(sum(one is not row for one in rows), "row")
             _log.warning("%s: has changed while this job is running: %s had to be written again", self.path, restored)
@@ -273,6 +278,13 @@ def _look(descriptor: int) -> _Look:
     return (state.st_dev, state.st_ino, state.st_size, last) if state.st_size else _EMPTY
 
 
+def _grown(descriptor: int, look: _Look, content: bytes) -> _Look:
+    """How a file that looked so must look after this content was appended to it, and nothing else happened."""
+    state = os.fstat(descriptor)
+    size, last = look[2] + len(content), (look[3] + content)[-_LAST_BYTES:]
+    return (state.st_dev, state.st_ino, size, last) if size else _EMPTY
+
+
 def _is_file_at(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
@@ -287,5 +299,5 @@ def _append_durably(descriptor: int, size: int, content: bytes) -> None:
         os.fsync(descriptor)
     except OSError:
         with suppress(OSError):  # the first error is the one to report
-            os.ftruncate(descriptor, size)
+            os.ftruncate(descriptor, min(size, os.fstat(descriptor).st_size))
         raise

@@ -110,6 +110,8 @@ def stop_after(job: Job, path: Path, rows: int) -> None:
     """Stop a job as soon as its record has so many rows. It runs in short pieces until then."""
     while True:
         job.kill(signal.SIGSTOP)
+        while job.poll() is None and Path(f"/proc/{job.pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+            time.sleep(0.001)
         if path.read_bytes().count(b"\n") > rows:
             return
         job.kill(signal.SIGCONT)

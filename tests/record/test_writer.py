@@ -117,6 +117,26 @@ def test_a_change_after_the_last_row_is_seen_at_the_end(path: Path, writer: Writ
     assert path.read_text() == text_of(*FIRST)
 
 
+@pytest.mark.parametrize("moment", ["write_all", "os.fsync"])
+def test_a_change_while_a_row_is_written_is_seen(
+    path: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch, moment: str
+):
+    def cut_first(*arguments: object) -> None:
+        monkeypatch.undo()
+        with path.open("r+") as file:
+            file.readline()
+            file.truncate(file.tell())
+        undisturbed(*arguments)
+
+    undisturbed = files.write_all if moment == "write_all" else os.fsync
+    monkeypatch.setattr(f"bench.record.writer.{moment}", cut_first)
+    writer.append(row(4))
+    assert writer.finish() == ""
+    found = record.read(path)
+    assert found.problems == ()
+    assert sorted(found.epochs["epoch"]) == [1, 2, 3, 4]
+
+
 def test_closing_rows_are_written_again_too(path: Path, writer: Writer):
     writer.append(closing(4))
     path.write_text(HEADER)
