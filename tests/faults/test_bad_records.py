@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import re
 from collections.abc import Callable, Mapping
@@ -19,6 +20,7 @@ from bench.network import structure, structure_facts
 from bench.record import record
 from bench.record.rows import COLUMNS, Row, format_line, format_row
 from bench.report.canvas import Picture
+from bench.training import golden
 from models import ARCHITECTURES
 
 HEADER = format_line(COLUMNS)
@@ -172,6 +174,17 @@ def quick_structures(monkeypatch: pytest.MonkeyPatch, examined: dict[type, struc
     monkeypatch.setattr(structure, "examine", once)
 
 
+@pytest.fixture(scope="module")
+def differing() -> Callable[[tuple[str, ...]], tuple[str, ...]]:
+    return functools.cache(golden.differing)
+
+
+@pytest.fixture
+def quick_digests(monkeypatch: pytest.MonkeyPatch, differing: Callable[[tuple[str, ...]], tuple[str, ...]]) -> None:
+    """Computes each golden digest only once."""
+    monkeypatch.setattr(golden, "differing", differing)
+
+
 @pytest.fixture(params=BAD)
 def found(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bad:
     """A bad record, in the current folder."""
@@ -193,7 +206,7 @@ def untouched(one: Bad) -> bool:
     return Path("runs.csv").read_bytes() == one.content and not Path("runs.csv.torn").exists()
 
 
-@pytest.mark.usefixtures("quick_structures")
+@pytest.mark.usefixtures("quick_structures", "quick_digests")
 def test_check_names_the_line_and_the_reason_and_fails(found: Bad, capsys: pytest.CaptureFixture[str]):
     lines = printed(capsys, 1, "check").splitlines()
     failed = [line for line in lines if re.search(rf"FAILED +runs\.csv:{found.line} ", line)]
