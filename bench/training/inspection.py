@@ -26,7 +26,6 @@ from bench.network import structure
 from bench.network.specification import TRAINING_IMAGES, Architecture
 from bench.training import agreement, environment, golden, loop, randomness
 from bench.training.data import Dataset
-from bench.training.dropout import SeededDropout
 from bench.training.native import NativeTrainer, copied
 from bench.training.randomness import Purpose
 from bench.training.recipe import learning_rates, transforms
@@ -192,7 +191,7 @@ def _try_one_step(architecture: Architecture) -> None:
     recipe = architecture.recipe
     learning_rates(recipe, recipe.epochs)
     trainer = NativeTrainer(architecture, 1, "cpu")
-    if recipe.dropout is not None and not any(isinstance(one, SeededDropout) for one in trainer.network.modules()):
+    if recipe.dropout is not None and not any(isinstance(one, nn.Dropout | nn.Dropout2d) for one in trainer.network.modules()):
         missing = "but the network has no nn.Dropout or nn.Dropout2d"
         raise UnusableInput(f"its recipe has dropout {recipe.dropout:g}, {missing}: remove dropout from RECIPE")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(2))

@@ -16,7 +16,7 @@ from bench.training.arithmetic.builder import IMAGES, Builder, NotCovered
 from bench.training.arithmetic.coverage import CALLS, MODULES
 from bench.training.arithmetic.operations import LogSoftmax
 from bench.training.arithmetic.program import Program
-from bench.training.dropout import SeededDropout
+from bench.training.dropout import SeededDropout, seeded
 
 
 def trace(network: nn.Module) -> Program:
@@ -40,7 +40,7 @@ class _Tracer(fx.Tracer):
     """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, SeededDropout) or super().is_leaf_module(m, module_qualified_name)
+        return seeded(m) is not None or super().is_leaf_module(m, module_qualified_name)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         if not torch.is_grad_enabled():
@@ -118,7 +118,7 @@ def _take(builder: Builder, node: fx.Node) -> None:
     try:
         if node.op == "call_module":
             module = builder.modules[str(node.target)]
-            rule = MODULES.get(type(module))
+            rule = MODULES.get(SeededDropout if seeded(module) else type(module))
             if rule is None:
                 raise NotCovered(type(module).__name__)
             _check(builder, str(node.target), module)
