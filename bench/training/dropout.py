@@ -98,5 +98,5 @@ def seed_dropout(network: nn.Module, seed: int, clock: Clock, probability: float
             if child in seen:
                 child = parent._modules[name] = copy.copy(child)
             seen.add(child)
-            child.forward = SeededDropout(child, seed, layer, clock)
+            child.forward = SeededDropout(child, seed, layer, clock)  # type: ignore[method-assign]
             layer += 1

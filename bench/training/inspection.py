@@ -191,7 +191,8 @@ def _try_one_step(architecture: Architecture) -> None:
     recipe = architecture.recipe
     learning_rates(recipe, recipe.epochs)
     trainer = NativeTrainer(architecture, 1, "cpu")
-    if recipe.dropout is not None and not any(isinstance(one, nn.Dropout | nn.Dropout2d) for one in trainer.network.modules()):
+    has_dropout = any(isinstance(one, nn.Dropout | nn.Dropout2d) for one in trainer.network.modules())
+    if recipe.dropout is not None and not has_dropout:
         missing = "but the network has no nn.Dropout or nn.Dropout2d"
         raise UnusableInput(f"its recipe has dropout {recipe.dropout:g}, {missing}: remove dropout from RECIPE")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(2))
