@@ -19,6 +19,8 @@ from torch import Tensor
 from bench.errors import UnusableInput, one_line
 from bench.network.specification import Architecture
 from bench.training import golden, randomness
+from bench.training.arithmetic.operators import unseen
+from bench.training.arithmetic.trace import graph_of
 from bench.training.dropout import Clock, seed_dropout
 from bench.training.exact import ExactTrainer, uncovered
 
@@ -37,10 +39,11 @@ as another one only if it is so in most steps.
 def obstacles(architecture: Architecture) -> tuple[str, ...]:
     """Return what keeps the exact arithmetic from training a network; nothing if it can.
 
-    These are operations that it lacks, or results that differ from PyTorch's by more than rounding.
+    These are operations that it lacks, operators of PyTorch that a trace does not show, or results that differ from
+    PyTorch's by more than rounding.
     """
     try:
-        return uncovered(architecture) or tuple(dict.fromkeys(_differences(architecture)))
+        return uncovered(architecture) or _unseen(architecture) or tuple(dict.fromkeys(_differences(architecture)))
     except Exception as error:  # the network's code can fail in any way, for example for values in float64
         return (f"a step that fails ({type(error).__name__}: {one_line(error)})",)
 
@@ -56,6 +59,14 @@ def require(architecture: Architecture) -> None:
     if reasons:
         problem = f"{architecture.name} has no exact arithmetic here: {'; '.join(reasons)}"
         raise UnusableInput(f"{problem}: use the release of PyTorch with which it was planned, or --arithmetic native")
+
+
+def _unseen(architecture: Architecture) -> tuple[str, ...]:
+    with randomness.generators_restored():
+        network = randomness.build(architecture, 1)
+        seed_dropout(network, 1, Clock(), architecture.recipe.dropout)
+        names = unseen(network, graph_of(network))
+    return (f"operators that torch.fx does not show ({', '.join(names)})",) if names else ()
 
 
 def _differences(architecture: Architecture) -> Iterator[str]:

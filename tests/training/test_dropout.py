@@ -96,9 +96,13 @@ WRITTEN = {
     "a subclass": ("self.d = type('D', (nn.Dropout,), {})(0.5)", "x = self.d(x)", ""),
     "another probability in forward": (D, "self.d.p = 0.2\nx = self.d(x)", ""),
     "two probabilities": (D, "self.d.p = 0.2\nx = self.d(x)\nself.d.p = 0.6\nx = self.d(x)", "another loss"),
-    "in evaluation for ever": (f"{D}.eval()\nself.d.train = lambda mode=True: self.d", "x = self.d(x)", "another loss"),
-    "turned off by forward": (D, "x = self.d.eval()(x)", "another loss"),
-    "another forward": (f"{D}\nself.d.forward = lambda x: x * 2", "x = self.d(x)", "Dropout"),
+    "in evaluation for ever": (
+        f"{D}.eval()\nself.d.train = lambda mode=True: self.d",
+        "x = self.d(x)",
+        "another train",
+    ),
+    "turned off by forward": (D, "x = self.d.eval()(x)", "operators that torch.fx does not show"),
+    "another forward": (f"{D}\nself.d.forward = lambda x: x * 2", "x = self.d(x)", "another forward of d"),
     "a subclass with another forward": (
         "self.d = type('D', (nn.Dropout,), {'forward': lambda self, x: nn.Dropout.forward(self, x) * 3})()",
         "x = self.d(x)",
