@@ -29,6 +29,7 @@ from bench.training.data import Dataset
 from bench.training.native import NativeTrainer, copied
 from bench.training.randomness import Purpose
 from bench.training.recipe import learning_rates, transforms
+from bench.training.trial.memory import remembered
 from bench.wording import count
 
 LIMIT = 60
@@ -38,8 +39,6 @@ IMAGES = 8
 """The number of images to try a network on. It is small, but enough for batch normalisation."""
 
 _SHAPE = ": images here are (N, 1, 28, 28)"
-_VALUES = (int, float, str, list, tuple, dict, set, Tensor)
-_OF_EVERY_MODULE = vars(nn.Module()).keys()
 
 Values = dict[str, Any]
 
@@ -69,9 +68,9 @@ def inspect(architecture: Architecture) -> Values:
         raise UnusableInput(f"{reason}: turn off dropout and other randomness when self.training is false")
     trained = _try("in training", lambda: _scores(network.train(), images), _SHAPE)
     unused = _unused(network, parameters, trained)
-    kept = _kept_between_passes(network, images)
+    kept = _try("in a step of training", lambda: _kept_between_passes(network, images))
     if kept:
-        problem = f"its forward pass changes {', '.join(kept)}, but a saved state does not contain that"
+        problem = f"its forward pass changes {', '.join(kept[:3])}, but a saved state does not contain that"
         raise UnusableInput(f"{problem}: use register_buffer, so that a run can be continued")
     _try_one_step(architecture)
     _try_to_continue(architecture)
@@ -209,30 +208,20 @@ def _try_one_step(architecture: Architecture) -> None:
 
 
 def _kept_between_passes(network: nn.Module, images: Tensor) -> list[str]:
-    """Return what a forward pass in training leaves behind, if it is not the same after the same pass again.
+    """Return what a step and an evaluation leave behind, if it is not the same after the same ones again.
 
     A network may keep an activation for others to look at. But it must not count, or collect values.
     """
     state, found = copied(network.state_dict()), []
     for _ in range(2):
         network.load_state_dict(state)
+        network.zero_grad()
         with randomness.generators_restored():
             randomness.seed_generators(1, Purpose.NETWORK, 0)
-            _scores(network.train(), images)
-        found.append(_unsaved(network))
-    return [name for name, value in found[1].items() if found[0].get(name) != value]
-
-
-def _unsaved(network: nn.Module) -> dict[str, str]:
-    """Return as text what a saved state does not contain: attributes with values, and buffers that are not saved."""
-    plain = {
-        f"{name}.{key}".lstrip("."): repr(value.tolist() if isinstance(value, Tensor) else value)
-        for name, module in network.named_modules()
-        for key, value in vars(module).items()
-        if key not in _OF_EVERY_MODULE and isinstance(value, _VALUES)
-    }
-    saved = network.state_dict().keys()
-    return plain | {name: repr(one.tolist()) for name, one in network.named_buffers() if name not in saved}
+            _scores(network.train(), images).sum().backward()
+            _scores(network.eval(), images)
+        found.append(remembered(network))
+    return [name for name in found[1] if found[0].get(name) != found[1][name]]
 
 
 def _try_to_continue(architecture: Architecture) -> None:

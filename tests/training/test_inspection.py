@@ -105,7 +105,7 @@ REFUSED = {
     "global": (
         "STEPS = [0]\n"
         + forward("STEPS[0] += self.training; return self.scores(x.flatten(1)) * (1 + (STEPS[0] > 3) * self.training)"),
-        "a run that continues from a saved state gives other numbers than one without a break: do not keep values",
+        "its forward pass changes STEPS, but a saved state does not contain that: use register_buffer",
     ),
     "attribute_of_a_helper": (
         init(
@@ -115,7 +115,26 @@ REFUSED = {
                 "class Helper:\n    steps = 0\n\n" + PLAIN,
             ),
         ),
-        "a run that continues from a saved state gives other numbers than one without a break",
+        "its forward pass changes helper, but a saved state does not contain that",
+    ),
+    "counts_without_an_effect_yet": (
+        "import itertools\nCALLS = itertools.count()\n"
+        + forward("x = x.flatten(1); return self.scores(-x if next(CALLS) > 999 else x)"),
+        "its forward pass changes CALLS, but a saved state does not contain that",
+    ),
+    "counts_on_the_way_back": (
+        init(
+            "self.steps, self.scores.bias.grads = 0, [0]\n"
+            "        self.scores.register_full_backward_hook(lambda m, i, o: m.bias.grads.append(0))"
+        ),
+        "its forward pass changes scores.bias, but a saved state does not contain that",
+    ),
+    "kept_where_nobody_looks": (
+        forward(
+            "torch.STEPS = getattr(torch, 'STEPS', 0) + self.training; "
+            "return self.scores(x.flatten(1)) * (1 + 0.1 * torch.STEPS * self.training)"
+        ),
+        "a run that continues from a saved state gives other numbers than one without a break: do not keep values",
     ),
     "one_image_in_a_batch": (
         'RECIPE = {"batch_size": 59999}\n'
