@@ -23,6 +23,7 @@ from bench.training.arithmetic.operators import unseen
 from bench.training.arithmetic.trace import graph_of
 from bench.training.dropout import Clock, seed_dropout
 from bench.training.exact import ExactTrainer, uncovered
+from bench.training.trial.origins import unlike
 
 Array = NDArray[Any]
 
@@ -39,11 +40,19 @@ as another one only if it is so in most steps.
 def obstacles(architecture: Architecture) -> tuple[str, ...]:
     """Return what keeps the exact arithmetic from training a network; nothing if it can.
 
-    These are operations that it lacks, operators of PyTorch that a trace does not show, or results that differ from
-    PyTorch's by more than rounding.
+    These are operations that it lacks, first weights that other machines compute otherwise, operators of PyTorch that a
+    trace does not show, or results that differ from PyTorch's by more than rounding.
     """
     try:
-        return uncovered(architecture) or _unseen(architecture) or tuple(dict.fromkeys(_differences(architecture)))
+        origins = tuple(
+            f"first weights from {name}, which rounds differently elsewhere" for name in unlike(architecture)
+        )
+        return (
+            uncovered(architecture)
+            or origins
+            or _unseen(architecture)
+            or tuple(dict.fromkeys(_differences(architecture)))
+        )
     except Exception as error:  # the network's code can fail in any way, for example for values in float64
         return (f"a step that fails ({type(error).__name__}: {one_line(error)})",)
 

@@ -8,12 +8,11 @@ facts that it found, or `refused` with the reason.
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import signal
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -29,18 +28,19 @@ from bench.training.data import Dataset
 from bench.training.native import NativeTrainer, copied
 from bench.training.randomness import Purpose
 from bench.training.recipe import learning_rates, transforms
+from bench.training.trial import again
+from bench.training.trial.child import Values, in_child
 from bench.training.trial.memory import remembered
 from bench.wording import count
-
-LIMIT = 60
-"""The longest time to inspect one network, in seconds."""
 
 IMAGES = 8
 """The number of images to try a network on. It is small, but enough for batch normalisation."""
 
+_NOT_OF_THE_SEED = (
+    "its first weights or scores are not the same each time for the same seed: "
+    "draw by the global generators of torch, random or numpy, which the harness seeds"
+)
 _SHAPE = ": images here are (N, 1, 28, 28)"
-
-Values = dict[str, Any]
 
 
 def inspect(architecture: Architecture) -> Values:
@@ -48,7 +48,8 @@ def inspect(architecture: Architecture) -> Values:
 
     `structure` is a `Structure` of `structure_facts` as a dictionary. `gives_logits` says whether the scores are
     something other than log-probabilities. `unused` has the names of the parameters that no gradient reaches.
-    `remarks` has a sentence about each thing that is probably a mistake.
+    `remarks` has a sentence about each thing that is probably a mistake. `fingerprint` must be the same in another
+    process.
 
     Raises:
         UnusableInput: training the network is not a function of seed and step alone, or fails. The message says why.
@@ -73,6 +74,9 @@ def inspect(architecture: Architecture) -> Values:
         problem = f"its forward pass changes {', '.join(kept[:3])}, but a saved state does not contain that"
         raise UnusableInput(f"{problem}: use register_buffer, so that a run can be continued")
     _try_one_step(architecture)
+    fingerprint = again.fingerprint(architecture)
+    if again.fingerprint(architecture) != fingerprint:
+        raise UnusableInput(_NOT_OF_THE_SEED)
     _try_to_continue(architecture)
     _refuse_other(settings)
     gives_logits = not all(_are_log_probabilities(scores) for scores in (evaluated, trained))
@@ -81,6 +85,7 @@ def inspect(architecture: Architecture) -> Values:
         "structure": asdict(_try("when its layers are examined", lambda: structure.examine(_build(architecture, 1)))),
         "gives_logits": gives_logits,
         "uncovered": agreement.obstacles(as_trained),
+        "fingerprint": fingerprint,
         "unused": unused,
         "remarks": _remarks(evaluated.detach().double()) if gives_logits else [],
     }
@@ -258,49 +263,22 @@ def _numbers(state: loop.State) -> tuple[object, ...]:
     )
 
 
-def _inspect_in_child(architecture: Architecture) -> Values:
-    """Inspect a network in a child process, which may end in any way, and return the facts or the refusal."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(LIMIT)
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in range(3):
-            os.dup2(null, number)
-        try:
-            found = inspect(architecture)
-        except UnusableInput as error:
-            found = {"refused": str(error)}
-        except BaseException as error:  # an error of this module or of the network
-            found = {"refused": f"{type(error).__name__}: {one_line(error)}"}
-        with os.fdopen(writing, "w") as pipe:
-            json.dump(found, pipe)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        text = pipe.read()
-    _, status = os.waitpid(child, 0)
-    try:
-        answer: Values = json.loads(text)
-        return answer
-    except ValueError:
-        pass
-    code = os.waitstatus_to_exitcode(status)
-    if code == -signal.SIGALRM:
-        return {"refused": f"building and trying it takes more than {LIMIT} seconds: remove the slow code"}
-    how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
-    return {"refused": f"it ends the process that builds it, {how}: remove the code that does this"}
-
-
 def main() -> None:
     """Inspect every network from standard input."""
     architectures: list[Architecture] = pickle.load(sys.stdin.buffer)
     environment.configure("cpu")
+    process = again.Process()
     if any(one.recipe.augmentation for one in architectures):
         transforms()  # import them once, not in every child process
     torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports more of PyTorch
     golden.differing()  # compile or load the kernels once, and outside of the time limit
-    json.dump([_inspect_in_child(architecture) for architecture in architectures], sys.stdout)
+    found = [in_child(partial(inspect, architecture)) for architecture in architectures]
+    accepted = [number for number, one in enumerate(found) if "refused" not in one]
+    fingerprints = process.fingerprints([architectures[number] for number in accepted])
+    for number, fingerprint in zip(accepted, fingerprints, strict=True):
+        if found[number]["fingerprint"] != fingerprint:
+            found[number] = {"refused": _NOT_OF_THE_SEED}
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -130,9 +130,12 @@ REFUSED = {
         "its forward pass changes scores.bias, but a saved state does not contain that",
     ),
     "kept_where_nobody_looks": (
-        forward(
-            "torch.STEPS = getattr(torch, 'STEPS', 0) + self.training; "
-            "return self.scores(x.flatten(1)) * (1 + 0.1 * torch.STEPS * self.training)"
+        init(
+            "torch.later = 0",
+            forward(
+                "torch.later += self.training; "
+                "return self.scores(x.flatten(1)) * (1 + 0.1 * torch.later * self.training)"
+            ),
         ),
         "a run that continues from a saved state gives other numbers than one without a break: do not keep values",
     ),
@@ -153,6 +156,25 @@ REFUSED = {
     "seeds": (
         changed("super()", "torch.manual_seed(1)\n        super()"),
         "its initial weights are the same for every seed",
+    ),
+    "draws_from_the_system": (
+        init("import numpy; self.scores.weight.data += float(numpy.random.default_rng().random())"),
+        "its first weights or scores are not the same each time for the same seed: draw by the global",
+    ),
+    "seeds_by_the_clock": (
+        init("import time; torch.manual_seed(torch.initial_seed() + int(time.time())); self.scores.reset_parameters()"),
+        "its first weights or scores are not the same each time for the same seed",
+    ),
+    "seeds_by_the_process": (
+        init("import os; torch.manual_seed(torch.initial_seed() ^ os.getpid()); self.scores.reset_parameters()"),
+        "its first weights or scores are not the same each time for the same seed",
+    ),
+    "keeps_a_draw_from_the_system": (
+        init(
+            "import secrets; self.scale = 1 + secrets.randbelow(999)",
+            forward("return self.scores(x.flatten(1)) / self.scale"),
+        ),
+        "its first weights or scores are not the same each time for the same seed",
     ),
     "threads": (
         init("torch.set_num_threads(2)"),
@@ -219,7 +241,8 @@ def test_every_line_is_about_one_of_these_networks(said):
 
 def test_a_network_that_never_ends_is_refused_after_a_time_limit(tmp_path):
     (path,) = write(tmp_path, net="while True:\n    pass\n" + PLAIN)
-    code = "from bench.training import inspection; inspection.LIMIT = 1; inspection.main()"
+    code = "from bench.training.trial import child; child.LIMIT = 1; "
+    code += "from bench.training import inspection; inspection.main()"
     done = subprocess.run(
         [sys.executable, "-c", code], input=pickle.dumps([read(path)]), capture_output=True, check=True
     )
