@@ -36,6 +36,9 @@ passes its gradient in one arithmetic and not in the other, which changes all gr
 as another one only if it is so in most steps.
 """
 
+_FAR = 5
+"""The factor of weights as they may be later, when values are large."""
+
 
 def obstacles(architecture: Architecture) -> tuple[str, ...]:
     """Return what keeps the exact arithmetic from training a network; nothing if it can.
@@ -110,6 +113,14 @@ def _differences(architecture: Architecture) -> Iterator[str]:
         if not numpy.allclose(scores, expected.numpy(), rtol=1e-3, atol=1e-4):
             yield "another output in evaluation than PyTorch's"
     yield from (f"another gradient of {name} than PyTorch's" for name, steps in apart.items() if steps > 1)
+    for values in state.parameters.values():
+        values *= _FAR
+    native.load_state_dict(exact.network.state_dict())
+    with torch.no_grad():
+        expected = native.eval()(images.double())
+    scores = exact.engine.scores(images.permute(0, 2, 3, 1).contiguous().numpy())
+    if not numpy.allclose(scores, expected.numpy(), rtol=1e-3, atol=1e-4 * max(1.0, float(expected.abs().max()))):
+        yield "another output than PyTorch's with large weights"
 
 
 def _apart(found: Mapping[str, Array], parameters: Mapping[str, Tensor]) -> Iterator[str]:

@@ -31,6 +31,7 @@ from bench.training.recipe import learning_rates, transforms
 from bench.training.trial import again
 from bench.training.trial.child import Values, in_child
 from bench.training.trial.memory import remembered
+from bench.training.trial.settings import Settings
 from bench.wording import count
 
 IMAGES = 8
@@ -54,9 +55,9 @@ def inspect(architecture: Architecture) -> Values:
     Raises:
         UnusableInput: training the network is not a function of seed and step alone, or fails. The message says why.
     """
-    settings = _settings()
+    settings = Settings()
     network, other = (_build(architecture, seed) for seed in (1, 2))
-    _refuse_other(settings)
+    settings.require()
     parameters = dict(network.named_parameters())
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise UnusableInput("it has no parameters to train")
@@ -78,7 +79,7 @@ def inspect(architecture: Architecture) -> Values:
     if again.fingerprint(architecture) != fingerprint:
         raise UnusableInput(_NOT_OF_THE_SEED)
     _try_to_continue(architecture)
-    _refuse_other(settings)
+    settings.require()
     gives_logits = not all(_are_log_probabilities(scores) for scores in (evaluated, trained))
     as_trained = replace(architecture, gives_logits=gives_logits)
     return {
@@ -89,26 +90,6 @@ def inspect(architecture: Architecture) -> Values:
         "unused": unused,
         "remarks": _remarks(evaluated.detach().double()) if gives_logits else [],
     }
-
-
-def _settings() -> dict[str, object]:
-    return {
-        "the number of threads": torch.get_num_threads(),
-        "the default device": torch.get_default_device(),
-        "the default type of numbers": torch.get_default_dtype(),
-        "whether gradients are computed": torch.is_grad_enabled(),
-        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-        "the precision of matrix products": torch.get_float32_matmul_precision(),
-        "whether oneDNN is used": torch.backends.mkldnn.enabled,
-        "whether numbers near zero become zero": bool(torch.full((), 1e-40) * 1 == 0),
-    }
-
-
-def _refuse_other(settings: dict[str, object]) -> None:
-    """Refuse a network that has changed settings, because other code of the process computes by them too."""
-    changed = [name for name, value in _settings().items() if value != settings[name]]
-    if changed:
-        raise UnusableInput(f"its file changes settings of PyTorch ({', '.join(changed)}): remove that code")
 
 
 def _build(architecture: Architecture, seed: int) -> nn.Module:
@@ -270,7 +251,6 @@ def main() -> None:
     process = again.Process()
     if any(one.recipe.augmentation for one in architectures):
         transforms()  # import them once, not in every child process
-    torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports more of PyTorch
     golden.differing()  # compile or load the kernels once, and outside of the time limit
     found = [in_child(partial(inspect, architecture)) for architecture in architectures]
     accepted = [number for number, one in enumerate(found) if "refused" not in one]

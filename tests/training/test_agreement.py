@@ -163,6 +163,19 @@ def test_a_wrong_gradient_is_found_even_if_all_results_are_right(monkeypatch):
     assert "another gradient of first.weight than PyTorch's" in agreement.obstacles(one)
 
 
+def test_a_result_that_is_wrong_for_large_values_only_is_found(monkeypatch):
+    right = operations.elementwise.relu
+
+    def wrong(x, y):
+        right(x, y)
+        y[y > 15] = 15
+
+    monkeypatch.setattr(operations.elementwise, "relu", wrong)
+    monkeypatch.setattr(exact, "merged", lambda program: program)
+    one = architecture(LAYERS, f"{REST}\nx = self.relu(x)")
+    assert agreement.obstacles(one) == ("another output than PyTorch's with large weights",)
+
+
 def test_the_reasons_of_the_trace_come_before_any_training(monkeypatch):
     monkeypatch.setattr(agreement, "ExactTrainer", None)
     assert agreement.obstacles(architecture("", "x = F.gelu(x)")) == ("gelu",)

@@ -188,6 +188,18 @@ REFUSED = {
         init("torch.set_flush_denormal(True)"),
         "its file changes settings of PyTorch (whether numbers near zero become zero): remove that code",
     ),
+    "hooks_of_all_modules": (
+        init("nn.modules.module.register_module_forward_hook(lambda m, i, o: o * 2 if m is self else o)"),
+        "its file changes settings of PyTorch (hooks of all modules): remove that code",
+    ),
+    "another_relu_for_all": (
+        init("nn.ReLU.forward = lambda self, x: x.clamp(0, 99)"),
+        "its file changes PyTorch itself (ReLU.forward): remove that code",
+    ),
+    "another_function_for_all": (
+        init("F.relu = torch.abs"),
+        "its file changes PyTorch itself (torch.nn.functional.relu): remove that code",
+    ),
     "settings_in_training": (
         forward("torch.set_num_threads(2); " + FORWARD.strip()),
         "its file changes settings of PyTorch (the number of threads): remove that code",
