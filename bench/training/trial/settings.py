@@ -56,4 +56,9 @@ def _settings() -> dict[str, object]:
 def _code() -> dict[str, Any]:
     """The functions and classes that a network calls, by name. Modules get more of them when they are first used."""
     places: tuple[Any, ...] = (torch, F, nn, nn.init, Tensor, *_CLASSES)
-    return {f"{one.__name__}.{key}": value for one in places for key, value in vars(one).items() if callable(value)}
+    return {
+        f"{one.__name__}.{key}": value
+        for one in places
+        for key, value in vars(one).items()
+        if callable(value) and (not key.startswith("__") or key == "__call__")  # torch.compile replaces other ones
+    }
