@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import json
-from collections.abc import Iterator
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bench.network import calls, loading
+from bench.network.source.canonical import canonical, canonical_network
 
 if TYPE_CHECKING:
     from torch import nn
@@ -221,67 +220,10 @@ class Architecture:
         """Eight hex digits over the network's code and its recipe.
 
         Comments, docstrings and layout do not count, because the code is parsed into a syntax tree and not imported.
-        The values in the file do not count either: the recipe counts by its facts, and a claim changes no run. The
-        arguments and the own modules count.
+        A value in the file does not count either, unless its code uses it: the recipe counts by its facts, and a claim
+        changes no run. The arguments and the own modules count.
         """
         recipe = json.dumps(self.recipe.facts, sort_keys=True)
-        modules = [f"{name} {''.join(_canonical(ast.parse(source)))}" for name, source in self.modules]
-        content = "\n".join([self.call, "".join(_canonical(_without_values(self.source))), recipe, *modules])
+        modules = [f"{name} {canonical(source)}" for name, source in self.modules]
+        content = "\n".join([self.call, canonical_network(self.source, modules), recipe, *modules])
         return hashlib.sha256(content.encode()).hexdigest()[:8]
-
-
-VALUES = ("RECIPE", "TARGET", "CLAIM")
-"""The names of the values that a network's file may have."""
-
-
-def _without_values(source: str) -> ast.Module:
-    tree = ast.parse(source)
-    tree.body = [node for node in tree.body if value_name(node) is None]
-    return tree
-
-
-def value_name(node: ast.stmt) -> str | None:
-    """Return the name in `VALUES` that a statement assigns, if any."""
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    names = [target.id for target in targets if isinstance(target, ast.Name)]
-    return names[0] if len(names) == len(targets) == 1 and names[0] in VALUES else None
-
-
-def _canonical(node: Any) -> Iterator[str]:
-    """Yield a syntax tree as text that is the same in every version of Python.
-
-    `ast.dump` writes empty fields differently since Python 3.13, and new versions add new fields. Without its empty
-    fields, a program has the same text in all versions.
-    """
-    if isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
-        for name, value in ast.iter_fields(node):
-            if (
-                name == "body"
-                and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-                and _is_docstring(value[:1])
-            ):
-                value = value[1:]
-            if value not in (None, []) and name not in ("ctx", "kind", "type_comment"):
-                yield f" {name}="
-                yield from _canonical(value)
-        yield ")"
-    elif isinstance(node, list):
-        for item in node:
-            yield from _canonical(item)
-    else:
-        yield repr(node)
-
-
-def _is_docstring(body: list[ast.stmt]) -> bool:
-    return (
-        bool(body)
-        and isinstance(body[0], ast.Expr)
-        and isinstance(body[0].value, ast.Constant)
-        and isinstance(body[0].value.value, str)
-    )
-
-
-def canonical(source: str) -> str:
-    """Return Python code as text that changes with the code, but not with its comments, docstrings and layout."""
-    return "".join(_canonical(ast.parse(source)))

@@ -14,8 +14,9 @@ from own_networks import DRAWS, HEAD, PLAIN, changed, write
 from students import ARGUMENTS, BESIDE, BLOCKS, SEVERAL, notebook
 
 from bench.errors import UnusableInput
-from bench.network.network_file import DEFAULT_RECIPE, read
+from bench.network.network_file import read
 from bench.network.specification import Recipe, Target
+from bench.network.values import DEFAULT_RECIPE
 
 
 def of(folder: Path, source: str):

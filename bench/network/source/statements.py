@@ -7,12 +7,20 @@ from __future__ import annotations
 
 import ast
 import builtins
-import symtable
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from functools import cached_property
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+from bench.network.source.names import (
+    Function,
+    assigned,
+    called_on,
+    definitions,
+    full_name,
+    imports,
+    is_main_guard,
+    names_of,
+    running,
+)
 
 _INPUT_CALLS = {"parse_args", "parse_known_args", "DataLoader", "input", "open", "urlretrieve"}
 """Calls that read arguments, data or the keyboard. A call with a keyword `download` does so too."""
@@ -21,22 +29,6 @@ _HARMLESS_MODULES = ("warnings.", "logging.", "sys.path.", "os.environ.", "rando
 _HARMLESS_METHODS = ("append", "apply", "cuda", "eval", "extend", "to", "update")
 _PART_OF_NETWORK = ("torch.set_default_", "torch.fx.wrap(", "exec(", "globals()")  # calls that change what it means
 _ANY_NAME = {"globals", "eval", "exec"}  # code that can use every name of the file
-_COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}
-
-
-@dataclass(frozen=True)
-class _Names:
-    """The names of the file that a statement binds and uses.
-
-    It uses `eager` when it runs, and `deferred` when a function that it defines is called. It changes the objects of
-    `assigns` by an assignment such as `TABLE["a"] = 1`, and those of `calls` by a method such as `SIZES.append(1)`.
-    """
-
-    binds: frozenset[str] = frozenset()
-    eager: frozenset[str] = frozenset()
-    deferred: frozenset[str] = frozenset()
-    assigns: frozenset[str] = frozenset()
-    calls: frozenset[str] = frozenset()
 
 
 class Statements:
@@ -48,7 +40,7 @@ class Statements:
     def __init__(self, tree: ast.Module, is_own: Callable[[str], bool] = lambda _: False) -> None:
         self.tree = tree
         self._is_own = is_own
-        self.names = [_names(node) for node in tree.body]
+        self.names = [names_of(node) for node in tree.body]
         self.imported = dict(imports(tree))
 
     @cached_property
@@ -60,9 +52,9 @@ class Statements:
         found = {}
         for node in definitions(self.tree):
             if isinstance(node, Function) or "__init_subclass__" in (getattr(one, "name", "") for one in node.body):
-                used = _names(node).deferred
+                used = names_of(node).deferred
                 declared = {name for one in ast.walk(node) if isinstance(one, ast.Global) for name in one.names}
-                changed = {name for one in ast.walk(node) for name in (*_assigned(one), *_called_on(one))} & used
+                changed = {name for one in ast.walk(node) for name in (*assigned(one), *called_on(one))} & used
                 found[node.name] = frozenset(changed | declared), any(map(_reads_input, ast.walk(node)))
         return found
 
@@ -141,9 +133,9 @@ class Statements:
         if is_main_guard(node):
             return False
         called = _called(node) & self._functions.keys()
-        reads = any(map(_reads_input, _eager(node))) or any(self._functions[name][1] for name in called)
+        reads = any(map(_reads_input, running(node))) or any(self._functions[name][1] for name in called)
         is_loop = isinstance(node, ast.For | ast.While | ast.With)
-        return reads or (is_loop and bool(called)) or any(self._is_action(one) for one in _eager(node))
+        return reads or (is_loop and bool(called)) or any(self._is_action(one) for one in running(node))
 
     def _is_action(self, node: ast.AST) -> bool:
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await)):
@@ -186,115 +178,12 @@ def extract(text: str, tree: ast.Module, kept: Collection[int]) -> str:
     return b"\n".join(lines).decode()
 
 
-def definitions(tree: ast.Module) -> Iterator[ast.ClassDef | Function]:
-    """Yield the classes and functions of a file, also those inside an `if`, a `try`, a `with` or a loop."""
-    waiting: list[ast.stmt] = list(tree.body)
-    while waiting:
-        node = waiting.pop(0)
-        if isinstance(node, ast.ClassDef | Function):
-            yield node
-        elif not is_main_guard(node):
-            parts = (getattr(node, name, []) for name in ("body", "orelse", "finalbody"))
-            handlers = (one.body for one in getattr(node, "handlers", []))
-            waiting[:0] = [one for part in (*parts, *handlers) for one in part if isinstance(one, ast.stmt)]
-
-
-def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield each imported name and the full name that it stands for. A star import stands for itself."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                dotted = "." * node.level + ".".join(filter(None, [node.module, alias.name]))
-                yield (dotted if alias.name == "*" else alias.asname or alias.name), dotted
-
-
-def full_name(node: ast.expr, imported: dict[str, str]) -> str:
-    """Return an expression as text. If it begins with an imported name, the text has the name that this stands for."""
-    first, dot, rest = ast.unparse(node).partition(".")
-    return imported.get(first, first) + dot + rest
-
-
-def is_main_guard(node: ast.stmt) -> bool:
-    """Whether a statement is `if __name__ == "__main__"`."""
-    return isinstance(node, ast.If) and ast.unparse(node.test).replace('"', "'") in (
-        "__name__ == '__main__'",
-        "'__main__' == __name__",
-    )
-
-
-def _names(node: ast.stmt) -> _Names:
-    if is_main_guard(node):
-        return _Names()
-    binds, eager, deferred = set[str](), set[str](), set[str]()
-
-    def look(table: symtable.SymbolTable, is_deferred: bool) -> None:
-        kind = str(table.get_type())
-        for symbol in table.get_symbols():
-            if kind == "module":
-                if symbol.is_assigned() or symbol.is_imported():
-                    binds.add(symbol.get_name())
-                if symbol.is_referenced():
-                    eager.add(symbol.get_name())
-            elif symbol.is_global():
-                (deferred if is_deferred else eager).add(symbol.get_name())
-        for child in table.get_children():
-            is_function = str(child.get_type()) == "function" and child.get_name() not in _COMPREHENSIONS
-            look(child, is_deferred or is_function)
-
-    try:
-        look(symtable.symtable(ast.unparse(node), "<statement>", "exec"), False)
-    except SyntaxError:  # for example `await` outside of a function, which a notebook allows
-        eager = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
-    assigns = {name for one in _eager(node) for name in _assigned(one)}
-    calls = {name for one in _eager(node) for name in _called_on(one)}
-    return _Names(*map(frozenset, (binds, eager, deferred, assigns, calls)))
-
-
-def _eager(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node and everything in it that runs with it: nothing inside a function."""
-    yield node
-    inside: Sequence[ast.AST] = list(ast.iter_child_nodes(node))
-    if isinstance(node, Function):
-        inside = [*node.decorator_list, node.args]
-    elif isinstance(node, ast.Lambda):
-        inside = [node.args]
-    for child in inside:
-        yield from _eager(child)
-
-
 def _called(node: ast.AST) -> set[str]:
     """Return the plain names that a statement calls when it runs. A decorator is called too, and a base class."""
-    called = [one.func for one in _eager(node) if isinstance(one, ast.Call)]
-    for part in _eager(node):
+    called = [one.func for one in running(node) if isinstance(one, ast.Call)]
+    for part in running(node):
         called += [*getattr(part, "decorator_list", []), *getattr(part, "bases", [])]
     return {one.id for one in called if isinstance(one, ast.Name)}
-
-
-def _assigned(node: ast.AST) -> set[str]:
-    """Return the name whose object an assignment to an attribute or an item changes, or one in place."""
-    if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
-        return _root(node)
-    return _root(node.target) if isinstance(node, ast.AugAssign) else set()
-
-
-def _called_on(node: ast.AST) -> set[str]:
-    """Return the name whose object a call of a method changes, or one of `setattr`."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        function, arguments = node.value.func, node.value.args
-        if isinstance(function, ast.Attribute):
-            return _root(function)
-        if isinstance(function, ast.Name) and function.id in ("setattr", "delattr") and arguments:
-            return _root(arguments[0])
-    return set()
-
-
-def _root(node: ast.AST) -> set[str]:
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return {node.id} if isinstance(node, ast.Name) else set()
 
 
 def _reads_input(node: ast.AST) -> bool:

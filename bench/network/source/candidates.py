@@ -11,7 +11,7 @@ from functools import cached_property
 
 from bench.errors import UnusableInput
 from bench.network import calls
-from bench.network.definitions import Function, definitions, full_name, imports
+from bench.network.source.names import Function, definitions, full_name, imports
 from bench.wording import listed
 
 _OTHER_TORCH = ("torch.", "torchvision.")  # what is not below these two is no base of a network

@@ -9,7 +9,7 @@ import students
 from own_networks import HEAD, PLAIN
 
 from bench.errors import UnusableInput
-from bench.network.candidates import Definitions, NoNetwork, choose
+from bench.network.source.candidates import Definitions, NoNetwork, choose
 
 
 def of(text):

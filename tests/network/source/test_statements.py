@@ -1,4 +1,4 @@
-"""Tests of `definitions`: what a class of a file needs is taken, and a statement that trains or reads is found."""
+"""Tests of `statements`, `names`: what a class of a file needs is taken, and what trains or reads is found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from bench.network.definitions import Statements, extract
+from bench.network.source.statements import Statements, extract
 
 
 def taken(text, *roots):

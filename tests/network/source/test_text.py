@@ -1,4 +1,4 @@
-"""Tests of `source_text`: the Python text of a file in any encoding, of an export of Colab, and of a notebook."""
+"""Tests of `text`: the Python text of a file in any encoding, of an export of Colab, and of a notebook."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from own_networks import PLAIN
 from students import notebook
 
 from bench.errors import UnusableInput
-from bench.network.source_text import read
+from bench.network.source.text import read
 
 
 def of(folder, content, name="net.py"):
