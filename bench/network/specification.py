@@ -10,6 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bench.network import calls, loading
+from bench.network.opened import reading_refused
 from bench.network.source.canonical import canonical, canonical_network
 
 if TYPE_CHECKING:
@@ -207,12 +208,22 @@ class Architecture:
         wrapped: nn.Module = torch_nn.Sequential(network, torch_nn.LogSoftmax(dim=1))
         return wrapped
 
+    @property
+    def package(self) -> str:
+        """The name below which the modules of the network stand in `sys.modules`."""
+        return f"network_{self.digest}"
+
     def build_as_written(self) -> nn.Module:
-        """Build a new network, and leave its scores as they are. Its files are executed each time."""
+        """Build a new network, and leave its scores as they are. Its files are executed each time.
+
+        Raises:
+            UnusableInput: its code reads a file. It can raise anything else too.
+        """
         sources = {**dict(self.modules), self.module: self.source}
-        module = loading.load(f"network_{self.digest}", self.module, self.path or f"<{self.name}>", sources)
         arguments = calls.parse(f"make({self.arguments})")
-        network: nn.Module = getattr(module, self.class_name)(*arguments.positional, **arguments.keywords)
+        with reading_refused(self.package):
+            module = loading.load(self.package, self.module, self.path or f"<{self.name}>", sources)
+            network: nn.Module = getattr(module, self.class_name)(*arguments.positional, **arguments.keywords)
         return network
 
     @cached_property

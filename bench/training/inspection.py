@@ -23,6 +23,7 @@ from torch.nn.parameter import is_lazy
 
 from bench.errors import UnusableInput, one_line
 from bench.network import structure
+from bench.network.opened import reading_refused
 from bench.network.specification import TRAINING_IMAGES, Architecture
 from bench.training import agreement, environment, golden, loop, randomness
 from bench.training.data import Dataset
@@ -279,7 +280,8 @@ def _inspect_in_child(architecture: Architecture) -> Values:
         for number in range(3):
             os.dup2(null, number)
         try:
-            found = inspect(architecture)
+            with reading_refused(architecture.package):
+                found = inspect(architecture)
         except UnusableInput as error:
             found = {"refused": str(error)}
         except BaseException as error:  # an error of this module or of the network
