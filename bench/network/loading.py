@@ -18,6 +18,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from bench.errors import UnusableInput, one_line
+from bench.network.source.names import names_of
 from bench.network.vision import import_torchvision
 
 
@@ -63,6 +64,7 @@ class _Own(MetaPathFinder, Loader):
             "__import__": self._import,
             "__absent__": self._absent,
             "__ImportError__": ImportError,
+            "__Missing__": _Missing,
         }
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
         exec(compile(_tolerant(ast.parse(source)), file, "exec", dont_inherit=True), module.__dict__)
@@ -81,7 +83,9 @@ class _Own(MetaPathFinder, Loader):
             import_torchvision()
         return builtins.__import__(name, scope, local, fromlist, level)
 
-    def _absent(self, error: ImportError) -> _Absent:
+    def _absent(self, error: ImportError | _Missing) -> _Absent:
+        if isinstance(error, _Missing):
+            return _Absent(str(error))
         if not isinstance(error, ModuleNotFoundError):
             return _Absent(f"it needs an import that fails ({one_line(error)}): correct it")
         name = (error.name or "").removeprefix(f"{self.root}.")
@@ -89,14 +93,18 @@ class _Own(MetaPathFinder, Loader):
         return _Absent(f"{problem}: install it, or put it there")
 
 
+class _Missing(UnusableInput):
+    """Code uses something that cannot be imported."""
+
+
 class _Absent:
-    """Stands for something that cannot be imported. Only its use is an error."""
+    """Stands for something that cannot be imported, or that is made of it. Only its use is an error."""
 
     def __init__(self, message: str) -> None:
         self._message = message
 
-    def _fail(self, *arguments: object) -> NoReturn:
-        raise UnusableInput(self._message)
+    def _fail(self, *arguments: object, **keywords: object) -> NoReturn:
+        raise _Missing(self._message)
 
     __call__ = __mro_entries__ = __getitem__ = __iter__ = _fail
 
@@ -107,21 +115,37 @@ class _Absent:
 
 
 def _tolerant(tree: ast.Module) -> ast.Module:
-    """Let a file go on if one of its imports fails: the network may not need it.
+    """Let a file go on if one of its imports fails, or a statement that uses this import: the network may not need it.
 
-    An import inside a `try` or a function stays as it is. An import from `__future__` comes first, which it need not in
-    a notebook.
+    What such a statement would bind or change is then absent too. An import inside a `try` or a function stays as it
+    is. An import from `__future__` comes first, which it need not in a notebook.
     """
-    tree.body.sort(key=lambda node: not (isinstance(node, ast.ImportFrom) and node.module == "__future__"))
-    for index, node in enumerate(tree.body):
-        if not isinstance(node, ast.Import | ast.ImportFrom):
-            continue
-        names = [alias.asname or alias.name.partition(".")[0] for alias in node.names]
-        if "*" in names or (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
-            continue
-        absent = "\n ".join(f"{name} = __absent__(__error__)" for name in names)
-        (attempt,) = ast.parse(f"try:\n pass\nexcept __ImportError__ as __error__:\n {absent}").body
-        assert isinstance(attempt, ast.Try)
-        attempt.body = [node]
-        tree.body[index] = ast.copy_location(attempt, node)
+    tree.body.sort(key=lambda node: not _is_future(node))
+    tree.body = [node if _is_future(node) or _is_text(node) else _attempt(node) for node in tree.body]
     return tree
+
+
+def _attempt(node: ast.stmt) -> ast.stmt:
+    """Return a statement that executes another one, and makes its names absent if that needs a missing module."""
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        error = "__ImportError__"
+        names = {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+    else:
+        error = "__Missing__"
+        found = names_of(node)
+        names = {*found.binds, *found.assigns, *found.calls}
+    if "*" in names:
+        return node
+    absent = "\n ".join(f"{name} = __absent__(__error__)" for name in sorted(names)) or "pass"
+    (attempt,) = ast.parse(f"try:\n pass\nexcept {error} as __error__:\n {absent}").body
+    assert isinstance(attempt, ast.Try)
+    attempt.body = [node]
+    return ast.copy_location(attempt, node)
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -69,11 +69,34 @@ def test_a_module_that_is_missing_harms_only_what_uses_it():
     with pytest.raises(UnusableInput, match=r"it needs an import that fails \(cannot import name 'no_such_name'"):
         found.no_such_name()
     with pytest.raises(UnusableInput, match="it needs the module nowhere"):
-        of("import nowhere\nclass Net(nowhere.Base): pass")
+        of("import nowhere\nclass Net(nowhere.Base): pass").Net()
     with pytest.raises(UnusableInput, match="it needs the module nowhere"):
-        of("from nowhere import Base\nclass Net(Base): pass")
+        of("from nowhere import Base\nclass Net(Base): pass").Net()
     with pytest.raises(UnusableInput, match=r"it needs the module p\.late, which"):
-        of("from p.late import x\nx()", p__q="")
+        of("from p.late import x\nx()\ny = 1\nz = x()", p__q="").z()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = nowhere.summary(1, size=3)",
+        "x, y = nowhere.profile(1)",
+        "nowhere.init()\nx = nowhere.config\nx.rate = 5",
+        "for x in nowhere.tqdm(range(3)): pass",
+        "with nowhere.open() as x: pass",
+        "x = 1\nif x: nowhere.log(); x = 2",
+        "x = []\nx.append(nowhere.y)",
+        "x = {}\nx['a'] = nowhere.y",
+        "@nowhere.wrap\ndef x(): pass",
+        "class x(nowhere.Base): pass\nclass y(x): pass",
+        "x = nowhere.y\nx = x.z",
+    ],
+)
+def test_a_statement_that_uses_a_missing_module_harms_only_what_uses_its_names(text):
+    found = of(f"import nowhere\nkept = 1\n{text}\nclass Net: y = kept")
+    assert found.Net.y == 1
+    with pytest.raises(UnusableInput, match="it needs the module nowhere"):
+        found.x()
 
 
 def test_an_import_in_a_try_fails_as_it_does_everywhere():
