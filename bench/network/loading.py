@@ -40,6 +40,7 @@ class _Own(MetaPathFinder, Loader):
 
     def __init__(self, root: str, paths: Mapping[str, str], sources: Mapping[str, str]) -> None:
         self.root = root
+        self._path = tuple(sys.path)
         self._paths = paths
         self._sources = {f"{root}.{name}": source for name, source in sources.items()}
         self._first_names = {name.partition(".")[0] for name in sources} if len(sources) > 1 else set()
@@ -73,6 +74,7 @@ class _Own(MetaPathFinder, Loader):
         self, name: str, scope: Any = None, local: Any = None, fromlist: Sequence[str] = (), level: int = 0
     ) -> ModuleType:
         """Import as the built-in function does, which Python calls with these arguments by their place."""
+        sys.path[:] = self._path  # what the file adds to it would be in no digest
         first = name.partition(".")[0]
         if level == 0 and first in self._first_names:
             if fromlist:
@@ -106,7 +108,8 @@ class _Absent:
     def _fail(self, *arguments: object, **keywords: object) -> NoReturn:
         raise _Missing(self._message)
 
-    __call__ = __mro_entries__ = __getitem__ = __iter__ = _fail
+    __call__ = __mro_entries__ = __getitem__ = __iter__ = __enter__ = __exit__ = _fail
+    __index__ = __int__ = __float__ = __add__ = __radd__ = __mul__ = __rmul__ = __floordiv__ = __truediv__ = _fail
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):

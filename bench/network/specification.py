@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from bench.network import calls, loading
 from bench.network.opened import reading_refused
+from bench.network.settings import settings_restored
 from bench.network.source.canonical import canonical, canonical_network
 
 if TYPE_CHECKING:
@@ -216,12 +217,14 @@ class Architecture:
     def build_as_written(self) -> nn.Module:
         """Build a new network, and leave its scores as they are. Its files are executed each time.
 
+        They may set threads, determinism or precision, but only for themselves.
+
         Raises:
             UnusableInput: its code reads a file. It can raise anything else too.
         """
         sources = {**dict(self.modules), self.module: self.source}
         arguments = calls.parse(f"make({self.arguments})")
-        with reading_refused(self.package):
+        with settings_restored(), reading_refused(self.package):
             module = loading.load(self.package, self.module, self.path or f"<{self.name}>", sources)
             network: nn.Module = getattr(module, self.class_name)(*arguments.positional, **arguments.keywords)
         return network

@@ -135,10 +135,6 @@ REFUSED = {
         changed("super()", "torch.manual_seed(1)\n        super()"),
         "its initial weights are the same for every seed",
     ),
-    "threads": (
-        init("torch.set_num_threads(2)"),
-        "its file changes settings of PyTorch (the number of threads): remove that code",
-    ),
     "type": (
         changed("class", "torch.set_default_dtype(torch.float64)\n\n\nclass"),
         "its file changes settings of PyTorch (the default type of numbers): remove that code",
