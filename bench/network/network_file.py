@@ -63,7 +63,7 @@ def _read(path: Path, recipe: Recipe | None, document: Document | None, member: 
     values = read_values(text, found, recipe)
     class_name, arguments = candidates.choose(str(path), found, member)
     statements = Statements(text.tree, where.has)
-    needed = statements.needed([class_name])
+    needed = statements.needed([class_name], trained="" if class_name in found.named else class_name)
     left_out = [*text.left_out, *map(statements.said, statements.acting(needed))]
     is_only = found.networks() == [class_name]
     is_whole = is_only and not left_out and path.suffix != source_text.NOTEBOOK

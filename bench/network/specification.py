@@ -155,9 +155,10 @@ class Document:
 class Architecture:
     """One network: its name, the source text of its file, its class in that file, its recipe and the claims about it.
 
-    `class_name` can also be a function that makes the network. `arguments` has the text of its arguments, such as
-    `norm='bn'`. `modules` has the user's own modules that the file imports, by full name, with their sources; `module`
-    is the full name of the file among them. These texts are enough to build the network on any machine.
+    `class_name` can also be a function that makes the network, or a variable that is one. `arguments` has the text of
+    its arguments, such as `norm='bn'`. `modules` has the user's own modules that the file imports, by full name, with
+    their sources; `module` is the full name of the file among them. These texts are enough to build the network on any
+    machine.
 
     `document` is what a public document says about the network, if there is one. The claims of other networks are in
     `own_claims`. `gives_logits` says that the scores are not log-probabilities yet. `uncovered` names what keeps the
@@ -226,7 +227,9 @@ class Architecture:
         arguments = calls.parse(f"make({self.arguments})")
         with settings_restored(), reading_refused(self.package):
             module = loading.load(self.package, self.module, self.path or f"<{self.name}>", sources)
-            network: nn.Module = getattr(module, self.class_name)(*arguments.positional, **arguments.keywords)
+            made = getattr(module, self.class_name)
+            is_object = hasattr(made, "state_dict") and not isinstance(made, type)
+            network: nn.Module = made if is_object else made(*arguments.positional, **arguments.keywords)
         return network
 
     @cached_property

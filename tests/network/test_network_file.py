@@ -149,6 +149,21 @@ def test_of_a_file_that_trains_only_the_network_and_what_it_needs_count(tmp_path
     assert one.digest != of(tmp_path, changed("784, 10", "784, 10, False", f"{PLAIN}\ntrain()")).digest
 
 
+def test_a_variable_that_is_made_by_a_call_is_a_network_too(tmp_path):
+    text = (
+        f"{PLAIN}\nfirst = Net()\nsecond = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).to('cpu')\nfirst.train()\n"
+    )
+    (path,) = write(tmp_path, net=text)
+    found = [read(path, member=name) for name in ("first", "second")]
+    assert [(one.name, one.taken) for one in found] == [
+        ("net.first", "only Net and first are used; left out: first.train(…)"),
+        ("net.second", "only second is used; left out: first.train(…)"),
+    ]
+    weights = [one.build_as_written().state_dict().keys() for one in (*found, found[1])]
+    assert [*map(list, weights)] == [["scores.weight", "scores.bias"], *[["1.weight", "1.bias"]] * 2]
+    assert found[1].build_as_written() is not found[1].build_as_written()
+
+
 def test_a_change_of_another_network_of_the_file_changes_nothing(tmp_path):
     def digests(source):
         (path,) = write(tmp_path, nets=source)

@@ -22,11 +22,15 @@ from bench.network.source.names import (
     running,
 )
 
-_INPUT_CALLS = {"parse_args", "parse_known_args", "DataLoader", "input", "open", "urlretrieve"}
-"""Calls that read arguments, data or the keyboard. A call with a keyword `download` does so too."""
+_INPUT_CALLS = {
+    *("parse_args", "parse_known_args", "input", "DataLoader", "urlretrieve"),
+    *("open", "load", "read_csv", "read_bytes", "read_text", "loadtxt", "genfromtxt", "fromfile"),
+}
+"""Calls that read arguments, data, files or the keyboard. A call with a keyword `download` does so too."""
 
 _HARMLESS_MODULES = ("warnings.", "logging.", "sys.path.", "os.environ.", "random.", "numpy.", "matplotlib.", "gc.")
 _HARMLESS_METHODS = ("append", "apply", "cuda", "eval", "extend", "to", "update")
+_TRAINING_METHODS = ("cuda", "eval", "load_state_dict", "to", "train", "zero_grad")
 _PART_OF_NETWORK = ("torch.set_default_", "torch.fx.wrap(", "exec(", "globals()")  # calls that change what it means
 _ANY_NAME = {"globals", "eval", "exec"}  # code that can use every name of the file
 
@@ -65,8 +69,11 @@ class Statements:
         by_call = names.calls.union(*(self._functions[name][0] for name in called)) - self.imported.keys()
         return names.assigns | by_call
 
-    def needed(self, roots: Collection[str]) -> set[int]:
-        """Return the indices of the statements that the definitions of some names need, themselves included."""
+    def needed(self, roots: Collection[str], trained: str = "") -> set[int]:
+        """Return the indices of the statements that the definitions of some names need, themselves included.
+
+        `trained` is a variable that the file makes and then trains. It needs only the statements that build it.
+        """
         found: set[int] = set()
         waiting = [(name, len(self.names)) for name in roots]
         seen = set(waiting)
@@ -98,7 +105,7 @@ class Statements:
                 if _always_binds(self.tree.body[binding.pop()]):
                     break
             for index, changed in enumerate(changes):
-                if name in changed:
+                if name in changed and not (name == trained and self._trains(index, name)):
                     take(index)
             if name not in self.all_names and not hasattr(builtins, name):
                 for index, node in enumerate(self.tree.body):
@@ -136,6 +143,16 @@ class Statements:
         reads = any(map(_reads_input, running(node))) or any(self._functions[name][1] for name in called)
         is_loop = isinstance(node, ast.For | ast.While | ast.With)
         return reads or (is_loop and bool(called)) or any(self._is_action(one) for one in running(node))
+
+    def _trains(self, index: int, name: str) -> bool:
+        """Whether a statement that uses an object does more than build it, or sets what the harness sets."""
+        for node in running(self.tree.body[index]):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and called_on(node) == {name}:
+                if ast.unparse(node.value.func).rpartition(".")[2] in _TRAINING_METHODS:
+                    return True
+            elif _reads_input(node) or self._is_action(node):
+                return True
+        return False
 
     def _is_action(self, node: ast.AST) -> bool:
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await)):
@@ -189,8 +206,9 @@ def _called(node: ast.AST) -> set[str]:
 def _reads_input(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
-    name = ast.unparse(node.func).rpartition(".")[2]
-    return name in _INPUT_CALLS or any(word.arg == "download" for word in node.keywords)
+    first, _, name = ast.unparse(node.func).rpartition(".")
+    is_seed = first.startswith("torch") and name.startswith("manual_seed")  # it would be that of every run
+    return is_seed or name in _INPUT_CALLS or any(word.arg == "download" for word in node.keywords)
 
 
 def _always_binds(node: ast.stmt) -> bool:

@@ -30,6 +30,8 @@ def module(name, body="pass", base="nn.Module"):
         (students.LOSS, ["DigitNet"]),
         (students.INSIDE_IF, ["Net"]),
         (students.SCRIPTED, ["Scripted"]),
+        ("from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).cuda()", ["model"]),
+        ("import torch.nn as n\na = n.Sequential()\nb = n.Sequential(a)\nopt = SGD(b.parameters())", ["b"]),
         (students.TORCHVISION_BASE, ["GreyResNet"]),
         (HEAD + "Module = nn.Module\n" + module("Net", base="Module"), ["Net"]),
         ("import timm\n" + module("Net", "def forward(self, x): pass", "timm.Model"), ["Net"]),
@@ -86,15 +88,15 @@ def test_a_class_or_a_function_can_be_named_with_plain_arguments(text, member, c
             students.ARGUMENTS.replace('Net(norm="gn", dropout=0.1)', "Net(args)"),
             "Net",
             (
-                "a net.py: Net needs norm and dropout: name it with its arguments, "
-                "for example: python -m bench show 'a net.py::Net(norm=…, dropout=…)'"
+                "a net.py: Net needs norm and dropout: add a function like `def make(): return Net(args)`, and name "
+                "it, for example: python -m bench show 'a net.py::make()'"
             ),
         ),
         (
             students.FACTORY,
             "",
             (
-                "a net.py: MyResNet needs block and num_blocks: name it with its arguments, "
+                "a net.py: MyResNet needs block and num_blocks: name what is made with them, "
                 "for example: python -m bench show 'a net.py::resnet_small()'"
             ),
         ),
@@ -122,6 +124,30 @@ def test_a_class_or_a_function_can_be_named_with_plain_arguments(text, member, c
             (
                 "a net.py: defines no network: it needs one class derived from torch.nn.Module, "
                 "or name the function that makes it: python -m bench show 'a net.py::make_net()'"
+            ),
+        ),
+        (
+            students.ARGUMENTS.partition("if __name__")[0],
+            "",
+            (
+                "a net.py: Net needs norm and dropout: name it with its arguments, "
+                "for example: python -m bench show 'a net.py::Net(norm=…, dropout=…)'"
+            ),
+        ),
+        (
+            students.ARGUMENTS.partition("if __name__")[0] + "net = Net(*a).cuda()",
+            "",
+            (
+                "a net.py: Net needs norm and dropout: name what is made with them, "
+                "for example: python -m bench show 'a net.py::net'"
+            ),
+        ),
+        (
+            students.SEQUENTIAL.replace("width=6", "width"),
+            "",
+            (
+                "a net.py: defines no network: it needs one class derived from torch.nn.Module, "
+                "or name the function that makes it: python -m bench show 'a net.py::make_net(width=…)'"
             ),
         ),
         ("x = 1", "", "a net.py: defines no network: it needs one class derived from torch.nn.Module"),

@@ -36,6 +36,26 @@ def test_a_class_needs_its_imports_constants_functions_and_bases_and_nothing_els
     assert taken(text + "\n" + "\n".join(needed[5:]), "Net") == needed
 
 
+def test_a_variable_needs_what_builds_it_but_not_what_trains_it():
+    building = [
+        "import nn",
+        "m = nn.Sequential()",
+        "for i in (1, 2): m.add_module(str(i), nn.ReLU())",
+        "m[0] = nn.Tanh()",
+    ]
+    training = [
+        "m.to('cuda')",
+        "m.load_state_dict(x)",
+        "def train(): m.train()",
+        "train()",
+        "for x in data:\n    m.zero_grad()\n    loss(m(x)).backward()",
+        "for x in data:\n    optimizer.step()\n    m.append(x)",
+        "with open('x') as file: m.append(file)",
+    ]
+    tree = ast.parse("\n".join([*building, *training]))
+    assert Statements(tree).needed(["m"], trained="m") == set(range(len(building)))
+
+
 def test_every_line_keeps_its_number():
     text = "import os\n\n@os.x\nclass A:\n    pass\n\n\nclass B:\n    pass\n"
     tree = ast.parse(text)
@@ -93,6 +113,9 @@ def test_what_makes_or_changes_a_thing_that_the_network_needs_is_taken(text):
         ("loader = torch.utils.data.DataLoader(data)", "loader = torch.utils.data.DataLoader(…)"),
         ("data = datasets.MNIST('.', download=True)", "data = datasets.MNIST(…)"),
         ("import torch\ntorch.manual_seed(1)", "torch.manual_seed(…)"),
+        ("import torch\n_ = torch.manual_seed(1)", "_ = torch.manual_seed(…)"),
+        ("import torch\nstate = torch.load('net.pt')", "state = torch.load(…)"),
+        ("mean = np.loadtxt('mean.txt').mean()", "mean = np.loadtxt(…)"),
         ("def train(): pass\nfor e in range(3): x = train()", "a loop"),
         ("while loss > 1:\n    step()", "a loop"),
         ("if cuda:\n    net.train()", "if cuda: …"),
