@@ -23,11 +23,12 @@ from bench.network.source.names import (
 )
 
 _INPUT_CALLS = {
-    *("parse_args", "parse_known_args", "input", "DataLoader", "urlretrieve"),
+    *("parse_args", "parse_known_args", "input", "DataLoader", "SummaryWriter", "urlretrieve"),
     *("open", "load", "read_csv", "read_bytes", "read_text", "loadtxt", "genfromtxt", "fromfile"),
 }
 """Calls that read arguments, data, files or the keyboard. A call with a keyword `download` does so too."""
 
+_SERVICES = ("mlflow", "wandb")
 _HARMLESS_MODULES = ("warnings.", "logging.", "sys.path.", "os.environ.", "random.", "numpy.", "matplotlib.", "gc.")
 _HARMLESS_METHODS = ("append", "apply", "cuda", "eval", "extend", "to", "update")
 _TRAINING_METHODS = ("cuda", "eval", "load_state_dict", "to", "train", "zero_grad")
@@ -208,7 +209,8 @@ def _reads_input(node: ast.AST) -> bool:
         return False
     first, _, name = ast.unparse(node.func).rpartition(".")
     is_seed = first.startswith("torch") and name.startswith("manual_seed")  # it would be that of every run
-    return is_seed or name in _INPUT_CALLS or any(word.arg == "download" for word in node.keywords)
+    is_service = first in _SERVICES
+    return is_seed or is_service or name in _INPUT_CALLS or any(word.arg == "download" for word in node.keywords)
 
 
 def _always_binds(node: ast.stmt) -> bool:

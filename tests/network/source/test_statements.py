@@ -121,6 +121,8 @@ def test_what_makes_or_changes_a_thing_that_the_network_needs_is_taken(text):
         ("if cuda:\n    net.train()", "if cuda: …"),
         ("def main(): pass\nmain()", "main(…)"),
         ("import wandb\nwandb.init()", "wandb.init(…)"),
+        ("import wandb\nrun = wandb.init()", "run = wandb.init(…)"),
+        ("from torch.utils.tensorboard import SummaryWriter\nlog = SummaryWriter()", "log = SummaryWriter(…)"),
         ("import os\nos.system('ls')", "os.system(…)"),
         ("await x()", "await x …"),
     ],
