@@ -11,6 +11,7 @@ import builtins
 import importlib
 import linecache
 import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
@@ -19,6 +20,7 @@ from typing import Any, NoReturn
 
 from bench.errors import UnusableInput, one_line
 from bench.network.source.names import names_of
+from bench.network.source.text import place_of_code
 from bench.network.vision import import_torchvision
 
 
@@ -33,6 +35,17 @@ def load(root: str, module: str, path: str, sources: Mapping[str, str]) -> Modul
     sys.meta_path[:] = [one for one in sys.meta_path if not (isinstance(one, _Own) and one.root == root)]
     sys.meta_path.insert(0, _Own(root, {f"{root}.{module}": path}, sources))
     return importlib.import_module(f"{root}.{module}")
+
+
+def line_of(error: BaseException) -> str:
+    """Return the last line of a network's own code that an error went through, in words. It is empty if none did."""
+    roots = tuple(f"{one.root}." for one in sys.meta_path if isinstance(one, _Own))
+    own = [
+        place_of_code(frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__", "")).startswith(roots)
+    ]
+    return own[-1] if own else ""
 
 
 class _Own(MetaPathFinder, Loader):

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import FrameType
 
 from bench.errors import UnusableInput
+from bench.network.source.text import place_of_code
 
 _SYSTEM = ("/dev", "/etc", "/proc", "/sys")
 _OWN_BUSINESS = ("importlib._bootstrap", "linecache", "matplotlib", "torch._dynamo", "torch._inductor")
@@ -84,7 +85,7 @@ def _line_that_opens(root: str) -> str:
     while frame is not None:
         name = str(frame.f_globals.get("__name__", ""))
         if name.startswith(f"{root}."):
-            return f"in line {frame.f_lineno} of {Path(frame.f_code.co_filename).name}"
+            return f"in {place_of_code(frame.f_code.co_filename, frame.f_lineno)}"
         if name.startswith(_OWN_BUSINESS):
             return ""
         frame = frame.f_back

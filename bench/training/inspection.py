@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import os
 import pickle
+import re
 import signal
 import sys
 from collections.abc import Iterator
@@ -23,6 +24,7 @@ from torch.nn.parameter import is_lazy
 
 from bench.errors import UnusableInput, one_line
 from bench.network import structure
+from bench.network.loading import line_of
 from bench.network.opened import reading_refused
 from bench.network.specification import TRAINING_IMAGES, Architecture
 from bench.training import agreement, environment, golden, loop, randomness
@@ -40,6 +42,7 @@ IMAGES = 8
 """The number of images to try a network on. It is small, but enough for batch normalisation."""
 
 _SHAPE = ": images here are (N, 1, 28, 28)"
+_ABOUT_SHAPES = re.compile(r"shape|size|channel|dimension|axes|axis|unpack|elements")
 _VALUES = (int, float, str, list, tuple, dict, set, Tensor)
 _OF_EVERY_MODULE = vars(nn.Module()).keys()
 
@@ -126,14 +129,22 @@ def _try(when: str, function: Any, advice: str = "") -> Any:
     except UnusableInput:
         raise
     except BaseException as error:  # also SystemExit, because this is a user's code
-        raise UnusableInput(f"it fails {when} ({type(error).__name__}: {one_line(error)}){advice}") from error
+        where = f"in {line}: " if (line := line_of(error)) else ""
+        said = one_line(error)
+        if "CUDA" in said or "NVIDIA" in said:
+            advice = ': remove .cuda() and .to("cuda"), because the harness moves the network to its device'
+        elif advice == _SHAPE and not _ABOUT_SHAPES.search(said):
+            advice = ""
+        raise UnusableInput(f"it fails {when} ({where}{type(error).__name__}: {said}){advice}") from error
 
 
 def _scores(network: nn.Module, images: Tensor) -> Tensor:
     """Return the scores of images (N, 1, 28, 28). Refuse scores that are not (N, 10) or not finite."""
     scores = network(images)
     if not isinstance(scores, Tensor):
-        raise UnusableInput(f"it gives a {type(scores).__name__}, not a tensor of scores (N, 10)")
+        raise UnusableInput(
+            f"it gives a {type(scores).__name__}, not a tensor of scores (N, 10): return the scores alone"
+        )
     if tuple(scores.shape) != (len(images), 10):
         shapes = f"scores {tuple(scores.shape)} for images {tuple(images.shape)}"
         raise UnusableInput(f"it gives {shapes}, not scores {(len(images), 10)}")

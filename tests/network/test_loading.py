@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bench.errors import UnusableInput
-from bench.network.loading import load
+from bench.network.loading import line_of, load
 
 
 def of(text, **modules):
@@ -110,7 +110,7 @@ def test_an_import_from_the_future_can_come_late_as_in_a_notebook():
 def test_torchvision_is_imported_with_any_build_of_torch_but_only_by_a_file_that_imports_it():
     code = """
 import sys
-from bench.network.loading import load
+from bench.network.loading import line_of, load
 load("a", "net", "net.py", {"net": "import torch"})
 print("torchvision" in sys.modules)
 for text in ("from torchvision import datasets, transforms", "def f():\\n    import torchvision\\n    return 1\\nf()"):
@@ -119,6 +119,20 @@ for text in ("from torchvision import datasets, transforms", "def f():\\n    imp
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "False\nTrue\nTrue\n"), done.stderr
+
+
+def test_the_last_line_of_the_network_that_an_error_goes_through_is_known():
+    texts = ("import a\n\n\ndef f(x): a.g(x)", "import json\n\ndef g(x):\n    json.loads(x)")
+    found = of(texts[0], a=texts[1])
+    with pytest.raises(ValueError, match="Expecting") as error:
+        found.f("{")
+    assert line_of(error.value) == "line 4 of <a>"
+    with pytest.raises(ZeroDivisionError) as error:
+        load("network_test", "net", "S5.ipynb", {"net": "x = 1\ny = x / 0\n"})
+    assert line_of(error.value) == "`y = x / 0` of S5.ipynb"
+    with pytest.raises(AttributeError) as error:
+        found.f.nothing  # noqa: B018
+    assert line_of(error.value) == ""
 
 
 def test_an_error_in_a_module_has_its_line():

@@ -10,6 +10,7 @@ import ast
 import codecs
 import io
 import json
+import linecache
 import re
 import tokenize
 from collections.abc import Collection, Iterable, Iterator
@@ -45,6 +46,12 @@ class SourceText:
         """Return the place of a line, for a message."""
         cell = [number for first, number in self.cells if first <= line]
         return f"{self.path}, cell {cell[-1]}" if cell else f"{self.path}:{line}"
+
+
+def place_of_code(file: str, line: int) -> str:
+    """Return the place of a line that is executed, in words. Of a notebook, only the line's text tells where it is."""
+    where = f"`{linecache.getline(file, line).strip()}`" if file.endswith(NOTEBOOK) else f"line {line}"
+    return f"{where} of {Path(file).name}"
 
 
 def read(path: Path) -> SourceText:
