@@ -9,6 +9,15 @@ from contextlib import contextmanager
 from functools import reduce
 from typing import Any
 
+_PRECISIONS = tuple(
+    f"backends.{owner}fp32_precision"
+    for owner in (
+        *("", "cuda.matmul.", "cudnn.", "cudnn.conv.", "cudnn.rnn."),
+        *("mkldnn.", "mkldnn.conv.", "mkldnn.matmul.", "mkldnn.rnn."),
+    )
+)
+"""Settings of new releases of PyTorch. To set one of the old releases sets some of these too."""
+
 _FLAGS = (
     *("backends.cudnn.enabled", "backends.cudnn.benchmark", "backends.cudnn.deterministic"),
     *("backends.cudnn.allow_tf32", "backends.cuda.matmul.allow_tf32", "backends.mkldnn.enabled"),
@@ -28,7 +37,7 @@ def settings_restored() -> Iterator[None]:
         yield
     finally:
         for name, (get, restore) in settings.items():
-            if get() != before[name]:
+            if _is_other(get, before[name]):
                 restore(before[name])
 
 
@@ -58,4 +67,20 @@ def _settings() -> Mapping[str, tuple[Callable[[], Any], Callable[[Any], object]
         **{name: flag(name) for name in _FLAGS},
         "errors of numpy": (numpy.geterr, lambda value: numpy.seterr(**value)),
         "variables": (lambda: dict(os.environ), set_variables),
+        **{name: flag(name) for name in _PRECISIONS if _has(torch, name)},
     }
+
+
+def _is_other(get: Callable[[], Any], before: Any) -> bool:
+    try:
+        return bool(get() != before)
+    except RuntimeError:  # PyTorch does not read a setting of old releases if one of new releases contradicts it
+        return True
+
+
+def _has(owner: Any, name: str) -> bool:
+    try:
+        reduce(getattr, name.split("."), owner)
+    except AttributeError:
+        return False
+    return True

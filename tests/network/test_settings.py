@@ -24,6 +24,18 @@ SETTINGS = {
     "torch.set_num_threads(3)": "torch.get_num_threads",
     "torch.use_deterministic_algorithms(True, warn_only=True)": "torch.are_deterministic_algorithms_enabled",
     "torch.set_float32_matmul_precision('medium')": "torch.get_float32_matmul_precision",
+    **{
+        f"torch.backends.{name} = '{value}'": f"torch.backends.{name}"
+        for name, value in {
+            "fp32_precision": "tf32",
+            "cuda.matmul.fp32_precision": "tf32",
+            "cudnn.fp32_precision": "tf32",
+            "cudnn.conv.fp32_precision": "ieee",
+            "mkldnn.fp32_precision": "bf16",
+            "mkldnn.matmul.fp32_precision": "bf16",
+        }.items()
+        if hasattr(torch.backends, "fp32_precision")
+    },
     "numpy.seterr(all='raise')": "numpy.geterr",
     "os.environ['CUBLAS_WORKSPACE_CONFIG'] = ':16:8'": "os.environ.copy",
     "del os.environ['PATH']": "os.environ.copy",
