@@ -12,7 +12,7 @@ import importlib
 import linecache
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
@@ -137,12 +137,18 @@ def _tolerant(tree: ast.Module) -> ast.Module:
     is. An import from `__future__` comes first, which it need not in a notebook.
     """
     tree.body.sort(key=lambda node: not _is_future(node))
-    tree.body = [node if _is_future(node) or _is_text(node) else _attempt(node) for node in tree.body]
+    found = [names_of(node) for node in tree.body]
+    used = frozenset().union(*(one.eager | one.deferred for one in found))
+    unbound = used.difference(vars(builtins), *(one.binds for one in found))
+    tree.body = [node if _is_future(node) or _is_text(node) else _attempt(node, unbound) for node in tree.body]
     return tree
 
 
-def _attempt(node: ast.stmt) -> ast.stmt:
-    """Return a statement that executes another one, and makes its names absent if that needs a missing module."""
+def _attempt(node: ast.stmt, unbound: Collection[str]) -> ast.stmt:
+    """Return a statement that executes another one, and makes its names absent if that needs a missing module.
+
+    The names of a star import are those that the file uses and does not bind.
+    """
     if isinstance(node, ast.Import | ast.ImportFrom):
         error = "__ImportError__"
         names = {alias.asname or alias.name.partition(".")[0] for alias in node.names}
@@ -150,9 +156,9 @@ def _attempt(node: ast.stmt) -> ast.stmt:
         error = "__Missing__"
         found = names_of(node)
         names = {*found.binds, *found.assigns, *found.calls}
-    if "*" in names:
-        return node
     absent = "\n ".join(f"{name} = __absent__(__error__)" for name in sorted(names)) or "pass"
+    if "*" in names:
+        absent = f"for __name in {sorted(unbound)}: globals().setdefault(__name, __absent__(__error__))"
     (attempt,) = ast.parse(f"try:\n pass\nexcept {error} as __error__:\n {absent}").body
     assert isinstance(attempt, ast.Try)
     attempt.body = [node]

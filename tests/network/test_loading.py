@@ -99,6 +99,17 @@ def test_a_statement_that_uses_a_missing_module_harms_only_what_uses_its_names(t
         found.x()
 
 
+def test_a_star_import_that_is_missing_harms_only_what_uses_names_that_nothing_else_binds():
+    found = of(
+        "from nowhere import *\nfrom a import *\nfrom nowhere import *\nx = star\ndef f(y): return late, len(y)",
+        a="star = 1",
+    )
+    assert found.x == 1
+    with pytest.raises(UnusableInput, match="it needs the module nowhere"):
+        found.f("")[0].x  # noqa: B018
+    assert not hasattr(found, "y")
+
+
 def test_an_import_in_a_try_fails_as_it_does_everywhere():
     assert of("try:\n    import nowhere\nexcept ImportError:\n    nowhere = 5").nowhere == 5
 

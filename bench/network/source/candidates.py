@@ -11,13 +11,13 @@ from functools import cached_property
 
 from bench.errors import UnusableInput
 from bench.network import calls
-from bench.network.source.names import Function, definitions, full_name, imports
+from bench.network.source.names import Function, definitions, full_name, imports, running
 from bench.wording import listed
 
 _OTHER_TORCH = ("torch.", "torchvision.")  # what is not below these two is no base of a network
 _MODULES = ("torch.nn.", "torch.jit.ScriptModule", "torch.jit._script.ScriptModule", "torchvision.models.")
 
-_STACKS = ("torch.nn.Sequential", "torch.nn.modules.Sequential", "torch.nn.modules.container.Sequential")
+_STACKS = ("torch.nn.Sequential", "torch.nn.modules.container.Sequential", "torchvision.models.")
 _IN_PLACE = ("to", "cpu", "cuda", "float", "train", "apply")  # these methods give the module itself
 
 _ASKING = ("super", "isinstance", "issubclass", "type", "print")  # these functions make nothing of a class
@@ -110,7 +110,7 @@ class Definitions:
     def networks(self) -> list[str]:
         """Return the classes that are networks: no block, no base and no loss of the others.
 
-        A file without any can have variables that are stacks of layers.
+        A file without any can have variables that are networks.
         """
         modules = [name for name in self.named if self.is_module(name, True)]
         modules = modules or [name for name in self.named if self.is_module(name, False)]
@@ -138,9 +138,10 @@ class Definitions:
         return [name for name, value in self.assigned.items() if isinstance(value, ast.Call) and name not in self.named]
 
     def _stacks(self) -> list[str]:
-        """Return the variables that are a stack of layers, and no part of another one."""
+        """Return the variables that are a stack of layers or a network of torchvision, and no part of another one."""
         uses = {name: _names_in(self.assigned[name]) for name in self.objects()}
-        found = [name for name in uses if full_name(_made_by(self.assigned[name]), self._imported) in _STACKS]
+        made_by = {name: full_name(_made_by(self.assigned[name]), self._imported) for name in uses}
+        found = [name for name in uses if made_by[name].startswith(_STACKS)]
         return [name for name in found if not any(name in _used_by(other, uses) for other in found)]
 
     def imported_modules(self) -> Iterator[tuple[str, str]]:
@@ -149,6 +150,13 @@ class Definitions:
             if self.is_module(name, True):
                 yield name, dotted.rpartition(".")[0] or dotted
 
+    def hidden(self) -> list[str]:
+        """Return the classes derived from torch.nn.Module that only exist while a function or a script runs."""
+        classes = [
+            node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef) and node.name not in self.named
+        ]
+        return [one.name for one in classes if any(self._base(base).startswith(_MODULES) for base in one.bases)]
+
     def makers(self, has_arguments: bool = False) -> list[str]:
         """Return the functions that return the result of a call: those without required arguments, or the others."""
         return [
@@ -156,7 +164,11 @@ class Definitions:
             for name, node in self.named.items()
             if isinstance(node, ast.FunctionDef)
             and bool(_required(node)) == has_arguments
-            and any(isinstance(one, ast.Return) and isinstance(one.value, ast.Call) for one in ast.walk(node))
+            and any(
+                isinstance(one, ast.Return) and isinstance(one.value, ast.Call)
+                for inside in node.body
+                for one in running(inside)
+            )
         ]
 
     def calls_of(self, name: str) -> list[ast.Call]:
@@ -217,6 +229,8 @@ def _advice(path: str, found: Definitions) -> str:
         return f"it imports {name} from {module}: name the file of {module} instead"
     advice = "it needs one class derived from torch.nn.Module"
     makers = [*(f"{one}()" for one in found.makers()), *map(found.example, found.makers(True))]
+    for name in [] if makers else found.hidden():
+        return f'its class {name} stands in a function or below `if __name__ == "__main__"`: move it to the left margin'
     return f"{advice}, or name the function that makes it: {_command(path, makers[0])}" if makers else advice
 
 

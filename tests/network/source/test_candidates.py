@@ -31,6 +31,7 @@ def module(name, body="pass", base="nn.Module"):
         (students.INSIDE_IF, ["Net"]),
         (students.SCRIPTED, ["Scripted"]),
         ("from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).cuda()", ["model"]),
+        ("from torchvision import models as m\nnet = m.resnet18(num_classes=10)\nopt = SGD(net)", ["net"]),
         ("import torch.nn as n\na = n.Sequential()\nb = n.Sequential(a)\nopt = SGD(b.parameters())", ["b"]),
         (students.TORCHVISION_BASE, ["GreyResNet"]),
         (HEAD + "Module = nn.Module\n" + module("Net", base="Module"), ["Net"]),
@@ -149,6 +150,19 @@ def test_a_class_or_a_function_can_be_named_with_plain_arguments(text, member, c
                 "a net.py: defines no network: it needs one class derived from torch.nn.Module, "
                 "or name the function that makes it: python -m bench show 'a net.py::make_net(width=…)'"
             ),
+        ),
+        (
+            "import torch\ndef main():\n  class Net(torch.nn.Module):\n    def forward(self, x): return abs(x)\n",
+            "",
+            (
+                "a net.py: defines no network: its class Net stands in a function or below "
+                '`if __name__ == "__main__"`: move it to the left margin'
+            ),
+        ),
+        (
+            "def main():\n  def f(x): return abs(x)",
+            "",
+            "a net.py: defines no network: it needs one class derived from torch.nn.Module",
         ),
         ("x = 1", "", "a net.py: defines no network: it needs one class derived from torch.nn.Module"),
         ("x = 1", "Net", "a net.py: has no class or function Net: it has no network"),
