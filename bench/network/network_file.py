@@ -17,7 +17,7 @@ from typing import Any
 
 from bench.errors import UnusableInput
 from bench.network import calls
-from bench.network.source import candidates, closure
+from bench.network.source import choice, closure
 from bench.network.source import text as source_text
 from bench.network.source.statements import Statements, extract
 from bench.network.specification import Architecture, Document, Recipe
@@ -41,7 +41,7 @@ def read(
     see `bench.cli.networks.inspect`.
 
     Raises:
-        candidates.NoNetwork: the file has no network.
+        choice.NoNetwork: the file has no network.
         UnusableInput: the file cannot be read, is not Python or does not say which network is meant, or one of its
             values cannot be used.
     """
@@ -61,7 +61,7 @@ def _read(path: Path, recipe: Recipe | None, document: Document | None, member: 
     where = closure.place(path, text.tree, module)
     found = closure.definitions_at(where, text.tree, where.parent)
     values = read_values(text, found, recipe)
-    class_name, arguments = candidates.choose(str(path), found, member)
+    class_name, arguments = choice.choose(str(path), found, member)
     statements = Statements(text.tree, where.has)
     needed = statements.needed([class_name], trained="" if class_name in found.named else class_name)
     left_out = [*text.left_out, *map(statements.said, statements.acting(needed))]

@@ -1,18 +1,15 @@
-"""Find the networks that a file defines, and the one that is meant. This module runs no code of the file."""
+"""Find the networks that a file defines. This module runs no code of the file."""
 
 from __future__ import annotations
 
 import ast
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.errors import UnusableInput
 from bench.network import calls
 from bench.network.source.names import Function, definitions, full_name, imports, running
-from bench.wording import listed
 
 _OTHER_TORCH = ("torch.", "torchvision.")  # what is not below these two is no base of a network
 _MODULES = ("torch.nn.", "torch.jit.ScriptModule", "torch.jit._script.ScriptModule", "torchvision.models.")
@@ -24,10 +21,6 @@ _ASKING = ("super", "isinstance", "issubclass", "type", "print")  # these functi
 
 ImportedClass = Callable[[str], "tuple[Definitions, str] | None"]
 """Finds a class by the full name that a file imports: the definitions of its own file, and its name there."""
-
-
-class NoNetwork(UnusableInput):
-    """A file defines no network. In a folder, it is a helper of the others."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +107,7 @@ class Definitions:
         """
         modules = [name for name in self.named if self.is_module(name, True)]
         modules = modules or [name for name in self.named if self.is_module(name, False)]
-        uses = {name: _names_in(node) for name, node in {**self.assigned, **self.named}.items()}
+        uses = {name: names_in(node) for name, node in {**self.assigned, **self.named}.items()}
         blocks = {used for name in modules for used in _used_by(name, uses)}
         passed = {one.id for node in ast.walk(self.tree) if isinstance(node, ast.Call) for one in _arguments(node)}
         tests: list[Callable[[str], bool]] = [
@@ -139,9 +132,9 @@ class Definitions:
 
     def _stacks(self) -> list[str]:
         """Return the variables that are a stack of layers or a network of torchvision, and no part of another one."""
-        uses = {name: _names_in(self.assigned[name]) for name in self.objects()}
-        made_by = {name: full_name(_made_by(self.assigned[name]), self._imported) for name in uses}
-        found = [name for name in uses if made_by[name].startswith(_STACKS)]
+        uses = {name: names_in(self.assigned[name]) for name in self.objects()}
+        called = {name: full_name(made_by(self.assigned[name]), self._imported) for name in uses}
+        found = [name for name in uses if called[name].startswith(_STACKS)]
         return [name for name in found if not any(name in _used_by(other, uses) for other in found)]
 
     def imported_modules(self) -> Iterator[tuple[str, str]]:
@@ -187,74 +180,7 @@ class Definitions:
         return f"{name}({', '.join(f'{one}=…' for one in missing)})" if missing else name
 
 
-def choose(path: str, found: Definitions, member: str) -> tuple[str, str]:
-    """Return the class or function that makes the network, and its arguments as text.
-
-    `member` is the part of a word after `::`, such as `Net` or `Net(norm="bn")`, or empty.
-
-    Raises:
-        NoNetwork: the file has no network, and none is named.
-        UnusableInput: the file has several networks, the named one does not exist, or its arguments are missing.
-    """
-    networks = found.networks()
-    name, arguments = _parsed(path, member, found) if member else ("", "")
-    if name and name not in (*found.named, *found.objects()):
-        there = listed([*networks, *(f"{one}()" for one in found.makers())]) or "no network"
-        raise UnusableInput(f"{path}: has no class or function {name}: it has {there}")
-    if not member:
-        if not networks:
-            raise NoNetwork(f"{path}: defines no network: {_advice(path, found)}")
-        if len(networks) > 1:
-            problem = f"defines {len(networks)} networks, {listed(networks)}: name one of them"
-            raise UnusableInput(f"{path}: {problem}, for example: {_command(path, found.example(networks[-1]))}")
-        name = networks[0]
-    missing = found.missing_arguments(name)
-    if missing and not arguments:
-        example, advice = found.example(name), "name it with its arguments"
-        if "…" in example:
-            made = [one for one in found.objects() if ast.unparse(_made_by(found.assigned[one])) == name]
-            made += [f"{one}()" for one in found.makers() if name in _names_in(found.named[one])]
-            calls_of_it = [ast.unparse(one) for one in found.calls_of(name)]
-            if made:
-                example, advice = made[0], "name what is made with them"
-            elif calls_of_it:  # with arguments that no command line can have
-                example, advice = "make()", f"add a function like `def make(): return {calls_of_it[0]}`, and name it"
-        raise UnusableInput(f"{path}: {name} needs {listed(missing)}: {advice}, for example: {_command(path, example)}")
-    return name, arguments
-
-
-def _advice(path: str, found: Definitions) -> str:
-    """Return what to do with a file that defines no network."""
-    for name, module in found.imported_modules():
-        return f"it imports {name} from {module}: name the file of {module} instead"
-    advice = "it needs one class derived from torch.nn.Module"
-    makers = [*(f"{one}()" for one in found.makers()), *map(found.example, found.makers(True))]
-    for name in [] if makers else found.hidden():
-        return f'its class {name} stands in a function or below `if __name__ == "__main__"`: move it to the left margin'
-    return f"{advice}, or name the function that makes it: {_command(path, makers[0])}" if makers else advice
-
-
-def _parsed(path: str, member: str, found: Definitions) -> tuple[str, str]:
-    if member.isidentifier():
-        return member, ""
-    try:
-        call = calls.parse(member)
-    except ValueError as error:
-        advice = "write a class or a function, with plain numbers and quoted text as arguments"
-        example = found.example(member.partition("(")[0])
-        example = example if "(" in example and "…" not in example else 'Net(8, norm="bn")'
-        raise UnusableInput(f"{path}::{member}: {advice}, for example: {_command(path, example)}") from error
-    keywords = (f"{name}={value!r}" for name, value in sorted(call.keywords.items()))
-    return call.name, ", ".join([*map(repr, call.positional), *keywords])
-
-
-def _command(path: str, member: str) -> str:
-    """Return a command line that names a network of a file."""
-    member = member if '"' in member else member.replace("'", '"')  # the word is quoted with ' as a whole
-    return f"python -m bench show {shlex.quote(f'{path}::{member}')}"
-
-
-def _made_by(value: ast.expr) -> ast.expr:
+def made_by(value: ast.expr) -> ast.expr:
     """Return what an expression calls to make an object: `Net` for `Net().to(device)`."""
     while isinstance(value, ast.Call):
         function = value.func
@@ -284,7 +210,8 @@ def _arguments(call: ast.Call) -> list[ast.Name]:
     return [one for one in [*given, *inside] if isinstance(one, ast.Name)]
 
 
-def _names_in(node: ast.AST) -> set[str]:
+def names_in(node: ast.AST) -> set[str]:
+    """Return all names that some code has."""
     return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
 
 

@@ -1,4 +1,4 @@
-"""Tests of `candidates`: which class of a file is its network, and how a refusal says what to write."""
+"""Tests of `candidates`, `choice`: which class of a file is its network, and how a refusal says what to write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import students
 from own_networks import HEAD, PLAIN
 
 from bench.errors import UnusableInput
-from bench.network.source.candidates import Definitions, NoNetwork, choose
+from bench.network.source.candidates import Definitions
+from bench.network.source.choice import NoNetwork, choose
 
 
 def of(text):
