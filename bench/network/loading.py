@@ -81,7 +81,11 @@ class _Own(MetaPathFinder, Loader):
             "__Missing__": _Missing,
         }
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-        exec(compile(_tolerant(ast.parse(source)), file, "exec", dont_inherit=True), module.__dict__)
+        try:
+            exec(compile(_tolerant(ast.parse(source)), file, "exec", dont_inherit=True), module.__dict__)
+        except SystemExit as error:
+            advice = "remove that code, or give each argument of the command line a default"
+            raise UnusableInput(f"it ends the program in {line_of(error)}: {advice}") from error
 
     def _import(
         self, name: str, scope: Any = None, local: Any = None, fromlist: Sequence[str] = (), level: int = 0

@@ -132,6 +132,15 @@ for text in ("from torchvision import datasets, transforms", "def f():\\n    imp
     assert (done.returncode, done.stdout) == (0, "False\nTrue\nTrue\n"), done.stderr
 
 
+def test_a_file_that_ends_the_program_is_refused_with_its_line():
+    argparse = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--width', required=True)\n"
+    for text, line in (("import sys\nsys.exit(0)", 2), (argparse + "args = p.parse_args([])", 4)):
+        with pytest.raises(
+            UnusableInput, match=f"it ends the program in line {line} of net.py: remove that code, or give"
+        ):
+            of(text)
+
+
 def test_the_last_line_of_the_network_that_an_error_goes_through_is_known():
     texts = ("import a\n\n\ndef f(x): a.g(x)", "import json\n\ndef g(x):\n    json.loads(x)")
     found = of(texts[0], a=texts[1])

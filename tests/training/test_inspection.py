@@ -45,7 +45,7 @@ REFUSED = {
     ),
     "import_ends": (
         "raise SystemExit(3)\n" + PLAIN,
-        "it fails when it is built (in line 1 of import_ends.py: SystemExit: 3)",
+        "it ends the program in line 1 of import_ends.py: remove that code",
     ),
     "init_crashes": (
         init("import os; os.abort()"),
