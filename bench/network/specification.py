@@ -9,10 +9,11 @@ from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from bench.errors import UnusableInput
 from bench.network import calls, loading
 from bench.network.opened import reading_refused
 from bench.network.settings import settings_restored
-from bench.network.source.canonical import canonical, canonical_network
+from bench.network.source.canonical import canonical, canonical_network, changed_values
 
 if TYPE_CHECKING:
     from torch import nn
@@ -221,12 +222,14 @@ class Architecture:
         They may set threads, determinism or precision, but only for themselves.
 
         Raises:
-            UnusableInput: its code reads a file. It can raise anything else too.
+            UnusableInput: its code reads a file, or changes a value such as RECIPE. It can raise anything else too.
         """
         sources = {**dict(self.modules), self.module: self.source}
         arguments = calls.parse(f"make({self.arguments})")
         with settings_restored(), reading_refused(self.package):
             module = loading.load(self.package, self.module, self.path or f"<{self.name}>", sources)
+            for name in changed_values(self.source, vars(module)):
+                raise UnusableInput(f"its code changes {name} while it is executed, which is not read: change a copy")
             made = getattr(module, self.class_name)
             is_object = hasattr(made, "state_dict") and not isinstance(made, type)
             network: nn.Module = made if is_object else made(*arguments.positional, **arguments.keywords)

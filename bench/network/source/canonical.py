@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 VALUES = ("RECIPE", "TARGET", "CLAIM")
@@ -18,6 +18,12 @@ def value_name(node: ast.stmt) -> str | None:
     targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
     names = [target.id for target in targets if isinstance(target, ast.Name)]
     return names[0] if len(names) == len(targets) == 1 and names[0] in VALUES else None
+
+
+def changed_values(source: str, executed: Mapping[str, Any]) -> list[str]:
+    """Return the values that are not what the plain statements of a source say, after it was executed."""
+    stated = {value_name(node): node.value for node in ast.parse(source).body if isinstance(node, ast.Assign)}
+    return [name for name, value in stated.items() if name and executed[name] != ast.literal_eval(value)]
 
 
 def _canonical(node: Any) -> Iterator[str]:
