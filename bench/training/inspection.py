@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import pickle
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
@@ -22,6 +23,8 @@ from torch.nn.parameter import is_lazy
 
 from bench.errors import UnusableInput, one_line
 from bench.network import structure
+from bench.network.loading import line_of
+from bench.network.opened import reading_refused
 from bench.network.specification import TRAINING_IMAGES, Architecture
 from bench.training import agreement, environment, golden, loop, randomness
 from bench.training.data import Dataset
@@ -42,6 +45,7 @@ _NOT_OF_THE_SEED = (
     "draw by the global generators of torch, random or numpy, which the harness seeds"
 )
 _SHAPE = ": images here are (N, 1, 28, 28)"
+_ABOUT_SHAPES = re.compile(r"shape|size|channel|dimension|axes|axis|unpack|elements")
 
 
 def inspect(architecture: Architecture) -> Values:
@@ -109,14 +113,22 @@ def _try(when: str, function: Any, advice: str = "") -> Any:
     except UnusableInput:
         raise
     except BaseException as error:  # also SystemExit, because this is a user's code
-        raise UnusableInput(f"it fails {when} ({type(error).__name__}: {one_line(error)}){advice}") from error
+        where = f"in {line}: " if (line := line_of(error)) else ""
+        said = one_line(error)
+        if "CUDA" in said or "NVIDIA" in said:
+            advice = ': remove .cuda() and .to("cuda"), because the harness moves the network to its device'
+        elif advice == _SHAPE and not _ABOUT_SHAPES.search(said):
+            advice = ""
+        raise UnusableInput(f"it fails {when} ({where}{type(error).__name__}: {said}){advice}") from error
 
 
 def _scores(network: nn.Module, images: Tensor) -> Tensor:
     """Return the scores of images (N, 1, 28, 28). Refuse scores that are not (N, 10) or not finite."""
     scores = network(images)
     if not isinstance(scores, Tensor):
-        raise UnusableInput(f"it gives a {type(scores).__name__}, not a tensor of scores (N, 10)")
+        raise UnusableInput(
+            f"it gives a {type(scores).__name__}, not a tensor of scores (N, 10): return the scores alone"
+        )
     if tuple(scores.shape) != (len(images), 10):
         shapes = f"scores {tuple(scores.shape)} for images {tuple(images.shape)}"
         raise UnusableInput(f"it gives {shapes}, not scores {(len(images), 10)}")
@@ -244,6 +256,12 @@ def _numbers(state: loop.State) -> tuple[object, ...]:
     )
 
 
+def _inspect(architecture: Architecture) -> Values:
+    """Inspect a network, and refuse it if it reads a file meanwhile."""
+    with reading_refused(architecture.package):
+        return inspect(architecture)
+
+
 def main() -> None:
     """Inspect every network from standard input."""
     architectures: list[Architecture] = pickle.load(sys.stdin.buffer)
@@ -252,7 +270,7 @@ def main() -> None:
     if any(one.recipe.augmentation for one in architectures):
         transforms()  # import them once, not in every child process
     golden.differing()  # compile or load the kernels once, and outside of the time limit
-    found = [in_child(partial(inspect, architecture)) for architecture in architectures]
+    found = [in_child(partial(_inspect, architecture)) for architecture in architectures]
     accepted = [number for number, one in enumerate(found) if "refused" not in one]
     fingerprints = process.fingerprints([architectures[number] for number in accepted])
     for number, fingerprint in zip(accepted, fingerprints, strict=True):

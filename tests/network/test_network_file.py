@@ -14,8 +14,9 @@ from own_networks import DRAWS, HEAD, PLAIN, changed, write
 from students import ARGUMENTS, BESIDE, BLOCKS, SEVERAL, notebook
 
 from bench.errors import UnusableInput
-from bench.network.network_file import DEFAULT_RECIPE, read
+from bench.network.network_file import read
 from bench.network.specification import Recipe, Target
+from bench.network.values import DEFAULT_RECIPE
 
 
 def of(folder: Path, source: str):
@@ -146,6 +147,21 @@ def test_of_a_file_that_trains_only_the_network_and_what_it_needs_count(tmp_path
     assert one.recipe.epochs == 3
     assert one.digest == of(tmp_path, f"RECIPE = {{'epochs': 3}}\n{PLAIN}\ntrain()").digest
     assert one.digest != of(tmp_path, changed("784, 10", "784, 10, False", f"{PLAIN}\ntrain()")).digest
+
+
+def test_a_variable_that_is_made_by_a_call_is_a_network_too(tmp_path):
+    text = (
+        f"{PLAIN}\nfirst = Net()\nsecond = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).to('cpu')\nfirst.train()\n"
+    )
+    (path,) = write(tmp_path, net=text)
+    found = [read(path, member=name) for name in ("first", "second")]
+    assert [(one.name, one.taken) for one in found] == [
+        ("net.first", "only Net and first are used; left out: first.train(…)"),
+        ("net.second", "only second is used; left out: first.train(…)"),
+    ]
+    weights = [one.build_as_written().state_dict().keys() for one in (*found, found[1])]
+    assert [*map(list, weights)] == [["scores.weight", "scores.bias"], *[["1.weight", "1.bias"]] * 2]
+    assert found[1].build_as_written() is not found[1].build_as_written()
 
 
 def test_a_change_of_another_network_of_the_file_changes_nothing(tmp_path):

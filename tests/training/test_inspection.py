@@ -39,8 +39,14 @@ REFUSED = {
         "import no_such_module\n" + init("no_such_module.x"),
         "it needs the module no_such_module, which is neither installed nor beside its file: install it, or put it",
     ),
-    "import_fails": ("x = 1 / 0\n" + PLAIN, "it fails when it is built (ZeroDivisionError: division by zero)"),
-    "import_ends": ("raise SystemExit(3)\n" + PLAIN, "it fails when it is built (SystemExit: 3)"),
+    "import_fails": (
+        "x = 1 / 0\n" + PLAIN,
+        "it fails when it is built (in line 1 of import_fails.py: ZeroDivisionError: division",
+    ),
+    "import_ends": (
+        "raise SystemExit(3)\n" + PLAIN,
+        "it ends the program in line 1 of import_ends.py: remove that code",
+    ),
     "init_crashes": (
         init("import os; os.abort()"),
         "it ends the process that builds it, by signal 6: remove the code",
@@ -62,11 +68,15 @@ REFUSED = {
     ),
     "raises": (
         forward("raise ValueError('one\\ntwo')"),
-        "it fails in evaluation (ValueError: one two): images here are (N, 1, 28, 28)",
+        "it fails in evaluation (in line 12 of raises.py: ValueError: one two)",
+    ),
+    "reads": (
+        forward("open('/proc/version'); open('width.txt'); " + FORWARD.strip()),
+        "it reads the file width.txt in line 12 of reads.py: write the values into its source",
     ),
     "raises_in_training": (
         forward("assert not self.training; " + FORWARD.strip()),
-        "it fails in training (AssertionError",
+        "it fails in training (in line 12 of raises_in_training.py: AssertionError",
     ),
     "plain_list": (
         init("self.more = [nn.Linear(10, 10)]", forward("return self.more[0](self.scores(x.flatten(1)))")),
@@ -142,7 +152,7 @@ REFUSED = {
     "one_image_in_a_batch": (
         'RECIPE = {"batch_size": 59999}\n'
         + init("self.norm = nn.BatchNorm1d(10)", forward("return self.norm(self.scores(x.flatten(1)))")),
-        "it fails in a batch of one image, which its recipe has (ValueError: Expected more than 1 value per channel",
+        "it fails in a batch of one image, which its recipe has (in line 14 of one_image",
     ),
     "color": (
         init("self.conv = nn.Conv2d(3, 4, 3)", forward("return self.scores(self.conv(x).flatten(1))")),
@@ -175,10 +185,6 @@ REFUSED = {
             forward("return self.scores(x.flatten(1)) / self.scale"),
         ),
         "its first weights or scores are not the same each time for the same seed",
-    ),
-    "threads": (
-        init("torch.set_num_threads(2)"),
-        "its file changes settings of PyTorch (the number of threads): remove that code",
     ),
     "type": (
         changed("class", "torch.set_default_dtype(torch.float64)\n\n\nclass"),
