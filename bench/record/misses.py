@@ -127,7 +127,7 @@ def _line(row: _Row, header: Sequence[str]) -> str:
     return format_fields(dict(zip(COLUMNS, (*key, misses), strict=True)), header)
 
 
-TABLE = Table("a record's misses", COLUMNS, COLUMNS, _parse, _line, lambda row: row[0], lambda row: row[1].tolist())
+TABLE = Table("a record's misses", COLUMNS, COLUMNS, _parse, _line, lambda row: row[0], lambda row: row[1].tobytes())
 
 
 def _recorded_counts(record: Record, keys: list[Key]) -> Iterator[tuple[int, int]]:

@@ -252,6 +252,8 @@ TABLE = Table("a record", COLUMNS, REQUIRED, parse_row, format_row, _key, _resul
 class Writer(writer.Writer[Row]):
     """Append rows to a record. A row is on the disk when `append` returns."""
 
+    advice = f"{writer.Writer.advice}, or join both records with `merge`"
+
     def __init__(self, path: Path) -> None:
         super().__init__(TABLE, path, aside(path))
 
