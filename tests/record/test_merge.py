@@ -439,7 +439,7 @@ EXACT_ROWS = again(ROWS, recorded_at="2026-02-01T12:00:00Z", environment=EXACT.d
 def elsewhere(rows: Iterable[Row], minutes: int = 60, **changes: Any) -> list[Row]:
     """The same epochs, trained on another machine. The first ended so many minutes after twelve, the others later."""
     times = [f"2026-02-01T{12 + minute // 60}:{minute % 60:02d}:00Z" for minute in range(minutes, minutes + 40, 4)]
-    values = {"machine": "another processor", "train_seconds": 50.0, **changes}
+    values = {"machine": "another processor", "train_seconds": 50.0 + minutes, **changes}
     return [dataclasses.replace(row, recorded_at=at, **values) for row, at in zip(rows, times, strict=False)]
 
 
@@ -477,6 +477,28 @@ def test_every_further_training_is_a_verification_even_on_the_same_machine(tmp_p
 def test_copies_of_an_exact_run_are_no_check(tmp_path: Path) -> None:
     assert checks(tmp_path, EXACT_ROWS, EXACT_ROWS, EXACT_ROWS[:2]) == []
     assert not verifications.path_beside(tmp_path / "all of 3.csv").exists()
+
+
+def test_an_epoch_that_was_sent_again_from_its_saved_state_is_no_check(tmp_path: Path) -> None:
+    """A job that has lost its rows sends them again, with the time and the words on the machine of that moment."""
+    sent = elsewhere(EXACT_ROWS, train_seconds=EXACT_ROWS[0].train_seconds, machine="a processor, PyTorch 9")
+    assert checks(tmp_path, EXACT_ROWS, sent) == []
+    assert (
+        len(
+            checks(
+                tmp_path, EXACT_ROWS, sent, elsewhere(EXACT_ROWS, 60), elsewhere(EXACT_ROWS, 90, train_seconds=110.0)
+            )
+        )
+        == 1
+    )
+
+
+def test_a_further_training_counts_from_the_first_epoch(tmp_path: Path) -> None:
+    """The record has lost its last epochs, and a job has trained them again from the state of an earlier one."""
+    lost = elsewhere(EXACT_ROWS)
+    assert checks(tmp_path, EXACT_ROWS, [EXACT_ROWS[0], *lost[1:]]) == []
+    (found,) = checks(tmp_path, EXACT_ROWS, [lost[0], EXACT_ROWS[1], lost[2]])
+    assert found.epochs == 1
 
 
 def test_copies_of_a_further_training_are_one_check(tmp_path: Path) -> None:
