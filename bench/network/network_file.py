@@ -10,7 +10,6 @@ The values are plain literals. So a run can be planned and reported without impo
 from __future__ import annotations
 
 import ast
-import math
 import re
 import warnings
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -22,6 +21,7 @@ from bench.errors import UnusableInput
 from bench.network import calls, candidates, closure, source_text
 from bench.network.definitions import Statements, extract
 from bench.network.specification import (
+    RECIPE_BOUNDS,
     TRAINING_IMAGES,
     Architecture,
     Claim,
@@ -34,6 +34,7 @@ from bench.network.specification import (
 from bench.wording import listed
 
 DEFAULT_RECIPE = Recipe(learning_rate=0.01, batch_size=128, epochs=19)
+_LARGEST_CLAIM = 999_999_999
 LONGEST_NAME = 100  # bytes, because file names contain it
 
 _CLAIM_TEXTS: Mapping[ClaimKind, str] = {
@@ -184,18 +185,16 @@ def _recipe(value: _Value | None) -> Recipe:
     return Recipe(**fields)
 
 
-def _number_between(low: float, high: float, includes_low: bool) -> Callable[[Any], float]:
+def _number_between(low: float, high: float) -> Callable[[Any], float]:
     def convert(content: Any) -> float:
-        if isinstance(content, bool) or not isinstance(content, int | float) or not math.isfinite(content):
-            raise ValueError
-        if not low <= content < high or (content == low and not includes_low):
+        if isinstance(content, bool) or not isinstance(content, int | float) or not low <= content <= high:
             raise ValueError
         return float(content)
 
     return convert
 
 
-def _whole_number_between(low: int, high: int) -> Callable[[Any], int]:
+def _whole_number_between(low: float, high: float) -> Callable[[Any], int]:
     def convert(content: Any) -> int:
         if isinstance(content, bool) or not isinstance(content, int) or not low <= content <= high:
             raise ValueError
@@ -215,11 +214,11 @@ def _read_calls(content: Any) -> tuple[str, ...]:
 
 
 _RECIPE_FIELDS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "learning_rate": (_number_between(0, math.inf, includes_low=False), "a number above 0"),
-    "momentum": (_number_between(0, 1, includes_low=True), "a number of at least 0 and below 1"),
-    "batch_size": (_whole_number_between(1, TRAINING_IMAGES), f"a whole number from 1 to {TRAINING_IMAGES}"),
-    "epochs": (_whole_number_between(1, 10_000), "a whole number from 1 to 10000"),
-    "dropout": (_number_between(0, 1, includes_low=True), "a number of at least 0 and below 1"),
+    "learning_rate": (_number_between(*RECIPE_BOUNDS["learning_rate"]), "a number above 0 and at most 1e18"),
+    "momentum": (_number_between(*RECIPE_BOUNDS["momentum"]), "a number of at least 0 and below 1"),
+    "batch_size": (_whole_number_between(*RECIPE_BOUNDS["batch_size"]), f"a whole number from 1 to {TRAINING_IMAGES}"),
+    "epochs": (_whole_number_between(*RECIPE_BOUNDS["epochs"]), "a whole number from 1 to 10000"),
+    "dropout": (_number_between(*RECIPE_BOUNDS["dropout"]), "a number of at least 0 and below 1"),
     "augmentation": (_read_calls, "text like 'RandomRotation(degrees=7)', or a list of such texts"),
     "schedule": (_read_call, "text like 'StepLR(step_size=6, gamma=0.1)'"),
 }
@@ -244,7 +243,7 @@ def _claims(value: _Value | None, target: Target, recipe: Recipe) -> tuple[Claim
         for kind, claimed in given.items():
             if kind not in _CLAIM_TEXTS:
                 raise value.error(f"CLAIM has the unknown key {kind!r}: use keys from {', '.join(_CLAIM_TEXTS)}")
-            if isinstance(claimed, bool) or not isinstance(claimed, int) or claimed < 1:
-                raise value.error(f"CLAIM has {kind} {claimed!r}: give a whole number from 1")
+            if isinstance(claimed, bool) or not isinstance(claimed, int) or not 1 <= claimed <= _LARGEST_CLAIM:
+                raise value.error(f"CLAIM has {kind} {claimed!r}: give a whole number from 1 to {_LARGEST_CLAIM}")
     words = {"target": target.correct, "epochs": recipe.epochs}
     return tuple(Claim(kind, one, _CLAIM_TEXTS[kind].format(value=one, **words), "file") for kind, one in given.items())

@@ -369,7 +369,8 @@ def test_misses_that_contradict_each_other_are_refused_with_the_place_of_both(tm
 def test_a_line_beside_a_record_that_reading_leaves_out_is_noted(tmp_path: Path) -> None:
     """A crash can leave misses without their row. This is no reason to refuse a record."""
     (line,) = synthetic.misses(ROWS)
-    one = write(tmp_path / "one.csv", ROWS[:2], misses=[line], verified=[verified(8)])
+    (other,) = synthetic.misses(synthetic.run_rows("unpadded", 8, [9900]))
+    one = write(tmp_path / "one.csv", ROWS[:2], misses=[line, other], verified=[verified(8)])
     notes = merge.merge([one], tmp_path / "all.csv").notes
     assert notes[0] == f"{path_beside(one)}:2: epoch 3 of unpadded seed 7: the epoch is not in the record (left out)"
     assert notes[1].startswith(
