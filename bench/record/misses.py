@@ -92,8 +92,8 @@ def read(recorded: Record) -> Misses:
     """Read the usable rows of the file beside a record, and its problems. A missing file counts as empty.
 
     A row is left out if the record lacks its epoch or has another number of misses for that epoch. A job may be writing
-    both files meanwhile. So it is no problem that the record gets the epoch after it was read. The last row may be of the
-    epoch that the record gets next.
+    both files meanwhile. So it is no problem that the record gets the epoch after it was read. The last row may be of
+    the epoch that the record gets next.
     """
     problems: list[Problem] = []
     found: list[tuple[int, _Row]] = []
