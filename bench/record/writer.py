@@ -7,6 +7,7 @@ A last line without a newline was never acknowledged. The next append first move
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import itertools
 import logging
@@ -35,6 +36,7 @@ _EMPTY: _Look = (0, 0, 0, b"")
 _BAD: _Look = (0, 0, -1, b"")  # no file looks so
 _LAST_BYTES = 4096
 
+_LEADS_NOWHERE = (errno.ELOOP, errno.ENOENT, errno.ENOTDIR)  # for example, the path is a broken link now
 _CONTRADICTS = "has another result for an epoch of this job"
 
 
@@ -150,7 +152,8 @@ class Writer(Generic[R]):
                 raise UnusableInput(f"{self.path}:{error}, so nothing was appended: {advice}") from None
             self._lose(f"line {error}")
         except OSError as error:
-            if not can_keep or not isinstance(error, NotRegular | BlockingIOError):
+            is_elsewhere = isinstance(error, NotRegular | BlockingIOError) or error.errno in _LEADS_NOWHERE
+            if not can_keep or not is_elsewhere:
                 advice = "all earlier rows are kept; fix this and run the same command again"
                 raise UnusableInput(
                     f"{error.filename or self.path}: cannot be written ({cause(error)}): {advice}"
@@ -202,11 +205,12 @@ class Writer(Generic[R]):
         if not fresh:
             return
         assert self._aside is not None
-        if not self._kept:
-            _log.warning("%s: %s: rows of this job are kept in %s", self.path, reason, self._aside.path)
+        is_first = not self._kept
         for key in fresh:
             self._aside.append(self._ours[key])
             self._kept.add(key)
+        if is_first:
+            _log.warning("%s: %s: rows of this job are kept in %s", self.path, reason, self._aside.path)
 
     @contextmanager
     def _opened(self) -> Iterator[int]:

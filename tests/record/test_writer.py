@@ -331,6 +331,20 @@ def test_rows_go_beside_a_folder_or_a_fifo_that_has_taken_the_place_of_the_recor
     assert "lacks 4 rows" in writer.finish()
 
 
+@pytest.mark.parametrize("target", ["runs.csv", "nowhere/runs.csv"])
+def test_rows_go_beside_a_link_that_leads_nowhere_and_has_taken_the_place_of_the_record(
+    path: Path, kept: Path, writer: Writer, target: str
+):
+    path.unlink()
+    path.symlink_to(target)
+    writer.append(row(4))
+    assert kept.read_text() == text_of(*FIRST, row(4))
+    path.unlink()
+    writer.append(row(5))
+    assert writer.finish() == ""
+    assert path.read_text() == text_of(*FIRST, row(4), row(5))
+
+
 def test_rows_go_beside_a_record_with_another_result_for_the_same_epoch(path: Path, kept: Path, writer: Writer):
     changed = replace(row(2), correct=1)
     path.write_text(text_of(FIRST[0], changed, FIRST[2]))
@@ -358,7 +372,7 @@ def test_a_record_in_a_folder_that_is_gone_ends_the_job_with_a_line(tmp_path: Pa
     with record.exclusive(folder / "runs.csv") as writer:
         writer.append(row(1))
         folder.rename(tmp_path / "moved")
-        with pytest.raises(UnusableInput, match=r"runs\.csv: cannot be written \(No such file or directory\)"):
+        with pytest.raises(UnusableInput, match=r"runs\.kept\.csv: cannot be written \(No such file or directory\)"):
             writer.append(row(2))
     assert (tmp_path / "moved" / "runs.csv").read_text() == text_of(row(1))
 
