@@ -249,7 +249,7 @@ def test_each_file_without_runs_is_a_run_named_after_what_tells_it_apart(tmp_pat
 
 
 def test_a_file_whose_name_is_no_text_has_a_name_that_can_be_written(tmp_path: Path):
-    paths = [log(tmp_path, "epoch,accuracy\n1,0.9\n", os.fsdecode(name)) for name in (b"a\xff.csv", b"a\xfe.csv")]
+    paths = [log(tmp_path, "epoch,correct\n1,90\n", os.fsdecode(name)) for name in (b"a\xff.csv", b"a\xfe.csv")]
     assert read(paths[:1], {}, 100).name == r"a\xff"
     assert [run.name for run in read(paths, {}, 100).runs] == [r"a\xff", r"a\xfe"]
 
