@@ -234,16 +234,24 @@ def do_compare(arguments: argparse.Namespace) -> int:
     old, new = (record.read(path, architectures) for path in (arguments.old, arguments.new))
     found = compare.compare(old, new, architectures)
     print_lines(comparison_text.format_comparison(found))
-    _append(arguments.markdown, comparison_text.format_markdown(found))
+    _append(arguments.markdown, comparison_text.format_markdown(found), (arguments.old, arguments.new))
     return found.exit_code
 
 
-def _append(path: Path | None, lines: list[str]) -> None:
-    """Append lines to a file, if one is named. Several commands can write to one summary of a pull request."""
+def _append(path: Path | None, lines: list[str], records: Sequence[Path]) -> None:
+    """Append lines to a file, if one is named. Several commands can write to one summary of a pull request.
+
+    Raises:
+        UnusableInput: the file cannot be written, or it is one of the records or could stand beside one.
+    """
     if path is None:
         return
+    if path.suffix in (".csv", ".json") or any(
+        path.exists() and one.exists() and path.samefile(one) for one in records
+    ):
+        raise UnusableInput(f"--markdown {path}: is for data and not for Markdown: name another file, like summary.md")
     try:
-        with path.open("a", encoding="utf-8") as file:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise UnusableInput(f"--markdown {path}: cannot be written: {one_line(error.strerror or error)}") from error
@@ -293,7 +301,7 @@ def do_check(arguments: argparse.Namespace) -> int:
         return DONE
     found = regression.check(ARCHITECTURES, arguments.runs, arguments.data)
     print_lines(findings.format_findings(found))
-    _append(arguments.markdown, findings.format_markdown(found))
+    _append(arguments.markdown, findings.format_markdown(found), (arguments.runs,))
     return FAILED if any(not finding.passed for finding in found) else DONE
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -57,9 +58,14 @@ def _main(words: Sequence[str] | None) -> int:
 
 def _require_current_folder() -> None:
     try:
-        Path.cwd()
+        length = len(os.fsencode(Path.cwd()))
     except FileNotFoundError:
         raise UnusableInput("the current folder was deleted: change to another folder") from None
+    if length >= _LONGEST_FOLDER:
+        raise UnusableInput(f"the path of the current folder has {length} bytes: change to one with a shorter path")
+
+
+_LONGEST_FOLDER = 4096  # bytes; MKL ends the process if its path does not fit
 
 
 class _Parser(argparse.ArgumentParser):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 from bench import files
+from bench.errors import UnusableInput
 from bench.jobs import plan, scheduling, until_decided
 from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
@@ -70,7 +71,8 @@ class Places:
 class Outcome:
     """The outcome of a job: how many runs it had to train, which failed, and the signal that interrupted it, if any.
 
-    `lacking` has a line for each file that lacks rows of the job.
+    A selected run that diverged in an earlier job has failed too. `lacking` has a line for each file that lacks
+    something of the job.
     """
 
     trained: int
@@ -136,6 +138,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
     """
     here = places.cluster or environments(selection.devices)
     with record.exclusive(places.runs) as writer:
+        places = replace(places, runs=writer.path)  # a link can have another target before this job ends
         recorded = record.read(places.runs)
         warn(recorded)
         planned = make_plan(selection, here, recorded)
@@ -155,8 +158,9 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             add_environments(places.runs, trained_in)
 
         describe()
+        diverged = _diverged(planned, recorded)
         if not expected:
-            return Outcome(trained=0)
+            return Outcome(0, diverged)
         if places.cluster is None:
             data.ensure(places.data)
         writer.expect_runs(recorded, [one.run.key for one in missing])
@@ -175,10 +179,27 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         else:
             events = cluster_scheduling.execute(tasks, places.cluster, stop, more=more)
         outcome = _train(events, stop, missing, expected, writers, deciding)
-        describe()  # somebody can have changed these files meanwhile, like the record
+        # Somebody can have changed the files meanwhile. Whatever has become of them, the outcome of the runs is said.
+        lacking = [_said(act) for act in (*(one.finish for one in writers), describe)]
+        outcome = replace(outcome, failed=(*diverged, *outcome.failed), lacking=tuple(filter(None, lacking)))
         if deciding is not None and outcome.interrupted_by is None:
             print(*until_decided.format_open(deciding.places), sep="\n", file=sys.stderr)
         return outcome
+
+
+def _said(act: Callable[[], str | None]) -> str:
+    """What an act says, or its error."""
+    try:
+        return act() or ""
+    except UnusableInput as error:
+        return str(error)
+
+
+def _diverged(planned: Sequence[Planned], recorded: record.Record) -> tuple[Ended, ...]:
+    """The planned runs that diverged in an earlier job."""
+    rows = recorded.rows[recorded.rows["status"] == "diverged"]
+    endings = {tuple(getattr(row, name) for name in RUN_KEY): (row.note, row.machine) for row in rows.itertuples()}
+    return tuple(Ended(one.run, "diverged", *endings[one.run.key]) for one in planned if one.has_diverged)
 
 
 def warn(recorded: record.Record) -> None:
@@ -225,8 +246,7 @@ def _train(
                     writer.append(_closing_row(event, done[run.key] + 1))
                     failed.append(event)
                 progress.ended(run, event.status, event.reason)
-    lacking = tuple(filter(None, (one.finish() for one in writers)))
-    return Outcome(len(missing), tuple(failed), received[0] if received else None, lacking)
+    return Outcome(len(missing), tuple(failed), received[0] if received else None)
 
 
 def _tasks(

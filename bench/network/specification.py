@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
+import math
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
@@ -54,6 +56,15 @@ ClaimKind = Literal[
 
 TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
 """The numbers of training and test images in MNIST."""
+
+RECIPE_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "learning_rate": (math.ulp(0.0), 1e18),
+    "momentum": (0.0, math.nextafter(1.0, 0.0)),
+    "batch_size": (1, TRAINING_IMAGES),
+    "epochs": (1, 10_000),
+    "dropout": (0.0, math.nextafter(1.0, 0.0)),
+}
+"""The smallest and the largest value of each number of a recipe, in a network's file and beside a record."""
 
 COLLAPSE = 50
 """The value of `largest_fall` for up to 10,000 test images."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import itertools
-import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -15,7 +14,7 @@ from bench.network.source.candidates import Definitions
 from bench.network.source.canonical import value_name
 from bench.network.source.names import assigned, is_main_guard, names_of, running
 from bench.network.source.text import SourceText
-from bench.network.specification import TRAINING_IMAGES, Claim, ClaimKind, Recipe, Target
+from bench.network.specification import RECIPE_BOUNDS, TRAINING_IMAGES, Claim, ClaimKind, Recipe, Target
 
 EXAMPLES: Mapping[str, str] = {
     "RECIPE": 'RECIPE = {"epochs": 15}',
@@ -27,6 +26,7 @@ EXAMPLES: Mapping[str, str] = {
 _UPDATES = ("update", "setdefault", "pop", "popitem", "clear", "__setitem__", "__ior__", "__delitem__")
 
 DEFAULT_RECIPE = Recipe(learning_rate=0.01, batch_size=128, epochs=19)
+_LARGEST_CLAIM = 999_999_999
 
 _CLAIM_TEXTS: Mapping[ClaimKind, str] = {
     "parameters": "{value:,} parameters",
@@ -149,18 +149,16 @@ def _recipe(value: _Value | None) -> Recipe:
     return Recipe(**fields)
 
 
-def _number_between(low: float, high: float, includes_low: bool) -> Callable[[Any], float]:
+def _number_between(low: float, high: float) -> Callable[[Any], float]:
     def convert(content: Any) -> float:
-        if isinstance(content, bool) or not isinstance(content, int | float) or not math.isfinite(content):
-            raise ValueError
-        if not low <= content < high or (content == low and not includes_low):
+        if isinstance(content, bool) or not isinstance(content, int | float) or not low <= content <= high:
             raise ValueError
         return float(content)
 
     return convert
 
 
-def _whole_number_between(low: int, high: int) -> Callable[[Any], int]:
+def _whole_number_between(low: float, high: float) -> Callable[[Any], int]:
     def convert(content: Any) -> int:
         if isinstance(content, bool) or not isinstance(content, int) or not low <= content <= high:
             raise ValueError
@@ -180,11 +178,11 @@ def _read_calls(content: Any) -> tuple[str, ...]:
 
 
 _RECIPE_FIELDS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "learning_rate": (_number_between(0, math.inf, includes_low=False), "a number above 0"),
-    "momentum": (_number_between(0, 1, includes_low=True), "a number of at least 0 and below 1"),
-    "batch_size": (_whole_number_between(1, TRAINING_IMAGES), f"a whole number from 1 to {TRAINING_IMAGES}"),
-    "epochs": (_whole_number_between(1, 10_000), "a whole number from 1 to 10000"),
-    "dropout": (_number_between(0, 1, includes_low=True), "a number of at least 0 and below 1"),
+    "learning_rate": (_number_between(*RECIPE_BOUNDS["learning_rate"]), "a number above 0 and at most 1e18"),
+    "momentum": (_number_between(*RECIPE_BOUNDS["momentum"]), "a number of at least 0 and below 1"),
+    "batch_size": (_whole_number_between(*RECIPE_BOUNDS["batch_size"]), f"a whole number from 1 to {TRAINING_IMAGES}"),
+    "epochs": (_whole_number_between(*RECIPE_BOUNDS["epochs"]), "a whole number from 1 to 10000"),
+    "dropout": (_number_between(*RECIPE_BOUNDS["dropout"]), "a number of at least 0 and below 1"),
     "augmentation": (_read_calls, "text like 'RandomRotation(degrees=7)', or a list of such texts"),
     "schedule": (_read_call, "text like 'StepLR(step_size=6, gamma=0.1)'"),
 }
@@ -209,7 +207,7 @@ def _claims(value: _Value | None, target: Target, recipe: Recipe) -> tuple[Claim
         for kind, claimed in given.items():
             if kind not in _CLAIM_TEXTS:
                 raise value.error(f"CLAIM has the unknown key {kind!r}: use keys from {', '.join(_CLAIM_TEXTS)}")
-            if isinstance(claimed, bool) or not isinstance(claimed, int) or claimed < 1:
-                raise value.error(f"CLAIM has {kind} {claimed!r}: give a whole number from 1")
+            if isinstance(claimed, bool) or not isinstance(claimed, int) or not 1 <= claimed <= _LARGEST_CLAIM:
+                raise value.error(f"CLAIM has {kind} {claimed!r}: give a whole number from 1 to {_LARGEST_CLAIM}")
     words = {"target": target.correct, "epochs": recipe.epochs}
     return tuple(Claim(kind, one, _CLAIM_TEXTS[kind].format(value=one, **words), "file") for kind, one in given.items())

@@ -138,19 +138,26 @@ def _trained_again(read: pandas.DataFrame, rows: pandas.DataFrame) -> Iterator[V
     """Return a verification for every further training of an exact run, on the same machine or on another.
 
     `read` has the rows of all records, which do not contradict each other. The joined `rows` have each epoch once. Two
-    rows of an epoch are of different trainings if their times or machines differ.
+    rows of an epoch are of different trainings if their seconds differ. Times and machines can differ without a second
+    training: a job that has lost its row sends the epoch again from the saved state. A training counts from epoch 1 to
+    its first epoch that was not trained again.
     """
-    columns = [*EPOCH_KEY, "recorded_at", "machine"]
+    columns = [*EPOCH_KEY, "train_seconds", "eval_seconds"]
     joined, every = (
-        frame.loc[(frame["status"] == "ok") & (frame["environment"] == EXACT.digest), columns] for frame in (rows, read)
+        frame[(frame["status"] == "ok") & (frame["environment"] == EXACT.digest)] for frame in (rows, read)
     )
-    trained = pandas.concat([joined.assign(order=0), every.assign(order=1)]).drop_duplicates(columns)
-    trained = trained[trained.duplicated(list(EPOCH_KEY), keep=False)].sort_values(["order", *columns])
+    ordered = pandas.concat([joined.assign(order=0), every.assign(order=1)]).sort_values(
+        ["order", *EPOCH_KEY, "recorded_at", "machine"]
+    )
+    trained = ordered.drop_duplicates(columns)
     again = trained.assign(training=trained.groupby(list(EPOCH_KEY)).cumcount()).query("training > 0")
     for (model, recipe, device, digest, seed, _), part in again.groupby([*RUN_KEY, "training"]):
-        last = part.sort_values(["recorded_at", "epoch", "machine"]).iloc[-1]
-        run = model, recipe, device, digest, int(seed)
-        yield Verified(*run, int(part["epoch"].max()), True, last["recorded_at"], digest, last["machine"])
+        by_epoch = part.sort_values("epoch")
+        whole = by_epoch[by_epoch["epoch"].to_numpy() == np.arange(1, len(part) + 1)]
+        if not whole.empty:
+            last = whole.sort_values(["recorded_at", "epoch", "machine"]).iloc[-1]
+            run = model, recipe, device, digest, int(seed)
+            yield Verified(*run, len(whole), True, last["recorded_at"], digest, last["machine"])
 
 
 def _joined_networks(sources: Sequence[Path], rows: pandas.DataFrame) -> Catalogue:

@@ -91,7 +91,9 @@ def format_misses(runs: Iterable[Missed]) -> str:
 def read(recorded: Record) -> Misses:
     """Read the usable rows of the file beside a record, and its problems. A missing file counts as empty.
 
-    A row is left out if the record lacks its epoch or has another number of misses for that epoch.
+    A row is left out if the record lacks its epoch or has another number of misses for that epoch. A job may be writing
+    both files meanwhile. So it is no problem that the record gets the epoch after it was read. The last row may be of
+    the epoch that the record gets next.
     """
     problems: list[Problem] = []
     found: list[tuple[int, _Row]] = []
@@ -100,8 +102,14 @@ def read(recorded: Record) -> Misses:
     except OSError as error:
         problems.append(Problem(1, f"the file cannot be read ({cause(error)})"))
     runs: dict[Key, Missed] = {}
-    counts = _recorded_counts(recorded, [key for _, (key, _) in found])
+    keys = [key for _, (key, _) in found]
+    counts = [*_recorded_counts(recorded, keys)]
+    lacking = [key for key, (_, total) in zip(keys[:-1], counts[:-1], strict=True) if total < 0]
+    later = dict(zip(lacking, _recorded_counts(record.read(recorded.path), lacking), strict=True)) if lacking else {}
+    awaited = {key for key, (_, total) in later.items() if total > 0} | set(keys[-1:])
     for (line_number, (key, images)), (correct, total) in zip(found, counts, strict=True):
+        if total < 0 and key in awaited:
+            continue
         problem = _problem(images, correct, total)
         if problem is None and key in runs and not np.array_equal(runs[key].images, images):
             problem = "an earlier line has other images for the same run and epoch"
@@ -127,13 +135,13 @@ def _line(row: _Row, header: Sequence[str]) -> str:
     return format_fields(dict(zip(COLUMNS, (*key, misses), strict=True)), header)
 
 
-TABLE = Table("a record's misses", COLUMNS, COLUMNS, _parse, _line, lambda row: row[0], lambda row: row[1].tolist())
+TABLE = Table("a record's misses", COLUMNS, COLUMNS, _parse, _line, lambda row: row[0], lambda row: row[1].tobytes())
 
 
-def _recorded_counts(record: Record, keys: list[Key]) -> Iterator[tuple[int, int]]:
+def _recorded_counts(recorded: Record, keys: list[Key]) -> Iterator[tuple[int, int]]:
     """The `correct` and `total` of each epoch in the record, or -1 if the record lacks the epoch."""
     wanted = pandas.DataFrame(keys, columns=list(EPOCH_KEY)).astype({"seed": "uint64", "epoch": "int64"})
-    epochs = record.epochs[[*EPOCH_KEY, "correct", "total"]]
+    epochs = recorded.epochs[[*EPOCH_KEY, "correct", "total"]]
     joined = wanted.merge(epochs, on=list(EPOCH_KEY), how="left")
     counts = joined[["correct", "total"]].astype("Int64").fillna(-1)
     return zip(counts["correct"].tolist(), counts["total"].tolist(), strict=True)

@@ -60,7 +60,7 @@ def exclusive(path: Path) -> Iterator[Writer]:
 
     The lock in the state folder keeps out a job with the same name for the record, also if the record does not exist
     yet. The lock of the file itself keeps out a job with another name, or with a new state folder. Both locks end if
-    the process is killed.
+    the process is killed. The path of the writer is that of the file itself, if `path` is a link to it.
 
     Raises:
         UnusableInput: another process holds the record (the message says which), or it cannot be written.
@@ -68,7 +68,7 @@ def exclusive(path: Path) -> Iterator[Writer]:
     folder = state_folder(path)
     holder = folder / "holder"
     lock = filelock.FileLock(folder / "lock", timeout=0)
-    rows = Writer(path)
+    rows = Writer(beside.real(path))
     try:
         try:
             require_regular(path)
@@ -251,6 +251,8 @@ TABLE = Table("a record", COLUMNS, REQUIRED, parse_row, format_row, _key, _resul
 
 class Writer(writer.Writer[Row]):
     """Append rows to a record. A row is on the disk when `append` returns."""
+
+    advice = f"{writer.Writer.advice}, or join both records with `merge`"
 
     def __init__(self, path: Path) -> None:
         super().__init__(TABLE, path, aside(path))

@@ -66,7 +66,7 @@ def require(architecture: Architecture) -> None:
     Raises:
         UnusableInput: it computes other bits for a documented network, or another network than PyTorch trains here.
     """
-    golden.require(architecture.name)
+    golden.require(architecture)
     reasons = obstacles(architecture) if architecture.document is None else ()
     if reasons:
         problem = f"{architecture.name} has no exact arithmetic here: {'; '.join(reasons)}"

@@ -14,6 +14,7 @@ import numpy
 from numpy.typing import NDArray
 
 from bench.errors import UnusableInput
+from bench.network.specification import Architecture
 from bench.training.arithmetic.engine import Engine
 from bench.training.exact import ExactTrainer
 from bench.training.randomness import Purpose, words
@@ -38,16 +39,19 @@ def differing(names: tuple[str, ...] = tuple(DIGESTS)) -> tuple[str, ...]:
     return tuple(name for name in names if digest(ExactTrainer(ARCHITECTURES[name], 1).engine) != DIGESTS[name])
 
 
-def require(name: str) -> None:
-    """Check one documented network: `name`, or a small one if `name` is a user's own network.
+def require(architecture: Architecture) -> None:
+    """Check a documented network, or a small one instead of a user's own network.
+
+    A job hands its networks to its workers. So a file in models/ can change meanwhile.
 
     Raises:
         UnusableInput: this machine computes other bits.
     """
-    checked = name if name in DIGESTS else "ten_twenty_thirty"
-    if differing((checked,)):
-        problem = f"this machine computes other bits for {checked} than the exact arithmetic defines"
-        raise UnusableInput(f"{problem}: nothing exact can be trained here; use --arithmetic native, and report it")
+    checked = architecture if architecture.name in DIGESTS else ARCHITECTURES["ten_twenty_thirty"]
+    if digest(ExactTrainer(checked, 1).engine) != DIGESTS[checked.name]:
+        problem = f"this machine computes other bits for {checked.name} than the exact arithmetic defines"
+        advice = f"if models/{checked.name}.py was changed, undo that; otherwise use --arithmetic native, and report it"
+        raise UnusableInput(f"{problem}: {advice}")
 
 
 def digest(engine: Engine) -> str:

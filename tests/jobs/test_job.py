@@ -365,7 +365,7 @@ def test_a_second_job_on_the_same_record_is_told_who_holds_it(tmp_path, root):
         first.wait()
 
 
-def test_a_run_that_diverges_is_not_trained_again(tmp_path, root):
+def test_a_run_that_diverges_is_not_trained_again_and_has_still_failed(tmp_path, root):
     source = Path(misbehaving.__file__).read_text()
     network = Architecture("IsNotANumber", source, "IsNotANumber", Recipe(0.01, 256, 3), TWO[0].document)
     stored = {network.name: structure_facts.load(["unpadded"])["unpadded"]}
@@ -376,8 +376,46 @@ def test_a_run_that_diverges_is_not_trained_again(tmp_path, root):
         ("diverged", "the training loss of epoch 1 is nan")
     ]
     before = where.runs.read_bytes()
-    assert job.run(one, where, SUBSET) == job.Outcome(trained=0)
+    assert job.run(one, where, SUBSET) == replace(first, trained=0)
     assert where.runs.read_bytes() == before
+    more = job.run(replace(one, seeds=(1, 2)), where, SUBSET)
+    assert (more.trained, [ended.run.seed for ended in more.failed]) == (1, [1, 2])
+
+
+def test_files_beside_the_record_that_were_damaged_do_not_hide_the_outcome(monkeypatch, tmp_path, root):
+    where = places(tmp_path, root)
+    failed = Ended(None, "error", "out of memory")
+
+    def damaging(*_):
+        environments.path_beside(where.runs).write_text("rubbish")
+        return job.Outcome(1, (failed,))
+
+    monkeypatch.setattr(job, "_train", damaging)
+    outcome = job.run(selection(TWO[:1]), where, SUBSET)
+    assert (outcome.trained, outcome.failed) == (1, (failed,))
+    (said,) = outcome.lacking
+    assert said.startswith(f"{environments.path_beside(where.runs)}: is not JSON: ")
+
+
+def test_all_rows_of_a_job_go_into_the_record_that_a_link_named_at_its_start(monkeypatch, tmp_path, root):
+    link, before, after = (tmp_path / name / "runs.csv" for name in ("link", "before", "after"))
+    for path in (link, before, after):
+        path.parent.mkdir()
+    link.symlink_to(before)
+    undisturbed = misses.Writer.append
+
+    def switching(*arguments):
+        link.unlink()
+        link.symlink_to(after)
+        monkeypatch.undo()
+        undisturbed(*arguments)
+
+    monkeypatch.setattr(misses.Writer, "append", switching)
+    job.run(selection(TWO[:1], epochs=2), Places(link, tmp_path / "report", root / "data"), SUBSET)
+    found = record.read(before)
+    assert list(found.epochs["epoch"]) == [1, 2]
+    assert [one.key[5] for one in misses.read(found).runs] == [1, 2]
+    assert list(after.parent.iterdir()) == []
 
 
 def test_an_absent_device_trains_nothing(tmp_path, root):

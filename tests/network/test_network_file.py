@@ -70,6 +70,7 @@ def test_a_file_is_read_without_running_it(tmp_path):
         ('RECIPE = {"epochs": 3.0}', ":1: RECIPE has epochs 3.0: give"),
         ('RECIPE = {"learning_rate": 0}', "RECIPE has learning_rate 0: give a number above 0"),
         ('RECIPE = {"learning_rate": 1e999}', "RECIPE has learning_rate inf: give"),
+        ('RECIPE = {"learning_rate": 1e25}', "RECIPE has learning_rate 1e+25: give a number above 0 and at most 1e18"),
         ('RECIPE = {"momentum": 1}', "RECIPE has momentum 1: give a number of at least 0 and below 1"),
         ('RECIPE = {"batch_size": 60001}', "RECIPE has batch_size 60001: give a whole number from 1 to 60000"),
         ('RECIPE = {"dropout": "much"}', "RECIPE has dropout 'much': give"),
@@ -81,6 +82,7 @@ def test_a_file_is_read_without_running_it(tmp_path):
         ("CLAIM = 9951", ":1: CLAIM is not a dictionary: give one with keys from parameters, "),
         ('CLAIM = {"convolutions": 5}', ":1: CLAIM has the unknown key 'convolutions': use keys from"),
         ('CLAIM = {"best": 99.5}', ":1: CLAIM has best 99.5: give a whole number from 1"),
+        ('CLAIM = {"best": 10000000000}', ":1: CLAIM has best 10000000000: give a whole number from 1 to 999999999"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_line(tmp_path, values, said):

@@ -369,7 +369,8 @@ def test_misses_that_contradict_each_other_are_refused_with_the_place_of_both(tm
 def test_a_line_beside_a_record_that_reading_leaves_out_is_noted(tmp_path: Path) -> None:
     """A crash can leave misses without their row. This is no reason to refuse a record."""
     (line,) = synthetic.misses(ROWS)
-    one = write(tmp_path / "one.csv", ROWS[:2], misses=[line], verified=[verified(8)])
+    (other,) = synthetic.misses(synthetic.run_rows("unpadded", 8, [9900]))
+    one = write(tmp_path / "one.csv", ROWS[:2], misses=[line, other], verified=[verified(8)])
     notes = merge.merge([one], tmp_path / "all.csv").notes
     assert notes[0] == f"{path_beside(one)}:2: epoch 3 of unpadded seed 7: the epoch is not in the record (left out)"
     assert notes[1].startswith(
@@ -439,7 +440,7 @@ EXACT_ROWS = again(ROWS, recorded_at="2026-02-01T12:00:00Z", environment=EXACT.d
 def elsewhere(rows: Iterable[Row], minutes: int = 60, **changes: Any) -> list[Row]:
     """The same epochs, trained on another machine. The first ended so many minutes after twelve, the others later."""
     times = [f"2026-02-01T{12 + minute // 60}:{minute % 60:02d}:00Z" for minute in range(minutes, minutes + 40, 4)]
-    values = {"machine": "another processor", "train_seconds": 50.0, **changes}
+    values = {"machine": "another processor", "train_seconds": 50.0 + minutes, **changes}
     return [dataclasses.replace(row, recorded_at=at, **values) for row, at in zip(rows, times, strict=False)]
 
 
@@ -477,6 +478,28 @@ def test_every_further_training_is_a_verification_even_on_the_same_machine(tmp_p
 def test_copies_of_an_exact_run_are_no_check(tmp_path: Path) -> None:
     assert checks(tmp_path, EXACT_ROWS, EXACT_ROWS, EXACT_ROWS[:2]) == []
     assert not verifications.path_beside(tmp_path / "all of 3.csv").exists()
+
+
+def test_an_epoch_that_was_sent_again_from_its_saved_state_is_no_check(tmp_path: Path) -> None:
+    """A job that has lost its rows sends them again, with the time and the words on the machine of that moment."""
+    sent = elsewhere(EXACT_ROWS, train_seconds=EXACT_ROWS[0].train_seconds, machine="a processor, PyTorch 9")
+    assert checks(tmp_path, EXACT_ROWS, sent) == []
+    assert (
+        len(
+            checks(
+                tmp_path, EXACT_ROWS, sent, elsewhere(EXACT_ROWS, 60), elsewhere(EXACT_ROWS, 90, train_seconds=110.0)
+            )
+        )
+        == 1
+    )
+
+
+def test_a_further_training_counts_from_the_first_epoch(tmp_path: Path) -> None:
+    """The record has lost its last epochs, and a job has trained them again from the state of an earlier one."""
+    lost = elsewhere(EXACT_ROWS)
+    assert checks(tmp_path, EXACT_ROWS, [EXACT_ROWS[0], *lost[1:]]) == []
+    (found,) = checks(tmp_path, EXACT_ROWS, [lost[0], EXACT_ROWS[1], lost[2]])
+    assert found.epochs == 1
 
 
 def test_copies_of_a_further_training_are_one_check(tmp_path: Path) -> None:

@@ -136,8 +136,25 @@ def test_a_bad_line_is_named_and_the_rest_is_read(tmp_path: Path, line: str, rea
 
 
 def test_the_misses_of_an_epoch_that_the_record_left_out_are_left_out_too(tmp_path: Path) -> None:
-    read = found(tmp_path, f"{KEY},7,2,8:5>6 18:3>8 9999:0>1", rows=[ROWS[1]])
-    assert (read.runs, len(read.problems)) == ((), 1)
+    line = f"{KEY},7,2,8:5>6 18:3>8 9999:0>1"
+    read = found(tmp_path, line, line.replace(",2,", ",3,"), rows=[ROWS[1]])
+    assert (read.runs, [problem.line for problem in read.problems]) == ((), [2])
+
+
+def test_the_epoch_of_the_last_row_can_be_on_its_way_into_the_record(tmp_path: Path) -> None:
+    read = found(tmp_path, f"{KEY},7,2,8:5>6 18:3>8 9999:0>1", f"{KEY},7,3,8:5>6")
+    assert (len(read.runs), read.problems) == (1, ())
+
+
+def test_epochs_that_a_job_has_recorded_since_the_record_was_read_are_no_problem(tmp_path: Path) -> None:
+    before = synthetic.record(tmp_path, ROWS[:1])
+    synthetic.record(tmp_path, ROWS)
+    lines = [f"{KEY},7,1,8:5>6", f"{KEY},7,2,8:5>6 18:3>8 9999:0>1", f"{KEY},8,1,8:5>6", f"{KEY},8,2,8:5>6"]
+    path_beside(before.path).write_text(HEADER + "".join(line + "\n" for line in lines))
+    assert [(problem.line, problem.reason.split(": ")[1]) for problem in misses.read(before).problems] == [
+        (2, "1 misses, but the record has 9990 of 10000 correct"),
+        (4, "the epoch is not in the record"),
+    ]
 
 
 def test_ten_thousand_misses_fit_a_row(tmp_path: Path) -> None:

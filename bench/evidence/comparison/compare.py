@@ -52,7 +52,8 @@ def compare(old: Record, new: Record, architectures: Mapping[str, Architecture])
             pairs.append(pair)
             notes.extend(_notes_on_runs(pair))
         else:
-            notes.append(f"{pair}: {names[0] if not pair.old.seeds else names[1]} has no finished run to compare")
+            lacking = [name for name, side in zip(names, (pair.old, pair.new), strict=True) if not side.seeds]
+            notes.extend(f"{pair}: {name} has no finished run to compare" for name in lacking)
     if not pairs:
         reason = "; ".join(notes) or "neither has runs"
         raise UnusableInput(f"{names[0]} and {names[1]}: nothing to compare: {reason}")
@@ -93,8 +94,9 @@ def _groups_to_compare(
 
 
 def _compare_groups(old: Group, new: Group, target: int) -> Pair:
-    longest = [max((len(run.correct) for run in group.runs), default=0) for group in (old, new)]
-    epochs = min(old.budget, *longest)
+    # A run that diverged counts as never at the target, for any number of epochs. So it does not shorten the others.
+    lengths = [[len(run.correct) for run in group.runs if run.correct and not run.has_diverged] for group in (old, new)]
+    epochs = min([old.budget, *(max(side) for side in lengths if side)])
     before, after = _side(old, epochs, target), _side(new, epochs, target)
     changes: tuple[Change, ...] = ()
     if before.seeds and after.seeds:
@@ -104,7 +106,7 @@ def _compare_groups(old: Group, new: Group, target: int) -> Pair:
 
 
 def _side(group: Group, epochs: int, target: int) -> Side:
-    finished = [run.correct[:epochs] for run in group.runs if len(run.correct) >= epochs > 0 and not run.has_diverged]
+    finished = [run.correct[:epochs] for run in group.runs if len(run.correct) >= epochs and not run.has_diverged]
     diverged = sum(run.has_diverged for run in group.runs)
     return Side(
         group.environment,

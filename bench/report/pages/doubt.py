@@ -57,7 +57,15 @@ def _commands(summary: Summary, runs: Path, folder: Path) -> list[str]:
 
 
 def _files(path: str, default: str, option: str) -> str:
-    return "" if path == default else f" {option} {shlex.quote(path)}"
+    return "" if path == default else f" {option} {_word(path)}"
+
+
+def _word(path: str) -> str:
+    """A path as one word of a shell, on one line. Bash and zsh read the bytes that are no text from $'…'."""
+    if path.isprintable():
+        return shlex.quote(path)
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(path))
+    return f"$'{''.join(plain)}'"
 
 
 def _models(summary: Summary) -> str:

@@ -48,6 +48,29 @@ def test_slower_and_faster_to_the_target_are_changes_alike(
     assert format_comparison(found)[-1] == f"Convergence changed: epochs to target of unpadded on cpu {finding}."
 
 
+@pytest.mark.parametrize("longest", [0, 1, 3])
+def test_a_network_whose_runs_all_diverge_is_slower_and_lower_however_early_they_do(files: Files, longest: int) -> None:
+    failed = [
+        row
+        for seed in range(1, 6)
+        for row in run_rows(
+            "unpadded", seed, [9800] * min(longest, seed), ending=("diverged", "the loss is nan"), environment=GPU
+        )
+    ]
+    found = files.compare(rows("unpadded", EARLY), failed)
+    assert findings(found) == {"unpadded on cpu": ["slower", "lower"]}
+    assert (only(found).epochs, only(found).old.seeds, only(found).new.diverged) == (19, 5, 5)
+    assert found.exit_code == 1
+    assert not any("no finished run" in note for note in found.notes)
+
+
+def test_a_run_that_diverged_late_does_not_leave_out_the_runs_that_stopped_before(files: Files) -> None:
+    stopped = [row for seed in (2, 3, 4, 5) for row in run_rows("unpadded", seed, [9900] * 5, environment=GPU)]
+    diverged = run_rows("unpadded", 1, [9900] * 9, ending=("diverged", "the loss is nan"), environment=GPU)
+    found = only(files.compare(rows("unpadded", EARLY), [*diverged, *stopped]))
+    assert (found.epochs, found.new.seeds, found.new.unfinished) == (5, 5, 0)
+
+
 @pytest.mark.parametrize(("old", "new", "finding"), [(LOW, HIGH, "higher"), (HIGH, LOW, "lower")])
 def test_lower_and_higher_in_the_end_are_changes_alike(
     files: Files, old: list[int], new: list[int], finding: str
@@ -207,8 +230,13 @@ def test_an_unknown_network_is_named(files: Files) -> None:
             run_rows("unpadded", 1, [], environment=GPU, ending=("error", "out of memory")),
             "new.* has no finished run to compare",
         ),
+        (
+            run_rows("unpadded", 1, [], ending=("error", "out of memory")),
+            run_rows("unpadded", 1, [], environment=GPU, ending=("error", "out of memory")),
+            "old.* has no finished run to compare; .*new.* has no finished run to compare",
+        ),
     ],
-    ids=["no runs", "nothing new", "another network", "another device", "nothing finished"],
+    ids=["no runs", "nothing new", "another network", "another device", "nothing finished", "nothing finished in both"],
 )
 def test_nothing_to_compare_is_one_line(files: Files, old: list[Row], new: list[Row], reason: str) -> None:
     with pytest.raises(UnusableInput, match=reason) as raised:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -52,6 +54,16 @@ def test_the_commands_name_the_record_and_the_report_as_the_user_did(tmp_path: P
     parsed = [_parser().parse_args(words) for words in commands(runs, place)]
     assert [(place.parent / one.runs).resolve() for one in parsed[:2]] == [runs] * 2
     assert [str(one.report) for one in parsed[:2]] == [shown] * 2
+
+
+@pytest.mark.parametrize("name", [b"r\xc3\xa9sum\xe9's", b"two\nlines", b"a\\b\xff1"], ids=repr)
+def test_a_shell_reads_names_that_are_no_text_from_the_commands(tmp_path: Path, name: bytes) -> None:
+    runs, folder = (tmp_path / os.fsdecode(name + ending) for ending in (b".csv", b" report"))
+    summary = summarise(synthetic.record(tmp_path, ROWS), synthetic.architectures(), structure_facts.load())
+    page = pages(summary, NO_PICTURES, runs, folder)["README.md"].encode()
+    (line,) = re.findall(rb"^python -m bench report (.+)$", page, flags=re.MULTILINE)
+    said = subprocess.run(["bash", "-c", b"printf '%s\\0' " + line], capture_output=True, check=True).stdout
+    assert said.split(b"\0")[:-1] == [b"--runs", name + b".csv", b"--report", name + b" report"]
 
 
 @pytest.mark.parametrize(("runs", "folder"), [("runs.csv", "report"), ("again.csv", "again"), ("net.csv", "net")])
