@@ -187,6 +187,7 @@ def _check(name: str, entry: _Entry) -> None:
         "recipe: batch_size": 1 <= recipe.batch_size <= TRAINING_IMAGES,
         "recipe: epochs": 1 <= recipe.epochs <= MOST_EPOCHS,
         "recipe: dropout": recipe.dropout is None or 0 <= recipe.dropout < 1,
+        "recipe: vary": not recipe.vary,
         "target": 1 <= target.correct <= target.total <= BOUNDS["total"][1],
         "claims": all(claim.value >= 0 for claim in entry.claims),
         "structure": entry.structure.parameters >= 0 and entry.structure.multiply_accumulates >= 0,

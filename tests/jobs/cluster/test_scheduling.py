@@ -26,7 +26,7 @@ from stages import Stage, execute
 from bench.cli import parser
 from bench.errors import UnusableInput
 from bench.jobs import job
-from bench.jobs.cluster import scheduling, workers
+from bench.jobs.cluster import scheduling, worker, workers
 from bench.jobs.cluster.worker import Description
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop
 from bench.jobs.job import Places, Selection
@@ -264,6 +264,13 @@ def test_another_recipe_and_a_missing_bench994_get_a_line_each() -> None:
     assert missing.startswith("it cannot describe itself (ModuleNotFoundError: No module named 'bench'): install ")
     other = workers._obstacle(dataclasses.replace(same, recipes=("0123abcd",)), [UNPADDED])
     assert other.startswith(f"its unpadded has the recipe 0123abcd, but here it is {UNPADDED.digest}: ")
+
+
+def test_a_worker_of_the_same_version_has_the_recipe_in_which_one_kind_varies() -> None:
+    varied = UNPADDED.varied("order")
+    found = worker._describe(pickle.dumps((varied,)), announces_gpu=False)
+    assert found.recipes == (varied.digest,) != (UNPADDED.digest,)
+    assert workers._obstacle(found, [varied]) == ""
 
 
 def test_a_worker_that_announces_a_gpu_it_has_not_is_left_out(stage: Stage, caplog) -> None:
