@@ -9,6 +9,7 @@ from bench.evidence import verdicts
 from bench.evidence.results import Group, groups
 from bench.evidence.statistics import first_hit
 from bench.evidence.summary.images import Agreement, Images, MissedImage, images
+from bench.evidence.summary.kinds import Kind, Kinds, Spread, kinds
 from bench.evidence.summary.others import OtherRecipe, other_recipe
 from bench.evidence.summary.pairs import MANY_NETWORKS, MOST_SEEDS, Paired, between_devices, between_networks
 from bench.evidence.summary.pooled import (
@@ -41,6 +42,8 @@ __all__ = [
     "GroupSources",
     "GroupSummary",
     "Images",
+    "Kind",
+    "Kinds",
     "MissedImage",
     "NetworkSummary",
     "OtherRecipe",
@@ -49,6 +52,7 @@ __all__ = [
     "Repeats",
     "SeedResult",
     "Sources",
+    "Spread",
     "Summary",
     "TwoPlaces",
     "required",
@@ -180,6 +184,7 @@ def summarise(
         for name, architecture in architectures.items()
     )
     current = [group for network in networks for group in network.groups]
+    documented = {network.name: network.documented for network in networks}
     used = {group.label for group in current}
     return Summary(
         networks=networks,
@@ -190,7 +195,7 @@ def summarise(
         between_devices=tuple(between_devices(current)),
         images=images(current, misses.runs),
         repeats=repeats(current, verifications.found),
-        sources=sources(current, {network.name: network.documented for network in networks}, misses.runs),
+        sources=sources(current, documented, misses.runs, kinds(found, labels, structures)),
         problems=_by_line(record.problems),
         problems_of_misses=_by_line(misses.problems),
         problems_of_verifications=_by_line(verifications.problems),
