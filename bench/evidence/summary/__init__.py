@@ -162,9 +162,10 @@ def summarise(
     """Summarise a record and the files beside it. A network without a structure has no verdicts."""
     misses, verifications = misses or Misses(), verifications or Verifications()
     found = groups(record, architectures)
-    places = list(dict.fromkeys((group.device, group.environment) for group in found if group.is_current))
-    places += [place for group in found if (place := (group.device, group.environment)) not in places]
-    places.sort(key=lambda place: ((*DEVICES, LOGGED).index(place[0]), place[1]))
+    places = sorted(
+        {(group.device, group.environment) for group in found},
+        key=lambda place: ((*DEVICES, LOGGED).index(place[0]), place[1]),
+    )
     labels = _labels(places)
     by_name: dict[str, list[GroupSummary]] = {name: [] for name in architectures}
     for group in found:

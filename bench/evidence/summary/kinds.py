@@ -5,6 +5,7 @@ The runs are those of `--vary`, in which the seed changes one kind of random num
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import variance
@@ -17,9 +18,13 @@ from bench.network.structure_facts import Structure
 
 @dataclass(frozen=True)
 class Spread:
-    """The variance of a number of correct images over runs, and the interval for it, in images squared."""
+    """The variance of a number of correct images over runs, its standard error for normal counts, and its interval.
+
+    All are in images squared.
+    """
 
     variance: float
+    error: float
     interval: Interval
 
 
@@ -84,7 +89,10 @@ def _kind(vary: Vary, group: Group | None) -> Kind:
 
 def _spread(counts: Sequence[int]) -> Spread | None:
     interval = variance_interval(counts)
-    return Spread(float(variance(counts)), interval) if interval else None
+    if interval is None:
+        return None
+    found = float(variance(counts))
+    return Spread(found, found * math.sqrt(2 / (len(counts) - 1)), interval)
 
 
 def _has_dropout(structure: Structure | None) -> bool | None:

@@ -18,7 +18,7 @@ _FLIPS, _LEFT, _WHOLE = "#bbbbbb", "#0072B2", "#E69F00"
 def components(groups: Sequence[GroupSources], kinds: Sequence[Kinds] = ()) -> Picture:
     """The variance of the last epoch of each group: flips of single images, and what is left, with its error.
 
-    Below stands the whole variance by what the seed changes, with its interval.
+    Below stands all of the variance, by what the seed changes.
     """
     split = [(one, one.flips) for one in groups if one.flips is not None]
     whole = [(network, one.vary or "everything", one.last) for network in kinds for one in network.kinds if one.last]
@@ -39,7 +39,8 @@ def components(groups: Sequence[GroupSources], kinds: Sequence[Kinds] = ()) -> P
             axes.plot(error, [y + 0.16] * 2, color=canvas.INK, linewidth=1.2)
         for y, (_, _, spread) in enumerate(whole, start=len(split)):
             axes.barh([y], [spread.variance], height=0.28, color=_WHOLE)
-            axes.plot([spread.interval.lower, spread.interval.upper], [y] * 2, color=canvas.INK, linewidth=1.2)
+            error = [spread.variance - spread.error, spread.variance + spread.error]
+            axes.plot(error, [y] * 2, color=canvas.INK, linewidth=1.2)
         axes.axvline(0, color="#888888", linewidth=0.8)
         axes.set_xlabel("variance of the last epoch over seeds (images squared)")
         keys = [
@@ -47,15 +48,12 @@ def components(groups: Sequence[GroupSources], kinds: Sequence[Kinds] = ()) -> P
             Patch(facecolor=_LEFT, label="left for training"),
             Line2D([], [], color=canvas.INK, linewidth=1.2, label="± one standard error"),
         ]
-        of_whole = [Patch(facecolor=_WHOLE, label="whole, with its 95 % interval")] if whole else []
-        canvas.legend_above(axes, [*(keys if split else []), *of_whole])
+        of_whole = [Patch(facecolor=_WHOLE, label="whole")] if whole else []
+        canvas.legend_above(axes, [*(keys if split else keys[2:]), *of_whole])
         parts = [
             f"{found.flips:.1f} from flips, {found.left:.1f} left (standard error {found.left_error:.1f})"
             for _, found in split
         ]
-        parts += [
-            f"{spread.variance:.1f} (from {spread.interval.lower:.1f} to {spread.interval.upper:.1f})"
-            for _, _, spread in whole
-        ]
+        parts += [f"{spread.variance:.1f} (standard error {spread.error:.1f})" for _, _, spread in whole]
         told = "; ".join(f"{name}: {part}" for name, part in zip(names, parts, strict=True))
         return Picture(canvas.svg(figure), f"Variance of the last epoch over seeds, by source. {told or 'No group'}.")

@@ -98,12 +98,11 @@ def _how_to_read_kinds(found: tuple[Kinds, ...]) -> list[str]:
     return [
         (
             "Each seed draws the first weights, the order of the images and dropout. “Everything” are the ordinary "
-            "runs. In the other rows, the seed changes one of the three, and the other two are those of seed 1. Such "
-            "runs have a recipe of their own and count in no other table. The standard deviations are over seeds, in "
-            "images, and the intervals are those of a normal distribution. Each of the three includes what it does "
-            "together with the other two. So their variances may add up to more than the variance of everything "
-            "(Homma and Saltelli 1996). If each alone is as large as everything, then any small change moves a run as "
-            "far as a new seed does (Summers and Dinneen, arXiv 2103.04514)."
+            "runs. In the other rows, the seed changes one of the three, and the other two are those of seed 1. The "
+            "standard deviations are over seeds, in images, and the intervals are those of a normal distribution. Each "
+            "of the three includes what it does together with the other two. So their variances may add up to more "
+            "than the variance of everything (Homma and Saltelli 1996). If each alone is as large as everything, then "
+            "any small change moves a run as far as a new seed does (Summers and Dinneen, arXiv 2103.04514)."
             + (f" {_how_to_measure(missing)}" if missing else "")
         ),
         "",

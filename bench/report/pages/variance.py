@@ -22,7 +22,7 @@ def in_brief(summary: Summary) -> list[str]:
         f"## {TITLE}",
         "",
         f"- **Repeat**: {_repeat(summary.repeats)}",
-        f"- **Seed and epoch**: {_seed(summary)}{_kinds(summary)}{_epoch(summary)}",
+        f"- **Seed and epoch**: {_seed(summary)}{_epoch(summary)}",
         f"- **Images**: {_images(summary)}",
         f"- **Choosing**: {_choosing(summary)}",
         f"- **Device**: {_device(summary)} {details}.",
@@ -41,7 +41,8 @@ def _seed(summary: Summary) -> str:
     deviations = [stdev(group.last) for group in summary.current if len(group.last) > 1]
     if not deviations:
         return "Unknown, because no network has two complete runs in one place yet."
-    return f"The last accuracies of the seeds of a network have a standard deviation of {_between(deviations)} images."
+    said = f"The last accuracies of the seeds of a network have a standard deviation of {_between(deviations)} images."
+    return said + _kinds(summary)
 
 
 def _between(values: Sequence[float]) -> str:
@@ -55,8 +56,8 @@ def _kinds(summary: Summary) -> str:
     for one in (one for network in summary.sources.kinds for one in network.kinds):
         if one.vary and one.last:
             found.setdefault(VARIED[one.vary], []).append(math.sqrt(one.last.variance))
-    said = listed([f"{_between(values)} if it changes only {name}" for name, values in found.items()])
-    return f" It is {said}." if said else ""
+    said = [f"{_between(values)} if only {name}" for name, values in found.items()]
+    return f" It is {listed(said).replace('if only', 'if the seed changes only', 1)}." if said else ""
 
 
 def _largest(summary: Summary) -> GroupSources | None:

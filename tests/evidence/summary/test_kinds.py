@@ -46,6 +46,7 @@ def test_each_kind_has_the_variance_of_its_own_runs_in_the_last_and_in_the_best_
             assert spread is not None
             squares = ((counts - counts.mean()) ** 2).sum()
             assert spread.variance == pytest.approx(squares / (one.runs - 1))
+            assert spread.error == pytest.approx(spread.variance * math.sqrt(2 / (one.runs - 1)))
             quantiles = scipy.stats.chi2(one.runs - 1).ppf([0.975, 0.025])
             assert (spread.interval.lower, spread.interval.upper) == pytest.approx(tuple(squares / quantiles))
     assert (found.kinds[3].last, found.kinds[3].best) == (None, None)
@@ -143,6 +144,8 @@ def test_the_variances_of_known_effects_are_found_again_and_covered_as_often_as_
         spreads = [spread for one in found if (spread := one.kinds[place].last)]
         values = [spread.variance for spread in spreads]
         assert fmean(values) == pytest.approx(expected, abs=4 * np.std(values) / math.sqrt(REPETITIONS))
+        errors = [spread.error for spread in spreads]
+        assert fmean(errors) == pytest.approx(float(np.std(values)), rel=0.1)
         covered = fmean(spread.interval.lower <= expected <= spread.interval.upper for spread in spreads)
         assert covered == pytest.approx(0.95, abs=4 * math.sqrt(0.95 * 0.05 / REPETITIONS))
 

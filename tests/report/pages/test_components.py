@@ -82,8 +82,9 @@ def test_what_the_seed_changes_has_a_table_a_sentence_and_a_figure(tmp_path: Pat
             assert (lower, upper) == pytest.approx(tuple(bounds), abs=0.051)
     assert "`python -m bench run --vary dropout --seeds 1-8` measures the effect of dropout." in told
     brief = section(without_links(files["README.md"]), TITLE)
-    said = f"It is {kinds[3][4].split()[0]} if it changes only the first weights and {kinds[4][4].split()[0]} if it"
-    assert f" {said} changes only the order of the images." in brief
+    weights, order = (row[4].split()[0] for row in kinds[3:5])
+    said = f"It is {weights} if the seed changes only the first weights and {order} if only the order of the images."
+    assert f" images. {said} " in brief
     picture = rendered(tmp_path, rows, "unpadded", "gap_head")[COMPONENTS].decode()
     drawn = re.findall(r"<!-- (.*?) -->", picture)
     assert {f"unpadded: {kind}" for kind in ("everything", "weights", "order")} < set(drawn)
@@ -96,7 +97,7 @@ def test_kinds_that_nobody_has_measured_come_with_the_command_that_measures_them
         "**Weights, order of the images, dropout**: Not measured. `python -m bench run --vary weights --seeds 1-8` "
         "measures the effect of the first weights. For the rest, write `order` and `dropout` in place of `weights`."
     ) in section(data, TITLE)
-    assert "if it changes only" not in page("README.md", tmp_path, synthetic.full({"unpadded": 9940}), "unpadded")
+    assert "seed changes only" not in page("README.md", tmp_path, synthetic.full({"unpadded": 9940}), "unpadded")
 
 
 def test_a_network_without_dropout_says_so(tmp_path: Path) -> None:
