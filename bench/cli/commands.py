@@ -94,7 +94,7 @@ def do_plan(arguments: argparse.Namespace) -> int:
     """Print what `run` would do."""
     with selected(arguments) as (selection, cluster):
         from bench.jobs import job
-        from bench.jobs.plan import format_plan
+        from bench.jobs.plan import format_plan, format_vary
         from bench.record import record
 
         recorded = record.read(arguments.runs)
@@ -107,11 +107,12 @@ def do_plan(arguments: argparse.Namespace) -> int:
             print_lines(format_expected(to_decide, selection.jobs, None if cluster is None else cluster.slots))
             return DONE
     if cluster is None:
-        print_lines(format_plan(planned, selection.jobs))
+        print_lines([*format_plan(planned, selection.jobs), *format_vary(selection.vary)])
     else:
         from bench.jobs.cluster.workers import format_workers
 
-        print_lines([*format_plan(planned, selection.jobs, cluster.slots), "", *format_workers(cluster.workers)])
+        lines = [*format_plan(planned, selection.jobs, cluster.slots), *format_vary(selection.vary)]
+        print_lines([*lines, "", *format_workers(cluster.workers)])
     return DONE
 
 

@@ -18,6 +18,7 @@ from bench.cli.interruptions import lost_interrupts_repeated
 from bench.cli.selection import AT_MOST, SEEDS
 from bench.cli.streams import Messages, fill_standard_descriptors, print_lines
 from bench.errors import UnusableInput, one_line
+from bench.network.specification import VARIED
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -108,6 +109,12 @@ def _parser() -> argparse.ArgumentParser:
             type=_positive,
             metavar="N",
             help=f"with --until-decided: seeds of each network (default: {AT_MOST})",
+        )
+        training.add_argument(
+            "--vary",
+            choices=tuple(VARIED),
+            default="",
+            help="let the seed change only these random numbers; the others are those of seed 1",
         )
         training.add_argument(
             "--arithmetic",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas
 from numpy.typing import NDArray
 
-from bench.network.specification import DEVICES, LOGGED, Architecture
+from bench.network.specification import DEVICES, LOGGED, VARIED, Architecture, Vary
 from bench.record.record import Record
 from bench.record.rows import RUN_KEY
 
@@ -26,7 +26,7 @@ class Series:
 
     `correct` has the numbers of correctly classified test images, of `total`. `seconds` are of training and evaluation
     together. `ending` says how an incomplete run last ended, or that it diverged ("diverged: …"). It is empty for a
-    complete run. A run of another recipe counts as incomplete.
+    complete run. A run of a recipe that nobody knows counts as incomplete.
     """
 
     seed: int
@@ -49,7 +49,8 @@ class Group:
     """The runs of one network that may be pooled, by ascending seed.
 
     `machines` describes each machine that trained them. `is_current` says whether `recipe` is the network's current
-    recipe. If it is, `budget` is the documented number of epochs. Nobody knows how many epochs another recipe asks for.
+    recipe. If `vary` names a kind of random numbers, it is the current recipe in which only this kind follows the seed.
+    In both cases `budget` is the documented number of epochs. Nobody knows how many epochs another recipe asks for.
     There, `budget` is the number of epochs of the longest run.
     """
 
@@ -61,6 +62,7 @@ class Group:
     budget: int
     is_current: bool
     runs: tuple[Series, ...]
+    vary: Vary = ""
 
     @property
     def machine(self) -> str:
@@ -74,14 +76,16 @@ class Group:
 
 
 def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[Group, ...]:
-    """The groups of a record, sorted by network, recipe (the current one first), device and environment.
+    """The groups of a record, sorted by network, recipe (the current one first), `vary`, device and environment.
 
     Networks are in the order of `architectures`. Rows of other networks are ignored.
     """
     rows = record.rows[record.rows["model"].isin(list(architectures))]
     named = rows.loc[rows["machine"] != "", [*GROUP_KEY, "machine"]].drop_duplicates().sort_values("machine")
     machines = {key: tuple(part) for key, part in named.groupby(list(GROUP_KEY))["machine"]}
-    budgets = {(name, one.digest): one.recipe.epochs for name, one in architectures.items()}
+    recipes = rows[["model", "recipe"]].drop_duplicates().itertuples(index=False, name=None)
+    known = {key: one.recipe for key in recipes if (one := architectures[key[0]].with_digest(key[1]))}
+    budgets = {key: one.epochs for key, one in known.items()}
     found: dict[_Key, list[Series]] = {}
     for key, series in _runs(rows, budgets):
         found.setdefault(key, []).append(series)
@@ -94,15 +98,17 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
             environment=environment,
             machines=machines.get((model, recipe, device, environment), ()),
             budget=budgets.get((model, recipe)) or max(len(run.correct) for run in runs),
-            is_current=(model, recipe) in budgets,
+            is_current=(model, recipe) in known and not known[model, recipe].vary,
             runs=tuple(runs),
+            vary=known[model, recipe].vary if (model, recipe) in known else "",
         )
         for (model, recipe, device, environment), runs in found.items()
     ]
 
     def place(group: Group) -> tuple[object, ...]:
         device = (*DEVICES, LOGGED).index(group.device)
-        return names.index(group.model), not group.is_current, group.recipe, device, group.environment
+        kind = [*VARIED, ""].index(group.vary)
+        return names.index(group.model), not group.is_current, kind, group.recipe, device, group.environment
 
     return tuple(sorted(everything, key=place))
 

@@ -70,7 +70,7 @@ def _lines(path: Path, problems: Sequence[Problem], content: str) -> list[Findin
 def _recipes(found: Record, known: Mapping[str, Architecture]) -> Iterator[Finding]:
     for name, recipes in found.rows.groupby("model", sort=False)["recipe"].unique().items():
         today, subject = known[str(name)].digest, f"{name}: recipe of the runs"
-        if today in recipes:
+        if any(known[str(name)].with_digest(recipe) for recipe in recipes):
             yield Finding(subject, True, f"{today}, as of today")
         else:
             yield Finding(

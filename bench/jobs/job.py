@@ -20,7 +20,7 @@ from bench.jobs.plan import Choice, Planned, duration
 from bench.jobs.progress import Progress
 from bench.jobs.worker import Task
 from bench.network import structure_facts
-from bench.network.specification import Architecture
+from bench.network.specification import Architecture, Vary
 from bench.network.structure_facts import Structure
 from bench.record import catalogue, misses, record
 from bench.record.environments import EXACT, Environment
@@ -52,6 +52,11 @@ class Selection:
     structures: Mapping[str, Structure] = field(default_factory=dict)
     arithmetic: Choice = "auto"
     until_decided: bool = False
+
+    @property
+    def vary(self) -> Vary:
+        """What alone the seed changes, if not everything. It is the same for all networks."""
+        return next((one.recipe.vary for one in self.architectures), "")
 
 
 @dataclass(frozen=True)
@@ -147,7 +152,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             to_decide = places_to_decide(selection, planned, recorded)
             missing = [one for place in to_decide for one in place.left]
             expected = [one for place in to_decide for one in place.expected()]
-        own = {one.name: one for one in selection.architectures if one.name in selection.structures}
+        own = {one.name: one.varied("") for one in selection.architectures if one.name in selection.structures}
         found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
         digests = {one.run.environment for one in expected and missing}
         trained_in = [({**found, EXACT.digest: EXACT})[digest] for digest in digests]
@@ -290,7 +295,7 @@ def _announce(missing: Sequence[Planned], selection: Selection, cluster: Cluster
     what = f"{count(len(missing), 'run')}, {count(epochs, 'epoch')}"
     if selection.until_decided:
         what = f"Until every claim is decided, with at most {count(len(selection.seeds), 'seed')}: probably {what}"
-    print(f"{what} to train: about {duration(seconds)}.", file=sys.stderr)
+    print(f"{what} to train: about {duration(seconds)}.", *plan.format_vary(selection.vary), sep="\n", file=sys.stderr)
     if seconds > LONG_JOB and not selection.until_decided:
         print(
             "To try a small job first, add --seeds 2 --epochs 3. Ctrl-C stops the job; the same command continues it.",

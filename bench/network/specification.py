@@ -7,7 +7,7 @@ import importlib
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -34,6 +34,16 @@ LOGGED = "log"
 
 Arithmetic = Literal["exact", "native"]
 """How a run is computed: with the same bits on every machine, or by PyTorch's operators."""
+
+Vary = Literal["", "weights", "order", "dropout"]
+"""The kind of random numbers that alone follows the seed. Ordinary runs have none: all kinds follow it."""
+
+VARIED: Mapping[Vary, str] = {
+    "weights": "the first weights",
+    "order": "the order of the images",
+    "dropout": "dropout",
+}
+"""Each kind in words."""
 
 ClaimKind = Literal[
     "parameters",
@@ -89,7 +99,8 @@ class Recipe:
 
     `dropout` replaces the probability of every dropout layer. `augmentation` has calls of `torchvision.transforms.v2`,
     which are applied in this order to each batch. `schedule` is a call of `torch.optim.lr_scheduler` without its
-    optimizer. The scheduler takes one step an epoch. Both are text that `calls` can parse.
+    optimizer. The scheduler takes one step an epoch. Both are text that `calls` can parse. `vary` belongs to the runs
+    and not to the network: it is an option of the command line.
     """
 
     learning_rate: float
@@ -99,11 +110,13 @@ class Recipe:
     dropout: float | None = None
     augmentation: tuple[str, ...] = ()
     schedule: str = ""
+    vary: Vary = ""
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The fields by name, without those of dropout, augmentation and schedule that the recipe does not use."""
-        unused = {name for name in ("dropout", "augmentation", "schedule") if getattr(self, name) in (None, (), "")}
+        """The fields by name, without dropout, augmentation, schedule and vary where the recipe does not use them."""
+        optional = ("dropout", "augmentation", "schedule", "vary")
+        unused = {name for name in optional if getattr(self, name) in (None, (), "")}
         return {name: value for name, value in asdict(self).items() if name not in unused}
 
 
@@ -258,3 +271,11 @@ class Architecture:
         modules = [f"{name} {canonical(source)}" for name, source in self.modules]
         content = "\n".join([self.call, canonical_network(self.source, modules), recipe, *modules])
         return hashlib.sha256(content.encode()).hexdigest()[:8]
+
+    def varied(self, vary: Vary) -> Architecture:
+        """Return the network with this `vary` in its recipe."""
+        return replace(self, recipe=replace(self.recipe, vary=vary))
+
+    def with_digest(self, digest: str) -> Architecture | None:
+        """Return the network, as it is or with a `vary`, whose digest is this. Return None if there is none."""
+        return next((one for one in (self, *map(self.varied, VARIED)) if one.digest == digest), None)

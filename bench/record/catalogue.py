@@ -193,6 +193,7 @@ def _check(name: str, entry: _Entry) -> None:
             f"recipe: {field}": getattr(recipe, field) is None or low <= getattr(recipe, field) <= high
             for field, (low, high) in RECIPE_BOUNDS.items()
         },
+        "recipe: vary": not recipe.vary,
         "target": 1 <= target.correct <= target.total <= BOUNDS["total"][1],
         "claims": all(claim.value >= 0 for claim in entry.claims),
         "structure": entry.structure.parameters >= 0 and entry.structure.multiply_accumulates >= 0,

@@ -162,12 +162,15 @@ def _trained_again(read: pandas.DataFrame, rows: pandas.DataFrame) -> Iterator[V
 
 def _joined_networks(sources: Sequence[Path], rows: pandas.DataFrame) -> Catalogue:
     """The users' own networks of the record. If two networks share a name, the one that was trained last is kept."""
-    recorded = rows.groupby(["model", "recipe"])["recorded_at"].max().to_dict()
+    recorded: dict[str, dict[str, str]] = {}
+    for (model, recipe), when in rows.groupby(["model", "recipe"])["recorded_at"].max().items():
+        recorded.setdefault(model, {})[recipe] = when
     found: dict[str, tuple[tuple[str, str, str], Catalogue]] = {}
     for one in (catalogue.read(source) for source in sources):
         for name, architecture in one.architectures.items():
             single = Catalogue({name: architecture}, {name: one.structures[name]})
-            trained = str(recorded.get((name, architecture.digest), ""))
+            times = [when for recipe, when in recorded.get(name, {}).items() if architecture.with_digest(recipe)]
+            trained = max(times, default="")
             rank = (trained, architecture.digest, catalogue.format_catalogue(single))
             if trained and (name not in found or found[name][0] < rank):
                 found[name] = (rank, single)

@@ -12,15 +12,20 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
 
 from bench.report.written import COMMENT
 
 INK, GROUND = "#222222", "#fcfcfa"
 
+_POINTS, _POINTS_PER_INCH = 9, 72
+_LEFT, _BESIDE_NAMES = 0.24, 10
+"""The least space left of rows, as a part of the width, and the space beside their names, in points."""
+
 _STYLE = {
     "svg.hashsalt": "bench",
     "svg.fonttype": "path",
-    "font.size": 9,
+    "font.size": _POINTS,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.titley": 1.0,
@@ -95,10 +100,12 @@ def legend(panels: Sequence[Axes], keys: Sequence[Any]) -> None:
 
 
 def rows(names: Sequence[str]) -> tuple[Figure, Axes]:
-    """One axes with a row for each name, the first row at the top."""
+    """One axes with a row for each name, the first row at the top. The space beside it has room for every name."""
     height = 1.3 + 0.36 * max(1, len(names))
     figure = Figure(figsize=(8.4, height))
-    figure.subplots_adjust(left=0.24, right=0.975, bottom=0.55 / height, top=1 - 0.6 / height)
+    widest = max((TextPath((0, 0), name, size=_POINTS).get_extents().width for name in names), default=0)
+    left = max(_LEFT, (widest + _BESIDE_NAMES) / _POINTS_PER_INCH / figure.get_figwidth())
+    figure.subplots_adjust(left=left, right=0.975, bottom=0.55 / height, top=1 - 0.6 / height)
     axes = figure.add_subplot()
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(max(1, len(names)) - 0.4, -0.6)
@@ -108,12 +115,13 @@ def rows(names: Sequence[str]) -> tuple[Figure, Axes]:
 
 
 def legend_above(axes: Axes, keys: Sequence[Any]) -> None:
-    """Put the legend in a line above the axes."""
+    """Put the legend in a line above the axes. It also begins above the space that only long names need."""
+    place = axes.get_position()
     if keys:
         axes.legend(
             handles=keys,
             loc="lower left",
-            bbox_to_anchor=(-0.01, 1.0),
+            bbox_to_anchor=(-0.01 - max(0.0, place.x0 - _LEFT) / place.width, 1.0),
             ncols=4,
             frameon=False,
             fontsize=8,

@@ -152,4 +152,6 @@ def _pictures(summary: Summary, test_images: NDArray[np.uint8] | None) -> dict[s
 
 def _components(summary: Summary) -> dict[str, Picture]:
     groups = [*summary.sources.groups, *summary.sources.together]
-    return {COMPONENTS: figures.components(groups)} if any(one.flips for one in groups) else {}
+    kinds = summary.sources.kinds
+    is_known = any(one.flips for one in groups) or any(one.last for network in kinds for one in network.kinds)
+    return {COMPONENTS: figures.components(groups, kinds)} if is_known else {}

@@ -48,8 +48,9 @@ class ExactTrainer:
             UnusableInput: the exact arithmetic does not have an operation of the network, or an augmentation.
         """
         self._recipe = architecture.recipe
-        self.network: nn.Module = randomness.build(architecture, seed)
-        seed_dropout(self.network, seed, Clock(), architecture.recipe.dropout)
+        seeds = randomness.seeds(architecture.recipe.vary, seed)
+        self.network: nn.Module = randomness.build(architecture, seeds.weights)
+        seed_dropout(self.network, seeds.dropout, Clock(), architecture.recipe.dropout)
         try:
             if architecture.recipe.augmentation:
                 raise NotCovered(_AUGMENTATION)
@@ -66,7 +67,7 @@ class ExactTrainer:
             {name: one.detach().numpy() for name, one in parameters.items()},
             {name: one.numpy() for name, one in self.network.named_buffers()},
             frozenset(name for name, one in parameters.items() if one.requires_grad),
-            seed,
+            seeds.dropout,
         )
         self.engine = Engine(program, state)
 

@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.evidence.results import Group, Series, groups
+from bench.network.specification import VARIED
 from bench.record.environments import EXACT
 from bench.record.rows import Row
 from models import ARCHITECTURES
@@ -63,6 +64,24 @@ def test_runs_of_another_recipe_are_not_measured_with_the_epochs_of_this_one(tmp
         now = {"unpadded": synthetic.with_recipe(ARCHITECTURES["unpadded"], recipe=recipe)}
         (group,) = groups(synthetic.record(tmp_path, rows), now)
         assert (group.is_current, group.budget, group.runs[0].ending) == (False, 19, "error: boom")
+
+
+def test_runs_in_which_one_kind_varies_are_groups_of_their_own_with_the_epochs_of_the_recipe(tmp_path: Path) -> None:
+    architectures = synthetic.architectures("unpadded")
+    recipes = {vary: architectures["unpadded"].varied(vary).digest for vary in VARIED}
+    rows = [
+        *synthetic.run_rows("unpadded", 1, [9900] * 3, recipe="00000000"),
+        *(row for one in recipes.values() for row in synthetic.run_rows("unpadded", 1, [9900] * 3, recipe=one)),
+        *synthetic.run_rows("unpadded", 1, [9900] * 3),
+    ]
+    found = groups(synthetic.record(tmp_path, rows), architectures)
+    assert [(one.vary, one.recipe) for one in found] == [
+        ("", synthetic.RECIPE),
+        *recipes.items(),
+        ("", "00000000"),
+    ]
+    assert [one.is_current for one in found] == [True, False, False, False, False]
+    assert [(one.budget, len(one.complete)) for one in found] == [(19, 0)] * 4 + [(3, 1)]
 
 
 def test_a_group_of_exact_runs_names_every_machine_once(tmp_path: Path) -> None:

@@ -162,6 +162,12 @@ def test_a_network_whose_runs_are_all_of_other_recipes_fails_and_both_are_named(
     assert check(runs)[0] == []
 
 
+def test_runs_in_which_only_one_kind_varies_are_of_todays_recipe(runs):
+    recipe = ARCHITECTURES["unpadded"].varied("order").digest
+    runs.write_text(format_line(COLUMNS) + format_row(replace(ROW, recipe=recipe)))
+    assert check(runs)[0] == []
+
+
 def test_the_recipe_of_a_users_network_is_that_of_its_file_beside_the_record(runs):
     own = replace(ARCHITECTURES["unpadded"], name="own", document=None)
     structure = structure_facts.load()["unpadded"]

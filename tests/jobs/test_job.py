@@ -20,7 +20,7 @@ from bench.jobs.events import Ended, Finished, Started
 from bench.jobs.job import Places, Selection
 from bench.network import structure_facts
 from bench.network.specification import Architecture, Recipe
-from bench.record import environments, misses, record
+from bench.record import catalogue, environments, misses, record
 from bench.record.environments import EXACT
 from bench.record.rows import EPOCH_KEY, REPRODUCIBLE
 from bench.training import environment
@@ -145,6 +145,16 @@ def test_files_that_explain_the_rows_and_are_lost_under_a_job_are_written_again(
     assert job.run(selection(epochs=1), where, SUBSET) == job.Outcome(trained=len(given))
     assert environments.read(where.runs) == {EXACT.digest: EXACT}
     assert len(record.read(where.runs).epochs) == len(given) == 2
+
+
+def test_the_network_of_a_user_is_kept_as_it_is_even_if_only_one_kind_varies(tmp_path, root, monkeypatch, capsys):
+    own = replace(ARCHITECTURES["unpadded"], name="own", document=None)
+    where, given = places(tmp_path, root), pretended(monkeypatch)
+    structures = {"own": structure_facts.load()["unpadded"]}
+    job.run(Selection((own.varied("order"),), ("cpu",), (1, 2), 1, 1, structures), where, SUBSET)
+    assert [task.run.recipe for task in given] == [own.varied("order").digest] * 2
+    assert catalogue.read(where.runs).architectures["own"].digest == own.digest
+    assert "With --vary order, the seed changes only the order of the images; " in capsys.readouterr().err
 
 
 def test_a_job_whose_rows_have_no_place_says_so_in_its_outcome(tmp_path, root, monkeypatch):

@@ -164,6 +164,8 @@ def changed(*place: str | int, to: object) -> str:
         (changed("net", "recipe", "batch_size", to=0), "'net': recipe: batch_size: a value is out of bounds"),
         (changed("net", "recipe", "momentum", to=1.5), "'net': recipe: momentum: a value is out of bounds"),
         (changed("net", "recipe", "dropout", to=2), "'net': recipe: dropout: a value is out of bounds"),
+        (changed("net", "recipe", "vary", to="order"), "'net': recipe: vary: a value is out of bounds"),
+        (changed("net", "recipe", "vary", to="steps"), "'net': recipe: vary: 'steps' is not one of"),
         (changed("net", "recipe", "schedule", to="exit"), "'net': recipe: 'exit' is not a call with plain arguments"),
         (changed("net", "recipe", "augmentation", to=["a(b)"]), "'net': recipe: 'a(b)' is not a call with plain"),
         (changed("net", "target", "correct", to=10_001), "'net': target: a value is out of bounds"),
@@ -182,7 +184,7 @@ def changed(*place: str | int, to: object) -> str:
         ("[" * 100_000, "is not JSON"),
         ("NaN", "is not JSON"),
     ],
-    ids=range(27),
+    ids=range(29),
 )
 def test_every_command_that_reads_the_networks_refuses_what_they_cannot_be_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, problem: str

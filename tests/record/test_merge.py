@@ -347,6 +347,16 @@ def test_users_own_networks_come_along_as_they_were_trained_last(tmp_path: Path)
         assert {name: network.digest for name, network in found.items()} == {"b": other.digest, "net": new.digest}
 
 
+def test_a_users_network_of_which_only_one_kind_varies_comes_along(tmp_path: Path) -> None:
+    recipe = Recipe(learning_rate=0.1, batch_size=128, epochs=19)
+    one = Architecture("net", "class Net: pass\n", "Net", recipe)
+    rows = again(synthetic.run_rows("unpadded", 1, [9900]), model="net", recipe=one.varied("weights").digest)
+    path = write(tmp_path / "one.csv", rows)
+    catalogue.add(path, {"net": one}, {"net": structure_facts.load(["unpadded"])["unpadded"]})
+    merge.merge([path], tmp_path / "all.csv")
+    assert catalogue.read(tmp_path / "all.csv").architectures["net"].digest == one.digest
+
+
 def test_records_with_nothing_beside_them_leave_nothing_beside_the_target(tmp_path: Path) -> None:
     merge.merge([write(tmp_path / "a.csv", ROWS)], tmp_path / "all.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "all.csv"]

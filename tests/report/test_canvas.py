@@ -6,6 +6,7 @@ from xml.etree import ElementTree
 
 import matplotlib
 import pytest
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.lines import Line2D
 
 from bench.report import canvas
@@ -40,6 +41,20 @@ def test_rows_stand_from_top_to_bottom_in_the_order_given(names: tuple[str, ...]
     assert top < 0 <= max(0, len(names) - 1) < bottom
     assert axes.get_legend() is None
     assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+@pytest.mark.parametrize("name", ["short", "m" * 28, "ten_twenty_thirty: everything, cpu a5a73a76", "m" * 56])
+def test_a_name_of_any_length_is_drawn_whole(name: str):
+    keys = [Line2D([], [], label="a word or two") for _ in range(4)]
+    with canvas.style(), matplotlib.rc_context({"text.hinting": "none"}):
+        figure, axes = canvas.rows(["one", name])
+        canvas.legend_above(axes, keys)
+        FigureCanvasAgg(figure).draw()
+        assert min(label.get_window_extent().x0 for label in axes.get_yticklabels()) >= 0
+        assert axes.get_position().x0 == pytest.approx(0.24) or len(name) > 20
+        legend = axes.get_legend()
+        assert legend is not None
+        assert legend.get_window_extent().x0 == pytest.approx(0.24 * 840, abs=12)
 
 
 def test_a_figure_is_the_same_file_every_time_whatever_the_users_settings():

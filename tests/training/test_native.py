@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import own_networks
 import pytest
 import torch
 import torch.nn.functional as F
 from own_exact import architecture
 from torch import nn
 
+from bench.network import network_file
 from bench.training import agreement, randomness
 from bench.training.dropout import Clock, seed_dropout
 from bench.training.native import NativeTrainer, memory_format
@@ -194,3 +196,20 @@ def test_batch_statistics_mend_running_statistics_that_are_wrong_and_change_noth
     assert trainer.evaluate(small).correct < healthy - 50
     assert trainer.correct_with_batch_statistics(small) > healthy - 50
     assert all(torch.equal(one, before[name]) for name, one in trainer.network.state_dict().items())
+
+
+def test_the_augmentation_varies_with_the_order_and_what_a_network_draws_with_dropout(tmp_path, few, monkeypatch):
+    (path,) = own_networks.write(tmp_path, net=own_networks.DRAWS)
+    seeded, seed_generators = [], randomness.seed_generators
+
+    def noted(seed, purpose, step):
+        seeded.append((purpose.name, seed))
+        seed_generators(seed, purpose, step)
+
+    monkeypatch.setattr(randomness, "seed_generators", noted)
+    for vary in ("", "weights", "order", "dropout"):
+        trainer = NativeTrainer(network_file.read(path).varied(vary), 7, "cpu")
+        seeded.clear()
+        trainer.train(few, torch.arange(52), 0, 0.05)
+        expected = {"AUGMENTATION": vary in ("", "order"), "NETWORK": vary in ("", "dropout")}
+        assert set(seeded) == {(name, 7 if follows else 1) for name, follows in expected.items()}

@@ -33,7 +33,7 @@ from bench.evidence.statistics import (
     smallest_two_sample_p,
     two_sample_permutation_test,
 )
-from bench.network.specification import Architecture
+from bench.network.specification import VARIED, Architecture
 from bench.record.record import Record
 
 
@@ -73,10 +73,9 @@ def _groups_to_compare(
         place = f"{key[0]} on {key[1]}"
         ours, theirs = ([group for group in side if (group.model, group.device) == key] for side in (old, new))
         for name, side in zip(names, (ours, theirs), strict=True):
-            for recipe in sorted({group.recipe for group in side if not group.is_current}):
-                notes.append(
-                    f"{place}: recipe {recipe} in {name} is not the network's recipe now, so it is not compared"
-                )
+            for recipe, vary in sorted({(group.recipe, group.vary) for group in side if not group.is_current}):
+                reason = f"varies only {VARIED[vary]}" if vary else "is not the network's recipe now"
+                notes.append(f"{place}: recipe {recipe} in {name} {reason}, so it is not compared")
         before, after = ([group for group in side if group.is_current] for side in (ours, theirs))
         if not before or not after:
             if before or after:

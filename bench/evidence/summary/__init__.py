@@ -9,6 +9,7 @@ from bench.evidence import verdicts
 from bench.evidence.results import Group, groups
 from bench.evidence.statistics import first_hit
 from bench.evidence.summary.images import Agreement, Images, MissedImage, images
+from bench.evidence.summary.kinds import Kind, Kinds, Spread, kinds
 from bench.evidence.summary.others import OtherRecipe, other_recipe
 from bench.evidence.summary.pairs import MANY_NETWORKS, MOST_SEEDS, Paired, between_devices, between_networks
 from bench.evidence.summary.pooled import (
@@ -41,6 +42,8 @@ __all__ = [
     "GroupSources",
     "GroupSummary",
     "Images",
+    "Kind",
+    "Kinds",
     "MissedImage",
     "NetworkSummary",
     "OtherRecipe",
@@ -49,6 +52,7 @@ __all__ = [
     "Repeats",
     "SeedResult",
     "Sources",
+    "Spread",
     "Summary",
     "TwoPlaces",
     "required",
@@ -158,9 +162,10 @@ def summarise(
     """Summarise a record and the files beside it. A network without a structure has no verdicts."""
     misses, verifications = misses or Misses(), verifications or Verifications()
     found = groups(record, architectures)
-    places = list(dict.fromkeys((group.device, group.environment) for group in found if group.is_current))
-    places += [place for group in found if (place := (group.device, group.environment)) not in places]
-    places.sort(key=lambda place: ((*DEVICES, LOGGED).index(place[0]), place[1]))
+    places = sorted(
+        {(group.device, group.environment) for group in found},
+        key=lambda place: ((*DEVICES, LOGGED).index(place[0]), place[1]),
+    )
     labels = _labels(places)
     by_name: dict[str, list[GroupSummary]] = {name: [] for name in architectures}
     for group in found:
@@ -180,6 +185,7 @@ def summarise(
         for name, architecture in architectures.items()
     )
     current = [group for network in networks for group in network.groups]
+    documented = {network.name: network.documented for network in networks}
     used = {group.label for group in current}
     return Summary(
         networks=networks,
@@ -190,7 +196,7 @@ def summarise(
         between_devices=tuple(between_devices(current)),
         images=images(current, misses.runs),
         repeats=repeats(current, verifications.found),
-        sources=sources(current, {network.name: network.documented for network in networks}, misses.runs),
+        sources=sources(current, documented, misses.runs, kinds(found, labels, structures)),
         problems=_by_line(record.problems),
         problems_of_misses=_by_line(misses.problems),
         problems_of_verifications=_by_line(verifications.problems),

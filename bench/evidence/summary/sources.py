@@ -21,6 +21,7 @@ from bench.evidence.statistics import (
     pooled_flips,
     rounding,
 )
+from bench.evidence.summary.kinds import Kinds
 from bench.evidence.summary.pooled import FINAL_EPOCHS, GroupSummary
 from bench.record.misses import Missed
 
@@ -62,20 +63,26 @@ class TwoPlaces:
 
 @dataclass(frozen=True)
 class Sources:
-    """The sources in each group, in all groups of each label together, and between places."""
+    """The sources in each group, in all groups of each label together, between places, and by what the seed changes."""
 
     groups: tuple[GroupSources, ...] = ()
     together: tuple[GroupSources, ...] = ()
     places: tuple[TwoPlaces, ...] = ()
+    kinds: tuple[Kinds, ...] = ()
 
 
-def sources(groups: Sequence[GroupSummary], documented: Mapping[str, Sequence[int]], kept: Sequence[Missed]) -> Sources:
+def sources(
+    groups: Sequence[GroupSummary],
+    documented: Mapping[str, Sequence[int]],
+    kept: Sequence[Missed],
+    kinds: tuple[Kinds, ...],
+) -> Sources:
     """Summarise the groups of a report. `documented` has the documented counts of each network by epoch."""
     by_run: dict[tuple[str | int, ...], dict[int, Missed]] = {}
     for one in kept:
         by_run.setdefault(one.key[:5], {})[one.key[5]] = one
     found = [_of_group(group, documented.get(group.group.model, ()), by_run) for group in groups if group.last]
-    return Sources(tuple(found), tuple(_together(groups, found)), tuple(_places(groups)))
+    return Sources(tuple(found), tuple(_together(groups, found)), tuple(_places(groups)), kinds)
 
 
 def _counts(group: GroupSummary) -> list[tuple[int, ...]]:

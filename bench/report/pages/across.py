@@ -172,11 +172,18 @@ def _other_recipes(summary: Summary) -> list[str]:
         "changed. Nobody knows their target and their number of epochs, so the table has only what is recorded, from "
         "the lowest to the highest seed. They count in this table and in the table of environments, and nowhere else."
     )
-    return ["## Runs of another recipe", "", *table(header, map(_other, summary.other_recipes), "llllr"), note, ""]
+    on_vary = (
+        "In the runs of `--vary`, the seed changes only one kind of random numbers. Apart from that, the network and "
+        "its recipe are those of now. They also count where the variance is split by these kinds."
+    )
+    kinds = {bool(one.vary) for one in summary.other_recipes}
+    notes = [*([note, ""] if False in kinds else []), *([on_vary, ""] if True in kinds else [])]
+    return ["## Runs of another recipe", "", *table(header, map(_other, summary.other_recipes), "llllr"), *notes]
 
 
 def _other(runs: OtherRecipe) -> list[str]:
-    cells = [linked_name(runs.model), code(runs.recipe), text(runs.device), code(runs.environment)]
+    recipe = code(runs.recipe) + (f" `--vary {runs.vary}`" if runs.vary else "")
+    cells = [linked_name(runs.model), recipe, text(runs.device), code(runs.environment)]
     spans = map(span, (runs.epochs, runs.best, runs.last))
     return [*cells, f"{len(runs.seeds):,}", *spans, str(runs.diverged)]
 

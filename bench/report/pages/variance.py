@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import stdev
 
 from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Repeats, Summary
+from bench.network.specification import VARIED
 from bench.report.markdown import DATA, anchor, link, number, text
 from bench.report.pages import paired
-from bench.wording import count
+from bench.wording import count, listed
 
 TITLE = "Where does the variance come from?"
 
@@ -39,9 +41,23 @@ def _seed(summary: Summary) -> str:
     deviations = [stdev(group.last) for group in summary.current if len(group.last) > 1]
     if not deviations:
         return "Unknown, because no network has two complete runs in one place yet."
-    lowest, highest = (number(one, 1) for one in (min(deviations), max(deviations)))
-    between = lowest if lowest == highest else f"{lowest} to {highest}"
-    return f"The last accuracies of the seeds of a network have a standard deviation of {between} images."
+    said = f"The last accuracies of the seeds of a network have a standard deviation of {_between(deviations)} images."
+    return said + _kinds(summary)
+
+
+def _between(values: Sequence[float]) -> str:
+    lowest, highest = (number(one, 1) for one in (min(values), max(values)))
+    return lowest if lowest == highest else f"{lowest} to {highest}"
+
+
+def _kinds(summary: Summary) -> str:
+    """The standard deviations of the last accuracy where the seed changes one kind of random numbers only."""
+    found: dict[str, list[float]] = {}
+    for one in (one for network in summary.sources.kinds for one in network.kinds):
+        if one.vary and one.last:
+            found.setdefault(VARIED[one.vary], []).append(math.sqrt(one.last.variance))
+    said = [f"{_between(values)} if only {name}" for name, values in found.items()]
+    return f" It is {listed(said).replace('if only', 'if the seed changes only', 1)}." if said else ""
 
 
 def _largest(summary: Summary) -> GroupSources | None:

@@ -16,6 +16,7 @@ from bench.errors import UnusableInput
 from bench.evidence.comparison.findings import Comparison, Pair
 from bench.record.rows import Row
 from bench.report.comparison_text import format_comparison
+from models import ARCHITECTURES
 
 THIRD = "55556666"
 FIRST_EXAMPLE = [16, 14, 16, 17, 16, 16, 15, 16, 15, 16]
@@ -202,6 +203,15 @@ def test_runs_of_a_recipe_that_the_network_no_longer_has_are_not_compared(files:
     with pytest.raises(UnusableInput, match=f"recipe {other} in .* is not compared") as raised:
         files.compare(rows("unpadded", EARLY), rows("unpadded", LATE, GPU, recipe=other))
     assert f"unpadded on cpu: only in {found.old}" in str(raised.value)
+
+
+def test_runs_in_which_only_one_kind_varies_are_named_and_not_compared(files: Files) -> None:
+    varied = ARCHITECTURES["unpadded"].varied("order").digest
+    old = [*rows("unpadded", EARLY), *rows("unpadded", EARLY, recipe=varied)]
+    found = files.compare(old, rows("unpadded", LATE, GPU))
+    assert [pair.changes[0].finding for pair in found.pairs] == ["slower"]
+    reason = "varies only the order of the images, so it is not compared"
+    assert found.notes == (f"unpadded on cpu: recipe {varied} in {found.old} {reason}",)
 
 
 def test_a_network_in_one_record_alone_is_named(files: Files) -> None:

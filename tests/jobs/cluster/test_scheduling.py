@@ -26,7 +26,7 @@ from stages import Stage, execute
 from bench.cli import parser
 from bench.errors import UnusableInput
 from bench.jobs import job
-from bench.jobs.cluster import scheduling, workers
+from bench.jobs.cluster import scheduling, worker, workers
 from bench.jobs.cluster.worker import Description
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop
 from bench.jobs.job import Places, Selection
@@ -280,6 +280,13 @@ def test_a_worker_that_reports_what_is_no_message_loses_its_run(stage: Stage, mo
     assert len(of(events, Finished)) == 1
     reason = "its worker sent what is no message: epoch is -2, not a number from 1 to 1e+09 (on one)"
     assert endings(events) == [(0, "error", reason)]
+
+
+def test_a_worker_of_the_same_version_has_the_recipe_in_which_one_kind_varies() -> None:
+    varied = UNPADDED.varied("order")
+    found = worker._describe(pickle.dumps((varied,)), announces_gpu=False)
+    assert found.recipes == (varied.digest,) != (UNPADDED.digest,)
+    assert workers._obstacle(found, [varied]) == ""
 
 
 def test_a_worker_that_announces_a_gpu_it_has_not_is_left_out(stage: Stage, caplog) -> None:
