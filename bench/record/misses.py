@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from bench.errors import one_line
 from bench.files import cause
 from bench.record import beside, record, writer
+from bench.record.environments import device_of_bits
 from bench.record.ledger import Problem, Table
 from bench.record.record import Record
 from bench.record.rows import EPOCH_KEY, Malformed, Run, format_fields, integer, parse_run, quoted
@@ -43,6 +44,12 @@ class Missed:
     total: int
     images: NDArray[np.int32]
     line: int
+
+    @property
+    def bits_key(self) -> Key:
+        """The key, with the device only if it can change the result. Missed images of the same key must be equal."""
+        model, recipe, device, environment, seed, epoch = self.key
+        return model, recipe, device_of_bits(device, environment), environment, seed, epoch
 
 
 @dataclass(frozen=True)
@@ -100,13 +107,14 @@ def read(recorded: Record) -> Misses:
     except OSError as error:
         problems.append(Problem(1, f"the file cannot be read ({cause(error)})"))
     runs: dict[Key, Missed] = {}
+    first: dict[Key, Missed] = {}
     counts = _recorded_counts(recorded, [key for _, (key, _) in found])
     for (line_number, (key, images)), (correct, total) in zip(found, counts, strict=True):
-        problem = _problem(images, correct, total)
-        if problem is None and key in runs and not np.array_equal(runs[key].images, images):
-            problem = "an earlier line has other images for the same run and epoch"
+        one, problem = Missed(key, total, images, line_number), _problem(images, correct, total)
+        if problem is None and not np.array_equal(first.setdefault(one.bits_key, one).images, images):
+            problem = f"line {first[one.bits_key].line} has other images for the same run and epoch"
         if problem is None:
-            runs.setdefault(key, Missed(key, total, images, line_number))
+            runs.setdefault(key, one)
         else:
             where = f"epoch {key[5]} of {key[0]} seed {key[4]}"
             problems.append(Problem(line_number, one_line(f"{where}: {problem}")))

@@ -7,6 +7,7 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from bench.evidence.results import Timing
 from bench.evidence.summary import GroupSummary, Images, NetworkSummary, Paired, SeedResult, Summary
 from bench.evidence.verdicts import Verdict
 from bench.report.written import MARK
@@ -69,8 +70,16 @@ def _group(group: GroupSummary) -> dict[str, Any]:
         "last_prediction_interval": asdict(group.last_interval) if group.last_interval else None,
         "complete_runs": len(group.last),
         "complete_runs_at_target_in_the_last_epoch": group.at_target_last,
-        "median_train_seconds": group.train_seconds,
-        "median_seconds": group.seconds,
+        "speed": [_timing(timing) for timing in what.timings],
+    }
+
+
+def _timing(timing: Timing) -> dict[str, Any]:
+    return {
+        "device": timing.device,
+        "epochs_timed": len(timing.seconds),
+        "median_train_seconds": timing.median_train_seconds,
+        "median_seconds": timing.median_seconds,
     }
 
 

@@ -11,6 +11,7 @@ import synthetic
 
 from bench.errors import UnusableInput
 from bench.record import misses, record
+from bench.record.environments import EXACT
 from bench.record.misses import COLUMNS, Misses, Writer, path_beside
 from bench.record.rows import Run, format_line
 
@@ -99,13 +100,29 @@ def test_a_row_that_stands_twice_counts_once_and_is_no_problem(tmp_path: Path) -
     assert (len(read.runs), read.problems) == (1, ())
 
 
+def test_an_exact_run_misses_the_same_images_on_every_device(tmp_path: Path) -> None:
+    rows = [
+        row
+        for device in ("cpu", "cuda", "mps")
+        for row in synthetic.run_rows("unpadded", 7, [9998], environment=EXACT.digest, device=device)
+    ]
+    start = [f"unpadded,{synthetic.RECIPE},{device},{EXACT.digest},7,1" for device in ("cpu", "cuda", "mps")]
+    read = found(
+        tmp_path, f"{start[0]},8:5>6 18:3>8", f"{start[1]},8:5>6 18:3>8", f"{start[2]},8:5>6 19:3>8", rows=rows
+    )
+    assert [one.key[2] for one in read.runs] == ["cpu", "cuda"]
+    (problem,) = read.problems
+    reason = "epoch 1 of unpadded seed 7: line 2 has other images for the same run and epoch"
+    assert (problem.line, problem.reason) == (4, reason)
+
+
 def test_a_row_that_contradicts_an_earlier_one_is_left_out_and_named(tmp_path: Path) -> None:
     read = found(tmp_path, f"{KEY},7,2,8:5>6 18:3>8 9999:0>1", f"{KEY},7,2,8:5>7 18:3>8 9999:0>1")
     assert read.runs[0].images.tolist()[0] == [8, 5, 6]
     (problem,) = read.problems
     assert (problem.line, problem.reason) == (
         3,
-        "epoch 2 of unpadded seed 7: an earlier line has other images for the same run and epoch",
+        "epoch 2 of unpadded seed 7: line 2 has other images for the same run and epoch",
     )
 
 

@@ -360,7 +360,11 @@ def test_a_second_header_is_left_out(path: Path):
 def test_an_epoch_that_is_recorded_twice_counts_once(path: Path):
     found = read_text(path, text_of(row(1), row(1, seed=2), row(1, correct=1), row(2), row(1)))
     assert rows_of(found) == [row(1), row(1, seed=2), row(2)]
-    assert found.problems == tuple(Problem(line, "the same run and epoch as on line 2") for line in (4, 6))
+    contradicts = "epoch 1 of unpadded on cpu, seed 1: contradicts line 2 (on cpu): correct is 1 here and 9801 there"
+    assert found.problems == (
+        Problem(4, f"{contradicts}; the run counts up to the epoch before"),
+        Problem(6, "the same run and epoch as on line 2"),
+    )
 
 
 def test_the_same_epoch_of_another_run_is_no_duplicate(path: Path):

@@ -21,6 +21,7 @@ from bench.evidence.statistics import (
     pooled_flips,
     rounding,
 )
+from bench.evidence.summary.images import missed_by_run, missed_in
 from bench.evidence.summary.pooled import FINAL_EPOCHS, GroupSummary
 from bench.record.misses import Missed
 
@@ -51,12 +52,11 @@ class GroupSources:
 
 @dataclass(frozen=True)
 class TwoPlaces:
-    """The same seeds of one network in two places. `is_same_environment` says that only the device differs."""
+    """The same seeds of one network in two places."""
 
     model: str
     first: str
     second: str
-    is_same_environment: bool
     pairs: Rounding
 
 
@@ -71,9 +71,7 @@ class Sources:
 
 def sources(groups: Sequence[GroupSummary], documented: Mapping[str, Sequence[int]], kept: Sequence[Missed]) -> Sources:
     """Summarise the groups of a report. `documented` has the documented counts of each network by epoch."""
-    by_run: dict[tuple[str | int, ...], dict[int, Missed]] = {}
-    for one in kept:
-        by_run.setdefault(one.key[:5], {})[one.key[5]] = one
+    by_run = missed_by_run(kept)
     found = [_of_group(group, documented.get(group.group.model, ()), by_run) for group in groups if group.last]
     return Sources(tuple(found), tuple(_together(groups, found)), tuple(_places(groups)))
 
@@ -87,7 +85,7 @@ def _of_group(
 ) -> GroupSources:
     what, counts = group.group, _counts(group)
     missed = [
-        by_run.get((what.model, what.recipe, what.device, what.environment, run.seed), {}) for run in what.complete
+        one for run, one in zip(what.runs, missed_in(what, by_run), strict=True) if len(run.correct) >= what.budget
     ]
     gains = [
         max(run) - honest_best([one[epoch].images[:, 0] for epoch in range(1, what.budget + 1)], series.total)
@@ -168,6 +166,5 @@ def _places(groups: Sequence[GroupSummary]) -> list[TwoPlaces]:
         seeds = sorted(first.keys() & second.keys())
         pairs = rounding([first[seed] for seed in seeds], [second[seed] for seed in seeds])
         if pairs is not None:
-            is_same = one.group.environment == other.group.environment
-            result.append(TwoPlaces(one.group.model, one.label, other.label, is_same, pairs))
+            result.append(TwoPlaces(one.group.model, one.label, other.label, pairs))
     return result

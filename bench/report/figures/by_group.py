@@ -57,26 +57,39 @@ def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
 
 def seconds_per_epoch(groups: Sequence[GroupSummary]) -> Picture:
     """The seconds of one epoch of training and evaluation: the median and the range of each group."""
-    timed = [(group, sorted(seconds for run in group.group.runs for seconds in run.seconds)) for group in groups]
-    timed = [(group, seconds) for group, seconds in timed if seconds]
+    timed = [(group, timing) for group in groups for timing in group.group.timings]
     with canvas.style():
         names = [group.group.model for group, _ in timed]
         several = len(set(names)) < len(names)
-        rows = [marks.short_name(group.group.model) + (f", {group.label}" if several else "") for group, _ in timed]
+        wheres = [
+            group.label if len(group.group.timings) == 1 else f"{group.label}: {timing.device}"
+            for group, timing in timed
+        ]
+        rows = [
+            marks.short_name(name) + (f", {where}" if several else "")
+            for name, where in zip(names, wheres, strict=True)
+        ]
         figure, axes = canvas.rows(rows or ["no run is recorded"])
-        for y, (group, seconds) in enumerate(timed):
-            colour = marks.colour(group)
-            axes.plot([seconds[0], seconds[-1]], [y, y], color=colour, linewidth=3, alpha=0.35, solid_capstyle="butt")
-            axes.plot([group.seconds or 0.0], [y], marker="o", color=colour, markersize=6)
+        for y, (group, timing) in enumerate(timed):
+            colour, middle = marks.colour(group), timing.median_seconds
+            axes.plot(
+                [timing.seconds[0], timing.seconds[-1]],
+                [y, y],
+                color=colour,
+                linewidth=3,
+                alpha=0.35,
+                solid_capstyle="butt",
+            )
+            axes.plot([middle], [y], marker="o", color=colour, markersize=6)
             axes.annotate(
-                _short(group.seconds or 0.0),
-                (group.seconds or 0.0, y),
+                _short(middle),
+                (middle, y),
                 (0, 6),
                 textcoords="offset points",
                 ha="center",
                 fontsize=8,
             )
-        every = [value for _, seconds in timed for value in seconds if value > 0]
+        every = [value for _, timing in timed for value in timing.seconds if value > 0]
         if every and max(every) > 8 * min(every):
             axes.set_xscale("log")
             axes.set_xlim(min(every) / 1.4, max(every) * 1.4)
@@ -91,7 +104,8 @@ def seconds_per_epoch(groups: Sequence[GroupSummary]) -> Picture:
             axes, [marks.dot(group, group.label) for group in marks.one_per_label([group for group, _ in timed])]
         )
         medians = "; ".join(
-            f"{group.group.model} on {group.label} {_short(group.seconds or 0.0)}" for group, _ in timed
+            f"{name} on {where} {_short(timing.median_seconds)}"
+            for name, where, (_, timing) in zip(names, wheres, timed, strict=True)
         )
         return Picture(canvas.svg(figure), f"Median seconds per epoch: {medians or 'nothing recorded'}.")
 

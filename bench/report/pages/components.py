@@ -107,6 +107,6 @@ def _places(places: tuple[TwoPlaces, ...]) -> list[str]:
     note = (
         "A pair is the same seed in two places: the same initial weights, order of the images and dropout. Only the "
         "arithmetic or the device differs. If the standard deviation at the same seed is as large as that over seeds, "
-        "rounding alone moves a run as far as a new seed does. In exact arithmetic all counts must be equal."
+        "rounding alone moves a run as far as a new seed does."
     )
     return [*table(header, rows, "lllr"), note, ""]

@@ -85,7 +85,23 @@ def _choosing(summary: Summary) -> str:
     return f"{said} In {of}, {number(one.flattery, 1)} of these images come from choosing on the test set."
 
 
+def _exact(repeats: Repeats) -> str:
+    """What exact runs say about the device, or nothing."""
+    if not repeats.on_several_devices:
+        return ""
+    equal, several = repeats.equal_on_devices, repeats.on_several_devices
+    said = f"Of {count(several, 'exact run')} trained on more than one device, {equal} had the same bits on each."
+    return f"{said} So the variance is 0. " if equal == several else f"{said} **The others are contradictions.** "
+
+
 def _device(summary: Summary) -> str:
+    exact = _exact(summary.repeats)
+    if exact and not summary.between_devices:
+        return exact.rstrip()
+    return exact + _between_devices(summary)
+
+
+def _between_devices(summary: Summary) -> str:
     if summary.between_devices:
         return paired.power(summary.between_devices)
     one_place = "all runs are from one device and one environment"
@@ -103,12 +119,13 @@ def lines(summary: Summary) -> list[str]:
         "**Seed**: See the standard deviations and variances in the table above.",
         "",
     ]
+    advice = " Train the same seeds on another device to see its effect."
     if not summary.between_devices:
-        return [*found, f"**Device**: {_device(summary)} Train the same seeds on another device to see its effect.", ""]
+        return [*found, f"**Device**: {_device(summary)}{'' if summary.repeats.on_several_devices else advice}", ""]
     found += [
         (
-            "**Device**: Paired tests compare the same seeds on two devices or in two environments. The initial "
-            "weights, the order of the images and dropout are the same in both."
+            f"**Device**: {_exact(summary.repeats)}Paired tests compare the same seeds on two devices or in two "
+            "environments. The initial weights, the order of the images and dropout are the same in both."
         ),
         "",
     ]
