@@ -91,14 +91,16 @@ def label_outer(panels: Sequence[Axes], count: int, x: str, y: str) -> None:
 
 def legend(panels: Sequence[Axes], keys: Sequence[Any]) -> None:
     """Put the legend in the last place of the grid."""
-    panels[-1].legend(handles=keys, loc="center left", frameon=False, fontsize=9)
+    panels[-1].legend(handles=keys, loc="center left", frameon=False, fontsize=9 if len(keys) < 10 else 8)
 
 
 def rows(names: Sequence[str]) -> tuple[Figure, Axes]:
     """One axes with a row for each name, the first row at the top."""
-    height = 1.3 + 0.36 * max(1, len(names))
+    height = 1.1 + 0.36 * max(1, len(names))
     figure = Figure(figsize=(8.4, height))
-    figure.subplots_adjust(left=0.24, right=0.975, bottom=0.55 / height, top=1 - 0.6 / height)
+    widest = 0.15 + 0.078 * max(map(len, names), default=0)  # inches
+    left = min(max(0.24, widest / figure.get_figwidth()), 0.45)
+    figure.subplots_adjust(left=left, right=0.975, bottom=0.55 / height, top=1 - 0.4 / height)
     axes = figure.add_subplot()
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(max(1, len(names)) - 0.4, -0.6)
@@ -108,7 +110,14 @@ def rows(names: Sequence[str]) -> tuple[Figure, Axes]:
 
 
 def legend_above(axes: Axes, keys: Sequence[Any]) -> None:
-    """Put the legend in a line above the axes."""
+    """Put the legend above the axes of `rows`, four keys a line. The figure grows with every line after the first."""
+    more = 0.2 * ((len(keys) - 1) // 4)
+    if keys and more:
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        height = figure.get_figheight() + more
+        figure.set_figheight(height)
+        figure.subplots_adjust(bottom=0.55 / height, top=1 - (0.4 + more) / height)
     if keys:
         axes.legend(
             handles=keys,

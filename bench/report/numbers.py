@@ -9,7 +9,7 @@ from typing import Any
 
 from bench.evidence.results import Timing
 from bench.evidence.summary import GroupSummary, Images, NetworkSummary, Paired, SeedResult, Summary
-from bench.evidence.verdicts import Verdict
+from bench.evidence.verdicts import Course, Verdict
 from bench.report.written import MARK
 
 
@@ -61,6 +61,7 @@ def _group(group: GroupSummary) -> dict[str, Any]:
         "epochs_done": group.done,
         "epochs_planned": group.planned,
         "claims": [_verdict(verdict) for verdict in group.verdicts],
+        "evidence_by_seed": [_course(course) for course in group.courses],
         "seeds": [_seed(seed, run.correct, run.total) for seed, run in zip(group.seeds, group.group.runs, strict=True)],
         "time_to_target": {
             "first": asdict(group.first),
@@ -95,6 +96,11 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "would_decide": verdict.would_decide,
         "further_seeds": verdict.further,
     }
+
+
+def _course(course: Course) -> dict[str, Any]:
+    what = "e-value" if course.is_of_a_share else "1/p"
+    return {"claim": course.claim.text, "is": what, "for": course.support, "against": course.against}
 
 
 def _images(images: Images) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from bench.evidence.statistics import (
     survival_steps,
     time_to_target,
 )
+from bench.evidence.verdicts import Course
 from bench.network.specification import Architecture, Target
 from bench.network.structure_facts import Structure
 
@@ -84,6 +85,7 @@ class GroupSummary:
     last_interval: Interval | None
     at_target_last: int
     verdicts: tuple[verdicts.Verdict, ...]
+    courses: tuple[Course, ...]
 
     @property
     def planned(self) -> int:
@@ -150,6 +152,7 @@ def summarise_group(
             seed.last is not None and seed.last >= target for seed, target in zip(seeds, needed, strict=True)
         ),
         verdicts=verdicts.judge(architecture, structure, group),
+        courses=verdicts.courses(architecture, structure, group),
     )
 
 

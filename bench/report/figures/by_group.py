@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ _TIE_OFFSETS = (0.0, -0.14, 0.14, -0.28, 0.28)
 def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
     """The last accuracy of every complete run, with the prediction interval and the documented value of each group."""
     rows = [(network, group) for network in networks for group in network.groups or (None,)]
-    limits = marks.limits(networks)
+    limits = _limits(networks)
     with canvas.style():
         figure, axes = canvas.rows([_row_name(network, group, rows) for network, group in rows])
         for y, (network, group) in enumerate(rows):
@@ -127,6 +128,22 @@ def _draw_last(axes: Axes, y: int, architecture: Architecture, group: GroupSumma
             x, is_inside = _clip(percent, limits)
             marker = "o" if is_inside else "<" if percent < lowest else ">"
             axes.plot([x], [y + _TIE_OFFSETS[ties]], marker=marker, color=colour, markersize=4.5, alpha=0.85, zorder=3)
+
+
+def _limits(networks: Sequence[NetworkSummary]) -> Limits:
+    """The range of accuracies of the figure: that of all figures, without what is below everything to draw."""
+    lowest, highest = marks.limits(networks)
+    drawn = [
+        marks.percent(run.correct[group.group.budget - 1], run.total)
+        for network in networks
+        for group in network.groups
+        for run in group.group.complete
+    ]
+    for network in networks:
+        total = network.architecture.target.total
+        drawn += [marks.percent(network.documented[-1], total)] if network.documented else []
+        drawn += [marks.percent(one.last_interval.lower, total) for one in network.groups if one.last_interval]
+    return max(lowest, math.floor(10 * min(drawn) - 0.5) / 10) if drawn else lowest, highest
 
 
 def _clip(percent: float, limits: Limits) -> tuple[float, bool]:

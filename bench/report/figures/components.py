@@ -12,7 +12,7 @@ from bench.report import canvas
 from bench.report.canvas import Picture
 from bench.report.figures import marks
 
-_FLIPS, _LEFT = "#bbbbbb", "#0072B2"
+_FLIPS, _LEFT = "#bbbbbb", "#56B4E9"
 
 
 def components(groups: Sequence[GroupSources]) -> Picture:
