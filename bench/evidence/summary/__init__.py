@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from bench.evidence import verdicts
 from bench.evidence.results import Group, groups
 from bench.evidence.statistics import first_hit
-from bench.evidence.summary.images import Agreement, Images, MissedImage, images
+from bench.evidence.summary.images import Agreement, Images, MissedImage, images, missed_by_run
 from bench.evidence.summary.others import OtherRecipe, other_recipe
 from bench.evidence.summary.pairs import MANY_NETWORKS, MOST_SEEDS, Paired, between_devices, between_networks
 from bench.evidence.summary.pooled import (
@@ -23,7 +23,7 @@ from bench.evidence.summary.pooled import (
     summarise_group,
 )
 from bench.evidence.summary.repeats import Repeats, repeats
-from bench.evidence.summary.sources import GroupSources, Sources, TwoPlaces, sources
+from bench.evidence.summary.sources import MOST_CHOICES, GroupSources, Sources, TwoPlaces, sources
 from bench.network.specification import DEVICES, LOGGED, Architecture
 from bench.network.structure_facts import Structure
 from bench.record.environments import EXACT
@@ -36,6 +36,7 @@ from bench.wording import listed
 __all__ = [
     "FINAL_EPOCHS",
     "MANY_NETWORKS",
+    "MOST_CHOICES",
     "MOST_SEEDS",
     "STREAK",
     "Agreement",
@@ -185,6 +186,7 @@ def summarise(
     )
     current = [group for network in networks for group in network.groups]
     used = {group.label for group in current}
+    by_run = missed_by_run(misses.runs)
     return Summary(
         networks=networks,
         labels=tuple(label for label in labels.values() if label in used),
@@ -192,9 +194,9 @@ def summarise(
         other_recipes=tuple(other_recipe(group) for group in found if not group.is_current),
         between_networks=tuple(between_networks(current)),
         between_devices=tuple(between_devices(current)),
-        images=images(current, misses.runs),
+        images=images(current, by_run),
         repeats=repeats(current, verifications.found),
-        sources=sources(current, {network.name: network.documented for network in networks}, misses.runs),
+        sources=sources(current, {network.name: network.documented for network in networks}, by_run),
         problems=_by_line(record.problems),
         problems_of_misses=_by_line(misses.problems),
         problems_of_verifications=_by_line(verifications.problems),

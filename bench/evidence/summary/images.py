@@ -15,6 +15,9 @@ from bench.record.misses import Missed
 
 _Integers = NDArray[np.int64]
 
+MissedByRun = Mapping[tuple[str, str, str, str, int], Mapping[int, Missed]]
+"""The missed images by the key of a run's group and its seed, then by epoch."""
+
 MOST_MISSED = 20
 """The number of images that the report lists and draws: those that most runs miss."""
 
@@ -67,13 +70,12 @@ class Images:
     without: int = 0
 
 
-def images(groups: Sequence[GroupSummary], kept: Sequence[Missed]) -> Images:
+def images(groups: Sequence[GroupSummary], by_run: MissedByRun) -> Images:
     """Summarise the images that runs miss in the groups of a report.
 
     All runs of a group are looked at after the same epoch, within the documented number of epochs. That is the latest
     epoch for which the misses of at least two runs are recorded. If there is no such epoch, one run is enough.
     """
-    by_run = missed_by_run(kept)
     found, together, without = list[Agreement](), list[Missed](), 0
     for group in groups:
         what = group.group
@@ -92,15 +94,16 @@ def images(groups: Sequence[GroupSummary], kept: Sequence[Missed]) -> Images:
     return Images(tuple(found), _agreement("", "", together), *_most_missed(together), without)
 
 
-def missed_by_run(kept: Sequence[Missed]) -> dict[tuple[str | int, ...], dict[int, Missed]]:
+def missed_by_run(kept: Sequence[Missed]) -> MissedByRun:
     """The missed images by the group's key and the seed, then by epoch. Several devices of a run are one."""
-    by_run: dict[tuple[str | int, ...], dict[int, Missed]] = {}
+    by_run: dict[tuple[str, str, str, str, int], dict[int, Missed]] = {}
     for one in kept:
-        by_run.setdefault(one.bits_key[:-1], {}).setdefault(one.key[-1], one)
+        model, recipe, device, environment, seed, epoch = one.bits_key
+        by_run.setdefault((model, recipe, device, environment, seed), {}).setdefault(epoch, one)
     return by_run
 
 
-def missed_in(group: Group, by_run: Mapping[tuple[str | int, ...], Mapping[int, Missed]]) -> list[dict[int, Missed]]:
+def missed_in(group: Group, by_run: MissedByRun) -> list[dict[int, Missed]]:
     """The missed images of each run of a group, by epoch, in those epochs that count."""
     return [
         {epoch: one for epoch, one in by_run.get((*group.key, run.seed), {}).items() if epoch <= len(run.correct)}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 
-from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Sources, TwoPlaces
+from bench.evidence.summary import FINAL_EPOCHS, MOST_CHOICES, GroupSources, Sources, TwoPlaces
 from bench.report.markdown import COMPONENTS, NOTHING, code, image, number, signed, table, text
 from bench.wording import count
 
@@ -86,7 +86,8 @@ def _how_to_read_choice() -> list[str]:
         (
             "Best minus last is the mean over complete runs, in images. A best epoch is chosen on the images that it "
             "is reported on, and gains by it. Without that gain, one random half of the images chooses the epoch and "
-            "the other half scores it; this needs the misses of every epoch. Half of the images choose less well than "
+            "the other half scores it. This needs the misses of every epoch, and uses at most the "
+            f"{MOST_CHOICES:,} lowest seeds of a network. Half of the images choose less well than "
             "all of them, so the gain is, if anything, a little smaller. The last two columns say how many seeds one "
             "must train so that the best of them is as good as the documented value, on average (Tang et al., arXiv "
             "2004.13705)."

@@ -81,7 +81,7 @@ def _choosing(summary: Summary) -> str:
     said = f"The best epoch of a run has {number(one.best_minus_last, 1)} images more than its last one on average."
     if one.flattery is None:
         return f"{said} What of it comes from choosing is unknown, because the misses of every epoch are not recorded."
-    of = f"the {count(one.with_misses, 'run')} with the misses of every epoch"
+    of = f"{count(one.with_misses, 'run')} with the misses of every epoch"
     return f"{said} In {of}, {number(one.flattery, 1)} of these images come from choosing on the test set."
 
 

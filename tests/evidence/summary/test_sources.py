@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import sys
 from pathlib import Path
 from statistics import fmean, variance
 
@@ -123,6 +124,18 @@ def test_a_run_without_the_misses_of_every_epoch_says_nothing_of_choosing(tmp_pa
     assert (one.flattery, one.with_misses, one.flips is None) == (None, 0, False)
     (one,) = sources_of(tmp_path, rows, [])[0].groups
     assert (one.flips, one.epochs is None) == (None, False)
+
+
+def test_of_very_many_runs_the_lowest_seeds_say_what_choosing_adds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = rows_of({"unpadded": COUNTS["unpadded"]})
+    lowest = sorted({row.seed for row in rows})[:2]
+    few = [row for row in rows if row.seed in lowest]
+    (expected,) = sources_of(tmp_path, few, every_epoch(few))[0].groups
+    monkeypatch.setattr(sys.modules["bench.evidence.summary.sources"], "MOST_CHOICES", 2)
+    (one,) = sources_of(tmp_path, rows, every_epoch(rows))[0].groups
+    assert (one.runs, one.with_misses, one.flattery) == (4, 2, expected.flattery)
 
 
 def test_documented_values_are_the_best_of_some_seeds(tmp_path: Path) -> None:
