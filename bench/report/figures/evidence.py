@@ -150,5 +150,9 @@ def _told(course: Course) -> str:
     label, seeds = _KINDS[course.claim.kind].label, count(len(course.against), "seed")
     if course.settled is not None:
         return f"{label} cannot be rejected after {seeds}"
-    values = [f"{value:.3g}" if value < 1000 else "over 1,000" for value in (course.support[-1], course.against[-1])]
-    return f"{label} {values[0]} for and {values[1]} against after {seeds}"
+    return f"{label} {_shown(course.support[-1])} for and {_shown(course.against[-1])} against after {seeds}"
+
+
+def _shown(value: float) -> str:
+    """A value, rounded down as in the evidence of a verdict."""
+    return f"{int(value * 100) / 100:.2f}" if value < 1000 else "over 1,000"

@@ -56,7 +56,7 @@ def _how_to_read_components() -> list[str]:
             "some runs and wrong in others. If every image did so by itself, the variance would be that of the flips. "
             "The rest is what training does to the accuracy on all possible images (Jordan, arXiv 2304.01910). By "
             f"chance it can be negative. The standard deviations, in images, are of the last {FINAL_EPOCHS} epochs: "
-            "from epoch to epoch within a run, and from seed to seed beside that. If the first is the larger one, a "
+            "from epoch to epoch within a run, and between the levels of the seeds. If the first is the larger one, a "
             "last accuracy mostly says at which epoch the run stopped. “All” pools the networks, each around its own "
             "mean."
         ),
@@ -65,7 +65,7 @@ def _how_to_read_components() -> list[str]:
 
 
 def _choice(several: list[GroupSources]) -> list[str]:
-    header = ["network", "on", "best − last", "of it, from choosing on the test set (runs)"]
+    header = ["network", "on", "best − last", "best − honest best (runs)"]
     header += ["documented last: the best of", "documented best: the best of"]
     rows = []
     for one in several:
@@ -85,10 +85,11 @@ def _how_to_read_choice() -> list[str]:
     return [
         (
             "Best minus last is the mean over complete runs, in images. A best epoch is chosen on the images that it "
-            "is reported on, and gains by it. Without that gain, one random half of the images chooses the epoch and "
-            "the other half scores it. This needs the misses of every epoch, and uses at most the "
+            "is reported on, and gains by it. The honest best has no such gain: one random half of the images chooses "
+            "the epoch, and the other half scores it. This needs the misses of every epoch, and uses at most the "
             f"{MOST_CHOICES:,} lowest seeds of a network. Half of the images choose less well than "
-            "all of them, so the gain is, if anything, a little smaller. The last two columns say how many seeds one "
+            "all of them, so the true gain is, if anything, a little smaller. It can be more than best minus last, "
+            "because an honest best epoch can be worse than the last one. The last two columns say how many seeds one "
             "must train so that the best of them is as good as the documented value, on average (Tang et al., arXiv "
             "2004.13705)."
         ),

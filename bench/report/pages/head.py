@@ -158,6 +158,11 @@ def _networks(summary: Summary) -> list[str]:
     header += ["measured parameters", *(["documented first epoch"] if is_documented else [])]
     header += ["seeds at the target", "first epoch, by seed", "mean¹", "variance¹", "best", "last"]
     header += ["epochs done"] if is_partial else []
+    seeds = [len(group.seeds) for group in summary.current]
+    order = [
+        *(["in the order of the seeds"] if min(seeds, default=1) <= MANY_SEEDS else []),
+        *([f"from lowest to highest for more than {MANY_SEEDS} seeds"] if max(seeds, default=1) > MANY_SEEDS else []),
+    ]
     rows = []
     for network in summary.networks:
         for group in network.groups or (None,):
@@ -172,16 +177,17 @@ def _networks(summary: Summary) -> list[str]:
     notes = [
         (
             f"{'' if summary.labels else f'The target is {_target(summary)}. '}The first epoch is the first one at or "
-            f"above the target. First epochs are in the order of the seeds (with more than {MANY_SEEDS} seeds: lowest "
-            "to highest). “never” means that a seed did not reach the target within the epochs of its recipe."
+            f"above the target. First epochs are {listed(order)}. “never” means that a seed did not reach the target "
+            "within the epochs of its recipe."
         ),
         " “> 7”, for example, means that a seed did not reach it in its 7 recorded epochs." if is_partial else "",
         " “diverged” means that the loss was no longer finite. It counts as never." if has_diverged else "",
         " Best and last are numbers of correct images, lowest to highest seed.",
         " The best of an unfinished run may still rise." if is_partial else "",
         (
-            " ¹ In epochs, over the seeds that reached the target. If other seeds never reach it, this mean makes a "
-            "network look faster than it is. The restricted mean on each network's page leaves out no seed."
+            " ¹ In epochs and epochs squared, over the seeds that reached the target. If other seeds never reach it, "
+            "this mean makes a network look faster than it is. The restricted mean on each network's page leaves out "
+            "no seed."
         ),
     ]
     more = []
@@ -293,13 +299,7 @@ def _tally(verdicts: Sequence[Verdict]) -> str:
     if len(verdicts) == 1:
         return _SINGULARS[verdicts[0].outcome].format("it")
     numbers = [(outcome, sum(verdict.outcome == outcome for verdict in verdicts)) for outcome in OUTCOMES]
-    return listed(
-        [
-            (_SINGULARS if many == 1 else _PLURALS)[outcome].format(many)
-            for outcome, many in numbers
-            if many or outcome != "about half of all seeds do"
-        ]
-    )
+    return listed([(_SINGULARS if many == 1 else _PLURALS)[outcome].format(many) for outcome, many in numbers if many])
 
 
 def _target(summary: Summary) -> str:

@@ -56,8 +56,8 @@ def _epoch(summary: Summary) -> str:
         return ""
     epoch, seed = (number(math.sqrt(max(0.0, value)), 1) for value in (one.epochs.epoch, one.epochs.seed))
     return (
-        f" In the last {FINAL_EPOCHS} epochs it is {epoch} from epoch to epoch within a run, and {seed} from seed to "
-        "seed beside that."
+        f" In the last {FINAL_EPOCHS} epochs, the standard deviation is {epoch} images from epoch to epoch within a "
+        f"run, and {seed} images between the levels of the seeds."
     )
 
 
@@ -70,7 +70,7 @@ def _images(summary: Summary) -> str:
     )
     return (
         f"The variance of the last epoch over seeds is {whole} images squared. If every test image were right or wrong "
-        f"by itself, it would be {flips}. So {left} ± {error} is left for training."
+        f"by itself, it would be {flips}. So {left} ± {error} (standard error) is left for training."
     )
 
 
@@ -80,9 +80,11 @@ def _choosing(summary: Summary) -> str:
         return "Unknown, because no run is complete yet."
     said = f"The best epoch of a run has {number(one.best_minus_last, 1)} images more than its last one on average."
     if one.flattery is None:
-        return f"{said} What of it comes from choosing is unknown, because the misses of every epoch are not recorded."
+        unknown = "How much the best epoch gains because it is chosen on the test set is unknown"
+        return f"{said} {unknown}, because the misses of every epoch are not recorded."
     of = f"{count(one.with_misses, 'run')} with the misses of every epoch"
-    return f"{said} In {of}, {number(one.flattery, 1)} of these images come from choosing on the test set."
+    gain = f"it gains {number(one.flattery, 1)} images because it is chosen on the images that score it"
+    return f"{said} Estimated from {of}, {gain}."
 
 
 def _exact(repeats: Repeats) -> str:

@@ -135,8 +135,8 @@ def test_the_fifth_seed_that_agrees_brings_the_evidence_to_the_line_where_it_dec
     """All seeds reach the target, so this claim goes up. None keeps it, so that claim goes down."""
     rows = [row for seed in range(1, 6) for row in synthetic.run_rows("expand_squeeze", seed, [9940] * 19)]
     picture = _evidence(tmp_path, rows, "expand_squeeze")
-    assert "reaches the target 20.2 for and 0.0917 against after 5 seeds" in picture.alt
-    assert "above it in the last epochs 0.0917 for and 20.2 against after 5 seeds" in picture.alt
+    assert "reaches the target 20.17 for and 0.09 against after 5 seeds" in picture.alt
+    assert "above it in the last epochs 0.09 for and 20.17 against after 5 seeds" in picture.alt
     decides = {one[0][1] for one in _lines(picture, 2) if one[0][1] == one[1][1]}
     up, *_, down = sorted(_lines(picture, 5), key=lambda one: one[-1][1])
     for course in (up, down):
