@@ -12,6 +12,7 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.transforms import blended_transform_factory
 
 from bench.report.written import COMMENT
 
@@ -112,17 +113,19 @@ def rows(names: Sequence[str]) -> tuple[Figure, Axes]:
 def legend_above(axes: Axes, keys: Sequence[Any]) -> None:
     """Put the legend above the axes of `rows`, four keys a line. The figure grows with every line after the first."""
     more = 0.2 * ((len(keys) - 1) // 4)
-    if keys and more:
-        figure = axes.get_figure(root=True)
-        assert figure is not None
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    if more > 0:
         height = figure.get_figheight() + more
         figure.set_figheight(height)
         figure.subplots_adjust(bottom=0.55 / height, top=1 - (0.4 + more) / height)
     if keys:
+        is_shifted = axes.get_position().x0 > 0.25  # by long names of rows: then there is no room right of them
         axes.legend(
             handles=keys,
             loc="lower left",
-            bbox_to_anchor=(-0.01, 1.0),
+            bbox_to_anchor=(0.02 if is_shifted else 0.235, 1.0),
+            bbox_transform=blended_transform_factory(figure.transFigure, axes.transAxes),
             ncols=4,
             frameon=False,
             fontsize=8,
