@@ -109,13 +109,15 @@ def _joined_misses(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[lis
         UnusableInput: two lines contradict each other.
     """
     joined: dict[misses.Key, tuple[Path, Missed]] = {}
+    known: dict[misses.Key, tuple[Path, Missed]] = {}
     notes: list[str] = []
     for source in sources:
         path = misses.path_beside(source)
         found = misses.read(Record(source, rows, ()))
         notes += _problem_notes(path, found.problems)
         for one in found.runs:
-            first_path, first = joined.setdefault(one.key, (path, one))
+            joined.setdefault(one.key, (path, one))
+            first_path, first = known.setdefault(one.bits_key, (path, one))
             if not np.array_equal(one.images, first.images):
                 model, _, device, _, seed, epoch = one.key
                 what = f"epoch {epoch} of {model} on {device}, seed {seed}: the missed images differ"

@@ -65,6 +65,13 @@ def test_every_unsound_line_of_the_record_fails_and_is_named(runs):
     assert runs.read_bytes() == before
 
 
+def test_exact_runs_of_two_devices_with_different_results_fail_and_both_lines_are_named(runs):
+    with runs.open("a") as file:
+        file.write(format_row(replace(ROW, device="cuda")) + format_row(replace(ROW, device="mps", correct=9000)))
+    contradicts = "epoch 1 of unpadded on mps, seed 1: contradicts line 2 (on cpu): correct is 9000 here and 9998 there"
+    assert check(runs)[0] == [("runs.csv:4", f"{contradicts}; the run counts up to the epoch before")]
+
+
 def test_a_record_without_an_epoch_fails(runs):
     runs.write_text(format_line(COLUMNS))
     assert check(runs) == ([("runs.csv", "has no epoch")], [])

@@ -442,6 +442,37 @@ def test_details_that_were_changed_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "all.csv").exists()
 
 
+def test_exact_runs_of_two_devices_are_joined_if_they_agree_and_refused_if_not(
+    joined: Callable[..., str], refused: Refused
+) -> None:
+    on_a_gpu = again(EXACT_ROWS, device="cuda")
+    assert joined(EXACT_ROWS, on_a_gpu) == synthetic.text([*EXACT_ROWS, *on_a_gpu])
+    message = refused(EXACT_ROWS, [on_a_gpu[0], *again(on_a_gpu[1:2], correct=9940)])
+    assert message.startswith(
+        "b.csv:3: contradicts a.csv:3: epoch 2 of unpadded on cuda, seed 7 (on cpu there): correct is 9940 here and "
+        "9939 there: "
+    )
+
+
+def test_an_exact_run_that_diverged_on_another_device_is_a_contradiction(refused: Refused) -> None:
+    diverged = synthetic.run_rows("unpadded", 7, [], environment=EXACT.digest, ending=("diverged", "nan"))
+    message = refused(diverged, again(EXACT_ROWS, device="cuda"))
+    assert "on cuda, seed 7 (on cpu there): finished here, but there the run diverged in epoch 1" in message
+
+
+def test_missed_images_of_two_devices_that_differ_are_refused(tmp_path: Path) -> None:
+    on_a_gpu = again(EXACT_ROWS, device="cuda")
+    sources = [
+        write(tmp_path / f"{row.device}.csv", rows, misses=synthetic.misses(rows))
+        for rows in (EXACT_ROWS, on_a_gpu)
+        for row in rows[:1]
+    ]
+    with pytest.raises(
+        UnusableInput, match=r"cuda\.misses\.csv:2: contradicts .*cpu\.misses\.csv:2: .* on cuda, seed 7"
+    ):
+        merge.merge(sources, tmp_path / "all.csv")
+
+
 # Exact runs that several people have trained
 
 EXACT_ROWS = again(ROWS, recorded_at="2026-02-01T12:00:00Z", environment=EXACT.digest, machine="a processor")

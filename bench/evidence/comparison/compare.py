@@ -46,7 +46,8 @@ def compare(old: Record, new: Record, architectures: Mapping[str, Architecture])
     names = (str(old.path), str(new.path))
     notes = [*_unknown_networks(old, architectures), *_unknown_networks(new, architectures)]
     pairs = []
-    for one, other in _groups_to_compare(groups(old, architectures), groups(new, architectures), names, notes):
+    both = groups(old, architectures), groups(new, architectures)
+    for one, other in dict.fromkeys(_groups_to_compare(*both, names, notes)):  # exact groups can share several devices
         pair = _compare_groups(one, other, architectures[one.model].target.correct)
         if min(pair.old.seeds, pair.new.seeds):
             pairs.append(pair)
@@ -69,9 +70,11 @@ def _groups_to_compare(
     old: Sequence[Group], new: Sequence[Group], names: tuple[str, str], notes: list[str]
 ) -> Iterator[tuple[Group, Group]]:
     """The pairs of groups to compare, by the rule at the top of this module. `notes` gets what is not compared."""
-    for key in dict.fromkeys((group.model, group.device) for group in (*old, *new)):
-        place = f"{key[0]} on {key[1]}"
-        ours, theirs = ([group for group in side if (group.model, group.device) == key] for side in (old, new))
+    for model, device in dict.fromkeys((group.model, device) for group in (*old, *new) for device in group.devices):
+        place = f"{model} on {device}"
+        ours, theirs = (
+            [group for group in side if group.model == model and device in group.devices] for side in (old, new)
+        )
         for name, side in zip(names, (ours, theirs), strict=True):
             for recipe, vary in sorted({(group.recipe, group.vary) for group in side if not group.is_current}):
                 reason = f"varies only {VARIED[vary]}" if vary else "is not the network's recipe now"

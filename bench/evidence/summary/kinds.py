@@ -63,8 +63,8 @@ def kinds(
 
     `labels` has the label of each device and environment.
     """
-    known = {(one.model, one.device, one.environment, one.vary): one for one in groups if one.is_current or one.vary}
-    places = dict.fromkeys((one.model, one.device, one.environment) for one in groups if one.vary and one.complete)
+    known = {(one.model, *one.key[2:], one.vary): one for one in groups if one.is_current or one.vary}
+    places = dict.fromkeys((one.model, *one.key[2:]) for one in groups if one.vary and one.complete)
     return tuple(
         Kinds(
             place[0],

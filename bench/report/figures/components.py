@@ -12,7 +12,7 @@ from bench.report import canvas
 from bench.report.canvas import Picture
 from bench.report.figures import marks
 
-_FLIPS, _LEFT, _WHOLE = "#bbbbbb", "#0072B2", "#E69F00"
+_FLIPS, _LEFT, _WHOLE = "#bbbbbb", "#56B4E9", "#E69F00"
 
 
 def components(groups: Sequence[GroupSources], kinds: Sequence[Kinds] = ()) -> Picture:

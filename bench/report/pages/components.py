@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
-from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Kind, Kinds, Sources, Spread, TwoPlaces
+from bench.evidence.summary import FINAL_EPOCHS, MOST_CHOICES, GroupSources, Kind, Kinds, Sources, Spread, TwoPlaces
 from bench.network.specification import VARIED, Vary
 from bench.report.markdown import COMPONENTS, NOTHING, code, image, number, signed, table, text
 from bench.wording import count, listed
@@ -61,7 +61,7 @@ def _how_to_read_components() -> list[str]:
             "some runs and wrong in others. If every image did so by itself, the variance would be that of the flips. "
             "The rest is what training does to the accuracy on all possible images (Jordan, arXiv 2304.01910). By "
             f"chance it can be negative. The standard deviations, in images, are of the last {FINAL_EPOCHS} epochs: "
-            "from epoch to epoch within a run, and from seed to seed beside that. If the first is the larger one, a "
+            "from epoch to epoch within a run, and between the levels of the seeds. If the first is the larger one, a "
             "last accuracy mostly says at which epoch the run stopped. “All” pools the networks, each around its own "
             "mean."
         ),
@@ -118,7 +118,7 @@ def _how_to_measure(missing: Sequence[Vary]) -> str:
 
 
 def _choice(several: list[GroupSources]) -> list[str]:
-    header = ["network", "on", "best − last", "of it, from choosing on the test set (runs)"]
+    header = ["network", "on", "best − last", "best − honest best (runs)"]
     header += ["documented last: the best of", "documented best: the best of"]
     rows = []
     for one in several:
@@ -138,9 +138,11 @@ def _how_to_read_choice() -> list[str]:
     return [
         (
             "Best minus last is the mean over complete runs, in images. A best epoch is chosen on the images that it "
-            "is reported on, and gains by it. Without that gain, one random half of the images chooses the epoch and "
-            "the other half scores it; this needs the misses of every epoch. Half of the images choose less well than "
-            "all of them, so the gain is, if anything, a little smaller. The last two columns say how many seeds one "
+            "is reported on, and gains by it. The honest best has no such gain: one random half of the images chooses "
+            "the epoch, and the other half scores it. This needs the misses of every epoch, and uses at most the "
+            f"{MOST_CHOICES:,} lowest seeds of a network. Half of the images choose less well than "
+            "all of them, so the true gain is, if anything, a little smaller. It can be more than best minus last, "
+            "because an honest best epoch can be worse than the last one. The last two columns say how many seeds one "
             "must train so that the best of them is as good as the documented value, on average (Tang et al., arXiv "
             "2004.13705)."
         ),
@@ -160,6 +162,6 @@ def _places(places: tuple[TwoPlaces, ...]) -> list[str]:
     note = (
         "A pair is the same seed in two places: the same initial weights, order of the images and dropout. Only the "
         "arithmetic or the device differs. If the standard deviation at the same seed is as large as that over seeds, "
-        "rounding alone moves a run as far as a new seed does. In exact arithmetic all counts must be equal."
+        "rounding alone moves a run as far as a new seed does."
     )
     return [*table(header, rows, "lllr"), note, ""]

@@ -93,7 +93,7 @@ def _varied(summary: Summary, vary: Vary) -> str:
 
 def _selection(summary: Summary) -> str:
     seeds = sorted({run.seed for group in summary.current for run in group.group.runs})
-    devices = dict.fromkeys(group.group.device for group in summary.current)
+    devices = dict.fromkeys(device for group in summary.current for device in group.group.devices)
     return f"--seeds {_seeds(seeds)}" + (f" --devices {','.join(devices)}" if devices else "")
 
 
