@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 from bench import files
 from bench.errors import UnusableInput
-from bench.jobs import plan, scheduling, until_decided
+from bench.jobs import plan, recording, scheduling, until_decided
 from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
-from bench.jobs.events import Ended, Event, Finished, Lost, Stage, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.events import Ended, Stop
 from bench.jobs.plan import Choice, Planned, duration
-from bench.jobs.progress import Progress
 from bench.jobs.worker import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture, Vary
@@ -25,9 +23,8 @@ from bench.network.structure_facts import Structure
 from bench.record import catalogue, misses, record
 from bench.record.environments import EXACT, Environment
 from bench.record.environments import add as add_environments
-from bench.record.rows import RUN_KEY, Fingerprint, Row, Run, fingerprint, utc_now
+from bench.record.rows import RUN_KEY, Fingerprint, fingerprint
 from bench.training import data, environment
-from bench.training.loop import Epoch
 from bench.wording import count
 
 _log = logging.getLogger(__name__)
@@ -183,13 +180,12 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             events = scheduling.execute(tasks, scheduling.slots(selection.jobs), stop, more=more)
         else:
             events = cluster_scheduling.execute(tasks, places.cluster, stop, more=more)
-        outcome = _train(events, stop, missing, expected, writers, deciding)
+        failed, interrupted_by = recording.record_events(events, stop, missing, expected, writers, deciding)
         # Somebody can have changed the files meanwhile. Whatever has become of them, the outcome of the runs is said.
         lacking = [_said(act) for act in (*(one.finish for one in writers), describe)]
-        outcome = replace(outcome, failed=(*diverged, *outcome.failed), lacking=tuple(filter(None, lacking)))
-        if deciding is not None and outcome.interrupted_by is None:
+        if deciding is not None and interrupted_by is None:
             print(*until_decided.format_open(deciding.places), sep="\n", file=sys.stderr)
-        return outcome
+        return Outcome(len(missing), (*diverged, *failed), interrupted_by, tuple(filter(None, lacking)))
 
 
 def _said(act: Callable[[], str | None]) -> str:
@@ -213,45 +209,6 @@ def warn(recorded: record.Record) -> None:
         _log.warning("%s:%d: %s", recorded.path, problem.line, problem.reason)
     if len(recorded.problems) > 5:
         _log.warning("%s: and %d more problems; `check` lists them", recorded.path, len(recorded.problems) - 5)
-
-
-def _train(
-    events: Generator[Event, None, None],
-    stop: Stop,
-    missing: Sequence[Planned],
-    expected: Sequence[Planned],
-    writers: tuple[record.Writer, misses.Writer],
-    deciding: until_decided.UntilDecided | None,
-) -> Outcome:
-    writer, misses_writer = writers
-    failed: list[Ended] = []
-    done = {one.run.key: one.recorded for one in missing}
-    with stopped_by_signals(stop) as received, Progress(missing, expected=expected) as progress, closing(events):
-        for event in events:
-            if deciding is not None:
-                deciding.note(event)
-            if isinstance(event, Waiting):
-                progress.tick()
-                continue
-            run = event.run
-            if isinstance(event, Started):
-                progress.started(run, done[run.key], event.worker)
-            elif isinstance(event, Stage):
-                progress.stage(run, event.name)
-            elif isinstance(event, Lost):
-                progress.lost(run, event.reason)
-            elif isinstance(event, Finished):
-                if event.misses is not None:  # written before the row, so that every recorded epoch has them
-                    misses_writer.append(run, event.epoch.epoch, event.misses)
-                writer.append(_epoch_row(run, event.epoch, event.machine))
-                done[run.key] = event.epoch.epoch
-                progress.finished(run, event.epoch)
-            else:
-                if event.status != "ok":
-                    writer.append(_closing_row(event, done[run.key] + 1))
-                    failed.append(event)
-                progress.ended(run, event.status, event.reason)
-    return Outcome(len(missing), tuple(failed), received[0] if received else None)
 
 
 def _tasks(
@@ -301,27 +258,3 @@ def _announce(missing: Sequence[Planned], selection: Selection, cluster: Cluster
             "To try a small job first, add --seeds 2 --epochs 3. Ctrl-C stops the job; the same command continues it.",
             file=sys.stderr,
         )
-
-
-def _epoch_row(run: Run, epoch: Epoch, machine: str) -> Row:
-    return Row(
-        *run.key,
-        epoch.epoch,
-        epoch.correct,
-        epoch.total,
-        epoch.test_loss,
-        epoch.train_loss,
-        epoch.train_seconds,
-        epoch.eval_seconds,
-        "ok",
-        "",
-        utc_now(),
-        machine,
-        epoch.smallest_variance,
-        epoch.correct_batch_statistics,
-    )
-
-
-def _closing_row(event: Ended, epoch: int) -> Row:
-    nothing = (None,) * 6
-    return Row(*event.run.key, epoch, *nothing, event.status, event.reason, utc_now(), event.machine)

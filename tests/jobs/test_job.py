@@ -1,4 +1,4 @@
-"""Tests of `job`: the main job, on the first images of MNIST, trains what the record lacks."""
+"""Tests of `job` and `recording`: the main job, on the first images of MNIST, trains what the record lacks."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_misses_are_written_before_the_row_so_that_a_crash_between_costs_neither
             job.run(one, where, SUBSET)
     between = misses.read(record.read(where.runs))
     assert [one.key[5] for one in between.runs] == [1]
-    assert ["the epoch is not in the record" in problem.reason for problem in between.problems] == [True]
+    assert between.problems == ()  # the epoch of the last row may be on its way into the record
     job.run(one, where, SUBSET)
     after = misses.read(record.read(where.runs))
     assert ([one.key[5] for one in after.runs], after.problems) == ([1, 2], ())
@@ -398,9 +398,9 @@ def test_files_beside_the_record_that_were_damaged_do_not_hide_the_outcome(monke
 
     def damaging(*_):
         environments.path_beside(where.runs).write_text("rubbish")
-        return job.Outcome(1, (failed,))
+        return [failed], None
 
-    monkeypatch.setattr(job, "_train", damaging)
+    monkeypatch.setattr(job.recording, "record_events", damaging)
     outcome = job.run(selection(TWO[:1]), where, SUBSET)
     assert (outcome.trained, outcome.failed) == (1, (failed,))
     (said,) = outcome.lacking
