@@ -61,7 +61,7 @@ def kinds(
 ) -> tuple[Kinds, ...]:
     """Summarise each network in each place that has a complete run of `--vary`, in the order of the groups.
 
-    `labels` has the label of each device and environment.
+    `labels` has the label of each place, the last two values of `Group.key`.
     """
     known = {(one.model, *one.key[2:], one.vary): one for one in groups if one.is_current or one.vary}
     places = dict.fromkeys((one.model, *one.key[2:]) for one in groups if one.vary and one.complete)

@@ -26,8 +26,8 @@ from bench.evidence.summary.kinds import Kinds
 from bench.evidence.summary.pooled import FINAL_EPOCHS, GroupSummary
 from bench.record.misses import Missed
 
-MOST_CHOICES = 1_000
-"""What the best epoch gains by being chosen is estimated from at most this many runs of a group, the lowest seeds."""
+MOST_CHOICES = 5_000
+"""What the best epoch gains by being chosen is estimated from about this many runs, the lowest seeds of each group."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class GroupSources:
 
     `runs` is the number of complete runs. `best_minus_last` is the mean over these runs, in images. `flattery` is the
     mean of what the best epoch gains because it is chosen and reported on the same images; it is over `with_misses`
-    runs, at most `MOST_CHOICES` of those with the misses of every epoch. `typical_last` and `typical_best` are the
+    runs, the lowest seeds of those with the misses of every epoch. `typical_last` and `typical_best` are the
     least k for which the documented last or best accuracy is the expected best of k seeds. They are None if no number
     up to `runs` is enough, or if nothing is documented.
     """
@@ -81,7 +81,8 @@ def sources(
     kinds: tuple[Kinds, ...],
 ) -> Sources:
     """Summarise the groups of a report. `documented` has the documented counts of each network by epoch."""
-    found = [_of_group(group, documented.get(group.group.model, ()), by_run) for group in groups if group.last]
+    most = max(1, MOST_CHOICES // max(1, len(groups)))
+    found = [_of_group(group, documented.get(group.group.model, ()), by_run, most) for group in groups if group.last]
     return Sources(tuple(found), tuple(_together(groups, found)), tuple(_places(groups)), kinds)
 
 
@@ -89,7 +90,7 @@ def _counts(group: GroupSummary) -> list[tuple[int, ...]]:
     return [run.correct[: group.group.budget] for run in group.group.complete]
 
 
-def _of_group(group: GroupSummary, log: Sequence[int], by_run: MissedByRun) -> GroupSources:
+def _of_group(group: GroupSummary, log: Sequence[int], by_run: MissedByRun, most_choices: int) -> GroupSources:
     what, counts = group.group, _counts(group)
     missed = [
         one for run, one in zip(what.runs, missed_in(what, by_run), strict=True) if len(run.correct) >= what.budget
@@ -100,7 +101,7 @@ def _of_group(group: GroupSummary, log: Sequence[int], by_run: MissedByRun) -> G
         for run, series, one in zip(counts, what.complete, missed, strict=True)
         if all(epoch in one for epoch in epochs)
     )
-    gains = [best - honest_best(images, total) for best, images, total in itertools.islice(known, MOST_CHOICES)]
+    gains = [best - honest_best(images, total) for best, images, total in itertools.islice(known, most_choices)]
     lasts, bests = [run[-1] for run in counts], [max(run) for run in counts]
     return GroupSources(
         model=what.model,

@@ -137,14 +137,14 @@ def _typical(one: GroupSources, k: int | None) -> str:
 def _how_to_read_choice() -> list[str]:
     return [
         (
-            "Best minus last is the mean over complete runs, in images. A best epoch is chosen on the images that it "
-            "is reported on, and gains by it. The honest best has no such gain: one random half of the images chooses "
-            "the epoch, and the other half scores it. This needs the misses of every epoch, and uses at most the "
-            f"{MOST_CHOICES:,} lowest seeds of a network. Half of the images choose less well than "
-            "all of them, so the true gain is, if anything, a little smaller. It can be more than best minus last, "
-            "because an honest best epoch can be worse than the last one. The last two columns say how many seeds one "
-            "must train so that the best of them is as good as the documented value, on average (Tang et al., arXiv "
-            "2004.13705)."
+            "Best minus last is the mean over complete runs, in images. A best epoch is chosen on the images that "
+            "it is reported on, and gains by it. The honest best has no such gain: one random half of the images "
+            "chooses the epoch, and the other half scores it. This needs the misses of every epoch, and of more "
+            f"than {MOST_CHOICES:,} runs it uses the lowest seeds of each network. Half of the images choose less "
+            "well than all of them, so the true gain is, if anything, a little smaller. It can be more than best "
+            "minus last, because an honest best epoch can be worse than the last one. The last two columns say "
+            "how many seeds one must train so that the best of them is as good as the documented value, on "
+            "average (Tang et al., arXiv 2004.13705)."
         ),
         "",
     ]

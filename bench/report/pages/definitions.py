@@ -61,7 +61,8 @@ def _terms(summary: Summary) -> tuple[Term, ...]:
         Term("correct", "The number of test images that are classified correctly.", r"\bcorrect(?: test)? images\b"),
         Term(
             "run",
-            "One network, trained once from one seed on one device in one environment.",
+            "One network, trained once from one seed on one device in one environment. In exact arithmetic, the same "
+            "seed on several devices and machines is one run, because all of them compute the same bits.",
             r"(?<!new )(?<!more )\bruns?\b",
         ),
         Term(

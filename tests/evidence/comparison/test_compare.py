@@ -14,6 +14,7 @@ from synthetic import CPU, GPU, run_rows
 
 from bench.errors import UnusableInput
 from bench.evidence.comparison.findings import Comparison, Pair
+from bench.record.environments import EXACT
 from bench.record.rows import Row
 from bench.report.comparison_text import format_comparison
 from models import ARCHITECTURES
@@ -188,6 +189,16 @@ def test_devices_are_never_compared_with_each_other(files: Files) -> None:
         "unpadded on cpu": ["no evidence", "all equal"],
         "unpadded on cuda": ["no evidence", "all equal"],
     }
+
+
+def test_exact_runs_of_several_devices_are_compared_once_and_each_seed_counts_once(files: Files) -> None:
+    exact = rows("unpadded", EARLY, EXACT.digest)
+    on_a_gpu = rows("unpadded", EARLY, EXACT.digest, device="cuda")
+    pair = only(files.compare([*exact, *on_a_gpu], [*on_a_gpu, *exact]))
+    assert (pair.old.seeds, pair.new.seeds) == (5, 5)
+    found = files.compare(exact, [*exact, *on_a_gpu])
+    assert only(found).new.seeds == 5
+    assert any("unpadded on cuda: only in " in note for note in found.notes)
 
 
 def test_runs_of_a_recipe_that_the_network_no_longer_has_are_not_compared(files: Files) -> None:
