@@ -110,7 +110,9 @@ def test_every_place_has_runs_of_its_own(tmp_path: Path) -> None:
 
 def group(counts: list[list[int]], vary: Vary) -> Group:
     runs = tuple(Series(seed, 10_000, tuple(run), (), ()) for seed, run in enumerate(counts, start=1))
-    return Group("unpadded", vary or "now", (PLACE[0],), PLACE[1], (), len(counts[0]), is_current=not vary, runs=runs, vary=vary)
+    return Group(
+        "unpadded", vary or "now", (PLACE[0],), PLACE[1], (), len(counts[0]), is_current=not vary, runs=runs, vary=vary
+    )
 
 
 def simulated(together: float) -> list[Kinds]:
