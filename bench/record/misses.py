@@ -218,7 +218,7 @@ def _line_of_text(row: tuple[Key, str], header: Sequence[str]) -> str:
     return format_fields(dict(zip(COLUMNS, (*row[0], row[1]), strict=True)), header)
 
 
-TABLE = Table("a record's misses", COLUMNS, COLUMNS, _parse, _line, lambda row: row[0], lambda row: row[1].tolist())
+TABLE = Table("a record's misses", COLUMNS, COLUMNS, _parse, _line, lambda row: row[0], lambda row: row[1].tobytes())
 _TEXTS = Table(TABLE.what, COLUMNS, COLUMNS, _parse_text, _line_of_text, lambda row: row[0], lambda row: row[1])
 """The same file, read without looking into the lists of images."""
 

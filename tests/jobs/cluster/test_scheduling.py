@@ -284,7 +284,8 @@ def test_a_worker_that_reports_what_is_no_message_loses_its_run(stage: Stage, mo
 
 def test_a_worker_of_the_same_version_has_the_recipe_in_which_one_kind_varies() -> None:
     varied = UNPADDED.varied("order")
-    found = worker._describe(pickle.dumps((varied,)), announces_gpu=False)
+    found = workers._description(worker._describe(pickle.dumps((varied,)), announces_gpu=False))
+    assert isinstance(found, Description)
     assert found.recipes == (varied.digest,) != (UNPADDED.digest,)
     assert workers._obstacle(found, [varied]) == ""
 
