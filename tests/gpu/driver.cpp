@@ -1,9 +1,9 @@
 // Stands for libcuda.so: the functions of NVIDIA's driver that `driver.py` calls, for a "GPU" that is the host. A module
 // is the path of a library of kernels behind host.h. Its memory can be limited, to see what happens when it ends.
 #include <dlfcn.h>
+#include <sys/mman.h>
 
 #include <cstdint>
-#include <cstdlib>
 #include <cstring>
 #include <map>
 #include <string>
@@ -52,10 +52,14 @@ int cuGetErrorString(int error, const char **text)
     return *text = error == OUT_OF_MEMORY ? "out of memory" : "an illegal memory access was encountered", SUCCESS;
 }
 
+// Memory ends where a page ends, and the next page cannot be used: who reads or writes behind it crashes.
 int cuMemAlloc_v2(Address *address, std::size_t size)
 {
     if (used + size > capacity) return OUT_OF_MEMORY;
-    *address = (Address)std::aligned_alloc(256, (size + 255) / 256 * 256);
+    const std::size_t page = 4096, whole = (size + page - 1) / page * page;
+    char *pages = (char *)mmap(nullptr, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (pages == MAP_FAILED || mprotect(pages + whole, page, PROT_NONE)) return OUT_OF_MEMORY;
+    *address = (Address)(pages + whole - (size + 15) / 16 * 16);
     std::memset((void *)*address, -1, size);
     blocks[*address] = size;
     used += size;
@@ -64,9 +68,10 @@ int cuMemAlloc_v2(Address *address, std::size_t size)
 int cuMemFree_v2(Address address)
 {
     if (!blocks.count(address)) return INVALID;
+    const std::size_t page = 4096, whole = (blocks[address] + page - 1) / page * page;
+    munmap((void *)(address / page * page), whole + page);
     used -= blocks[address];
     blocks.erase(address);
-    std::free((void *)address);
     return SUCCESS;
 }
 int cuMemcpyHtoD_v2(Address to, const void *from, std::size_t size) { return std::memcpy((void *)to, from, size), SUCCESS; }

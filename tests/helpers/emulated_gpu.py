@@ -1,4 +1,4 @@
-"""A GPU that this processor stands for: g++ compiles the kernels behind `gpu/host.h`, and `gpu/driver.cpp` runs them."""
+"""A GPU that this processor stands for: g++ compiles the kernels behind `host.h`, and `driver.cpp` runs them."""
 
 from __future__ import annotations
 
@@ -31,9 +31,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 
 def compiled(text: str, architecture: str = "") -> bytes:
     """Compile a source of kernels, once for each text; the module is the path of a library."""
-    headers = source.headers()
-    names = source.kernels("\n".join([*headers.values(), text]))
-    entries = "".join(f"ENTRY({name})\n" for name in names)
+    entries = "".join(f"ENTRY({name})\n" for name in source.kernels(text))
     return str(_library(f'#include "host.h"\n{text}\n{entries}', "-O2")).encode() + b"\0"
 
 

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from ctypes import byref, c_char_p, c_int, c_size_t, c_void_p
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UnusableInput
+from bench.training.arithmetic.gpu import source
 
 OPTIONS = ("-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "-std=c++17")
 """Without them the compiler would fuse a product and a sum, lose subnormal numbers, or divide approximately."""
@@ -21,20 +22,19 @@ OPTIONS = ("-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true", "-s
 _NAMES = ("libnvrtc.so.13", "libnvrtc.so.12", "libnvrtc.so")
 
 
-def compiled(text: str, headers: Mapping[str, str], architecture: str, options: tuple[str, ...] = ()) -> bytes:
-    """Compile a source for an architecture, such as sm_90, to a module that the driver can load.
+def compiled(text: str, architecture: str) -> bytes:
+    """Compile the source of a program for an architecture, such as sm_90, to a module that the driver can load.
 
     Raises:
         UnusableInput: NVRTC is missing, or does not know the architecture.
     """
-    library = _library()
-    program = c_void_p()
+    library, program, headers = _library(), c_void_p(), source.headers()
     contents = (c_char_p * len(headers))(*(one.encode() for one in headers.values()))
     names = (c_char_p * len(headers))(*(one.encode() for one in headers))
     made = library.nvrtcCreateProgram(
         byref(program), c_char_p(text.encode()), c_char_p(b"network.cu"), c_int(len(headers)), contents, names
     )
-    chosen = [one.encode() for one in (f"-arch={architecture}", *OPTIONS, *options)]
+    chosen = [one.encode() for one in (f"-arch={architecture}", *OPTIONS)]
     error = made or library.nvrtcCompileProgram(program, c_int(len(chosen)), (c_char_p * len(chosen))(*chosen))
     if error:
         log = _text(library, program, "ProgramLog").decode(errors="replace").strip()

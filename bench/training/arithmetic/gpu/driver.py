@@ -105,9 +105,7 @@ class Device:
             self._call("cuModuleGetFunction", byref(kernels[name]), loaded, c_char_p(name.encode()))
         return kernels
 
-    def launch(
-        self, kernels: Mapping[str, c_void_p], what: Launch, addresses: Mapping[str, int], runs: int
-    ) -> None:
+    def launch(self, kernels: Mapping[str, c_void_p], what: Launch, addresses: Mapping[str, int], runs: int) -> None:
         """Launch a kernel for so many runs. `addresses` are those of the buffers that its arguments name."""
         kernel = kernels[what.kernel]
         words = [one if isinstance(one, tuple) else (one,) for one in what.arguments]

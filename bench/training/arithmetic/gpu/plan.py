@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import math
 import struct
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
@@ -16,8 +15,7 @@ from bench.training import randomness
 from bench.training.arithmetic.gpu import source, tiles
 from bench.training.arithmetic.gpu.parts import NotOnGPU, Part, parts
 from bench.training.arithmetic.gpu.tiles import Tile
-from bench.training.arithmetic.norms import BatchNorm
-from bench.training.arithmetic.operations import AveragePool, Convolution, LogSoftmax, MaxPool, Reshape
+from bench.training.arithmetic.operations import Convolution, LogSoftmax, MaxPool
 from bench.training.arithmetic.program import Program
 from bench.training.arithmetic.state import Mode
 
@@ -56,7 +54,7 @@ class Buffer:
 class Plan:
     """The kernels of a program, the buffers that every run has, and tables of structures that all runs share.
 
-    `parameters` are (name, values) of what a run trains, `statistics` those that its batch normalisations move.
+    `longest` is the number of values of the largest parameter.
     """
 
     parts: tuple[Part, ...]
@@ -132,9 +130,7 @@ class Plan:
         name = f"moments_{number}{source.suffix(part, mode == 'training')}"
         arguments = self._input(number, part, count, mode), f"buffer {norm.mean}", "sums", images
         yield Launch(name, _over(images * width * channels), _THREADS, 0, arguments)
-        yield _over_channels(
-            "statistics", part, (_norm(number, part), "sums", images, int(mode == "training"))
-        )
+        yield _over_channels("statistics", part, (_norm(number, part), "sums", images, int(mode == "training")))
 
     def _forward(self, number: int, part: Part, images: int, count: int, mode: Mode) -> Launch:
         operation, read = part.operation, self._input(number, part, count, mode)
@@ -151,9 +147,7 @@ class Plan:
                 (read, "test labels", "test clock", count, "digits", "each", images),
             )
         chosen = (f"chosen {number}" if mode == "training" else None,) if isinstance(operation, MaxPool) else ()
-        return Launch(
-            f"pool_{ending}", _over(images * math.prod(part.after)), _THREADS, 0, (read, y, *chosen, images)
-        )
+        return Launch(f"pool_{ending}", _over(images * math.prod(part.after)), _THREADS, 0, (read, y, *chosen, images))
 
     def _backward(self, number: int, part: Part, images: int, count: int) -> Iterator[Launch]:
         operation, read = part.operation, self._input(number, part, count, "training")
@@ -175,9 +169,7 @@ class Plan:
         if part.norm is not None:
             yield Launch(f"gradient_sums_{number}", columns, _THREADS, 0, (read, *given, "sums", images))
             gradients = tuple(name and f"gradient of {name}" for name in (part.norm.weight, part.norm.bias))
-            yield _over_channels(
-                "gradient_statistics", part, (_norm(number, part), "sums", *gradients, images)
-            )
+            yield _over_channels("gradient_statistics", part, (_norm(number, part), "sums", *gradients, images))
         maker = self.parts[number - 2].operation
         has_bias = isinstance(maker, Convolution) and maker.bias is not None
         if part.chain or has_bias or not is_stored:
@@ -227,7 +219,7 @@ def _buffers(found: tuple[Part, ...], shapes: Mapping[str, tuple[int, ...]]) -> 
     columns = [part.before[1] * part.before[2] for part in found if part.norm is not None]
     yield "sums", Buffer(seen=8 * max(columns, default=0))
     for name, shape in shapes.items():
-        for kind in ("parameter", "velocity", "gradient of", *(("packed", "flipped") if len(shape) > 1 else ())):
+        for kind in ("parameter", "velocity", *(("packed", "flipped") if len(shape) > 1 else ())):
             yield f"{kind} {name}", Buffer(4 * math.prod(shape))
     for number, part in enumerate(found, start=1):
         values, operation = math.prod(part.after), part.operation
@@ -248,6 +240,8 @@ def _buffers(found: tuple[Part, ...], shapes: Mapping[str, tuple[int, ...]]) -> 
             yield f"wide {number}", Buffer(16 * channels)
             yield f"buffer {part.norm.mean}", Buffer(4 * channels)
             yield f"buffer {part.norm.variance}", Buffer(4 * channels)
+            for parameter in part.norm.parameters:
+                yield f"gradient of {parameter}", Buffer(4 * channels)
 
 
 def _drawn(part: Part) -> int:
@@ -296,7 +290,15 @@ def _norm(number: int, part: Part) -> tuple[Word, ...]:
     assert norm.momentum is not None
     moved = f"buffer {norm.mean}", f"buffer {norm.variance}"
     numbers = float(norm.momentum), float(norm.epsilon)
-    return _parameter(norm.weight), _parameter(norm.bias), *moved, f"numbers {number}", f"wide {number}", *numbers, *part.before
+    return (
+        _parameter(norm.weight),
+        _parameter(norm.bias),
+        *moved,
+        f"numbers {number}",
+        f"wide {number}",
+        *numbers,
+        *part.before,
+    )
 
 
 def _parameter(name: str | None) -> str | None:

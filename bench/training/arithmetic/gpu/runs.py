@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import ctypes
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy
@@ -37,9 +37,7 @@ class Runs:
         shapes = {name: one.shape for name, one in states[0].parameters.items()}
         self._plan = plan(program, shapes, states[0].trainable)
         self._device, self._states, self._program = device, states, program
-        headers = source.headers()
-        names = source.kernels("\n".join([*headers.values(), self._plan.source]))
-        self._kernels = device.load(compiler(self._plan.source, device.architecture), names)
+        self._kernels = device.load(compiler(self._plan.source, device.architecture), source.kernels(self._plan.source))
         self._graphs: dict[object, Callable[[], None]] = {}
         self._addresses: dict[str, int] = {}
         self._sizes: dict[str, int] = {}
@@ -89,7 +87,7 @@ class Runs:
         self._put("clock", _clock(self._states[0].step, momentum, rate))
         for first in range(0, count, batch):
             images = min(batch, count - first)
-            self._run(("step", images, count), lambda images=images: self._plan.step(images, count))
+            self._run(("step", images, count), partial(self._plan.step, images, count))
         for state in self._states:
             state.step += -(-count // batch)
             for part in self._plan.parts:
@@ -108,7 +106,7 @@ class Runs:
             self._run("running statistics", self._plan.running_statistics)
         for first in range(0, count, EVALUATED):
             images = min(EVALUATED, count - first)
-            self._run((mode, images), lambda images=images: self._plan.evaluation(images, count, mode))
+            self._run((mode, images), partial(self._plan.evaluation, images, count, mode))
         self._run("evaluated", lambda: [self._plan.evaluated(count)])
         losses = self._device.read(self._addresses["test losses"], numpy.empty(runs))
         correct = self._device.read(self._addresses["correct"], numpy.empty(runs, numpy.int64))

@@ -22,10 +22,6 @@ from bench.training.arithmetic.operations import (
     Operation,
     Reshape,
 )
-from bench.training.arithmetic.program import Shape
-
-_OF_GRADIENT = {MaxPool: "const float *dy, const unsigned char *chosen", LogSoftmax: "const float *dy"}
-"""The arguments of a kernel that say where the gradient of what an operation read comes from."""
 
 
 def headers() -> dict[str, str]:
@@ -35,8 +31,9 @@ def headers() -> dict[str, str]:
 
 
 def kernels(text: str) -> list[str]:
-    """The names of the kernels in a source with its headers."""
-    return re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(', text)
+    """The names of the kernels in the source of a program and in its headers."""
+    whole = "\n".join([*headers().values(), text])
+    return re.findall(r'extern "C" __global__ void (?:__launch_bounds__\(\d+\) )?(\w+)\(', whole)
 
 
 def suffix(part: Part, training: bool) -> str:
@@ -74,7 +71,7 @@ def _single(operation: Operation) -> str:
         return "Norm"
     if isinstance(operation, Dropout):
         kind = "DropChannels" if operation.whole_channels else "DropValues"
-        return f"{kind}<{_bits(randomness.kept_factor(operation.probability))}>"
+        return f"{kind}<{_bits(float(randomness.kept_factor(operation.probability)))}>"
     assert isinstance(operation, Activation)
     if operation.kind == "leaky":
         return f"LeakyRelu<{_bits(operation.slope)}>"
@@ -109,9 +106,7 @@ def _forward(number: int, part: Part, ending: str, tiles: Mapping[str, Tile]) ->
         yield _kernel(f"convolve_{name}", arguments, call, tile)
     elif isinstance(operation, MaxPool):
         arguments = "Input in, float *y, unsigned char *chosen, Count images"
-        yield _kernel(
-            f"pool_{name}", arguments, f"max_pool<{read}, {_of_max_pool(part)}>(in, y, chosen, images)"
-        )
+        yield _kernel(f"pool_{name}", arguments, f"max_pool<{read}, {_of_max_pool(part)}>(in, y, chosen, images)")
     elif isinstance(operation, AveragePool):
         call = f"average_pool<{read}, Windows{number}>(in, y, images)"
         yield _kernel(f"pool_{name}", "Input in, float *y, Count images", call)
@@ -119,16 +114,20 @@ def _forward(number: int, part: Part, ending: str, tiles: Mapping[str, Tile]) ->
         call = f"reshape<{read}, {_numbers(part.after[:2])}>(in, y, images)"
         yield _kernel(f"pool_{name}", "Input in, float *y, Count images", call)
     else:
-        arguments = "Input in, const unsigned char *labels, const Clock *clock, Count count, unsigned char *digits, double *each, Count images"
-        yield _kernel(
-            f"predict_{name}", arguments, f"predict<{read}>(in, labels, clock, count, digits, each, images)"
+        arguments = (
+            "Input in, const unsigned char *labels, const Clock *clock, Count count, unsigned char *digits, "
+            "double *each, Count images"
         )
+        yield _kernel(f"predict_{name}", arguments, f"predict<{read}>(in, labels, clock, count, digits, each, images)")
 
 
 def _backward(number: int, part: Part, tiles: Mapping[str, Tile]) -> Iterator[str]:
     operation, read = part.operation, f"In{number}"
     if isinstance(operation, LogSoftmax):
-        arguments = "Input in, const unsigned char *labels, const int *order, const Clock *clock, Count count, float *dx, double *losses, Count images"
+        arguments = (
+            "Input in, const unsigned char *labels, const int *order, const Clock *clock, Count count, float *dx, "
+            "double *losses, Count images"
+        )
         yield _kernel("loss_of_batch", arguments, f"loss<{read}>(in, labels, order, clock, count, dx, losses, images)")
     if isinstance(operation, Convolution):
         tile = tiles[f"filter_gradient_{number}"]
@@ -145,13 +144,14 @@ def _backward(number: int, part: Part, tiles: Mapping[str, Tile]) -> Iterator[st
             yield _kernel(f"input_gradient_{number}", arguments, call, tile)
     if number == 1:
         return
-    source = {
-        MaxPool: lambda: f"OfMaxPool<{_of_max_pool(part)}>{{dy, chosen}}",
-        AveragePool: lambda: f"OfAveragePool<Windows{number}>{{dy}}",
-        Reshape: lambda: f"OfReshape<{_numbers(part.after[:2])}>{{dy}}",
-    }.get(type(operation), lambda: "InMemory{dy}")()
+    given, source = "const float *dy", "InMemory{dy}"
+    if isinstance(operation, MaxPool):
+        given, source = f"{given}, const unsigned char *chosen", f"OfMaxPool<{_of_max_pool(part)}>{{dy, chosen}}"
+    elif isinstance(operation, AveragePool):
+        source = f"OfAveragePool<Windows{number}>{{dy}}"
+    elif isinstance(operation, Reshape):
+        source = f"OfReshape<{_numbers(part.after[:2])}>{{dy}}"
     kind = source.partition("{")[0]
-    given = "const float *dy, const unsigned char *chosen" if isinstance(operation, MaxPool) else "const float *dy"
     if part.norm is not None:
         call = f"gradient_sums<{read}, {kind}>(in, {source}, sums, images)"
         yield _kernel(f"gradient_sums_{number}", f"Input in, {given}, float *sums, Count images", call)
@@ -169,9 +169,7 @@ def _kernel(name: str, arguments: str, call: str, tile: Tile | None = None) -> s
 def _of_max_pool(part: Part) -> str:
     operation = part.operation
     assert isinstance(operation, MaxPool)
-    axes = zip(
-        operation.size, operation.stride, operation.padding, operation.dilation, part.after[:2], strict=True
-    )
+    axes = zip(operation.size, operation.stride, operation.padding, operation.dilation, part.after[:2], strict=True)
     return ", ".join(f"Windows<{_numbers(axis)}>" for axis in axes)
 
 
