@@ -89,6 +89,15 @@ def raw_folder(root: Path) -> Path:
     return root / "MNIST" / "raw"
 
 
+def pixels(images: Tensor) -> Tensor:
+    """Return the bytes (N, 28, 28) of normalised images (N, 1, 28, 28)."""
+    table = _normalised(torch.arange(256, dtype=torch.uint8)).flatten()
+    found = torch.searchsorted(table, images.squeeze(1).contiguous())
+    if not torch.equal(table[found.clamp(max=255)], images.squeeze(1)):
+        raise ValueError("these images do not come from bytes")
+    return found.to(torch.uint8)
+
+
 def _published(root: Path) -> list[bytes]:
     """Return the contents of the four files, in the order of `MD5`, after comparing their checksums."""
     folder = raw_folder(root)

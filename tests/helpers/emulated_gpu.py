@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.training.arithmetic.gpu import source
 from bench.training.arithmetic.gpu.driver import Device
+from bench.training.arithmetic.gpu.runs import GPU
 
 _HERE = Path(__file__).resolve().parent.parent / "gpu"
 _FUSED = ["-mfma"] if platform.machine() in ("x86_64", "AMD64") else []
@@ -35,9 +36,9 @@ def compiled(text: str, architecture: str = "") -> bytes:
     return str(_library(f'#include "host.h"\n{text}\n{entries}', "-O2")).encode() + b"\0"
 
 
-def device() -> Device:
-    """The emulated GPU."""
-    return Device(str(_driver()))
+def gpu() -> GPU:
+    """The emulated GPU with its compiler."""
+    return GPU(Device(str(_driver())), compiled)
 
 
 def limit_memory(size: int) -> None:

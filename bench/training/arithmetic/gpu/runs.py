@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -21,12 +22,18 @@ EVALUATED = 250
 """Test images of a batch. With the statistics of a batch it is the batch of `docs/arithmetic.md`."""
 
 
+@dataclass(frozen=True)
+class GPU:
+    """A GPU, and the compiler of kernels for it."""
+
+    device: Device
+    compiler: Compiler
+
+
 class Runs:
     """Runs of one program on a GPU. A state has the numbers of one run: at the beginning, and after `fetch`."""
 
-    def __init__(
-        self, device: Device, compiler: Compiler, program: Program, states: Sequence[State], batch: int
-    ) -> None:
+    def __init__(self, gpu: GPU, program: Program, states: Sequence[State], batch: int) -> None:
         """Compile the kernels, and bring the states to the GPU. A batch of training has up to `batch` images.
 
         Raises:
@@ -36,8 +43,10 @@ class Runs:
         """
         shapes = {name: one.shape for name, one in states[0].parameters.items()}
         self._plan = plan(program, shapes, states[0].trainable)
-        self._device, self._states, self._program = device, states, program
-        self._kernels = device.load(compiler(self._plan.source, device.architecture), source.kernels(self._plan.source))
+        self._device, self._states = gpu.device, states
+        self._kernels = gpu.device.load(
+            gpu.compiler(self._plan.source, gpu.device.architecture), source.kernels(self._plan.source)
+        )
         self._graphs: dict[object, Callable[[], None]] = {}
         self._addresses: dict[str, int] = {}
         self._sizes: dict[str, int] = {}

@@ -96,7 +96,7 @@ def by_the_cpu(program, state, order, batch):
 
 
 def on_the_gpu(program, states, batch):
-    runs = Runs(emulated_gpu.device(), emulated_gpu.compiled, program, states, batch)
+    runs = Runs(emulated_gpu.gpu(), program, states, batch)
     runs.see(*data_set(40), *data_set(310, seed=1))
     return runs
 
@@ -172,7 +172,7 @@ def test_a_gpu_that_is_too_small_is_said_and_keeps_nothing():
         emulated_gpu.limit_memory(emulated_gpu.memory_in_use() + 1_000_000)
         before = emulated_gpu.memory_in_use()
         with pytest.raises(OutOfMemory):
-            Runs(emulated_gpu.device(), emulated_gpu.compiled, program, states, 16)
+            Runs(emulated_gpu.gpu(), program, states, 16)
         assert emulated_gpu.memory_in_use() == before
     finally:
         emulated_gpu.limit_memory(1 << 40)
