@@ -97,14 +97,8 @@ def train(
         trained = _seconds(device)
         evaluation = trainer.evaluate(dataset)
         seconds = trained - started, _seconds(device) - trained
-        epoch = made_epoch(
-            history,
-            train_loss,
-            evaluation,
-            seconds,
-            trainer.network,
-            lambda: trainer.correct_with_batch_statistics(dataset),
-        )
+        again = partial(trainer.correct_with_batch_statistics, dataset)
+        epoch = made_epoch(history, train_loss, evaluation, seconds, trainer.network, again)
         history = (*history, epoch)
         yield State(*trainer.saved(), history, evaluation.predictions)
 
