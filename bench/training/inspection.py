@@ -24,7 +24,7 @@ from torch.nn.parameter import is_lazy
 from bench.errors import UnusableInput, one_line
 from bench.network import structure
 from bench.network.specification import TRAINING_IMAGES, Architecture
-from bench.training import agreement, environment, golden, loop, randomness
+from bench.training import agreement, environment, golden, loop, randomness, together
 from bench.training.data import Dataset
 from bench.training.dropout import SeededDropout
 from bench.training.native import NativeTrainer, copied
@@ -82,7 +82,8 @@ def inspect(architecture: Architecture) -> Values:
     return {
         "structure": asdict(_try("when its layers are examined", lambda: structure.examine(_build(architecture, 1)))),
         "gives_logits": gives_logits,
-        "uncovered": agreement.obstacles(as_trained),
+        "uncovered": (obstacles := agreement.obstacles(as_trained)),
+        "uncovered_on_gpu": () if obstacles else together.uncovered(as_trained),
         "unused": unused,
         "remarks": _remarks(evaluated.detach().double()) if gives_logits else [],
     }

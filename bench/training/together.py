@@ -20,6 +20,7 @@ from bench.training import data, exact, randomness
 from bench.training.arithmetic.gpu import compiler
 from bench.training.arithmetic.gpu.driver import Device
 from bench.training.arithmetic.gpu.parts import NotOnGPU
+from bench.training.arithmetic.gpu.plan import plan
 from bench.training.arithmetic.gpu.runs import GPU, Runs
 from bench.training.arithmetic.state import State as ArithmeticState
 from bench.training.data import Dataset
@@ -35,6 +36,17 @@ def this_gpu() -> GPU:
         UnusableInput: there is none.
     """
     return GPU(Device(), cache(compiler.compiled))
+
+
+def uncovered(architecture: Architecture) -> tuple[str, ...]:
+    """Return what the kernels for a GPU lack to train a network that the exact arithmetic covers."""
+    network, state = exact.begin(architecture, 1)
+    shapes = {name: one.shape for name, one in state.parameters.items()}
+    try:
+        plan(exact.program_of(architecture, network), shapes, state.trainable)
+    except NotOnGPU as error:
+        return tuple(str(error).split("; "))
+    return ()
 
 
 def train(

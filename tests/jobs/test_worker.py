@@ -285,7 +285,7 @@ def messages(task: Task, root: Path) -> list[dict[str, Any]]:
         start_new_session=True,
     )
     with process:
-        process.stdin.write(pickle.dumps(task))
+        process.stdin.write(pickle.dumps((task,)))
         process.stdin.flush()
         lines = process.stdout.readlines()
         assert process.wait(60) == 0, process.stderr.read().decode()
