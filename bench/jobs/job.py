@@ -6,7 +6,7 @@ import logging
 import sys
 from collections.abc import Generator, Mapping, Sequence
 from contextlib import closing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
@@ -102,7 +102,10 @@ def make_plan(
         digests = dict.fromkeys(selection.devices, "")  # anywhere
     else:
         digests = {device: found.digest for device, found in here.items()}
-    runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
+    architectures = selection.architectures
+    if isinstance(here, Cluster):
+        architectures = tuple(replace(one, uncovered_on_gpu=("a GPU of a cluster",)) for one in architectures)
+    runs = plan.expand(architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
     if isinstance(here, Cluster):
         if selection.until_decided:
             runs = plan.place_together(runs, here.slots, recorded.epochs)
