@@ -24,7 +24,8 @@ Compiler = Callable[[str, str], bytes]
 
 _OUT_OF_MEMORY = 2
 _MAJOR, _MINOR = 75, 76  # attributes of a device: its compute capability
-_SHARED = 8  # the attribute of a kernel that allows it so much shared memory
+_SHARED, _REGISTERS = 8, 4  # attributes of a kernel: the shared memory that it may take, the registers of a thread
+_OF_THIS_THREAD = 1  # while launches are recorded, other threads may go on
 
 
 class OutOfMemory(MemoryError):
@@ -98,11 +99,13 @@ class Device:
 
     def load(self, module: bytes, names: Iterable[str]) -> dict[str, c_void_p]:
         """Load the kernels of a module by their names."""
-        loaded, kernels = c_void_p(), {}
+        loaded, kernels, found = c_void_p(), {}, c_int()
         self._call("cuModuleLoadData", byref(loaded), c_char_p(module))
         for name in names:
             kernels[name] = c_void_p()
             self._call("cuModuleGetFunction", byref(kernels[name]), loaded, c_char_p(name.encode()))
+            # The driver loads a kernel when it is first needed, but it cannot do so while launches are recorded.
+            self._call("cuFuncGetAttribute", byref(found), c_int(_REGISTERS), kernels[name])
         return kernels
 
     def launch(self, kernels: Mapping[str, c_void_p], what: Launch, addresses: Mapping[str, int], runs: int) -> None:
@@ -119,7 +122,7 @@ class Device:
     def graph(self, record: Callable[[], None]) -> Callable[[], None]:
         """Record the launches of a function, without running them, and return what runs them all at once."""
         graph, executable = c_void_p(), c_void_p()
-        self._call("cuStreamBeginCapture_v2", self._stream, c_int(0))
+        self._call("cuStreamBeginCapture_v2", self._stream, c_int(_OF_THIS_THREAD))
         record()
         self._call("cuStreamEndCapture", self._stream, byref(graph))
         self._call("cuGraphInstantiateWithFlags", byref(executable), graph, c_ulonglong(0))
