@@ -64,6 +64,18 @@ class Dataset:
         )
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation of the test images gives.
+
+    These are images classified correctly, mean negative log-likelihood, and the digit seen in each image, uint8 (N,).
+    """
+
+    correct: int
+    loss: float
+    predictions: Tensor
+
+
 def ensure(root: Path) -> None:
     """Make sure that the four files under `root` are complete and unaltered. Download missing files.
 

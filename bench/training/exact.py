@@ -17,9 +17,8 @@ from bench.training.arithmetic.merging import merged
 from bench.training.arithmetic.program import Program
 from bench.training.arithmetic.state import State
 from bench.training.arithmetic.trace import trace
-from bench.training.data import Dataset
+from bench.training.data import Dataset, Evaluation
 from bench.training.dropout import Clock, seed_dropout
-from bench.training.evaluation import Evaluation
 
 _LARGE_BATCH = 250
 """Test images of a batch whose own statistics normalise it, when an epoch has collapsed."""

@@ -20,8 +20,7 @@ from torch import Tensor, nn
 
 from bench.network.specification import Architecture, Arithmetic, largest_fall
 from bench.training import randomness
-from bench.training.data import Dataset
-from bench.training.evaluation import Evaluation
+from bench.training.data import Dataset, Evaluation
 from bench.training.exact import ExactTrainer
 from bench.training.native import NativeTrainer
 from bench.training.recipe import learning_rates

@@ -23,8 +23,7 @@ from bench.training.arithmetic.gpu.parts import NotOnGPU
 from bench.training.arithmetic.gpu.plan import plan
 from bench.training.arithmetic.gpu.runs import GPU, Runs
 from bench.training.arithmetic.state import State as ArithmeticState
-from bench.training.data import Dataset
-from bench.training.evaluation import Evaluation
+from bench.training.data import Dataset, Evaluation
 from bench.training.loop import Diverged, Epoch, State, made_epoch
 from bench.training.recipe import learning_rates
 
