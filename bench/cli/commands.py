@@ -202,7 +202,12 @@ def _here(recorded: Mapping[str, Architecture], chosen: Sequence[Architecture] |
     for one in (*networks.known().values(), *(chosen or ())):
         known = recorded.get(one.name)
         if one.path and known is not None and known.document is None and known.digest == one.digest:
-            found[one.name] = replace(one, gives_logits=known.gives_logits, uncovered=known.uncovered)
+            found[one.name] = replace(
+                one,
+                gives_logits=known.gives_logits,
+                uncovered=known.uncovered,
+                uncovered_on_gpu=known.uncovered_on_gpu,
+            )
     return found
 
 

@@ -188,8 +188,12 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
         if "refused" in answer:
             problems.append(f"{one.path}: {answer['refused']}")
         else:
-            uncovered = tuple(answer["uncovered"])
-            inspected = replace(one, gives_logits=answer["gives_logits"], uncovered=uncovered)
+            inspected = replace(
+                one,
+                gives_logits=answer["gives_logits"],
+                uncovered=tuple(answer["uncovered"]),
+                uncovered_on_gpu=tuple(answer["uncovered_on_gpu"]),
+            )
             facts = from_json(answer["structure"]), tuple(answer["unused"]), tuple(answer["remarks"])
             found.append(Inspected(inspected, *facts))
     _raise_if_any(problems)

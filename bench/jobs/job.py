@@ -106,7 +106,10 @@ def make_plan(
         digests = dict.fromkeys(selection.devices, "")  # anywhere
     else:
         digests = {device: found.digest for device, found in here.items()}
-    runs = plan.expand(selection.architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
+    architectures = selection.architectures
+    if isinstance(here, Cluster):
+        architectures = tuple(replace(one, uncovered_on_gpu=("a GPU of a cluster",)) for one in architectures)
+    runs = plan.expand(architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
     if isinstance(here, Cluster):
         if selection.until_decided:
             runs = plan.place_together(runs, here.slots, recorded.epochs)

@@ -53,7 +53,8 @@ def arithmetic_of(architecture: Architecture, device: str, choice: Choice) -> Ar
     Raises:
         UnusableInput: `choice` is "exact", and the exact arithmetic is not there for the device or for the network.
     """
-    reasons = architecture.uncovered if device == "cpu" else (f"the device {device}",)
+    on_cpu, on_gpu = architecture.uncovered, (*architecture.uncovered, *architecture.uncovered_on_gpu)
+    reasons = {"cpu": on_cpu, "cuda": on_gpu}.get(device, (f"the device {device}",))
     if choice == "exact" and reasons:
         missing = ", ".join(reasons)
         problem = f"--arithmetic exact: {architecture.name} cannot be trained so, because of {missing}"

@@ -16,7 +16,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +26,7 @@ from bench.files import cause
 from bench.jobs.events import Ended, Event, Finished, Stage, Started, Stop, Waiting
 from bench.jobs.worker import Task
 from bench.network.specification import DEVICES
-from bench.record.rows import Run, Status
+from bench.record.rows import Status
 from bench.training.environment import worker_variables
 from bench.training.loop import Epoch
 
@@ -62,15 +62,17 @@ def execute(
     try:
         while not stop.reason:
             for device, queued in waiting.items():
-                while sum(worker.run.device == device for worker in active) < slots[device]:
-                    task = queued.popleft() if queued else more(device)
-                    if task is None:
+                while sum(worker.device == device for worker in active) < slots[device]:
+                    together = _next_tasks(queued, device, more)
+                    if not together:
                         break
-                    yield Started(task.run)
+                    for task in together:
+                        yield Started(task.run)
                     try:
-                        active.append(_Worker(task, stop.events))
+                        active.append(_Worker(together, stop.events))
                     except OSError as error:  # for example too many open files, or too many processes
-                        yield Ended(task.run, "error", f"no process could be started: {cause(error)}")
+                        for task in together:
+                            yield Ended(task.run, "error", f"no process could be started: {cause(error)}")
             if not active:
                 return
             looked = time.monotonic()
@@ -80,12 +82,33 @@ def execute(
         for worker in active:
             worker.kill()
         for worker in active:
-            yield Ended(worker.run, "interrupted", stop.reason, worker.machine)
+            for i, task in enumerate(worker.tasks):
+                ending = _said_ending(worker, i) or ("interrupted", stop.reason)
+                yield Ended(task.run, *ending, worker.machine)
     finally:
         for worker in active:
             worker.kill()
         for worker in active:
             worker.close()
+
+
+def _next_tasks(queued: deque[Task], device: str, more: More) -> tuple[Task, ...]:
+    """Take the next task, with all others whose runs a GPU trains beside it."""
+    first = queued.popleft() if queued else more(device)
+    if first is None:
+        return ()
+    found = [first, *(one for one in queued if one.is_beside(first))]
+    for one in found[1:]:
+        queued.remove(one)
+    while first.is_beside(first):
+        following = more(device)
+        if following is None:
+            break
+        if not following.is_beside(first):
+            queued.append(following)
+            break
+        found.append(following)
+    return tuple(found)
 
 
 def _next_event(active: list[_Worker], stop: Stop) -> Iterator[Event]:
@@ -99,23 +122,27 @@ def _next_event(active: list[_Worker], stop: Stop) -> Iterator[Event]:
     worker, message = item
     if message is None:
         active.remove(worker)
-        yield Ended(worker.run, *_how_it_ended(worker), worker.machine)
+        for i, task in enumerate(worker.tasks):
+            yield Ended(task.run, *_how_it_ended(worker, i), worker.machine)
         return
     worker.silent = 0.0
+    named = message.get("run")
     if message["kind"] == "ready":
         worker.machine = message["machine"]
     elif message["kind"] == "stage":
-        yield Stage(worker.run, message["stage"])
+        for task in worker.tasks:
+            yield Stage(task.run, message["stage"])
     elif message["kind"] == "epoch":
         misses = message.get("misses")
         yield Finished(
-            worker.run,
+            worker.tasks[named or 0].run,
             Epoch(**message["epoch"]),
             None if misses is None else tuple((image, label, seen) for image, label, seen in misses),
             worker.machine,
         )
     else:
-        worker.last_message = message
+        for i in range(len(worker.tasks)) if named is None else (named,):
+            worker.endings.setdefault(i, message)
 
 
 def _end_silent_workers(active: Sequence[_Worker], epoch_limit: float, passed: float) -> None:
@@ -124,7 +151,7 @@ def _end_silent_workers(active: Sequence[_Worker], epoch_limit: float, passed: f
     A job that was paused has heard nothing meanwhile, although its workers went on. So a pause does not count.
     """
     for worker in active:
-        limit = epoch_limit if worker.last_message is None else _END_LIMIT
+        limit = epoch_limit if len(worker.endings) < len(worker.tasks) else _END_LIMIT
         if not worker.timed_out and worker.silent > limit:
             worker.timed_out = True
             worker.limit = limit
@@ -132,13 +159,19 @@ def _end_silent_workers(active: Sequence[_Worker], epoch_limit: float, passed: f
         worker.silent += passed if passed < _PAUSE else 0.0  # at the end: so its message has one more look to arrive
 
 
-def _how_it_ended(worker: _Worker) -> tuple[Status, str]:
-    """Decide how a run ended, after its process is gone. Only this function decides it."""
-    message = worker.last_message
-    if message is not None and message["kind"] == "done":
-        return "ok", ""
-    if message is not None and message["kind"] == "failed":
-        return message["status"], message["reason"]
+def _said_ending(worker: _Worker, i: int) -> tuple[Status, str] | None:
+    """Return how run number i of a worker ended, if the worker has said it."""
+    message = worker.endings.get(i)
+    if message is None:
+        return None
+    return ("ok", "") if message["kind"] == "done" else (message["status"], message["reason"])
+
+
+def _how_it_ended(worker: _Worker, i: int) -> tuple[Status, str]:
+    """Decide how run number i of a worker ended, after its process is gone. Only this function decides it."""
+    said_by_itself = _said_ending(worker, i)
+    if said_by_itself is not None:
+        return said_by_itself
     if worker.timed_out:
         return "timeout", f"no epoch finished within {worker.limit:g} seconds"
     code = worker.process.returncode
@@ -153,11 +186,14 @@ def _how_it_ended(worker: _Worker) -> tuple[Status, str]:
 
 @dataclass(eq=False)
 class _Worker:
-    """A process that trains one run, and the threads that read its output."""
+    """A process that trains one run, or several side by side, and the threads that read its output.
 
-    task: Task
+    `endings` has the final message of each run that has ended, by its number.
+    """
+
+    tasks: tuple[Task, ...]
     events: queue.SimpleQueue[Any]
-    last_message: dict[str, Any] | None = None
+    endings: dict[int, dict[str, Any]] = field(default_factory=dict)
     machine: str = ""
     timed_out: bool = False
     limit: float = 0.0
@@ -180,7 +216,7 @@ class _Worker:
         pipes = self.process.stdin, self.process.stdout, self.process.stderr
         assert pipes[0] is not None
         with contextlib.suppress(BrokenPipeError):  # the process has already ended; its exit code tells why
-            pipes[0].write(pickle.dumps(self.task))
+            pipes[0].write(pickle.dumps(self.tasks))
             pipes[0].flush()  # it stays open: closing it would end the worker
         try:
             for thread in (self._reader, self._drain, self._waiter):
@@ -193,8 +229,8 @@ class _Worker:
             raise OSError(one_line(error)) from error
 
     @property
-    def run(self) -> Run:
-        return self.task.run
+    def device(self) -> str:
+        return self.tasks[0].run.device
 
     def kill(self) -> None:
         """Kill the process and all others of its group."""

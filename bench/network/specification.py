@@ -187,8 +187,9 @@ class Architecture:
 
     `document` is what a public document says about the network, if there is one. The claims of other networks are in
     `own_claims`. `gives_logits` says that the scores are not log-probabilities yet. `uncovered` names what keeps the
-    exact arithmetic from training it. `path` is the path of the file, and `taken` says which part of it the source is,
-    both for messages. The source is empty for a network of which only the log is known.
+    exact arithmetic from training it, and `uncovered_on_gpu` what its kernels for a GPU lack besides. `path` is the
+    path of the file, and `taken` says which part of it the source is, both for messages. The source is empty for a
+    network of which only the log is known.
     """
 
     name: str
@@ -200,6 +201,7 @@ class Architecture:
     own_claims: tuple[Claim, ...] = ()
     gives_logits: bool = False
     uncovered: tuple[str, ...] = ()
+    uncovered_on_gpu: tuple[str, ...] = ()
     path: str = ""
     arguments: str = ""
     modules: tuple[tuple[str, str], ...] = ()

@@ -132,6 +132,7 @@ class _Entry:
     claims: tuple[Claim, ...]
     gives_logits: bool
     uncovered: tuple[str, ...] = ()
+    uncovered_on_gpu: tuple[str, ...] = ()
     arguments: str = ""
     modules: dict[str, str] = field(default_factory=dict)
     module: str = Architecture.module
@@ -148,6 +149,7 @@ class _Entry:
             own_claims=self.claims,
             gives_logits=self.gives_logits,
             uncovered=self.uncovered,
+            uncovered_on_gpu=self.uncovered_on_gpu,
             arguments=self.arguments,
             modules=tuple(self.modules.items()),
             module=self.module,
@@ -163,6 +165,7 @@ def _entry(one: Architecture, structure: Structure) -> _Entry:
         claims=one.own_claims,
         gives_logits=one.gives_logits,
         uncovered=one.uncovered,
+        uncovered_on_gpu=one.uncovered_on_gpu,
         arguments=one.arguments,
         modules=dict(one.modules),
         module=one.module,

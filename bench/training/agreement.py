@@ -67,6 +67,15 @@ def require(architecture: Architecture) -> None:
         UnusableInput: it computes other bits for a documented network, or another network than PyTorch trains here.
     """
     golden.require(architecture)
+    require_network(architecture)
+
+
+def require_network(architecture: Architecture) -> None:
+    """Check that a network of a user is the same in exact arithmetic and in the PyTorch that is here.
+
+    Raises:
+        UnusableInput: it is not.
+    """
     reasons = obstacles(architecture) if architecture.document is None else ()
     if reasons:
         problem = f"{architecture.name} has no exact arithmetic here: {'; '.join(reasons)}"

@@ -64,6 +64,18 @@ class Dataset:
         )
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """What an evaluation of the test images gives.
+
+    These are images classified correctly, mean negative log-likelihood, and the digit seen in each image, uint8 (N,).
+    """
+
+    correct: int
+    loss: float
+    predictions: Tensor
+
+
 def ensure(root: Path) -> None:
     """Make sure that the four files under `root` are complete and unaltered. Download missing files.
 
@@ -87,6 +99,15 @@ def load(root: Path) -> Dataset:
 def raw_folder(root: Path) -> Path:
     """Return the folder below `root` where torchvision puts the four files."""
     return root / "MNIST" / "raw"
+
+
+def pixels(images: Tensor) -> Tensor:
+    """Return the bytes (N, 28, 28) of normalised images (N, 1, 28, 28)."""
+    table = _normalised(torch.arange(256, dtype=torch.uint8)).flatten()
+    found = torch.searchsorted(table, images.squeeze(1).contiguous())
+    if not torch.equal(table[found.clamp(max=255)], images.squeeze(1)):
+        raise ValueError("these images do not come from bytes")
+    return found.to(torch.uint8)
 
 
 def _published(root: Path) -> list[bytes]:

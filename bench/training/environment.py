@@ -55,7 +55,7 @@ _THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
 )
 
-COMPUTING = ("data", "dropout", "evaluation", "loop", "native", "randomness", "recipe")
+COMPUTING = ("data", "dropout", "loop", "native", "randomness", "recipe")
 """The modules of this room that compute a native run."""
 
 _REQUIRED_VARIABLES = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it cuBLAS may choose another order of sums

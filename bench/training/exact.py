@@ -14,11 +14,11 @@ from bench.training import randomness
 from bench.training.arithmetic.builder import NotCovered
 from bench.training.arithmetic.engine import Engine
 from bench.training.arithmetic.merging import merged
+from bench.training.arithmetic.program import Program
 from bench.training.arithmetic.state import State
 from bench.training.arithmetic.trace import trace
-from bench.training.data import Dataset
+from bench.training.data import Dataset, Evaluation
 from bench.training.dropout import Clock, seed_dropout
-from bench.training.evaluation import Evaluation
 
 _LARGE_BATCH = 250
 """Test images of a batch whose own statistics normalise it, when an epoch has collapsed."""
@@ -38,6 +38,58 @@ def uncovered(architecture: Architecture) -> tuple[str, ...]:
     return reasons
 
 
+def begin(architecture: Architecture, seed: int) -> tuple[nn.Module, State]:
+    """Build a network with its initial weights, and the state of a run that shares memory with it."""
+    seeds = randomness.seeds(architecture.recipe.vary, seed)
+    network = randomness.build(architecture, seeds.weights)
+    seed_dropout(network, seeds.dropout, Clock(), architecture.recipe.dropout)
+    parameters = dict(network.named_parameters())
+    for one in parameters.values():
+        one.data = one.data.contiguous()  # a step changes weights in the order of their memory
+    state = State(
+        {name: one.detach().numpy() for name, one in parameters.items()},
+        {name: one.numpy() for name, one in network.named_buffers()},
+        frozenset(name for name, one in parameters.items() if one.requires_grad),
+        seeds.dropout,
+    )
+    return network, state
+
+
+def program_of(architecture: Architecture, network: nn.Module) -> Program:
+    """Trace a network that `begin` has built.
+
+    Raises:
+        UnusableInput: the exact arithmetic does not have an operation of the network, or an augmentation.
+    """
+    try:
+        if architecture.recipe.augmentation:
+            raise NotCovered(_AUGMENTATION)
+        return trace(network)
+    except NotCovered as error:
+        missing = "; ".join(str(error).splitlines())
+        raise UnusableInput(
+            f"{architecture.name} has no exact arithmetic: {missing}: use --arithmetic native"
+        ) from error
+
+
+def decimal(rate: float) -> float:
+    """Return the learning rate of an epoch without the last digits, which may come from a library's cosine."""
+    return float(f"{rate:.12g}")
+
+
+def saved(network: nn.Module, state: State) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Return copies of weights and buffers, and of the velocities."""
+    copies = {name: one.detach().clone() for name, one in network.state_dict().items()}
+    return copies, {name: torch.from_numpy(one.copy()) for name, one in state.velocities.items()}
+
+
+def load(network: nn.Module, state: State, weights: dict[str, Tensor], velocities: dict[str, Any]) -> None:
+    """Go on from what `saved` returned."""
+    network.load_state_dict(weights)  # in place, so that the state sees it
+    for name, one in velocities.items():
+        state.velocities[name][:] = one.numpy()
+
+
 class ExactTrainer:
     """A network in training, on the CPU."""
 
@@ -48,28 +100,8 @@ class ExactTrainer:
             UnusableInput: the exact arithmetic does not have an operation of the network, or an augmentation.
         """
         self._recipe = architecture.recipe
-        seeds = randomness.seeds(architecture.recipe.vary, seed)
-        self.network: nn.Module = randomness.build(architecture, seeds.weights)
-        seed_dropout(self.network, seeds.dropout, Clock(), architecture.recipe.dropout)
-        try:
-            if architecture.recipe.augmentation:
-                raise NotCovered(_AUGMENTATION)
-            program = merged(trace(self.network))
-        except NotCovered as error:
-            missing = "; ".join(str(error).splitlines())
-            raise UnusableInput(
-                f"{architecture.name} has no exact arithmetic: {missing}: use --arithmetic native"
-            ) from error
-        parameters = dict(self.network.named_parameters())
-        for one in parameters.values():
-            one.data = one.data.contiguous()  # the engine changes weights in the order of their memory
-        state = State(
-            {name: one.detach().numpy() for name, one in parameters.items()},
-            {name: one.numpy() for name, one in self.network.named_buffers()},
-            frozenset(name for name, one in parameters.items() if one.requires_grad),
-            seeds.dropout,
-        )
-        self.engine = Engine(program, state)
+        self.network, state = begin(architecture, seed)
+        self.engine = Engine(merged(program_of(architecture, self.network)), state)
 
     def train(self, dataset: Dataset, order: Tensor, first_step: int, rate: float) -> float:
         """Take one step for each batch of `order`, which has indices of training images (N,).
@@ -77,12 +109,11 @@ class ExactTrainer:
         Return the mean of each image's loss in its own step. `first_step` counts the steps of the epochs before.
         """
         images, labels, state = _channels_last(dataset.train_images), dataset.train_labels.numpy(), self.engine.state
-        decimal = float(f"{rate:.12g}")  # the last digits of a schedule may come from a library's cosine
         total = 0.0
         for number, batch in enumerate(order.split(self._recipe.batch_size)):
             state.step = first_step + number
             chosen = batch.numpy()
-            total += self.engine.step(images[chosen], labels[chosen], self._recipe.momentum, decimal)
+            total += self.engine.step(images[chosen], labels[chosen], self._recipe.momentum, decimal(rate))
         return total / len(order)
 
     def evaluate(self, dataset: Dataset) -> Evaluation:
@@ -103,15 +134,11 @@ class ExactTrainer:
 
     def saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Copies of weights and buffers, and of the velocities."""
-        network = {name: one.detach().clone() for name, one in self.network.state_dict().items()}
-        velocities = {name: torch.from_numpy(one.copy()) for name, one in self.engine.state.velocities.items()}
-        return network, velocities
+        return saved(self.network, self.engine.state)
 
     def load(self, network: dict[str, Tensor], optimizer: dict[str, Any]) -> None:
         """Go on from what `saved` gave."""
-        self.network.load_state_dict(network)  # in place, so that the engine sees it
-        for name, one in optimizer.items():
-            self.engine.state.velocities[name][:] = one.numpy()
+        load(self.network, self.engine.state, network, optimizer)
 
 
 def _channels_last(images: Tensor) -> Any:

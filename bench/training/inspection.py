@@ -26,7 +26,7 @@ from bench.network import structure
 from bench.network.loading import line_of
 from bench.network.opened import reading_refused
 from bench.network.specification import TRAINING_IMAGES, Architecture
-from bench.training import agreement, environment, golden, loop, randomness
+from bench.training import agreement, environment, golden, loop, randomness, together
 from bench.training.data import Dataset
 from bench.training.native import NativeTrainer, copied
 from bench.training.randomness import Purpose
@@ -89,7 +89,8 @@ def inspect(architecture: Architecture) -> Values:
     return {
         "structure": asdict(_try("when its layers are examined", lambda: structure.examine(_build(architecture, 1)))),
         "gives_logits": gives_logits,
-        "uncovered": agreement.obstacles(as_trained),
+        "uncovered": (obstacles := agreement.obstacles(as_trained)),
+        "uncovered_on_gpu": () if obstacles else together.uncovered(as_trained),
         "fingerprint": fingerprint,
         "unused": unused,
         "remarks": _remarks(evaluated.detach().double()) if gives_logits else [],

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor, nn
 
 from bench.network.specification import Architecture, Arithmetic, largest_fall
 from bench.training import randomness
-from bench.training.data import Dataset
+from bench.training.data import Dataset, Evaluation
 from bench.training.exact import ExactTrainer
 from bench.training.native import NativeTrainer
 from bench.training.recipe import learning_rates
@@ -94,27 +95,44 @@ def train(
         started = _seconds(device)
         train_loss = trainer.train(dataset, order, (number - 1) * steps_per_epoch, rates[number - 1])
         trained = _seconds(device)
-        if not math.isfinite(train_loss):
-            raise Diverged(f"the training loss of epoch {number} is {train_loss}")
         evaluation = trainer.evaluate(dataset)
         seconds = trained - started, _seconds(device) - trained
-        if not math.isfinite(evaluation.loss):
-            raise Diverged(f"the test loss of epoch {number} is {evaluation.loss}")
-        best = max((epoch.correct for epoch in history), default=0)
-        collapsed = evaluation.correct < best - largest_fall(len(dataset.test_labels))
-        epoch = Epoch(
-            epoch=number,
-            correct=evaluation.correct,
-            total=len(dataset.test_labels),
-            test_loss=evaluation.loss,
-            train_loss=train_loss,
-            train_seconds=seconds[0],
-            eval_seconds=seconds[1],
-            smallest_variance=_smallest_variance(trainer.network),
-            correct_batch_statistics=trainer.correct_with_batch_statistics(dataset) if collapsed else None,
-        )
+        again = partial(trainer.correct_with_batch_statistics, dataset)
+        epoch = made_epoch(history, train_loss, evaluation, seconds, trainer.network, again)
         history = (*history, epoch)
         yield State(*trainer.saved(), history, evaluation.predictions)
+
+
+def made_epoch(
+    history: Sequence[Epoch],
+    train_loss: float,
+    evaluation: Evaluation,
+    seconds: tuple[float, float],
+    network: nn.Module,
+    correct_with_batch_statistics: Callable[[], int],
+) -> Epoch:
+    """Return the epoch that follows `history`. An epoch that has collapsed is evaluated once more.
+
+    Raises:
+        Diverged: a loss is not finite.
+    """
+    number, total = len(history) + 1, len(evaluation.predictions)
+    for kind, loss in (("training", train_loss), ("test", evaluation.loss)):
+        if not math.isfinite(loss):
+            raise Diverged(f"the {kind} loss of epoch {number} is {loss}")
+    best = max((epoch.correct for epoch in history), default=0)
+    collapsed = evaluation.correct < best - largest_fall(total)
+    return Epoch(
+        epoch=number,
+        correct=evaluation.correct,
+        total=total,
+        test_loss=evaluation.loss,
+        train_loss=train_loss,
+        train_seconds=seconds[0],
+        eval_seconds=seconds[1],
+        smallest_variance=_smallest_variance(network),
+        correct_batch_statistics=correct_with_batch_statistics() if collapsed else None,
+    )
 
 
 def _smallest_variance(network: nn.Module) -> float | None:

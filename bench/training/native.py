@@ -13,9 +13,8 @@ from torch import Tensor, nn
 
 from bench.network.specification import Architecture
 from bench.training import randomness
-from bench.training.data import Dataset
+from bench.training.data import Dataset, Evaluation
 from bench.training.dropout import Clock, seed_dropout
-from bench.training.evaluation import Evaluation
 from bench.training.randomness import Purpose
 from bench.training.recipe import Augmentation
 

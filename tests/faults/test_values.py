@@ -21,8 +21,7 @@ from bench.record import record
 from bench.record.record import Writer
 from bench.record.rows import BOUNDS, LONGEST, YEARS, Row
 from bench.report.files import render
-from bench.training.data import Dataset
-from bench.training.evaluation import Evaluation
+from bench.training.data import Dataset, Evaluation
 from bench.training.exact import ExactTrainer
 from bench.training.loop import Diverged, train
 from bench.training.native import NativeTrainer

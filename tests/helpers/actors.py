@@ -16,6 +16,7 @@ from bench.jobs import scheduling
 from bench.jobs.events import Ended, Event, Stage, Waiting
 from bench.jobs.worker import Task
 from bench.network.specification import Architecture, Recipe
+from bench.record.environments import EXACT
 from bench.record.rows import Run
 from bench.training import environment
 from models import ARCHITECTURES
@@ -74,15 +75,19 @@ def none_left(mark: str, seconds: float = 10) -> bool:
 
 ACTOR = r"""#!{python} -IS
 import json, os, re, sys, time
+named = lambda text: dict(run=int(text)) if text else {{}}
 words = re.search(rb"begin (.*?) end", os.read(0, 1 << 20))[1].decode().split(";")
 print(json.dumps(dict(kind="ready", machine=os.environ.get("MACHINE", "a stage"))), flush=True)
 for word, _, value in (one.strip().partition(" ") for one in words):
     if word == "epoch":
-        epoch = dict(epoch=int(value), correct=90, total=100, test_loss=0.5, train_loss=0.5, train_seconds=1.0,
+        number, _, run = value.partition(" of run ")
+        epoch = dict(epoch=int(number), correct=90, total=100, test_loss=0.5, train_loss=0.5, train_seconds=1.0,
                      eval_seconds=1.0, smallest_variance=None, correct_batch_statistics=None)
-        print(json.dumps(dict(kind="epoch", epoch=epoch)), flush=True)
+        print(json.dumps(dict(kind="epoch", epoch=epoch, **named(run))), flush=True)
     elif word == "done":
-        print(json.dumps(dict(kind="done")), flush=True)
+        print(json.dumps(dict(kind="done", **named(value))), flush=True)
+    elif word == "diverge":
+        print(json.dumps(dict(kind="failed", status="diverged", reason="a loss", **named(value))), flush=True)
     elif word == "sleep":
         time.sleep(float(value))
     elif word == "say":
@@ -108,6 +113,13 @@ def acts(*scripts: str, device: str = "cpu") -> list[Task]:
         Task(architecture, Run(f"begin {script} end", "0123abcd", device, "89ef4567", seed, 3), Path(), Path())
         for seed, script in enumerate(scripts)
     ]
+
+
+def acts_together(script: str, seeds: int) -> list[Task]:
+    """Tasks that a GPU trains side by side. Their worker does what the script says; `of run 1` names the second."""
+    architecture = ARCHITECTURES["unpadded"]
+    runs = [Run(f"begin {script} end", "0123abcd", "cuda", EXACT.digest, seed, 3) for seed in range(seeds)]
+    return [Task(architecture, run, Path(), Path()) for run in runs]
 
 
 def endings(events: Iterable[Event]) -> list[tuple[int, str, str]]:

@@ -88,6 +88,7 @@ def test_a_selection_without_networks_devices_or_seeds_has_no_runs(nothing: int)
 # The arithmetic
 
 UNCOVERED = replace(UNPADDED, name="own", uncovered=("torch.cumsum", "an augmentation"))
+STRIDED = replace(UNPADDED, name="own", uncovered_on_gpu=("a convolution with strides",))
 
 
 @pytest.mark.parametrize(
@@ -96,12 +97,14 @@ UNCOVERED = replace(UNPADDED, name="own", uncovered=("torch.cumsum", "an augment
         (UNPADDED, "cpu", "auto", "exact"),
         (UNPADDED, "cpu", "exact", "exact"),
         (UNPADDED, "cpu", "native", "native"),
-        (UNPADDED, "cuda", "auto", "native"),
+        (UNPADDED, "cuda", "auto", "exact"),
         (UNPADDED, "cuda", "native", "native"),
         (UNPADDED, "mps", "auto", "native"),
         (UNCOVERED, "cpu", "auto", "native"),
         (UNCOVERED, "cpu", "native", "native"),
         (UNCOVERED, "cuda", "auto", "native"),
+        (STRIDED, "cpu", "auto", "exact"),
+        (STRIDED, "cuda", "auto", "native"),
     ],
 )
 def test_a_network_is_trained_exactly_where_that_is_possible_and_not_refused(
@@ -114,7 +117,7 @@ def test_a_network_is_trained_exactly_where_that_is_possible_and_not_refused(
     ("architecture", "device", "said"),
     [
         (UNCOVERED, "cpu", "own cannot be trained so, because of torch.cumsum, an augmentation"),
-        (UNPADDED, "cuda", "unpadded cannot be trained so, because of the device cuda"),
+        (STRIDED, "cuda", "own cannot be trained so, because of a convolution with strides"),
         (UNCOVERED, "mps", "own cannot be trained so, because of the device mps"),
     ],
 )
@@ -133,7 +136,7 @@ def test_the_documented_networks_are_all_covered():
 def test_exact_runs_are_in_one_environment_and_native_runs_in_that_of_their_device():
     found = plan.expand([UNPADDED, UNCOVERED], HERE, [1], 1)
     assert [(one.model, one.device, one.environment) for one in found] == [
-        *(("unpadded", "cpu", EXACT.digest), ("unpadded", "cuda", HERE["cuda"])),
+        *(("unpadded", "cpu", EXACT.digest), ("unpadded", "cuda", EXACT.digest)),
         *(("own", "cpu", HERE["cpu"]), ("own", "cuda", HERE["cuda"])),
     ]
     assert {one.environment for one in plan.expand([UNPADDED], {"cpu": HERE["cpu"]}, [1], 1, "native")} == {HERE["cpu"]}
@@ -368,9 +371,9 @@ def test_exact_runs_are_left_where_they_are_and_do_not_change_how_native_runs_ar
     assert found[1::2] == plan.spread(anywhere(GAP_HEAD), CLUSTER, recorded())
 
 
-def test_auto_on_a_cluster_is_exact_on_its_cpus_and_native_on_its_gpus(recorded):
+def test_auto_on_a_cluster_is_exact_on_its_cpus_and_on_its_gpus(recorded):
     found = plan.spread(anywhere(UNPADDED, seeds=1, devices=("cpu", "cuda"), choice="auto"), CLUSTER, recorded())
-    assert [one.environment for one in found] == [EXACT.digest, "cccccccc"]
+    assert [one.environment for one in found] == [EXACT.digest, EXACT.digest]
 
 
 def test_runs_are_dealt_out_in_their_order_in_proportion_to_the_slots(recorded):

@@ -18,7 +18,7 @@ from typing import Any
 import clusters
 import misbehaving
 import pytest
-from actors import ACTOR, MARK, acts, endings, execute, marked, none_left, pass_on, task
+from actors import ACTOR, MARK, acts, acts_together, endings, execute, marked, none_left, pass_on, task
 
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, Event, Finished, Stage, Started, Stop, Waiting
@@ -234,6 +234,42 @@ class TestListening:
     def test_a_slot_is_taken_again_while_the_other_is_still_busy(self):
         events = list(execute(acts("sleep 1.5; done", "done", "done", "done"), {"cpu": 2}, Stop()))
         assert [event.run.seed for event in events if isinstance(event, Ended)] == [1, 2, 3, 0]
+
+    def test_the_runs_of_a_network_share_a_process_on_a_gpu_and_each_ends_in_its_own_way(self):
+        script = "epoch 1 of run 2; diverge 1; epoch 1 of run 0; done 0; exit 3"
+        beside, other = acts_together(script, 3), acts_together("epoch 1; done", 1)
+        events = list(execute([beside[0], *other, *beside[1:]], {"cpu": 2, "cuda": 1}, Stop()))
+        started = [event.run for event in events if isinstance(event, Started)]
+        assert started == [*(one.run for one in beside), other[0].run]
+        finished = [event.run for event in events if isinstance(event, Finished)]
+        assert finished == [beside[2].run, beside[0].run, other[0].run]
+        assert [(event.run, event.status, event.reason) for event in events if isinstance(event, Ended)] == [
+            (beside[0].run, "ok", ""),
+            (beside[1].run, "diverged", "a loss"),
+            (beside[2].run, "error", "the process exited with code 3 before its last epoch"),
+            (other[0].run, "ok", ""),
+        ]
+
+    def test_runs_that_are_side_by_side_are_interrupted_together_but_not_those_that_have_ended(self):
+        tasks, stop, events = acts_together("done 1; epoch 1 of run 0; sleep 600", 2), Stop(), []
+        for event in execute(tasks, {"cuda": 1}, stop):
+            events.append(event)
+            if isinstance(event, Finished):
+                stop.request("by SIGINT")
+        assert endings(events) == [(0, "interrupted", "by SIGINT"), (1, "ok", "")]
+
+    def test_runs_that_are_side_by_side_have_one_limit(self):
+        tasks = acts_together("done 1; sleep 600", 2)
+        reason = "no epoch finished within 1 seconds"
+        assert endings(execute(tasks, {"cuda": 1}, Stop(), epoch_limit=1)) == [(0, "timeout", reason), (1, "ok", "")]
+
+    def test_more_tasks_go_beside_the_first_as_long_as_they_are_of_its_network(self):
+        tasks = [*acts_together("done", 3), *acts_together("epoch 1; done", 1)]
+        waiting = list(tasks)
+        events = list(execute([], {"cuda": 1}, Stop(), more=lambda device: waiting.pop(0) if waiting else None))
+        kinds = [(type(event).__name__, event.run) for event in events if isinstance(event, Started | Ended)]
+        assert [run for _, run in kinds] == [one.run for one in (*tasks[:3], *tasks[:3], tasks[3], tasks[3])]
+        assert [kind for kind, _ in kinds] == ["Started"] * 3 + ["Ended"] * 3 + ["Started", "Ended"]
 
     def test_each_device_has_slots_of_its_own(self):
         on_cpu, on_gpu = (acts(*["sleep 0.3; done"] * 3, device=device) for device in ("cpu", "cuda"))

@@ -28,6 +28,7 @@ NET = Architecture(
     own_claims=(Claim("best", 9951, "9951 of 10,000 in the best epoch", "file"),),
     gives_logits=True,
     uncovered=("torch.cumsum", "an augmentation"),
+    uncovered_on_gpu=("a convolution with strides",),
 )
 PLAIN = Architecture("plain", "class Plain: pass\n", "Plain", Recipe(0.01, 128, 19))
 
@@ -99,9 +100,9 @@ def test_a_network_of_an_earlier_version_has_nothing_uncovered(tmp_path: Path) -
     add(runs, NET)
     path = catalogue.path_beside(runs)
     content = json.loads(path.read_text())
-    del content["net"]["uncovered"]
+    del content["net"]["uncovered"], content["net"]["uncovered_on_gpu"]
     path.write_text(json.dumps(content))
-    assert catalogue.read(runs).architectures == {"net": replace(NET, uncovered=())}
+    assert catalogue.read(runs).architectures == {"net": replace(NET, uncovered=(), uncovered_on_gpu=())}
 
 
 def test_no_file_means_no_networks(tmp_path: Path) -> None:

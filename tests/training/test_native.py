@@ -1,4 +1,4 @@
-"""Tests of `native` and `evaluation`: steps, evaluations and saved states with PyTorch's operators."""
+"""Tests of `native`: steps, evaluations and saved states with PyTorch's operators."""
 
 from __future__ import annotations
 

@@ -1,0 +1,302 @@
+"""Check the bits of a real GPU, and measure its speed, within seven minutes.
+
+    python tests/gpu/measure.py FOLDER [--emulated] [--parts golden,epochs,...]
+
+Each part runs in a process of its own, with a time limit. It appends a line of JSON for each result to
+FOLDER/results.jsonl, so that a part that is cut off keeps what it has. `--emulated` rehearses all of it on a machine
+without a GPU, on a few images. The exit code is 1 if a bit differs or a part fails.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import csv
+import dataclasses
+import hashlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "helpers")]
+
+LIMITS = {"golden": 100, "epochs": 70, "profile": 60, "plain": 60, "all": 120}
+"""The parts in their order, with seconds."""
+
+_FLOATS_PER_SECOND = {"H100": 66.9e12, "H200": 66.9e12, "A100": 19.5e12}
+"""The FP32 peak of a card, as its maker states it."""
+
+
+class Part:
+    """What a part works with: a GPU, the folder, and fewer images where the GPU is emulated."""
+
+    def __init__(self, folder: Path, name: str, emulated: bool) -> None:
+        from models import ARCHITECTURES
+
+        self.folder, self.name, self.emulated = folder, name, emulated
+        self.networks = dict(ARCHITECTURES)
+        if emulated:
+            self.networks = {name: self.networks[name] for name in ("ten_twenty_thirty",)}
+
+    def say(self, **result: Any) -> None:
+        line = json.dumps({"part": self.name, **result})
+        print(line, flush=True)
+        with (self.folder / "results.jsonl").open("a") as file:
+            file.write(line + "\n")
+
+    def gpu(self) -> Any:
+        """The GPU, with a compiler that keeps its modules in the folder for the other parts."""
+        from bench.training import together
+        from bench.training.arithmetic.gpu.runs import GPU
+
+        if self.emulated:
+            import emulated_gpu
+
+            return emulated_gpu.gpu()
+        real = together.this_gpu()
+
+        def compiler(text: str, architecture: str) -> bytes:
+            digest = hashlib.sha256((architecture + text).encode()).hexdigest()[:16]
+            path = self.folder / f"{digest}.cubin"
+            if not path.exists():
+                path.write_bytes(real.compiler(text, architecture))
+            return path.read_bytes()
+
+        return GPU(real.device, compiler)
+
+    def dataset(self) -> Any:
+        from bench.training import data
+
+        whole = data.load(ROOT / "data")
+        return whole.head(300, 260) if self.emulated else whole
+
+
+@contextlib.contextmanager
+def timed(result: dict[str, Any], name: str = "seconds") -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    result[name] = round(time.perf_counter() - began, 3)
+
+
+def golden(part: Part) -> bool:
+    """The golden digests, alone and side by side."""
+    from bench.training import exact, golden
+    from bench.training.arithmetic.gpu.plan import plan
+
+    gpu, good = part.gpu(), True
+
+    def compile_kernels(architecture: Any) -> None:
+        network, state = exact.begin(architecture, 1)
+        shapes = {name: one.shape for name, one in state.parameters.items()}
+        planned = plan(exact.program_of(architecture, network), shapes, state.trainable)
+        gpu.compiler(planned.source, gpu.device.architecture)
+
+    result: dict[str, Any] = {}
+    with timed(result, "compiled_in"), ThreadPoolExecutor() as pool:
+        list(pool.map(compile_kernels, part.networks.values()))
+    part.say(device=gpu.device.name, architecture=gpu.device.architecture, **result)
+    for name, architecture in part.networks.items():
+        alone, other = (golden.digests_on_gpu(architecture, (seed,), gpu)[0] for seed in (1, 3))
+        beside = golden.digests_on_gpu(architecture, (1, 2, 3), gpu)
+        same = alone == beside[0] == golden.DIGESTS[name] and beside[2] == other
+        part.say(network=name, same=same, found=[alone, other, *beside])
+        good = good and same
+    return good
+
+
+def epochs(part: Part) -> bool:
+    """An epoch of each network against the row of the CPU, for other numbers of seeds, and resumed."""
+    from bench.training import loop, together
+
+    gpu, dataset, good = part.gpu(), part.dataset(), True
+    with (ROOT / "runs.exact.csv").open() as file:
+        rows = {(row["model"], int(row["epoch"])): row for row in csv.DictReader(file) if row["seed"] == "1"}
+    for name, architecture in part.networks.items():
+        seeds_at_once = (1, 5, 100) if name == "ten_twenty_thirty" and not part.emulated else (1, 5)
+        firsts = []
+        for count in seeds_at_once:
+            result: dict[str, Any] = {"network": name, "seeds": count}
+            seeds, length = range(1, count + 1), architecture.recipe.epochs
+            with timed(result):
+                found = next(together.train(architecture, seeds, dataset, length, (None,) * count, gpu))
+            one = found[0]
+            assert isinstance(one, loop.State)
+            firsts.append(one)
+            epoch = one.history[0]
+            result |= {"train_seconds": epoch.train_seconds * count, "eval_seconds": epoch.eval_seconds * count}
+            ours = epoch.correct, epoch.test_loss, epoch.train_loss
+            if part.emulated:
+                on_cpu = next(loop.train(architecture, 1, "cpu", dataset, length)).history[0]
+                theirs = on_cpu.correct, on_cpu.test_loss, on_cpu.train_loss
+            else:
+                row = rows[name, 1]
+                theirs = int(row["correct"]), float(row["test_loss"]), float(row["train_loss"])
+            same = ours == theirs and all(bool((firsts[0].network[k] == one.network[k]).all()) for k in one.network)
+            good = good and same
+            part.say(**result, same_as_cpu=same, ours=ours, cpu=theirs)
+        second = [
+            next(together.train(architecture, (1, 2)[: len(starts)], dataset, length, starts, gpu))[0]
+            for starts in ((firsts[0],), (firsts[0], found[1]))
+        ]
+        states = [dataclasses.astuple(one.history[1])[:5] for one in second]
+        same = states[0] == states[1]
+        if not part.emulated:
+            row = rows[name, 2]
+            same = same and states[0][1] == int(row["correct"]) and states[0][4] == float(row["train_loss"])
+        part.say(network=name, resumed_same=same)
+        good = good and same
+    return good
+
+
+def profile(part: Part) -> bool:
+    """The seconds of a step of each network, and of each of its kernels alone."""
+    import numpy
+
+    from bench.training import data, exact
+    from bench.training.arithmetic.gpu.runs import Runs, _clock
+
+    gpu, dataset = part.gpu(), part.dataset()
+    peak = next((value for key, value in _FLOATS_PER_SECOND.items() if key in gpu.device.name), None)
+    for name, architecture in part.networks.items():
+        batch = architecture.recipe.batch_size
+        for seeds in (5, 50) if not part.emulated else (2,):
+            begun = [exact.begin(architecture, seed) for seed in range(1, seeds + 1)]
+            runs = Runs(gpu, exact.program_of(architecture, begun[0][0]), [state for _, state in begun], batch)
+            tests = data.pixels(dataset.test_images).numpy(), dataset.test_labels.numpy()
+            runs.see(data.pixels(dataset.train_images).numpy(), dataset.train_labels.numpy(), *tests)
+            steps = 40 if not part.emulated else 2
+            order = numpy.tile(numpy.arange(steps * batch) % len(dataset.train_labels), (seeds, 1))
+            runs.train(order, batch, 0.9, 0.01)
+            result: dict[str, Any] = {}
+            with timed(result):
+                runs.train(order, batch, 0.9, 0.01)
+            step = result["seconds"] / steps
+            operations = 6 * batch * seeds * _products(runs)
+            share = operations / step / peak if peak else None
+            kernels: dict[str, float] = {}
+            runs._put("clock", _clock(0, 0.9, 0.01))
+            for launch in runs._plan.step(batch, order.shape[1]):
+                if launch.kernel == "tick":
+                    continue
+                gpu.device.wait()
+                began, times = time.perf_counter(), 20 if not part.emulated else 1
+                for _ in range(times):
+                    runs._launch([launch])
+                gpu.device.wait()
+                kernels[launch.kernel] = kernels.get(launch.kernel, 0) + (time.perf_counter() - began) / times * 1e6
+            slowest = dict(sorted(kernels.items(), key=lambda one: -one[1])[:25])
+            part.say(
+                network=name,
+                seeds=seeds,
+                step_microseconds=round(step * 1e6, 1),
+                images_per_second=round(batch * seeds / step),
+                share_of_peak=share and round(share, 3),
+                sum_of_kernels=round(sum(kernels.values()), 1),
+                kernels={kernel: round(value, 1) for kernel, value in slowest.items()},
+            )
+            runs.close()
+    return True
+
+
+def _products(runs: Any) -> int:
+    """Multiplications of an image forward, in the convolutions."""
+    from bench.training.arithmetic.operations import Convolution
+
+    total = 0
+    for part in runs._plan.parts:
+        if isinstance(part.operation, Convolution):
+            rows, columns, outputs = part.after
+            total += rows * columns * outputs * part.before[2] * part.operation.size[0] * part.operation.size[1]
+    return total
+
+
+def plain(part: Part) -> bool:
+    """Some steps of a plain loop of PyTorch on the same card, as a share of an epoch of each network."""
+    import torch
+    import torch.nn.functional as F
+
+    device = "cpu" if part.emulated else "cuda"
+    dataset = part.dataset().to(device)
+    for name, architecture in part.networks.items():
+        recipe = architecture.recipe
+        torch.manual_seed(1)
+        network = architecture.build().to(device).train()
+        optimizer = torch.optim.SGD(network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
+        batches = torch.randperm(len(dataset.train_labels)).to(device).split(recipe.batch_size)
+        most = 2 if part.emulated else 200
+        for timed_part in (False, True):  # first to warm up
+            began = time.perf_counter()
+            for indices in batches[: most if timed_part else 20]:
+                optimizer.zero_grad()
+                F.nll_loss(network(dataset.train_images[indices]), dataset.train_labels[indices]).backward()
+                optimizer.step()
+            if device == "cuda":
+                torch.cuda.synchronize()
+        seconds = (time.perf_counter() - began) / min(most, len(batches)) * len(batches)
+        part.say(network=name, plain_epoch_seconds=round(seconds, 3), pytorch=torch.__version__)
+    return True
+
+
+def whole(part: Part) -> bool:
+    """All 25 runs by the command line: their seconds, and how many epochs have the bits of the CPU's record."""
+    if part.emulated:
+        part.say(skipped="the command line finds no GPU")
+        return True
+    runs = part.folder / "runs.csv"
+    result: dict[str, Any] = {}
+    command = ["all", "--seeds", "5", "--devices", "cuda", "--runs", str(runs), "--report", str(part.folder / "report")]
+    with timed(result):
+        done = subprocess.run([sys.executable, "-m", "bench", *command], cwd=ROOT, check=False)
+    with (ROOT / "runs.exact.csv").open() as file:
+        known = {_key(row): _bits(row) for row in csv.DictReader(file) if row["status"] == "ok"}
+    with runs.open() as file:
+        ours = [row for row in csv.DictReader(file) if row["status"] == "ok"]
+    compared = [known[_key(row)] == _bits(row) for row in ours if _key(row) in known]
+    part.say(**result, code=done.returncode, epochs=len(ours), compared=len(compared), same=sum(compared))
+    return done.returncode == 0 and all(compared)
+
+
+def _key(row: dict[str, str]) -> tuple[str, ...]:
+    return row["model"], row["recipe"], row["environment"], row["seed"], row["epoch"]
+
+
+def _bits(row: dict[str, str]) -> tuple[str, ...]:
+    return row["correct"], row["total"], row["test_loss"], row["train_loss"]
+
+
+PARTS: dict[str, Callable[[Part], bool]] = dict(zip(LIMITS, (golden, epochs, profile, plain, whole), strict=True))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--emulated", action="store_true")
+    parser.add_argument("--parts", default=",".join(LIMITS))
+    parser.add_argument("--here", help=argparse.SUPPRESS)
+    chosen = parser.parse_args(arguments)
+    chosen.folder.mkdir(parents=True, exist_ok=True)
+    if chosen.here:
+        return 0 if PARTS[chosen.here](Part(chosen.folder, chosen.here, chosen.emulated)) else 1
+    failed = []
+    for name in chosen.parts.split(","):
+        command = [sys.executable, __file__, str(chosen.folder), "--here", name, *["--emulated"] * chosen.emulated]
+        began = time.monotonic()
+        try:
+            limit = LIMITS[name] * (20 if chosen.emulated else 1)
+            code = subprocess.run(command, timeout=limit, check=False).returncode
+        except subprocess.TimeoutExpired:
+            code = "cut off"
+        print(json.dumps({"part": name, "ended": code, "seconds": round(time.monotonic() - began, 1)}), flush=True)
+        if code != 0:
+            failed.append(name)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

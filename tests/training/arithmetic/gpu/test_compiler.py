@@ -1,0 +1,47 @@
+"""Tests of `compiler`: NVRTC compiles the kernels of every documented network for the GPUs of three generations.
+
+It needs no GPU, but the extra `cuda`: `tox -e nvrtc`.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from bench.errors import UnusableInput
+from bench.training import exact
+from bench.training.arithmetic.gpu import compiler
+from bench.training.arithmetic.gpu.plan import plan
+from models import ARCHITECTURES
+
+
+def source_of(name):
+    network, state = exact.begin(ARCHITECTURES[name], 1)
+    shapes = {key: one.shape for key, one in state.parameters.items()}
+    return plan(exact.program_of(ARCHITECTURES[name], network), shapes, state.trainable).source
+
+
+@pytest.mark.nvrtc
+@pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100"])
+@pytest.mark.parametrize("name", ARCHITECTURES)
+def test_nvrtc_compiles_every_kernel(name, architecture):
+    assert compiler.compiled(source_of(name), architecture).startswith(b"\x7fELF")
+
+
+@pytest.mark.nvrtc
+def test_a_source_that_is_wrong_is_said_with_the_words_of_the_compiler():
+    with pytest.raises(UnusableInput, match=r"NVRTC does not compile the kernels for sm_90: network.cu\(1\): error"):
+        compiler.compiled("this is no C++", "sm_90")
+
+
+def test_what_would_change_bits_is_off():
+    assert {"-fmad=false", "-ftz=false", "-prec-div=true", "-prec-sqrt=true"} <= set(compiler.OPTIONS)
+
+
+def test_a_machine_without_nvrtc_says_what_to_install(monkeypatch):
+    monkeypatch.setattr(compiler, "_of_packages", lambda: ())
+    monkeypatch.setattr(compiler, "_NAMES", ("libnothing.so.1",))
+    compiler._library.cache_clear()
+    with pytest.raises(UnusableInput) as caught:
+        compiler.compiled("", "sm_90")
+    assert str(caught.value) == ("NVRTC is missing, which compiles the kernels for a GPU: pip install 'bench994[cuda]'")
+    compiler._library.cache_clear()

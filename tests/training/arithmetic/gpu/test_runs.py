@@ -1,0 +1,202 @@
+"""Tests of `runs`, `plan`, `source`: the kernels for a GPU give the bits of the CPU, for one run and for several.
+
+Here the host's compiler and processor stand for the GPU; see `emulated_gpu`.
+"""
+
+from __future__ import annotations
+
+from copy import deepcopy
+
+import emulated_gpu
+import numpy
+import pytest
+import torch
+from torch import nn
+
+from bench.errors import UnusableInput
+from bench.training.arithmetic.engine import Engine
+from bench.training.arithmetic.gpu.driver import OutOfMemory
+from bench.training.arithmetic.gpu.runs import Runs
+from bench.training.arithmetic.merging import merged
+from bench.training.arithmetic.state import State
+from bench.training.arithmetic.trace import trace
+from bench.training.dropout import Clock, seed_dropout
+
+pytestmark = pytest.mark.skipif(not emulated_gpu.is_here(), reason="g++ is missing, which stands for NVRTC")
+
+MOMENTUM, RATE = 0.9, 0.03
+
+
+class Mixed(nn.Module):
+    """What the documented networks do not have: other windows, paddings, activations, and a wide linear layer."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Dropout(0.2),
+            nn.Conv2d(1, 6, (5, 3), padding=(2, 0), bias=False),
+            nn.LeakyReLU(0.1),
+            nn.MaxPool2d(3, stride=2, padding=1),  # windows overlap
+            nn.BatchNorm2d(6, affine=False, momentum=0.3),
+            nn.Conv2d(6, 11, 7, padding=1),
+            nn.BatchNorm2d(11, eps=1e-3),
+            nn.ReLU6(),
+            nn.Dropout2d(0.3),
+            nn.AvgPool2d((2, 3), stride=(2, 1), padding=1, count_include_pad=False),
+            nn.Conv2d(11, 5, 1, padding=1),  # the gradient of its input is a convolution with a negative padding
+            nn.MaxPool2d(2, stride=1, dilation=2),
+            nn.AdaptiveAvgPool2d((3, 2)),
+            nn.Flatten(),
+            nn.Linear(30, 13),
+            nn.BatchNorm1d(13),
+            nn.ReLU(),
+            nn.Dropout(0.5),
+            nn.Linear(13, 10),
+        )
+
+    def forward(self, images):
+        return torch.log_softmax(self.body(images), dim=1)
+
+
+def prepared(make, seeds):
+    """The program of a network, and a state for each seed."""
+    states = []
+    for seed in seeds:
+        torch.manual_seed(seed)
+        network = make()
+        seed_dropout(network, seed, Clock())
+        parameters = {name: one.detach().numpy() for name, one in network.named_parameters()}
+        buffers = {name: one.numpy() for name, one in network.named_buffers()}
+        states.append(State(parameters, buffers, frozenset(parameters), seed))
+    return trace(network), states
+
+
+def data_set(count, seed=0):
+    random = numpy.random.default_rng(seed)
+    pixels = random.integers(0, 256, (count, 28, 28)).astype(numpy.uint8)
+    pixels[random.random(pixels.shape) < 0.5] = 0
+    return pixels, random.integers(0, 10, count)
+
+
+def floats(pixels):
+    shares = pixels[..., None].astype(numpy.float32) / numpy.float32(255)
+    return (shares - numpy.float32(0.1307)) / numpy.float32(0.3081)
+
+
+def by_the_cpu(program, state, order, batch):
+    """The loss of an epoch of training by the engine for the CPU."""
+    engine = Engine(merged(program), state)
+    images, labels = data_set(40)
+    total = 0.0
+    for first in range(0, len(order), batch):
+        chosen = order[first : first + batch]
+        total += engine.step(floats(images[chosen]), labels[chosen], MOMENTUM, RATE)
+        state.step += 1
+    return engine, total
+
+
+def on_the_gpu(program, states, batch):
+    runs = Runs(emulated_gpu.gpu(), program, states, batch)
+    runs.see(*data_set(40), *data_set(310, seed=1))
+    return runs
+
+
+def assert_same(ours, theirs):
+    for kind in ("parameters", "velocities", "buffers"):
+        mine, others = getattr(ours, kind), getattr(theirs, kind)
+        assert mine.keys() == others.keys()
+        for name in mine:
+            assert mine[name].tobytes() == others[name].tobytes(), name
+
+
+ORDERS = numpy.stack([numpy.random.default_rng(seed).permutation(40)[:19] for seed in range(3)])
+
+
+@pytest.mark.parametrize("count", [1, 3])
+def test_every_operation_has_the_bits_of_the_cpu(count):
+    program, states = prepared(Mixed, range(1, count + 1))
+    expected = deepcopy(states)
+    runs = on_the_gpu(program, states, batch=8)  # 8, 8 and 3 images
+    for _ in range(2):
+        losses = runs.train(ORDERS[:count], 8, MOMENTUM, RATE)
+        found = runs.evaluate(), runs.evaluate("batch statistics")
+        runs.fetch()
+        tests, labels = data_set(310, seed=1)
+        for i, state in enumerate(expected):
+            engine, loss = by_the_cpu(program, state, ORDERS[i], 8)
+            assert losses[i] == loss
+            assert_same(states[i], state)
+            assert states[i].step == state.step
+            mean, digits = engine.evaluate(floats(tests), labels)
+            assert (found[0][0][i], found[0][1][i]) == (mean, (digits == labels).sum())
+            assert found[0][2][i].tobytes() == digits.tobytes()
+            parts = [slice(0, 250), slice(250, 310)]
+            digits = [engine.evaluate(floats(tests[part]), labels[part], "batch statistics")[1] for part in parts]
+            assert found[1][2][i].tobytes() == numpy.concatenate(digits).tobytes()
+
+
+def small():
+    return nn.Sequential(
+        nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(4), nn.Flatten(), nn.Linear(108, 10),
+        nn.LogSoftmax(1),
+    )  # fmt: skip
+
+
+def test_a_run_that_is_not_a_number_does_not_disturb_the_others():
+    program, states = prepared(small, (1, 2, 3))
+    states[1].parameters["0.weight"][1, 0, 0, 0] = numpy.inf
+    alone = deepcopy(states[2])
+    runs = on_the_gpu(program, states, batch=16)
+    losses = runs.train(ORDERS, 16, MOMENTUM, RATE)
+    runs.fetch()
+    assert numpy.isnan(losses).tolist() == [False, True, False]
+    _, loss = by_the_cpu(program, alone, ORDERS[2], 16)
+    assert losses[2] == loss
+    assert_same(states[2], alone)
+
+
+def test_what_is_not_trainable_stays():
+    program, states = prepared(small, (1,))
+    states[0].trainable = frozenset(states[0].parameters) - {"0.weight", "5.bias"}
+    before = deepcopy(states[0].parameters)
+    runs = on_the_gpu(program, states, batch=16)
+    runs.train(ORDERS[:1], 16, MOMENTUM, RATE)
+    runs.fetch()
+    changed = [name for name in before if (before[name] != states[0].parameters[name]).any()]
+    assert changed == ["1.weight", "1.bias", "5.weight"] or sorted(changed) == ["1.bias", "1.weight", "5.weight"]
+
+
+def test_a_gpu_that_is_too_small_is_said_and_keeps_nothing():
+    program, states = prepared(small, (1, 2))
+    try:
+        emulated_gpu.limit_memory(emulated_gpu.memory_in_use() + 1_000_000)
+        before = emulated_gpu.memory_in_use()
+        with pytest.raises(OutOfMemory):
+            Runs(emulated_gpu.gpu(), program, states, 16)
+        assert emulated_gpu.memory_in_use() == before
+    finally:
+        emulated_gpu.limit_memory(1 << 40)
+
+
+def test_a_larger_epoch_than_the_one_before_has_room():
+    program, states = prepared(small, (1,))
+    alone = deepcopy(states[0])
+    runs = on_the_gpu(program, states, batch=16)
+    orders = numpy.arange(40)[None]
+    losses = [runs.train(part, 16, MOMENTUM, RATE)[0] for part in (orders[:, :5], orders)]
+    runs.fetch()
+    runs.close()
+    assert losses == [by_the_cpu(program, alone, order, 16)[1] for order in (orders[0, :5], orders[0])]
+    assert_same(states[0], alone)
+
+
+def test_a_batch_with_one_value_a_channel_is_refused():
+    def make():
+        return nn.Sequential(
+            nn.Conv2d(1, 3, 28), nn.Flatten(), nn.BatchNorm1d(3), nn.Linear(3, 10), nn.LogSoftmax(1)
+        )  # fmt: skip
+
+    program, states = prepared(make, (1,))
+    runs = on_the_gpu(program, states, batch=16)
+    with pytest.raises(UnusableInput, match="use larger batches"):
+        runs.train(ORDERS[:1, :17], 16, MOMENTUM, RATE)
