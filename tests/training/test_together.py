@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bench.errors import UnusableInput
-from bench.network.specification import Architecture, Recipe
+from bench.network.specification import VARIED, Architecture, Recipe
 from bench.training import data, golden, together
 from bench.training.exact import ExactTrainer
 from bench.training.loop import Diverged, State, train
@@ -84,6 +84,17 @@ def test_an_epoch_and_its_state_are_those_of_the_cpu(small):
 
 
 @needs_compiler
+@pytest.mark.parametrize("vary", VARIED)
+def test_the_seed_of_a_kind_that_varies_changes_the_same_numbers_as_on_the_cpu(small, vary):
+    small, varied = small.head(150, 260), NET.varied(vary)
+    (found,) = together.train(varied, (1, 5), small, 1, (None,) * 2, emulated_gpu.gpu())
+    for ours, seed in zip(found, (1, 5), strict=True):
+        (theirs,) = train(varied, seed, "cpu", small, 1)
+        assert_same(ours, theirs)
+    assert not torch.equal(found[0].network["conv.weight"], found[1].network["conv.weight"])
+
+
+@needs_compiler
 def test_seeds_go_on_from_states_of_either_device(small):
     small = small.head(150, 260)
     straight = [list(train(NET, seed, "cpu", small, 3)) for seed in (1, 2)]
@@ -131,10 +142,10 @@ def test_a_network_that_the_kernels_lack_is_refused(small):
 
 @needs_compiler
 def test_a_gpu_with_other_bits_is_refused(monkeypatch):
-    golden.require_on_gpu("unpadded", emulated_gpu.gpu())
+    golden.require_on_gpu(ARCHITECTURES["unpadded"], emulated_gpu.gpu())
     monkeypatch.setitem(golden.DIGESTS, "unpadded", "0123456789abcdef")
     with pytest.raises(UnusableInput, match=r"this GPU computes other bits for unpadded .*use --devices cpu"):
-        golden.require_on_gpu("unpadded", emulated_gpu.gpu())
+        golden.require_on_gpu(ARCHITECTURES["unpadded"], emulated_gpu.gpu())
 
 
 def test_the_bytes_of_images_are_found_again(dataset):
