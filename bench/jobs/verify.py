@@ -244,7 +244,8 @@ def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
         if row.epoch > len(trained):
             return f"epoch {row.epoch} is recorded but was not trained again"
         for column in REPRODUCIBLE:
-            before, now = getattr(row, column), getattr(trained[row.epoch - 1], column)
+            now = getattr(trained[row.epoch - 1], column)
+            before = type(now)(getattr(row, column))  # a number of numpy otherwise
             if before != now:
                 difference = f"epoch {row.epoch} differs in {column}: recorded {before!r}, trained again {now!r}"
                 return f"{difference}; the recorded value looks rounded" if _looks_rounded(before, now) else difference
@@ -253,7 +254,7 @@ def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
 
 def _looks_rounded(recorded: float, trained: float) -> bool:
     """Whether a recorded value could be the trained one after a program, such as a spreadsheet, has rounded it."""
-    shorter, longer = Decimal(repr(recorded)), Decimal(repr(trained))
+    shorter, longer = Decimal(str(recorded)), Decimal(str(trained))
     exponent = shorter.as_tuple().exponent
     assert isinstance(exponent, int)
     is_near = abs(shorter - longer) <= Decimal(5).scaleb(exponent - 1)

@@ -7,6 +7,7 @@ import shutil
 from dataclasses import replace
 
 import pytest
+import synthetic
 
 from bench.errors import UnusableInput
 from bench.jobs import job, verify
@@ -16,6 +17,7 @@ from bench.record import environments, record, verifications
 from bench.record.environments import EXACT, Environment
 from bench.record.rows import REPRODUCIBLE
 from bench.training import environment
+from bench.training.loop import Epoch
 from models import ARCHITECTURES
 
 SUBSET = (512, 300)
@@ -108,6 +110,17 @@ def test_the_first_difference_is_named_with_epoch_column_and_both_values(places)
 )
 def test_a_recorded_value_that_a_spreadsheet_has_rounded_looks_so(recorded, trained, is_rounded):
     assert verify._looks_rounded(recorded, trained) is is_rounded
+
+
+@pytest.mark.parametrize(("column", "recorded", "shown"), [("correct", 9899, "9899"), ("test_loss", 0.25, "0.25")])
+def test_a_difference_has_both_values_as_plain_numbers(tmp_path, column, recorded, shown):
+    first = synthetic.run_rows("unpadded", 1, [9900])[0]
+    before = {"correct": 9900, "test_loss": 0.5, column: recorded}
+    epochs = synthetic.record(tmp_path, [replace(first, **before), *synthetic.run_rows("unpadded", 2, [9900])]).epochs
+    now = Epoch(1, 9900, 10_000, 0.5, first.train_loss, 1.0, 1.0, None, None)
+    assert verify._difference(epochs.query("seed == 1"), [now]).startswith(
+        f"epoch 1 differs in {column}: recorded {shown}, trained again {getattr(now, column)}"
+    )
 
 
 def test_the_first_difference_says_that_the_recorded_loss_looks_rounded(places):
