@@ -29,7 +29,10 @@ def child_command(module: str, *words: str) -> list[str]:
 
 
 def child_variables(others: Mapping[str, str]) -> dict[str, str]:
-    """Return the environment variables of a child that imports this same package: those of `PASSED`, and `others`."""
+    """Return the environment variables of a child that imports this same package: those of `PASSED`, and `others`.
+
+    Texts have the same hash in every child. So a set of them has one order, which can be that of a network's layers.
+    """
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
     package_root = str(Path(__file__).resolve().parent.parent)
-    return {**passed, **others, "PYTHONPATH": package_root}
+    return {**passed, **others, "PYTHONHASHSEED": "0", "PYTHONPATH": package_root}

@@ -1,4 +1,4 @@
-"""Write files so that a crash leaves either the old content or the new content."""
+"""Write files so that a crash or an error leaves either the old content or the new content."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import logging
 import os
 import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from bench.errors import one_line
@@ -48,6 +48,21 @@ def replace(path: Path, content: bytes, previous: Path | None = None) -> None:
         except BaseException:
             temporary.unlink(missing_ok=True)
             raise
+
+
+def append(descriptor: int, size: int, content: bytes) -> None:
+    """Append to an open file of this size and wait until the content is on the disk. If that fails, add nothing.
+
+    Raises:
+        OSError: the content could not be written.
+    """
+    try:
+        write_all(descriptor, content)
+        os.fsync(descriptor)
+    except OSError:
+        with suppress(OSError):  # the first error is the one to report
+            os.ftruncate(descriptor, min(size, os.fstat(descriptor).st_size))
+        raise
 
 
 class NotRegular(OSError):

@@ -15,7 +15,8 @@ from bench.children import PASSED, child_command, child_variables
 LOOKS = """
 import json, os, random, sys
 import bench
-json.dump({"bench": bench.__file__, "path": sys.path, "variables": dict(os.environ)}, sys.stdout)
+found = {"bench": bench.__file__, "path": sys.path, "variables": dict(os.environ), "set": list(set("abcdefgh"))}
+json.dump(found, sys.stdout)
 """
 
 
@@ -41,7 +42,7 @@ def test_a_child_gets_chosen_variables_of_this_process_and_the_others(monkeypatc
     found = child_variables({"BENCH_TEST_THEIRS": "theirs", "TZ": "theirs"})
     assert found["LANG"] == "ours"
     assert found["BENCH_TEST_THEIRS"] == found["TZ"] == "theirs"
-    assert found.keys() <= {*PASSED, "BENCH_TEST_THEIRS", "PYTHONPATH"}
+    assert found.keys() <= {*PASSED, "BENCH_TEST_THEIRS", "PYTHONHASHSEED", "PYTHONPATH"}
     assert "TMPDIR" not in found
     assert found["PYTHONPATH"] == str(root)
     assert os.environ["TZ"] == "ours"
@@ -61,7 +62,15 @@ def test_a_child_runs_in_isolation_from_the_folder_and_the_python_variables_of_i
     assert found["bench"] == bench.__file__
     assert not any(str(one).startswith(str(tmp_path)) or one == "" for one in found["path"])
     variables = found["variables"]
-    assert [name for name in variables if name.startswith("PYTHON")] == ["PYTHONPATH"]
+    assert {name for name in variables if name.startswith("PYTHON")} == {"PYTHONHASHSEED", "PYTHONPATH"}
+
+
+def test_a_set_of_texts_has_the_same_order_in_every_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    orders = []
+    for seed in ("1", "2", "random"):
+        monkeypatch.setenv("PYTHONHASHSEED", seed)
+        orders.append(look(tmp_path)["set"])
+    assert orders[0] == orders[1] == orders[2]
 
 
 def test_a_child_starts_in_a_folder_that_is_gone(tmp_path: Path):

@@ -94,7 +94,7 @@ def do_plan(arguments: argparse.Namespace) -> int:
     """Print what `run` would do."""
     with selected(arguments) as (selection, cluster):
         from bench.jobs import job
-        from bench.jobs.plan import format_plan
+        from bench.jobs.plan import format_plan, format_vary
         from bench.record import record
 
         recorded = record.read(arguments.runs)
@@ -107,11 +107,12 @@ def do_plan(arguments: argparse.Namespace) -> int:
             print_lines(format_expected(to_decide, selection.jobs, None if cluster is None else cluster.slots))
             return DONE
     if cluster is None:
-        print_lines(format_plan(planned, selection.jobs))
+        print_lines([*format_plan(planned, selection.jobs), *format_vary(selection.vary)])
     else:
         from bench.jobs.cluster.workers import format_workers
 
-        print_lines([*format_plan(planned, selection.jobs, cluster.slots), "", *format_workers(cluster.workers)])
+        lines = [*format_plan(planned, selection.jobs, cluster.slots), *format_vary(selection.vary)]
+        print_lines([*lines, "", *format_workers(cluster.workers)])
     return DONE
 
 
@@ -239,16 +240,24 @@ def do_compare(arguments: argparse.Namespace) -> int:
     old, new = (record.read(path, architectures) for path in (arguments.old, arguments.new))
     found = compare.compare(old, new, architectures)
     print_lines(comparison_text.format_comparison(found))
-    _append(arguments.markdown, comparison_text.format_markdown(found))
+    _append(arguments.markdown, comparison_text.format_markdown(found), (arguments.old, arguments.new))
     return found.exit_code
 
 
-def _append(path: Path | None, lines: list[str]) -> None:
-    """Append lines to a file, if one is named. Several commands can write to one summary of a pull request."""
+def _append(path: Path | None, lines: list[str], records: Sequence[Path]) -> None:
+    """Append lines to a file, if one is named. Several commands can write to one summary of a pull request.
+
+    Raises:
+        UnusableInput: the file cannot be written, or it is one of the records or could stand beside one.
+    """
     if path is None:
         return
+    if path.suffix in (".csv", ".json") or any(
+        path.exists() and one.exists() and path.samefile(one) for one in records
+    ):
+        raise UnusableInput(f"--markdown {path}: is for data and not for Markdown: name another file, like summary.md")
     try:
-        with path.open("a", encoding="utf-8") as file:
+        with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(f"{line}\n" for line in lines))
     except OSError as error:
         raise UnusableInput(f"--markdown {path}: cannot be written: {one_line(error.strerror or error)}") from error
@@ -298,7 +307,7 @@ def do_check(arguments: argparse.Namespace) -> int:
         return DONE
     found = regression.check(ARCHITECTURES, arguments.runs, arguments.data)
     print_lines(findings.format_findings(found))
-    _append(arguments.markdown, findings.format_markdown(found))
+    _append(arguments.markdown, findings.format_markdown(found), (arguments.runs,))
     return FAILED if any(not finding.passed for finding in found) else DONE
 
 

@@ -19,8 +19,8 @@ from pathlib import Path
 from bench.children import child_command, child_variables
 from bench.errors import UnusableInput, one_line
 from bench.network import network_file
-from bench.network.candidates import NoNetwork
-from bench.network.source_text import NOTEBOOK
+from bench.network.source.choice import NoNetwork
+from bench.network.source.text import NOTEBOOK
 from bench.network.specification import Architecture
 from bench.network.structure_facts import Structure, from_json
 from models import ARCHITECTURES

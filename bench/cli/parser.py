@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import logging
+import os
 import re
 import sys
 from collections.abc import Callable, Sequence
@@ -17,6 +18,7 @@ from bench.cli.interruptions import lost_interrupts_repeated
 from bench.cli.selection import AT_MOST, SEEDS
 from bench.cli.streams import Messages, fill_standard_descriptors, print_lines
 from bench.errors import UnusableInput, one_line
+from bench.network.specification import VARIED
 
 
 def main(words: Sequence[str] | None = None) -> int:
@@ -57,9 +59,14 @@ def _main(words: Sequence[str] | None) -> int:
 
 def _require_current_folder() -> None:
     try:
-        Path.cwd()
+        length = len(os.fsencode(Path.cwd()))
     except FileNotFoundError:
         raise UnusableInput("the current folder was deleted: change to another folder") from None
+    if length >= _LONGEST_FOLDER:
+        raise UnusableInput(f"the path of the current folder has {length} bytes: change to one with a shorter path")
+
+
+_LONGEST_FOLDER = 4096  # bytes; MKL ends the process if its path does not fit
 
 
 class _Parser(argparse.ArgumentParser):
@@ -102,6 +109,12 @@ def _parser() -> argparse.ArgumentParser:
             type=_positive,
             metavar="N",
             help=f"with --until-decided: seeds of each network (default: {AT_MOST})",
+        )
+        training.add_argument(
+            "--vary",
+            choices=tuple(VARIED),
+            default="",
+            help="let the seed change only these random numbers; the others are those of seed 1",
         )
         training.add_argument(
             "--arithmetic",

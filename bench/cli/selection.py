@@ -73,6 +73,9 @@ def training_seeds(arguments: argparse.Namespace) -> tuple[int, ...]:
         if getattr(arguments, name) is not None:
             takes = "seeds 1, 2, 3, … up to --at-most, with all epochs of each recipe"
             raise UnusableInput(f"--{name}: cannot be used with --until-decided, which trains {takes}")
+    if arguments.vary:
+        problem = "cannot be used with --until-decided, because such runs count for no claim"
+        raise UnusableInput(f"--vary: {problem}; give --seeds 1-8")
     at_most = AT_MOST if arguments.at_most is None else arguments.at_most
     if at_most > 1000:
         raise UnusableInput(f"--at-most {at_most}: give at most 1000; 242 seeds decide every share")
@@ -211,7 +214,8 @@ def selected(arguments: argparse.Namespace) -> Iterator[tuple[Selection, Cluster
     from bench.jobs.job import Selection
 
     own = {one.architecture.name: one for one in networks.inspect([one for one in chosen if one.document is None])}
-    architectures = tuple(own[one.name].architecture if one.name in own else one for one in chosen)
+    found = (own[one.name].architecture if one.name in own else one for one in chosen)
+    architectures = tuple(one.varied(arguments.vary) for one in found)
     structures = {name: one.structure for name, one in own.items()}
     for one in own.values():
         for remark in one.remarks:

@@ -8,7 +8,8 @@ from pathlib import Path
 from bench.errors import UnusableInput
 from bench.gate.findings import Finding
 from bench.network.specification import Architecture
-from bench.record import catalogue, misses, record, verifications
+from bench.record import catalogue, environments, misses, record, verifications
+from bench.record.environments import EXACT
 from bench.record.ledger import Problem
 from bench.record.record import Record
 from bench.record.verifications import Verified
@@ -18,7 +19,7 @@ PROBLEMS_SHOWN = 50
 
 
 def check_record(runs: Path, architectures: Mapping[str, Architecture]) -> list[Finding]:
-    """Check a record, and its misses, verifications and users' own networks.
+    """Check a record, and its misses, verifications, environments and users' own networks.
 
     A network with runs in the record must have some of today's recipe: the record is about the networks as they are.
 
@@ -31,7 +32,7 @@ def check_record(runs: Path, architectures: Mapping[str, Architecture]) -> list[
     found = record.read(runs, known)
     missed, verified = misses.read(found), verifications.read(found)
     findings = _lines(runs, found.problems, count(len(found.epochs), "epoch"))
-    if found.rows.empty and not found.problems:
+    if found.epochs.empty and not found.problems:
         findings = [Finding(str(runs), False, "has no epoch")]
     findings += _recipes(found, known)
     path = misses.path_beside(runs)
@@ -41,7 +42,18 @@ def check_record(runs: Path, architectures: Mapping[str, Architecture]) -> list[
     if path.exists() or verified.problems:
         findings += _lines(path, verified.problems, count(len(verified.found), "verification"))
         findings += [_differing(path, one) for one in verified.found if not _as_promised(one)]
-    return findings
+    return [*findings, *_environments(runs)]
+
+
+def _environments(runs: Path) -> Iterator[Finding]:
+    path = environments.path_beside(runs)
+    try:
+        found = environments.read(runs)
+    except UnusableInput as error:
+        yield Finding(str(path), False, str(error).removeprefix(f"{path}: "))
+    else:
+        if found:
+            yield Finding(str(path), True, f"{count(len(found), 'environment')}, every digest valid")
 
 
 def _lines(path: Path, problems: Sequence[Problem], content: str) -> list[Finding]:
@@ -58,7 +70,7 @@ def _lines(path: Path, problems: Sequence[Problem], content: str) -> list[Findin
 def _recipes(found: Record, known: Mapping[str, Architecture]) -> Iterator[Finding]:
     for name, recipes in found.rows.groupby("model", sort=False)["recipe"].unique().items():
         today, subject = known[str(name)].digest, f"{name}: recipe of the runs"
-        if today in recipes:
+        if any(known[str(name)].with_digest(recipe) for recipe in recipes):
             yield Finding(subject, True, f"{today}, as of today")
         else:
             yield Finding(
@@ -70,10 +82,12 @@ def _recipes(found: Record, known: Mapping[str, Architecture]) -> Iterator[Findi
 
 
 def _as_promised(verified: Verified) -> bool:
-    """Whether a verification is as promised. Nothing is promised of native runs in another environment."""
-    return verified.identical or verified.environment != verified.verified_in
+    """Whether a verification is as promised. Nothing is promised of a native run in another environment."""
+    is_promised = verified.environment in (EXACT.digest, verified.verified_in)
+    return verified.identical or not is_promised
 
 
 def _differing(path: Path, one: Verified) -> Finding:
+    where = "in exact arithmetic" if one.environment == EXACT.digest else "in the same environment"
     run = f"{one.model} on {one.device}, seed {one.seed}"
-    return Finding(str(path), False, f"{run}: trained again in the same environment, and the bits were not identical")
+    return Finding(str(path), False, f"{run}: trained again {where}, and the bits were not identical")

@@ -33,6 +33,7 @@ def check(architectures: Mapping[str, Architecture], runs: Path, data: Path) -> 
     """
     if not architectures:
         raise UnusableInput("there is no network to check: add one to ARCHITECTURES in models/__init__.py")
+    recorded = check_record(runs, architectures)  # first, because there may be no record at all
     structures, stored = structure_facts.load(tuple(architectures)), baseline.load(architectures)
     findings = [
         finding
@@ -44,7 +45,7 @@ def check(architectures: Mapping[str, Architecture], runs: Path, data: Path) -> 
     findings += _vanished("models/structure.json", structures, architectures)
     findings += _vanished("bench/gate/baseline.json", stored, architectures)
     findings += _vanished("bench/training/golden.py", golden.DIGESTS, architectures, "delete its digest there")
-    findings += check_record(runs, architectures)
+    findings += recorded
     if not all(finding.passed for finding in findings):
         return [*findings, Finding("speed", False, "not measured: solve the problems above first")]
     steps = {name: one.step for name, one in stored.items()}

@@ -4,29 +4,27 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Generator, Mapping, Sequence
-from contextlib import closing
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from uuid import uuid4
 
 from bench import files
-from bench.jobs import plan, scheduling, until_decided
+from bench.errors import UnusableInput
+from bench.jobs import plan, recording, scheduling, until_decided
 from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
-from bench.jobs.events import Ended, Event, Finished, Lost, Stage, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.events import Ended, Stop
 from bench.jobs.plan import Choice, Planned, duration
-from bench.jobs.progress import Progress
 from bench.jobs.worker import Task
 from bench.network import structure_facts
-from bench.network.specification import Architecture
+from bench.network.specification import Architecture, Vary
 from bench.network.structure_facts import Structure
 from bench.record import catalogue, misses, record
 from bench.record.environments import EXACT, Environment
 from bench.record.environments import add as add_environments
-from bench.record.rows import RUN_KEY, Fingerprint, Row, Run, fingerprint, utc_now
+from bench.record.rows import RUN_KEY, Fingerprint, fingerprint
 from bench.training import data, environment
-from bench.training.loop import Epoch
 from bench.wording import count
 
 _log = logging.getLogger(__name__)
@@ -52,6 +50,11 @@ class Selection:
     arithmetic: Choice = "auto"
     until_decided: bool = False
 
+    @property
+    def vary(self) -> Vary:
+        """What alone the seed changes, if not everything. It is the same for all networks."""
+        return next((one.recipe.vary for one in self.architectures), "")
+
 
 @dataclass(frozen=True)
 class Places:
@@ -70,7 +73,8 @@ class Places:
 class Outcome:
     """The outcome of a job: how many runs it had to train, which failed, and the signal that interrupted it, if any.
 
-    `lacking` has a line for each file that lacks rows of the job.
+    A selected run that diverged in an earlier job has failed too. `lacking` has a line for each file that lacks
+    something of the job.
     """
 
     trained: int
@@ -139,6 +143,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
     """
     here = places.cluster or environments(selection.devices)
     with record.exclusive(places.runs) as writer:
+        places = replace(places, runs=writer.path)  # a link can have another target before this job ends
         recorded = record.read(places.runs)
         warn(recorded)
         planned = make_plan(selection, here, recorded)
@@ -147,7 +152,7 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             to_decide = places_to_decide(selection, planned, recorded)
             missing = [one for place in to_decide for one in place.left]
             expected = [one for place in to_decide for one in place.expected()]
-        own = {one.name: one for one in selection.architectures if one.name in selection.structures}
+        own = {one.name: one.varied("") for one in selection.architectures if one.name in selection.structures}
         found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
         digests = {one.run.environment for one in expected and missing}
         trained_in = [({**found, EXACT.digest: EXACT})[digest] for digest in digests]
@@ -158,8 +163,9 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             add_environments(places.runs, trained_in)
 
         describe()
+        diverged = _diverged(planned, recorded)
         if not expected:
-            return Outcome(trained=0)
+            return Outcome(0, diverged)
         if places.cluster is None:
             data.ensure(places.data)
         writer.expect_runs(recorded, [one.run.key for one in missing])
@@ -177,11 +183,27 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
             events = scheduling.execute(tasks, scheduling.slots(selection.jobs), stop, more=more)
         else:
             events = cluster_scheduling.execute(tasks, places.cluster, stop, more=more)
-        outcome = _train(events, stop, missing, expected, writers, deciding)
-        describe()  # somebody can have changed these files meanwhile, like the record
-        if deciding is not None and outcome.interrupted_by is None:
+        failed, interrupted_by = recording.record_events(events, stop, missing, expected, writers, deciding)
+        # Somebody can have changed the files meanwhile. Whatever has become of them, the outcome of the runs is said.
+        lacking = [_said(act) for act in (*(one.finish for one in writers), describe)]
+        if deciding is not None and interrupted_by is None:
             print(*until_decided.format_open(deciding.places), sep="\n", file=sys.stderr)
-        return outcome
+        return Outcome(len(missing), (*diverged, *failed), interrupted_by, tuple(filter(None, lacking)))
+
+
+def _said(act: Callable[[], str | None]) -> str:
+    """What an act says, or its error."""
+    try:
+        return act() or ""
+    except UnusableInput as error:
+        return str(error)
+
+
+def _diverged(planned: Sequence[Planned], recorded: record.Record) -> tuple[Ended, ...]:
+    """The planned runs that diverged in an earlier job."""
+    rows = recorded.rows[recorded.rows["status"] == "diverged"]
+    endings = {tuple(getattr(row, name) for name in RUN_KEY): (row.note, row.machine) for row in rows.itertuples()}
+    return tuple(Ended(one.run, "diverged", *endings[one.run.key]) for one in planned if one.has_diverged)
 
 
 def warn(recorded: record.Record) -> None:
@@ -190,46 +212,6 @@ def warn(recorded: record.Record) -> None:
         _log.warning("%s:%d: %s", recorded.path, problem.line, problem.reason)
     if len(recorded.problems) > 5:
         _log.warning("%s: and %d more problems; `check` lists them", recorded.path, len(recorded.problems) - 5)
-
-
-def _train(
-    events: Generator[Event, None, None],
-    stop: Stop,
-    missing: Sequence[Planned],
-    expected: Sequence[Planned],
-    writers: tuple[record.Writer, misses.Writer],
-    deciding: until_decided.UntilDecided | None,
-) -> Outcome:
-    writer, misses_writer = writers
-    failed: list[Ended] = []
-    done = {one.run.key: one.recorded for one in missing}
-    with stopped_by_signals(stop) as received, Progress(missing, expected=expected) as progress, closing(events):
-        for event in events:
-            if deciding is not None:
-                deciding.note(event)
-            if isinstance(event, Waiting):
-                progress.tick()
-                continue
-            run = event.run
-            if isinstance(event, Started):
-                progress.started(run, done[run.key], event.worker)
-            elif isinstance(event, Stage):
-                progress.stage(run, event.name)
-            elif isinstance(event, Lost):
-                progress.lost(run, event.reason)
-            elif isinstance(event, Finished):
-                if event.misses is not None:  # written before the row, so that every recorded epoch has them
-                    misses_writer.append(run, event.epoch.epoch, event.misses)
-                writer.append(_epoch_row(run, event.epoch, event.machine))
-                done[run.key] = event.epoch.epoch
-                progress.finished(run, event.epoch)
-            else:
-                if event.status != "ok":
-                    writer.append(_closing_row(event, done[run.key] + 1))
-                    failed.append(event)
-                progress.ended(run, event.status, event.reason)
-    lacking = tuple(filter(None, (one.finish() for one in writers)))
-    return Outcome(len(missing), tuple(failed), received[0] if received else None, lacking)
 
 
 def _tasks(
@@ -273,33 +255,9 @@ def _announce(missing: Sequence[Planned], selection: Selection, cluster: Cluster
     what = f"{count(len(missing), 'run')}, {count(epochs, 'epoch')}"
     if selection.until_decided:
         what = f"Until every claim is decided, with at most {count(len(selection.seeds), 'seed')}: probably {what}"
-    print(f"{what} to train: about {duration(seconds)}.", file=sys.stderr)
+    print(f"{what} to train: about {duration(seconds)}.", *plan.format_vary(selection.vary), sep="\n", file=sys.stderr)
     if seconds > LONG_JOB and not selection.until_decided:
         print(
             "To try a small job first, add --seeds 2 --epochs 3. Ctrl-C stops the job; the same command continues it.",
             file=sys.stderr,
         )
-
-
-def _epoch_row(run: Run, epoch: Epoch, machine: str) -> Row:
-    return Row(
-        *run.key,
-        epoch.epoch,
-        epoch.correct,
-        epoch.total,
-        epoch.test_loss,
-        epoch.train_loss,
-        epoch.train_seconds,
-        epoch.eval_seconds,
-        "ok",
-        "",
-        utc_now(),
-        machine,
-        epoch.smallest_variance,
-        epoch.correct_batch_statistics,
-    )
-
-
-def _closing_row(event: Ended, epoch: int) -> Row:
-    nothing = (None,) * 6
-    return Row(*event.run.key, epoch, *nothing, event.status, event.reason, utc_now(), event.machine)

@@ -10,11 +10,11 @@ from typing import Literal
 import pandas
 
 from bench.errors import UnusableInput
-from bench.network.specification import TEST_IMAGES, TRAINING_IMAGES, Architecture, Arithmetic
+from bench.network.specification import TEST_IMAGES, TRAINING_IMAGES, VARIED, Architecture, Arithmetic, Vary
 from bench.network.structure_facts import Structure
 from bench.record.environments import EXACT
 from bench.record.rows import RUN_KEY, Run
-from bench.wording import count
+from bench.wording import count, listed
 
 # A first estimate for a machine without a record, in multiply-accumulates of training a second. The CPU's value was
 # measured on one core of a 2.6 GHz server processor with AVX-512. A GPU mostly waits for kernel launches: its value
@@ -223,6 +223,15 @@ def format_plan(plan: Sequence[Planned], jobs: int, cluster: Slots | None = None
     total = f"{len(missing)} of {count(len(plan), 'run')} to train, {count(epochs, 'epoch')}: about {duration(seconds)}"
     where = f"with {count(jobs, 'run')} at a time on the CPU" if cluster is None else "on the present workers"
     return [*table, "", f"{total} {where}."]
+
+
+def format_vary(vary: Vary) -> list[str]:
+    """Format a line that says what the seed changes, unless it changes everything."""
+    if not vary:
+        return []
+    fixed = listed([words for kind, words in VARIED.items() if kind != vary])
+    said = f"With --vary {vary}, the seed changes only {VARIED[vary]}; {fixed} are those of seed 1."
+    return [f"{said} Such runs have a recipe of their own and count for no claim."]
 
 
 def _table(plan: Sequence[Planned]) -> list[str]:

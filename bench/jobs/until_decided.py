@@ -29,12 +29,14 @@ from bench.wording import count
 class Place:
     """One network on one device in one environment: what is known of its seeds, and what may still be trained.
 
-    `group` has every run that is recorded or has ended. `left` has the planned runs that may still be trained, by
-    ascending seed. `at_most` is the number of seeds that must not be exceeded.
+    `group` has every run that is recorded or has ended. It has the exact runs of every device, because a seed counts
+    once. `left` has the planned runs that may still be trained, by ascending seed. `at_most` is the number of seeds
+    that must not be exceeded.
     """
 
     architecture: Architecture
     structure: Structure
+    device: str
     group: Group
     left: tuple[Planned, ...]
     at_most: int
@@ -42,7 +44,7 @@ class Place:
     @property
     def key(self) -> tuple[str, str, str]:
         """The network, the device and the environment."""
-        return self.group.model, self.group.device, self.group.environment
+        return self.group.model, self.device, self.group.environment
 
     @property
     def begun(self) -> tuple[Planned, ...]:
@@ -71,11 +73,7 @@ def places(
     structures: Mapping[str, Structure],
 ) -> tuple[Place, ...]:
     """The places of a plan. The plan has every seed that may be trained, in every place."""
-    known = {
-        (group.model, group.device, group.environment): group
-        for group in groups(recorded, architectures)
-        if group.is_current
-    }
+    known = {(group.model, *group.key[2:]): group for group in groups(recorded, architectures) if group.is_current}
     by_place: dict[tuple[str, str, str], list[Planned]] = {}
     for one in planned:
         by_place.setdefault((one.run.model, one.run.device, one.run.environment), []).append(one)
@@ -83,12 +81,16 @@ def places(
     for (model, device, environment), candidates in by_place.items():
         architecture = architectures[model]
         nothing = Group(
-            model, architecture.digest, device, environment, (), architecture.recipe.epochs, is_current=True, runs=()
+            model, architecture.digest, (device,), environment, (), architecture.recipe.epochs, is_current=True, runs=()
         )
-        group = known.get((model, device, environment), nothing)
-        over = {run.seed for run in group.runs if run.has_diverged or len(run.correct) >= group.budget}
+        group = known.get((model, *nothing.key[2:]), nothing)
+        over = {
+            run.seed
+            for run in group.runs
+            if run.has_diverged or run.is_contradicted or len(run.correct) >= group.budget
+        }
         left = sorted((one for one in candidates if one.run.seed not in over), key=lambda one: one.run.seed)
-        found.append(Place(architecture, structures[model], group, tuple(left), len(candidates)))
+        found.append(Place(architecture, structures[model], device, group, tuple(left), len(candidates)))
     return tuple(found)
 
 
@@ -131,7 +133,7 @@ class UntilDecided:
 
     def take(self, where: str | None) -> Task | None:
         """The next task on this device, or in this environment, or anywhere. It is under way from now on."""
-        fitting = [place for place in self.places if where in (None, place.group.device, place.group.environment)]
+        fitting = [place for place in self.places if where in (None, place.device, place.group.environment)]
         found = next_run(fitting, self._under_way)
         if found is None:
             return None
@@ -154,7 +156,7 @@ class UntilDecided:
         ending = "" if event.status == "ok" else f"{event.status}: {event.reason}"
         counts = self._counts[run]
         total = max((total for _, total in counts), default=0)
-        series = Series(run.seed, total, tuple(correct for correct, _ in counts), (), (), (), (), ending)
+        series = Series(run.seed, total, tuple(correct for correct, _ in counts), (), (), ending)
         others = (one for one in place.group.runs if one.seed != run.seed)
         runs = tuple(sorted((*others, series), key=lambda one: one.seed))
         # Where no worker takes a run, no other will be taken either.
@@ -200,7 +202,7 @@ def format_expected(places: Sequence[Place], jobs: int, cluster: Slots | None = 
 def format_open(places: Sequence[Place]) -> list[str]:
     """Name the claims that are still open, or say that none is."""
     still_open = [
-        f"{place.architecture.name} on {place.group.device}: {claim.text}"
+        f"{place.architecture.name} on {place.device}: {claim.text}"
         for place in places
         for claim in place.open_claims()
     ]

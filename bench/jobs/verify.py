@@ -91,7 +91,7 @@ def verify(
     for run, recorded in _runs(rows, request.epochs):
         obstacle = _obstacle(run, architectures[run.model], here, places)
         if obstacle:
-            findings.append(Finding(_name(run), run.epochs, obstacle))
+            findings.append(Finding(_name(run, architectures[run.model]), run.epochs, obstacle))
         elif run.environment == EXACT.digest:
             again[run] = run, recorded
         else:
@@ -110,7 +110,7 @@ def verify(
             difference = f"the new training ended early: {endings[target.key]}"
         elif difference and run.environment != target.environment:
             difference += f"; {_environment_changes(run, recorded, here[run.device], places)}"
-        findings.append(Finding(_name(run), run.epochs, difference))
+        findings.append(Finding(_name(run, architectures[run.model]), run.epochs, difference))
     _store(compared, places.runs)
     return Verification(tuple(findings), interrupted_by)
 
@@ -178,7 +178,7 @@ def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.
 
 
 def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment], places: Places) -> str:
-    if run.recipe != architecture.digest:
+    if architecture.with_digest(run.recipe) is None:
         return f"recorded with recipe {run.recipe}; the network or its recipe has changed to {architecture.digest}"
     if run.device not in here:
         return f"not compared: this machine has no {run.device}"
@@ -214,7 +214,11 @@ def _train(
     plan = longest_first(Planned(run, 0, seconds[run] * run.epochs) for run in longest.values())
     stop = Stop()
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as folder:
-        tasks = [Task(architectures[one.run.model], one.run, places.data, Path(folder), (), subset) for one in plan]
+        tasks = [
+            Task(architecture, one.run, places.data, Path(folder), (), subset)
+            for one in plan
+            if (architecture := architectures[one.run.model].with_digest(one.run.recipe))
+        ]
         with stopped_by_signals(stop) as received, Progress(plan) as progress:
             for event in scheduling.execute(tasks, scheduling.slots(request.jobs), stop):
                 match event:
@@ -277,5 +281,7 @@ def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment
     return f"the environments differ: {', '.join(changes)}"  # they do: the digest of the details was checked
 
 
-def _name(run: Run) -> str:
-    return f"{run} (environment {run.environment})"
+def _name(run: Run, architecture: Architecture) -> str:
+    known = architecture.with_digest(run.recipe)
+    vary = f", --vary {known.recipe.vary}" if known and known.recipe.vary else ""
+    return f"{run} (environment {run.environment}{vary})"

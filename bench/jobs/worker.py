@@ -120,7 +120,7 @@ def _train_together(tasks: Sequence[Task], send: Send) -> None:
     architecture, dataset = tasks[0].architecture, _dataset(tasks[0])
     gpu = together.this_gpu()
     send({"kind": "stage", "stage": "compiling"})
-    golden.require_on_gpu(architecture.name, gpu)
+    golden.require_on_gpu(architecture, gpu)
     agreement.require_network(architecture)
     starts = [next(checkpoint.load(one.checkpoints, one.run), None) for one in tasks]
     ended: set[int] = set()

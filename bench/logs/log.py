@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ class Log:
     @property
     def name(self) -> str:
         """A name for what was trained: that of the file."""
-        return self.paths[0].stem if len(self.paths) == 1 else "logs"
+        return _text(self.paths[0].stem) if len(self.paths) == 1 else "logs"
 
 
 def read(paths: Sequence[Path], named: Mapping[str, str], total: int | None = None, budget: int | None = None) -> Log:
@@ -188,12 +189,17 @@ def _labels(paths: Sequence[Path]) -> list[str]:
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise UnusableInput(f"{twice}: is named twice: name each log once")
-    labels = [path.stem for path in paths]
+    labels = [_text(path.stem) for path in paths]
     for depth in range(1, max(len(path.parts) for path in paths)):
         if len(set(labels)) == len(labels):
             return labels
-        labels = ["/".join(path.parent.parts[-depth:]) for path in paths]
-    return labels if len(set(labels)) == len(labels) else [str(path) for path in paths]
+        labels = [_text("/".join(path.parent.parts[-depth:])) for path in paths]
+    return labels if len(set(labels)) == len(labels) else [_text(str(path)) for path in paths]
+
+
+def _text(name: str) -> str:
+    """A name of a file as text. It shows the bytes that are no text as numbers."""
+    return os.fsencode(name).decode(errors="backslashreplace")
 
 
 def _seeds(names: Sequence[str]) -> list[int]:

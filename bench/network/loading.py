@@ -11,13 +11,16 @@ import builtins
 import importlib
 import linecache
 import sys
-from collections.abc import Mapping, Sequence
+import traceback
+from collections.abc import Collection, Mapping, Sequence
 from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 from typing import Any, NoReturn
 
 from bench.errors import UnusableInput, one_line
+from bench.network.source.names import names_of
+from bench.network.source.text import place_of_code
 from bench.network.vision import import_torchvision
 
 
@@ -34,11 +37,23 @@ def load(root: str, module: str, path: str, sources: Mapping[str, str]) -> Modul
     return importlib.import_module(f"{root}.{module}")
 
 
+def line_of(error: BaseException) -> str:
+    """Return the last line of a network's own code that an error went through, in words. It is empty if none did."""
+    roots = tuple(f"{one.root}." for one in sys.meta_path if isinstance(one, _Own))
+    own = [
+        place_of_code(frame.f_code.co_filename, line)
+        for frame, line in traceback.walk_tb(error.__traceback__)
+        if str(frame.f_globals.get("__name__", "")).startswith(roots)
+    ]
+    return own[-1] if own else ""
+
+
 class _Own(MetaPathFinder, Loader):
     """Finds and executes the own modules of a network, below a root."""
 
     def __init__(self, root: str, paths: Mapping[str, str], sources: Mapping[str, str]) -> None:
         self.root = root
+        self._path = tuple(sys.path)
         self._paths = paths
         self._sources = {f"{root}.{name}": source for name, source in sources.items()}
         self._first_names = {name.partition(".")[0] for name in sources} if len(sources) > 1 else set()
@@ -63,14 +78,20 @@ class _Own(MetaPathFinder, Loader):
             "__import__": self._import,
             "__absent__": self._absent,
             "__ImportError__": ImportError,
+            "__Missing__": _Missing,
         }
         linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
-        exec(compile(_tolerant(ast.parse(source)), file, "exec", dont_inherit=True), module.__dict__)
+        try:
+            exec(compile(_tolerant(ast.parse(source)), file, "exec", dont_inherit=True), module.__dict__)
+        except SystemExit as error:
+            advice = "remove that code, or give each argument of the command line a default"
+            raise UnusableInput(f"it ends the program in {line_of(error)}: {advice}") from error
 
     def _import(
         self, name: str, scope: Any = None, local: Any = None, fromlist: Sequence[str] = (), level: int = 0
     ) -> ModuleType:
         """Import as the built-in function does, which Python calls with these arguments by their place."""
+        sys.path[:] = self._path  # what the file adds to it would be in no digest
         first = name.partition(".")[0]
         if level == 0 and first in self._first_names:
             if fromlist:
@@ -81,7 +102,9 @@ class _Own(MetaPathFinder, Loader):
             import_torchvision()
         return builtins.__import__(name, scope, local, fromlist, level)
 
-    def _absent(self, error: ImportError) -> _Absent:
+    def _absent(self, error: ImportError | _Missing) -> _Absent:
+        if isinstance(error, _Missing):
+            return _Absent(str(error))
         if not isinstance(error, ModuleNotFoundError):
             return _Absent(f"it needs an import that fails ({one_line(error)}): correct it")
         name = (error.name or "").removeprefix(f"{self.root}.")
@@ -89,16 +112,21 @@ class _Own(MetaPathFinder, Loader):
         return _Absent(f"{problem}: install it, or put it there")
 
 
+class _Missing(UnusableInput):
+    """Code uses something that cannot be imported."""
+
+
 class _Absent:
-    """Stands for something that cannot be imported. Only its use is an error."""
+    """Stands for something that cannot be imported, or that is made of it. Only its use is an error."""
 
     def __init__(self, message: str) -> None:
         self._message = message
 
-    def _fail(self, *arguments: object) -> NoReturn:
-        raise UnusableInput(self._message)
+    def _fail(self, *arguments: object, **keywords: object) -> NoReturn:
+        raise _Missing(self._message)
 
-    __call__ = __mro_entries__ = __getitem__ = __iter__ = _fail
+    __call__ = __mro_entries__ = __getitem__ = __iter__ = __enter__ = __exit__ = _fail
+    __index__ = __int__ = __float__ = __add__ = __radd__ = __mul__ = __rmul__ = __floordiv__ = __truediv__ = _fail
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):
@@ -107,21 +135,43 @@ class _Absent:
 
 
 def _tolerant(tree: ast.Module) -> ast.Module:
-    """Let a file go on if one of its imports fails: the network may not need it.
+    """Let a file go on if one of its imports fails, or a statement that uses this import: the network may not need it.
 
-    An import inside a `try` or a function stays as it is. An import from `__future__` comes first, which it need not in
-    a notebook.
+    What such a statement would bind or change is then absent too. An import inside a `try` or a function stays as it
+    is. An import from `__future__` comes first, which it need not in a notebook.
     """
-    tree.body.sort(key=lambda node: not (isinstance(node, ast.ImportFrom) and node.module == "__future__"))
-    for index, node in enumerate(tree.body):
-        if not isinstance(node, ast.Import | ast.ImportFrom):
-            continue
-        names = [alias.asname or alias.name.partition(".")[0] for alias in node.names]
-        if "*" in names or (isinstance(node, ast.ImportFrom) and node.module == "__future__"):
-            continue
-        absent = "\n ".join(f"{name} = __absent__(__error__)" for name in names)
-        (attempt,) = ast.parse(f"try:\n pass\nexcept __ImportError__ as __error__:\n {absent}").body
-        assert isinstance(attempt, ast.Try)
-        attempt.body = [node]
-        tree.body[index] = ast.copy_location(attempt, node)
+    tree.body.sort(key=lambda node: not _is_future(node))
+    found = [names_of(node) for node in tree.body]
+    used = frozenset().union(*(one.eager | one.deferred for one in found))
+    unbound = used.difference(vars(builtins), *(one.binds for one in found))
+    tree.body = [node if _is_future(node) or _is_text(node) else _attempt(node, unbound) for node in tree.body]
     return tree
+
+
+def _attempt(node: ast.stmt, unbound: Collection[str]) -> ast.stmt:
+    """Return a statement that executes another one, and makes its names absent if that needs a missing module.
+
+    The names of a star import are those that the file uses and does not bind.
+    """
+    if isinstance(node, ast.Import | ast.ImportFrom):
+        error = "__ImportError__"
+        names = {alias.asname or alias.name.partition(".")[0] for alias in node.names}
+    else:
+        error = "__Missing__"
+        found = names_of(node)
+        names = {*found.binds, *found.assigns, *found.calls}
+    absent = "\n ".join(f"{name} = __absent__(__error__)" for name in sorted(names)) or "pass"
+    if "*" in names:
+        absent = f"for __name in {sorted(unbound)}: globals().setdefault(__name, __absent__(__error__))"
+    (attempt,) = ast.parse(f"try:\n pass\nexcept {error} as __error__:\n {absent}").body
+    assert isinstance(attempt, ast.Try)
+    attempt.body = [node]
+    return ast.copy_location(attempt, node)
+
+
+def _is_future(node: ast.stmt) -> bool:
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
+def _is_text(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -9,44 +9,22 @@ The values are plain literals. So a run can be planned and reported without impo
 
 from __future__ import annotations
 
-import ast
-import math
 import re
 import warnings
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UnusableInput
-from bench.network import calls, candidates, closure, source_text
-from bench.network.definitions import Statements, extract
-from bench.network.specification import (
-    TRAINING_IMAGES,
-    Architecture,
-    Claim,
-    ClaimKind,
-    Document,
-    Recipe,
-    Target,
-    value_name,
-)
+from bench.network import calls
+from bench.network.source import choice, closure
+from bench.network.source import text as source_text
+from bench.network.source.statements import Statements, extract
+from bench.network.specification import Architecture, Document, Recipe
+from bench.network.values import read_values
 from bench.wording import listed
 
-DEFAULT_RECIPE = Recipe(learning_rate=0.01, batch_size=128, epochs=19)
 LONGEST_NAME = 100  # bytes, because file names contain it
-
-_CLAIM_TEXTS: Mapping[ClaimKind, str] = {
-    "parameters": "{value:,} parameters",
-    "parameters_below": "fewer than {value:,} parameters",
-    "reaches_target": "{value} of 10,000 within {epochs} epochs",
-    "epochs_below": "{target} of 10,000 in fewer than {value} epochs",
-    "first_epoch": "{target} of 10,000 first in epoch {value}",
-    "best": "{value} of 10,000 in the best epoch",
-    "last": "{value} of 10,000 in the last epoch",
-    "sustained": "more than {target} of 10,000 in each of the last {value} epochs",
-}
-"""The kinds of claim that a file can make, and the text of each."""
 
 
 def read(
@@ -63,7 +41,7 @@ def read(
     see `bench.cli.networks.inspect`.
 
     Raises:
-        candidates.NoNetwork: the file has no network.
+        choice.NoNetwork: the file has no network.
         UnusableInput: the file cannot be read, is not Python or does not say which network is meant, or one of its
             values cannot be used.
     """
@@ -82,26 +60,24 @@ def _read(path: Path, recipe: Recipe | None, document: Document | None, member: 
     text = source_text.read(path)
     where = closure.place(path, text.tree, module)
     found = closure.definitions_at(where, text.tree, where.parent)
-    values = _values(text)
-    class_name, arguments = candidates.choose(str(path), found, member)
+    values = read_values(text, found, recipe)
+    class_name, arguments = choice.choose(str(path), found, member)
     statements = Statements(text.tree, where.has)
-    needed = statements.needed([class_name])
+    needed = statements.needed([class_name], trained="" if class_name in found.named else class_name)
     left_out = [*text.left_out, *map(statements.said, statements.acting(needed))]
     is_only = found.networks() == [class_name]
     is_whole = is_only and not left_out and path.suffix != source_text.NOTEBOOK
     source = text.text if is_whole else extract(text.text, text.tree, needed)
     running = statements.executed(class_name) if is_whole else needed
     modules = closure.closure(where, [text.tree.body[index] for index in sorted(running)])
-    recipe = recipe or _recipe(values.get("RECIPE"))
-    target = _target(values.get("TARGET"))
     return Architecture(
         name=_name(path, "" if is_only and not arguments else class_name, arguments),
         source=source,
         class_name=class_name,
-        recipe=recipe,
+        recipe=values.recipe,
         document=document,
-        target=target,
-        own_claims=_claims(values.get("CLAIM"), target, recipe) if document is None else (),
+        target=values.target,
+        own_claims=values.claims if document is None else (),
         path=str(path),
         arguments=arguments,
         modules=tuple(sorted(modules.items())),
@@ -139,112 +115,3 @@ def _word(value: Any) -> str:
     """Return an argument as a word of a name. `[8, 16]` becomes 8-16."""
     text = value if isinstance(value, str) else re.sub(r"[\s'\"\[\](){}]", "", repr(value))
     return re.sub(r"[^\w.+-]+", "-", text)
-
-
-@dataclass(frozen=True)
-class _Value:
-    """A value in a network's file, and its place in the file."""
-
-    place: str
-    content: Any
-
-    def error(self, problem: str) -> UnusableInput:
-        return UnusableInput(f"{self.place}: {problem}")
-
-
-def _values(text: source_text.SourceText) -> dict[str, _Value]:
-    found = {}
-    for node in text.tree.body:
-        name = value_name(node)
-        if name is not None and isinstance(node, ast.Assign | ast.AnnAssign) and node.value is not None:
-            place = text.place(node.lineno)
-            try:
-                found[name] = _Value(place, ast.literal_eval(node.value))
-            except (ValueError, TypeError, MemoryError, RecursionError) as error:
-                problem = f"{name} contains an expression: write plain numbers, text and lists instead"
-                raise UnusableInput(f"{place}: {problem}") from error
-    return found
-
-
-def _recipe(value: _Value | None) -> Recipe:
-    if value is None:
-        return DEFAULT_RECIPE
-    given = value.content
-    if not isinstance(given, dict):
-        raise value.error(f"RECIPE is not a dictionary: give one with keys from {', '.join(_RECIPE_FIELDS)}")
-    fields: dict[str, Any] = {name: getattr(DEFAULT_RECIPE, name) for name in _RECIPE_FIELDS}
-    for name, content in given.items():
-        if name not in _RECIPE_FIELDS:
-            raise value.error(f"RECIPE has the unknown key {name!r}: use keys from {', '.join(_RECIPE_FIELDS)}")
-        convert, wanted = _RECIPE_FIELDS[name]
-        try:
-            fields[name] = convert(content)
-        except (ValueError, TypeError) as error:
-            raise value.error(f"RECIPE has {name} {content!r}: give {wanted}") from error
-    return Recipe(**fields)
-
-
-def _number_between(low: float, high: float, includes_low: bool) -> Callable[[Any], float]:
-    def convert(content: Any) -> float:
-        if isinstance(content, bool) or not isinstance(content, int | float) or not math.isfinite(content):
-            raise ValueError
-        if not low <= content < high or (content == low and not includes_low):
-            raise ValueError
-        return float(content)
-
-    return convert
-
-
-def _whole_number_between(low: int, high: int) -> Callable[[Any], int]:
-    def convert(content: Any) -> int:
-        if isinstance(content, bool) or not isinstance(content, int) or not low <= content <= high:
-            raise ValueError
-        return content
-
-    return convert
-
-
-def _read_call(content: Any) -> str:
-    if not isinstance(content, str):
-        raise TypeError
-    return calls.normalised(content)
-
-
-def _read_calls(content: Any) -> tuple[str, ...]:
-    return tuple(_read_call(one) for one in ([content] if isinstance(content, str) else content))
-
-
-_RECIPE_FIELDS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
-    "learning_rate": (_number_between(0, math.inf, includes_low=False), "a number above 0"),
-    "momentum": (_number_between(0, 1, includes_low=True), "a number of at least 0 and below 1"),
-    "batch_size": (_whole_number_between(1, TRAINING_IMAGES), f"a whole number from 1 to {TRAINING_IMAGES}"),
-    "epochs": (_whole_number_between(1, 10_000), "a whole number from 1 to 10000"),
-    "dropout": (_number_between(0, 1, includes_low=True), "a number of at least 0 and below 1"),
-    "augmentation": (_read_calls, "text like 'RandomRotation(degrees=7)', or a list of such texts"),
-    "schedule": (_read_call, "text like 'StepLR(step_size=6, gamma=0.1)'"),
-}
-"""The fields of a recipe: how to read each one, and what it must be."""
-
-
-def _target(value: _Value | None) -> Target:
-    if value is None:
-        return Target()
-    try:
-        return Target(_whole_number_between(1, 10_000)(value.content))
-    except ValueError as error:
-        raise value.error(f"TARGET is {value.content!r}: give a whole number of test images, 1 to 10000") from error
-
-
-def _claims(value: _Value | None, target: Target, recipe: Recipe) -> tuple[Claim, ...]:
-    given: dict[ClaimKind, int] = {"reaches_target": target.correct}
-    if value is not None:
-        given = value.content
-        if not isinstance(given, dict):
-            raise value.error(f"CLAIM is not a dictionary: give one with keys from {', '.join(_CLAIM_TEXTS)}")
-        for kind, claimed in given.items():
-            if kind not in _CLAIM_TEXTS:
-                raise value.error(f"CLAIM has the unknown key {kind!r}: use keys from {', '.join(_CLAIM_TEXTS)}")
-            if isinstance(claimed, bool) or not isinstance(claimed, int) or claimed < 1:
-                raise value.error(f"CLAIM has {kind} {claimed!r}: give a whole number from 1")
-    words = {"target": target.correct, "epochs": recipe.epochs}
-    return tuple(Claim(kind, one, _CLAIM_TEXTS[kind].format(value=one, **words), "file") for kind, one in given.items())

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-import ast
 import hashlib
 import importlib
 import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+import math
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
+from bench.errors import UnusableInput
 from bench.network import calls, loading
+from bench.network.opened import reading_refused
+from bench.network.settings import settings_restored
+from bench.network.source.canonical import canonical, canonical_network, changed_values
 
 if TYPE_CHECKING:
     from torch import nn
@@ -30,6 +34,16 @@ LOGGED = "log"
 
 Arithmetic = Literal["exact", "native"]
 """How a run is computed: with the same bits on every machine, or by PyTorch's operators."""
+
+Vary = Literal["", "weights", "order", "dropout"]
+"""The kind of random numbers that alone follows the seed. Ordinary runs have none: all kinds follow it."""
+
+VARIED: Mapping[Vary, str] = {
+    "weights": "the first weights",
+    "order": "the order of the images",
+    "dropout": "dropout",
+}
+"""Each kind in words."""
 
 ClaimKind = Literal[
     "parameters",
@@ -52,6 +66,15 @@ ClaimKind = Literal[
 
 TRAINING_IMAGES, TEST_IMAGES = 60_000, 10_000
 """The numbers of training and test images in MNIST."""
+
+RECIPE_BOUNDS: Mapping[str, tuple[float, float]] = {
+    "learning_rate": (math.ulp(0.0), 1e18),
+    "momentum": (0.0, math.nextafter(1.0, 0.0)),
+    "batch_size": (1, TRAINING_IMAGES),
+    "epochs": (1, 10_000),
+    "dropout": (0.0, math.nextafter(1.0, 0.0)),
+}
+"""The smallest and the largest value of each number of a recipe, in a network's file and beside a record."""
 
 COLLAPSE = 50
 """The value of `largest_fall` for up to 10,000 test images."""
@@ -76,7 +99,8 @@ class Recipe:
 
     `dropout` replaces the probability of every dropout layer. `augmentation` has calls of `torchvision.transforms.v2`,
     which are applied in this order to each batch. `schedule` is a call of `torch.optim.lr_scheduler` without its
-    optimizer. The scheduler takes one step an epoch. Both are text that `calls` can parse.
+    optimizer. The scheduler takes one step an epoch. Both are text that `calls` can parse. `vary` belongs to the runs
+    and not to the network: it is an option of the command line.
     """
 
     learning_rate: float
@@ -86,11 +110,13 @@ class Recipe:
     dropout: float | None = None
     augmentation: tuple[str, ...] = ()
     schedule: str = ""
+    vary: Vary = ""
 
     @property
     def facts(self) -> dict[str, Any]:
-        """The fields by name, without those of dropout, augmentation and schedule that the recipe does not use."""
-        unused = {name for name in ("dropout", "augmentation", "schedule") if getattr(self, name) in (None, (), "")}
+        """The fields by name, without dropout, augmentation, schedule and vary where the recipe does not use them."""
+        optional = ("dropout", "augmentation", "schedule", "vary")
+        unused = {name for name in optional if getattr(self, name) in (None, (), "")}
         return {name: value for name, value in asdict(self).items() if name not in unused}
 
 
@@ -154,9 +180,10 @@ class Document:
 class Architecture:
     """One network: its name, the source text of its file, its class in that file, its recipe and the claims about it.
 
-    `class_name` can also be a function that makes the network. `arguments` has the text of its arguments, such as
-    `norm='bn'`. `modules` has the user's own modules that the file imports, by full name, with their sources; `module`
-    is the full name of the file among them. These texts are enough to build the network on any machine.
+    `class_name` can also be a function that makes the network, or a variable that is one. `arguments` has the text of
+    its arguments, such as `norm='bn'`. `modules` has the user's own modules that the file imports, by full name, with
+    their sources; `module` is the full name of the file among them. These texts are enough to build the network on any
+    machine.
 
     `document` is what a public document says about the network, if there is one. The claims of other networks are in
     `own_claims`. `gives_logits` says that the scores are not log-probabilities yet. `uncovered` names what keeps the
@@ -210,12 +237,28 @@ class Architecture:
         wrapped: nn.Module = torch_nn.Sequential(network, torch_nn.LogSoftmax(dim=1))
         return wrapped
 
+    @property
+    def package(self) -> str:
+        """The name below which the modules of the network stand in `sys.modules`."""
+        return f"network_{self.digest}"
+
     def build_as_written(self) -> nn.Module:
-        """Build a new network, and leave its scores as they are. Its files are executed each time."""
+        """Build a new network, and leave its scores as they are. Its files are executed each time.
+
+        They may set threads, determinism or precision, but only for themselves.
+
+        Raises:
+            UnusableInput: its code reads a file, or changes a value such as RECIPE. It can raise anything else too.
+        """
         sources = {**dict(self.modules), self.module: self.source}
-        module = loading.load(f"network_{self.digest}", self.module, self.path or f"<{self.name}>", sources)
         arguments = calls.parse(f"make({self.arguments})")
-        network: nn.Module = getattr(module, self.class_name)(*arguments.positional, **arguments.keywords)
+        with settings_restored(), reading_refused(self.package):
+            module = loading.load(self.package, self.module, self.path or f"<{self.name}>", sources)
+            for name in changed_values(self.source, vars(module)):
+                raise UnusableInput(f"its code changes {name} while it is executed, which is not read: change a copy")
+            made = getattr(module, self.class_name)
+            is_object = hasattr(made, "state_dict") and not isinstance(made, type)
+            network: nn.Module = made if is_object else made(*arguments.positional, **arguments.keywords)
         return network
 
     @cached_property
@@ -223,67 +266,18 @@ class Architecture:
         """Eight hex digits over the network's code and its recipe.
 
         Comments, docstrings and layout do not count, because the code is parsed into a syntax tree and not imported.
-        The values in the file do not count either: the recipe counts by its facts, and a claim changes no run. The
-        arguments and the own modules count.
+        A value in the file does not count either, unless its code uses it: the recipe counts by its facts, and a claim
+        changes no run. The arguments and the own modules count.
         """
         recipe = json.dumps(self.recipe.facts, sort_keys=True)
-        modules = [f"{name} {''.join(_canonical(ast.parse(source)))}" for name, source in self.modules]
-        content = "\n".join([self.call, "".join(_canonical(_without_values(self.source))), recipe, *modules])
+        modules = [f"{name} {canonical(source)}" for name, source in self.modules]
+        content = "\n".join([self.call, canonical_network(self.source, modules), recipe, *modules])
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
+    def varied(self, vary: Vary) -> Architecture:
+        """Return the network with this `vary` in its recipe."""
+        return replace(self, recipe=replace(self.recipe, vary=vary))
 
-VALUES = ("RECIPE", "TARGET", "CLAIM")
-"""The names of the values that a network's file may have."""
-
-
-def _without_values(source: str) -> ast.Module:
-    tree = ast.parse(source)
-    tree.body = [node for node in tree.body if value_name(node) is None]
-    return tree
-
-
-def value_name(node: ast.stmt) -> str | None:
-    """Return the name in `VALUES` that a statement assigns, if any."""
-    targets = node.targets if isinstance(node, ast.Assign) else [node.target] if isinstance(node, ast.AnnAssign) else []
-    names = [target.id for target in targets if isinstance(target, ast.Name)]
-    return names[0] if len(names) == len(targets) == 1 and names[0] in VALUES else None
-
-
-def _canonical(node: Any) -> Iterator[str]:
-    """Yield a syntax tree as text that is the same in every version of Python.
-
-    `ast.dump` writes empty fields differently since Python 3.13, and new versions add new fields. Without its empty
-    fields, a program has the same text in all versions.
-    """
-    if isinstance(node, ast.AST):
-        yield f"({type(node).__name__}"
-        for name, value in ast.iter_fields(node):
-            if (
-                name == "body"
-                and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-                and _is_docstring(value[:1])
-            ):
-                value = value[1:]
-            if value not in (None, []) and name not in ("ctx", "kind", "type_comment"):
-                yield f" {name}="
-                yield from _canonical(value)
-        yield ")"
-    elif isinstance(node, list):
-        for item in node:
-            yield from _canonical(item)
-    else:
-        yield repr(node)
-
-
-def _is_docstring(body: list[ast.stmt]) -> bool:
-    return (
-        bool(body)
-        and isinstance(body[0], ast.Expr)
-        and isinstance(body[0].value, ast.Constant)
-        and isinstance(body[0].value.value, str)
-    )
-
-
-def canonical(source: str) -> str:
-    """Return Python code as text that changes with the code, but not with its comments, docstrings and layout."""
-    return "".join(_canonical(ast.parse(source)))
+    def with_digest(self, digest: str) -> Architecture | None:
+        """Return the network, as it is or with a `vary`, whose digest is this. Return None if there is none."""
+        return next((one for one in (self, *map(self.varied, VARIED)) if one.digest == digest), None)

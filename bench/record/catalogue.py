@@ -16,14 +16,12 @@ from bench import files
 from bench.errors import UnusableInput, one_line
 from bench.files import require_regular
 from bench.network import calls
-from bench.network.specification import TRAINING_IMAGES, Architecture, Claim, Recipe, Target
+from bench.network.specification import RECIPE_BOUNDS, Architecture, Claim, Recipe, Target
 from bench.network.structure_facts import Structure
 from bench.record import beside, record, schema
 from bench.record.record import Record
 from bench.record.rows import BOUNDS, LONGEST
 from models import ARCHITECTURES
-
-MOST_EPOCHS = 10_000
 
 
 @dataclass(frozen=True)
@@ -48,9 +46,7 @@ def read(runs: Path) -> Catalogue:
     path = path_beside(runs)
     try:
         require_regular(path)
-        entries: dict[str, _Entry] = schema.read(path.read_bytes(), dict[str, _Entry])
-        for name, entry in entries.items():
-            _check(name, entry)
+        entries = _entries(path.read_bytes())
     except FileNotFoundError:
         return Catalogue()
     except OSError as error:
@@ -63,18 +59,29 @@ def read(runs: Path) -> Catalogue:
     )
 
 
+def _entries(content: bytes) -> dict[str, _Entry]:
+    entries: dict[str, _Entry] = schema.read(content, dict[str, _Entry])
+    for name, entry in entries.items():
+        _check(name, entry)
+    return entries
+
+
 def add(runs: Path, architectures: Mapping[str, Architecture], structures: Mapping[str, Structure]) -> None:
     """Add networks to the file beside a record. A network replaces an earlier network of the same name.
 
     Raises:
-        UnusableInput: the file exists but cannot be read, or it cannot be written.
+        UnusableInput: the file exists but cannot be read, or it cannot be written or would have a value that no reader
+            accepts.
     """
     before = read(runs)
     after = Catalogue({**before.architectures, **architectures}, {**before.structures, **structures})
     path, text = path_beside(runs), format_catalogue(after)
     try:
         if after.architectures and not (path.exists() and path.read_text(encoding="utf-8") == text):
+            _entries(text.encode())
             files.replace(path, text.encode())
+    except schema.Mismatch as error:
+        raise UnusableInput(f"{path}: could not be read again: {error}: change that in the network's file") from error
     except OSError as error:
         raise UnusableInput(f"{path}: cannot be written ({files.cause(error)}): name another --runs file") from error
 
@@ -185,11 +192,11 @@ def _check(name: str, entry: _Entry) -> None:
     possible = {
         "its name": 0 < len(name) <= LONGEST["model"] and one_line(name) == name,
         "class_name": entry.class_name.isidentifier(),
-        "recipe: learning_rate": recipe.learning_rate > 0,
-        "recipe: momentum": 0 <= recipe.momentum < 1,
-        "recipe: batch_size": 1 <= recipe.batch_size <= TRAINING_IMAGES,
-        "recipe: epochs": 1 <= recipe.epochs <= MOST_EPOCHS,
-        "recipe: dropout": recipe.dropout is None or 0 <= recipe.dropout < 1,
+        **{
+            f"recipe: {field}": getattr(recipe, field) is None or low <= getattr(recipe, field) <= high
+            for field, (low, high) in RECIPE_BOUNDS.items()
+        },
+        "recipe: vary": not recipe.vary,
         "target": 1 <= target.correct <= target.total <= BOUNDS["total"][1],
         "claims": all(claim.value >= 0 for claim in entry.claims),
         "structure": entry.structure.parameters >= 0 and entry.structure.multiply_accumulates >= 0,

@@ -45,6 +45,11 @@ EXACT = Environment((("arithmetic", EXACT_VERSION),))
 """The environment of every run in exact arithmetic."""
 
 
+def device_of_bits(device: str, environment: str) -> str:
+    """The device on which the bits of a run depend. It is empty for an exact run: every device computes the same."""
+    return "" if environment == EXACT.digest else device
+
+
 def path_beside(runs: Path) -> Path:
     """The path of the file with the details of a record's environments."""
     return beside.path(runs, "environments", ".json")

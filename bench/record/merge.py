@@ -109,13 +109,15 @@ def _joined_misses(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[lis
         UnusableInput: two lines contradict each other.
     """
     joined: dict[misses.Key, tuple[Path, Missed]] = {}
+    known: dict[misses.Key, tuple[Path, Missed]] = {}
     notes: list[str] = []
     for source in sources:
         path = misses.path_beside(source)
         found = misses.read(Record(source, rows, ()))
         notes += _problem_notes(path, found.problems)
         for one in found.runs:
-            first_path, first = joined.setdefault(one.key, (path, one))
+            joined.setdefault(one.key, (path, one))
+            first_path, first = known.setdefault(one.bits_key, (path, one))
             if not np.array_equal(one.images, first.images):
                 model, _, device, _, seed, epoch = one.key
                 what = f"epoch {epoch} of {model} on {device}, seed {seed}: the missed images differ"
@@ -138,29 +140,39 @@ def _trained_again(read: pandas.DataFrame, rows: pandas.DataFrame) -> Iterator[V
     """Return a verification for every further training of an exact run, on the same machine or on another.
 
     `read` has the rows of all records, which do not contradict each other. The joined `rows` have each epoch once. Two
-    rows of an epoch are of different trainings if their times or machines differ.
+    rows of an epoch are of different trainings if their seconds differ. Times and machines can differ without a second
+    training: a job that has lost its row sends the epoch again from the saved state. A training counts from epoch 1 to
+    its first epoch that was not trained again.
     """
-    columns = [*EPOCH_KEY, "recorded_at", "machine"]
+    columns = [*EPOCH_KEY, "train_seconds", "eval_seconds"]
     joined, every = (
-        frame.loc[(frame["status"] == "ok") & (frame["environment"] == EXACT.digest), columns] for frame in (rows, read)
+        frame[(frame["status"] == "ok") & (frame["environment"] == EXACT.digest)] for frame in (rows, read)
     )
-    trained = pandas.concat([joined.assign(order=0), every.assign(order=1)]).drop_duplicates(columns)
-    trained = trained[trained.duplicated(list(EPOCH_KEY), keep=False)].sort_values(["order", *columns])
+    ordered = pandas.concat([joined.assign(order=0), every.assign(order=1)]).sort_values(
+        ["order", *EPOCH_KEY, "recorded_at", "machine"]
+    )
+    trained = ordered.drop_duplicates(columns)
     again = trained.assign(training=trained.groupby(list(EPOCH_KEY)).cumcount()).query("training > 0")
     for (model, recipe, device, digest, seed, _), part in again.groupby([*RUN_KEY, "training"]):
-        last = part.sort_values(["recorded_at", "epoch", "machine"]).iloc[-1]
-        run = model, recipe, device, digest, int(seed)
-        yield Verified(*run, int(part["epoch"].max()), True, last["recorded_at"], digest, last["machine"])
+        by_epoch = part.sort_values("epoch")
+        whole = by_epoch[by_epoch["epoch"].to_numpy() == np.arange(1, len(part) + 1)]
+        if not whole.empty:
+            last = whole.sort_values(["recorded_at", "epoch", "machine"]).iloc[-1]
+            run = model, recipe, device, digest, int(seed)
+            yield Verified(*run, len(whole), True, last["recorded_at"], digest, last["machine"])
 
 
 def _joined_networks(sources: Sequence[Path], rows: pandas.DataFrame) -> Catalogue:
     """The users' own networks of the record. If two networks share a name, the one that was trained last is kept."""
-    recorded = rows.groupby(["model", "recipe"])["recorded_at"].max().to_dict()
+    recorded: dict[str, dict[str, str]] = {}
+    for (model, recipe), when in rows.groupby(["model", "recipe"])["recorded_at"].max().items():
+        recorded.setdefault(model, {})[recipe] = when
     found: dict[str, tuple[tuple[str, str, str], Catalogue]] = {}
     for one in (catalogue.read(source) for source in sources):
         for name, architecture in one.architectures.items():
             single = Catalogue({name: architecture}, {name: one.structures[name]})
-            trained = str(recorded.get((name, architecture.digest), ""))
+            times = [when for recipe, when in recorded.get(name, {}).items() if architecture.with_digest(recipe)]
+            trained = max(times, default="")
             rank = (trained, architecture.digest, catalogue.format_catalogue(single))
             if trained and (name not in found or found[name][0] < rank):
                 found[name] = (rank, single)

@@ -8,7 +8,6 @@ the sources does not matter. All closing rows are kept, because each one says wh
 from __future__ import annotations
 
 from pathlib import Path
-from typing import NoReturn
 
 import pandas
 
@@ -16,10 +15,7 @@ from bench.errors import UnusableInput
 from bench.record import record
 from bench.record.environments import EXACT
 from bench.record.ledger import Problem
-from bench.record.rows import COLUMNS, EPOCH_KEY, REPRODUCIBLE, REQUIRED, RUN_KEY
-
-_SAME_BITS = (*REPRODUCIBLE, "smallest_variance", "correct_batch_statistics")
-"""The columns that one environment reproduces bit for bit. An older record may lack the last two."""
+from bench.record.rows import COLUMNS, EPOCH_KEY, REQUIRED
 
 _OPTIONAL = [column for column in COLUMNS if column not in REQUIRED]
 
@@ -55,8 +51,7 @@ def join(rows: pandas.DataFrame) -> pandas.DataFrame:
         UnusableInput: two rows contradict each other, or no record has the epoch before one of the epochs.
     """
     finished, closing = rows[rows["status"] == "ok"], rows[rows["status"] != "ok"]
-    _refuse_other_bits(finished)
-    _refuse_beyond_divergence(finished, closing)
+    _refuse_contradictions(rows)
     joined = pandas.concat([_first(finished), closing.drop_duplicates(list(COLUMNS))]).sort_values(
         _ORDER, ignore_index=True
     )
@@ -80,37 +75,16 @@ def _first(finished: pandas.DataFrame) -> pandas.DataFrame:
     return once.assign(machine=once["machine"].fillna("")).astype(finished.dtypes)
 
 
-def _refuse_other_bits(finished: pandas.DataFrame) -> None:
-    """Refuse records with different results for the same epoch."""
-    repeated = finished[finished.duplicated(list(EPOCH_KEY), keep=False)]
-    values = repeated.groupby(list(EPOCH_KEY), sort=False)[list(_SAME_BITS)].nunique()
-    contradicted = values[(values > 1).any(axis=1)]
-    if contradicted.empty:
+def _refuse_contradictions(rows: pandas.DataFrame) -> None:
+    """Refuse records with different results for the same epoch, or an epoch of a run that diverged before."""
+    found = record.contradictions(rows)
+    if found.empty:
         return
-    alike = repeated.merge(contradicted.index[:1].to_frame(index=False), on=list(EPOCH_KEY))
-    column = next(name for name in _SAME_BITS if alike[name].nunique() > 1)
-    known = alike[alike[column].notna()]
-    first = known.iloc[0]
-    other = known[known[column] != first[column]].iloc[0]
-    _refuse(other, first, f"{column} is {other[column]} here and {first[column]} there", len(contradicted))
-
-
-def _refuse_beyond_divergence(finished: pandas.DataFrame, closing: pandas.DataFrame) -> None:
-    """Refuse a finished epoch if, in another row, the run diverged in that epoch or an earlier one."""
-    diverged = closing[closing["status"] == "diverged"]
-    both = finished.merge(diverged[[*EPOCH_KEY, "source", "line"]], on=list(RUN_KEY), suffixes=("", "_of_diverged"))
-    beyond = both[both["epoch"] >= both["epoch_of_diverged"]]
-    if not beyond.empty:
-        row = beyond.iloc[0]
-        there = pandas.Series({"source": row["source_of_diverged"], "line": row["line_of_diverged"]})
-        what = f"finished here, but there the run diverged in epoch {row['epoch_of_diverged']}"
-        _refuse(row, there, what, len(beyond))
-
-
-def _refuse(row: pandas.Series, other: pandas.Series, what: str, contradictions: int) -> NoReturn:
-    where = f"{row['source']}:{row['line']}: contradicts {other['source']}:{other['line']}"
-    more = f" ({contradictions} epochs contradict)" if contradictions > 1 else ""
-    raise UnusableInput(f"{where}: {_epoch_name(row)}: {what}{more}: {ADVICE}")
+    row = found.iloc[0]
+    where = f"{row['source']}:{row['line']}: contradicts {row['source_there']}:{row['line_there']}"
+    device = f" (on {row['device_there']} there)" if row["device_there"] != row["device"] else ""
+    more = f" ({len(found)} epochs contradict)" if len(found) > 1 else ""
+    raise UnusableInput(f"{where}: {_epoch_name(row)}{device}: {row['what']}{more}: {ADVICE}")
 
 
 def _epoch_name(row: pandas.Series) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import socket
-from collections.abc import Collection, Hashable, Iterable, Iterator
+from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,6 +16,7 @@ import pandas
 from bench.errors import UnusableInput
 from bench.files import cause, require_regular
 from bench.record import beside, writer
+from bench.record.environments import EXACT
 from bench.record.ledger import Problem, Table
 from bench.record.rows import (
     COLUMNS,
@@ -33,6 +34,12 @@ _CHUNK = 50_000  # rows are turned into columns in chunks, so that a million row
 _INTEGERS = ("correct", "total", "correct_batch_statistics")
 _FLOATS = ("test_loss", "train_loss", "train_seconds", "eval_seconds", "smallest_variance")
 
+BITS_KEY = ("model", "recipe", "device_of_bits", "environment", "seed")
+"""The columns that decide the bits of a run. The device of an exact run is not among them."""
+
+SAME_BITS = (*REPRODUCIBLE, "smallest_variance", "correct_batch_statistics")
+"""The columns that are equal in every row of an epoch. An older record may lack the last two."""
+
 
 @dataclass(frozen=True)
 class Record:
@@ -41,12 +48,14 @@ class Record:
     `rows` has the columns of `rows.COLUMNS`, and the column `line`, the physical line on which each row starts. The
     rows are in file order and include closing rows. Counts are nullable integers. Losses and seconds are floats.
     `beyond_gaps` has the epochs that `rows` lacks because an earlier epoch of the run is missing from the file.
+    `contradicted` has the first epoch with different results, by the values of `BITS_KEY`. Nobody knows which is right.
     """
 
     path: Path
     rows: pandas.DataFrame
     problems: tuple[Problem, ...]
     beyond_gaps: pandas.DataFrame = field(default_factory=lambda: _frame([], []))
+    contradicted: Mapping[tuple[str, str, str, str, int], int] = field(default_factory=dict)
 
     @property
     def epochs(self) -> pandas.DataFrame:
@@ -60,7 +69,7 @@ def exclusive(path: Path) -> Iterator[Writer]:
 
     The lock in the state folder keeps out a job with the same name for the record, also if the record does not exist
     yet. The lock of the file itself keeps out a job with another name, or with a new state folder. Both locks end if
-    the process is killed.
+    the process is killed. The path of the writer is that of the file itself, if `path` is a link to it.
 
     Raises:
         UnusableInput: another process holds the record (the message says which), or it cannot be written.
@@ -68,7 +77,7 @@ def exclusive(path: Path) -> Iterator[Writer]:
     folder = state_folder(path)
     holder = folder / "holder"
     lock = filelock.FileLock(folder / "lock", timeout=0)
-    rows = Writer(path)
+    rows = Writer(beside.real(path))
     try:
         try:
             require_regular(path)
@@ -119,11 +128,14 @@ def read(path: Path, models: Collection[str] | None = None) -> Record:
     """
     problems: list[Problem] = []
     rows = read_rows(path, problems, models)
+    first_contradicted = contradictions(rows).drop_duplicates(list(BITS_KEY))
+    problems += _contradiction_problems(first_contradicted)
+    contradicted = first_contradicted.set_index(list(BITS_KEY))["epoch"].to_dict()
     rows = _without_duplicates(rows, problems)
     beyond = beyond_gaps(rows)
     problems += _gap_problems(beyond)
     rows = rows.drop(beyond.index).reset_index(drop=True)
-    return Record(path, rows, tuple(sorted(problems, key=lambda problem: problem.line)), beyond)
+    return Record(path, rows, tuple(sorted(problems, key=lambda problem: problem.line)), beyond, contradicted)
 
 
 def read_rows(path: Path, problems: list[Problem], models: Collection[str] | None = None) -> pandas.DataFrame:
@@ -217,10 +229,51 @@ def _without_duplicates(rows: pandas.DataFrame, problems: list[Problem]) -> pand
     if repeated.empty:
         return rows
     first_lines = finished.drop_duplicates(list(EPOCH_KEY)).set_index(list(EPOCH_KEY))["line"]
-    for row in repeated.itertuples():
+    named = {problem.line for problem in problems}
+    for row in repeated[~repeated["line"].isin(named)].itertuples():
         first = first_lines[tuple(getattr(row, name) for name in EPOCH_KEY)]
         problems.append(Problem(int(row.line), f"the same run and epoch as on line {first}"))
     return rows.drop(repeated.index)
+
+
+def with_device_of_bits(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """The rows with the column `device_of_bits`: see `bench.record.environments.device_of_bits`."""
+    return rows.assign(device_of_bits=rows["device"].where(rows["environment"] != EXACT.digest, ""))
+
+
+def contradictions(rows: pandas.DataFrame) -> pandas.DataFrame:
+    """The rows that contradict an earlier row about a run with the same bits, by ascending epoch.
+
+    Such a row has other results of the same epoch, or it has an epoch in which, or after which, the run diverged
+    elsewhere. `what` says which. The columns of the earlier row end in "_there".
+    """
+    rows = with_device_of_bits(rows)
+    key = [*BITS_KEY, "epoch"]
+    said = rows.columns.intersection(["device", "line", "source"]).tolist()
+    finished = rows[rows["status"] == "ok"]
+    diverged = rows.loc[rows["status"] == "diverged", [*key, *said]]
+    beyond = finished.merge(diverged, on=list(BITS_KEY), suffixes=("", "_there"))
+    beyond = beyond[beyond["epoch"] >= beyond["epoch_there"]]
+    what = "finished here, but there the run diverged in epoch " + beyond["epoch_there"].astype(str)
+    found = [beyond.assign(what=what)]
+    repeated = finished[finished.duplicated(key, keep=False)]
+    for column in SAME_BITS:
+        known = repeated[repeated[column].notna()]
+        first = known.drop_duplicates(key)[[*key, *said, column]]
+        both = known.merge(first, on=key, suffixes=("", "_there"))
+        other = both[both[column] != both[f"{column}_there"]]
+        here, there = (other[name].astype(str) for name in (column, f"{column}_there"))
+        found.append(other.assign(what=f"{column} is " + here + " here and " + there + " there"))
+    every = pandas.concat([one for one in found if len(one)] or found[:1], ignore_index=True)
+    return every.drop_duplicates(key).sort_values("epoch", kind="stable")
+
+
+def _contradiction_problems(first: pandas.DataFrame) -> Iterator[Problem]:
+    """Name the first contradicted epoch of each run. Of two devices both lines are kept: either can be right."""
+    for row in first.itertuples():
+        run = f"epoch {row.epoch} of {row.model} on {row.device}, seed {row.seed}"
+        reason = f"{run}: contradicts line {row.line_there} (on {row.device_there}): {row.what}"
+        yield Problem(int(row.line), f"{reason}; the run counts up to the epoch before", row.device == row.device_there)
 
 
 def _gap_problems(beyond: pandas.DataFrame) -> Iterator[Problem]:
@@ -251,6 +304,8 @@ TABLE = Table("a record", COLUMNS, REQUIRED, parse_row, format_row, _key, _resul
 
 class Writer(writer.Writer[Row]):
     """Append rows to a record. A row is on the disk when `append` returns."""
+
+    advice = f"{writer.Writer.advice}, or join both records with `merge`"
 
     def __init__(self, path: Path) -> None:
         super().__init__(TABLE, path, aside(path))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import io
 import re
 import sys
@@ -158,6 +159,13 @@ def parse_run(text: Mapping[str, str]) -> tuple[str, str, str, str, int]:
     Raises:
         Malformed: like `parse_row`.
     """
+    return _parse_run(*(text[column] for column in RUN_KEY))
+
+
+@functools.lru_cache(maxsize=1024)
+def _parse_run(*values: str) -> tuple[str, str, str, str, int]:
+    """The same run stands in many lines, mostly one below the other."""
+    text = dict(zip(RUN_KEY, values, strict=True))
     if not text["model"]:
         raise Malformed("model is empty")
     return (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 import json
-import math
 from dataclasses import MISSING, fields, is_dataclass
 from types import UnionType
 from typing import Any, Literal, NoReturn, get_args, get_origin, get_type_hints
@@ -74,14 +73,17 @@ def _hints(kind: Any) -> dict[str, Any]:
 
 
 def _is_plain(kind: Any, value: Any) -> bool:
-    """Whether a value is text that can be written, a truth value, or a finite number that fits 64 bits."""
+    """Whether a value is text that can be written, a truth value, or a finite number.
+
+    A whole number fits 64 bits. Any other is at most 1e39, which is more than the largest binary32 number.
+    """
     if kind is str and isinstance(value, str):
         return not any("\ud800" <= character <= "\udfff" for character in value)
     if kind is bool or isinstance(value, bool):
         return kind is bool and isinstance(value, bool)
     if kind is int:
         return isinstance(value, int) and -(2**63) <= value < 2**63
-    return kind is float and isinstance(value, int | float) and math.isfinite(value) and abs(value) < 2**63
+    return kind is float and isinstance(value, int | float) and abs(value) <= 1e39  # NaN is not
 
 
 def _shown(value: Any) -> str:

@@ -7,18 +7,21 @@ A last line without a newline was never acknowledged. The next append first move
 from __future__ import annotations
 
 import csv
+import errno
 import fcntl
 import itertools
 import logging
 import os
 from collections import deque
 from collections.abc import Collection, Hashable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Generic
 
+from bench import files
 from bench.errors import UnusableInput
-from bench.files import NotRegular, cause, naming, require_regular, sync_folder, write_all
+from bench.files import NotRegular, cause, naming, require_regular, sync_folder
 from bench.record import beside
 from bench.record.ledger import R, Table, header_fields, numbered
 from bench.record.rows import format_line
@@ -33,6 +36,7 @@ _EMPTY: _Look = (0, 0, 0, b"")
 _BAD: _Look = (0, 0, -1, b"")  # no file looks so
 _LAST_BYTES = 4096
 
+_LEADS_NOWHERE = (errno.ELOOP, errno.ENOENT, errno.ENOTDIR)  # for example, the path is a broken link now
 _CONTRADICTS = "has another result for an epoch of this job"
 
 
@@ -48,17 +52,27 @@ class Writer(Generic[R]):
     that is impossible, because the file is of another kind now or another job holds it, the rows go into the file
     `aside`. A row is not appended if the file has one with the same key.
 
+    A file without `aside` is such a file itself. An earlier job may have left it, so the writer reads it first. It can
+    have several results for one key.
+
     Several processes may append to the same file. After the required columns, an existing file may have other columns
     than ours. These stay empty.
     """
 
-    def __init__(self, table: Table[R], path: Path, aside: Path) -> None:
+    advice = "correct the file, and append these rows to it"
+    """What to do about rows that only the file `aside` has."""
+
+    def __init__(self, table: Table[R], path: Path, aside: Path | None) -> None:
         self.path = path
-        self._table, self._aside = table, aside
+        self._table = table
+        self._aside: Writer[R] | None = None
+        if aside is not None:
+            by_result = replace(table, key=lambda row: (table.key(row), table.result(row)))
+            self._aside = Writer(by_result, aside, None)
         self._ours: dict[Hashable, R] = {}  # the rows that the file must have, in this order
         self._others: Mapping[Hashable, object] = {}  # the results in the file when it was read last
         self._kept: set[Hashable] = set()  # the rows that only the file `aside` has
-        self._seen: _Look | None = None
+        self._seen: _Look | None = None if aside is not None else _EMPTY
         self._has_begun = False
         self._is_holding = False
         self._held: int | None = None
@@ -122,21 +136,24 @@ class Writer(Generic[R]):
         """
         if self._ours:
             self._write(None)
-        if not self._kept:
+        if not self._kept or self._aside is None:
             return ""
-        lacking = f"{self.path}: lacks {count(len(self._kept), 'row')} of this job, which {self._aside} has"
-        return f"{lacking}: correct the file, and append these rows to it or join both records with `merge`"
+        self._aside.finish()
+        lacking = f"{self.path}: lacks {count(len(self._kept), 'row')} of this job, which {self._aside.path} has"
+        return f"{lacking}: {self.advice}"
 
     def _write(self, row: R | None) -> None:
+        can_keep = self._has_begun and self._aside is not None
         try:
             self._append(row)
         except _Unfit as error:
-            if not self._has_begun:
+            if not can_keep:
                 advice = "correct it, or name another file with --runs"
                 raise UnusableInput(f"{self.path}:{error}, so nothing was appended: {advice}") from None
             self._lose(f"line {error}")
         except OSError as error:
-            if not self._has_begun or not isinstance(error, NotRegular | BlockingIOError):
+            is_elsewhere = isinstance(error, NotRegular | BlockingIOError) or error.errno in _LEADS_NOWHERE
+            if not can_keep or not is_elsewhere:
                 advice = "all earlier rows are kept; fix this and run the same command again"
                 raise UnusableInput(
                     f"{error.filename or self.path}: cannot be written ({cause(error)}): {advice}"
@@ -146,7 +163,7 @@ class Writer(Generic[R]):
     def _append(self, row: R | None) -> None:
         with self._opened() as descriptor:
             look = _look(descriptor)
-            is_changed = self._seen not in (None, look)
+            is_changed, is_left = self._seen not in (None, look), self._aside is None and not self._has_begun
             header = self._header(descriptor)
             size = self._set_torn_tail_aside(descriptor)
             if size != look[2]:
@@ -158,10 +175,10 @@ class Writer(Generic[R]):
             lines += [self._table.line(one, header or self._table.columns) for one in rows]
             content = "".join(lines).encode()
             if content:
-                _append_durably(descriptor, size, content)
+                files.append(descriptor, size, content)
             # Not what it looks like now: another program may have changed it since the first look.
             self._seen, self._has_begun = _grown(descriptor, look, content), True
-        if is_changed:
+        if is_changed and not is_left:
             restored = count(sum(one is not row for one in rows), "row")
             _log.warning("%s: has changed while this job is running: %s had to be written again", self.path, restored)
             results = {key: self._table.result(one) for key, one in self._ours.items()}
@@ -185,12 +202,15 @@ class Writer(Generic[R]):
     def _keep(self, keys: Collection[Hashable], reason: str) -> None:
         """Write our rows with these keys into the file `aside`, unless they are there."""
         fresh = [key for key in keys if key not in self._kept]
-        if fresh and not self._kept:
-            _log.warning("%s: %s: rows of this job are kept in %s", self.path, reason, self._aside)
-        aside = Writer(self._table, self._aside, self._aside)
+        if not fresh:
+            return
+        assert self._aside is not None
+        is_first = not self._kept
         for key in fresh:
-            aside.append(self._ours[key])
+            self._aside.append(self._ours[key])
             self._kept.add(key)
+        if is_first:
+            _log.warning("%s: %s: rows of this job are kept in %s", self.path, reason, self._aside.path)
 
     @contextmanager
     def _opened(self) -> Iterator[int]:
@@ -238,12 +258,7 @@ class Writer(Generic[R]):
     def _set_torn_tail_aside(self, descriptor: int) -> int:
         """Move the text after the last newline to a file beside this one. Return the size of the rest, in bytes."""
         size = os.fstat(descriptor).st_size
-        tail, position = b"", size
-        while position > 0 and b"\n" not in tail:
-            start = max(0, position - 65_536)
-            tail = os.pread(descriptor, position - start, start) + tail
-            position = start
-        torn = tail[tail.rfind(b"\n") + 1 :]
+        torn = _torn_tail(descriptor, size)
         if not torn:
             return size
         path = beside.real(self.path)
@@ -251,7 +266,7 @@ class Writer(Generic[R]):
         saved = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC, 0o644)
         try:
             with naming(path):
-                _append_durably(saved, os.fstat(saved).st_size, torn + b"\n")
+                files.append(saved, os.fstat(saved).st_size, torn + b"\n")
                 sync_folder(path.parent)
         finally:
             os.close(saved)
@@ -259,6 +274,16 @@ class Writer(Generic[R]):
         os.fsync(descriptor)
         _log.warning("%s: the last line was cut off and was moved to %s", self.path, path)
         return size - len(torn)
+
+
+def _torn_tail(descriptor: int, size: int) -> bytes:
+    """The text after the last newline of a file of this size."""
+    blocks: list[bytes] = []  # from the last to the first
+    while size > 0 and (not blocks or b"\n" not in blocks[-1]):
+        start = max(0, size - 65_536)
+        blocks.append(os.pread(descriptor, size - start, start))
+        size = start
+    return b"".join(reversed(blocks)).rpartition(b"\n")[2]
 
 
 def _require_closed_quotes(path: Path) -> None:
@@ -290,14 +315,3 @@ def _is_file_at(descriptor: int, path: Path) -> bool:
         return os.path.samestat(os.fstat(descriptor), path.stat())
     except FileNotFoundError:
         return False
-
-
-def _append_durably(descriptor: int, size: int, content: bytes) -> None:
-    """Append to a file of this size and wait until the content is on the disk. If that fails, add nothing."""
-    try:
-        write_all(descriptor, content)
-        os.fsync(descriptor)
-    except OSError:
-        with suppress(OSError):  # the first error is the one to report
-            os.ftruncate(descriptor, min(size, os.fstat(descriptor).st_size))
-        raise

@@ -12,15 +12,21 @@ import matplotlib.style
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.textpath import TextPath
+from matplotlib.transforms import blended_transform_factory
 
 from bench.report.written import COMMENT
 
 INK, GROUND = "#222222", "#fcfcfa"
 
+_POINTS, _POINTS_PER_INCH = 9, 72
+_LEFT, _BESIDE_NAMES = 0.24, 10
+"""The least space left of rows, as a part of the width, and the space beside their names, in points."""
+
 _STYLE = {
     "svg.hashsalt": "bench",
     "svg.fonttype": "path",
-    "font.size": 9,
+    "font.size": _POINTS,
     "axes.titlesize": 10,
     "axes.titlelocation": "left",
     "axes.titley": 1.0,
@@ -91,14 +97,16 @@ def label_outer(panels: Sequence[Axes], count: int, x: str, y: str) -> None:
 
 def legend(panels: Sequence[Axes], keys: Sequence[Any]) -> None:
     """Put the legend in the last place of the grid."""
-    panels[-1].legend(handles=keys, loc="center left", frameon=False, fontsize=9)
+    panels[-1].legend(handles=keys, loc="center left", frameon=False, fontsize=9 if len(keys) < 10 else 8)
 
 
 def rows(names: Sequence[str]) -> tuple[Figure, Axes]:
-    """One axes with a row for each name, the first row at the top."""
-    height = 1.3 + 0.36 * max(1, len(names))
+    """One axes with a row for each name, the first row at the top. The space beside it has room for every name."""
+    height = 1.1 + 0.36 * max(1, len(names))
     figure = Figure(figsize=(8.4, height))
-    figure.subplots_adjust(left=0.24, right=0.975, bottom=0.55 / height, top=1 - 0.6 / height)
+    widest = max((TextPath((0, 0), name, size=_POINTS).get_extents().width for name in names), default=0)
+    left = max(_LEFT, (widest + _BESIDE_NAMES) / _POINTS_PER_INCH / figure.get_figwidth())
+    figure.subplots_adjust(left=left, right=0.975, bottom=0.55 / height, top=1 - 0.4 / height)
     axes = figure.add_subplot()
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(max(1, len(names)) - 0.4, -0.6)
@@ -108,12 +116,21 @@ def rows(names: Sequence[str]) -> tuple[Figure, Axes]:
 
 
 def legend_above(axes: Axes, keys: Sequence[Any]) -> None:
-    """Put the legend in a line above the axes."""
+    """Put the legend above the axes of `rows`, four keys a line. The figure grows with every line after the first."""
+    more = 0.2 * ((len(keys) - 1) // 4)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    if more > 0:
+        height = figure.get_figheight() + more
+        figure.set_figheight(height)
+        figure.subplots_adjust(bottom=0.55 / height, top=1 - (0.4 + more) / height)
     if keys:
+        is_shifted = axes.get_position().x0 > 0.25  # by long names of rows: then there is no room right of them
         axes.legend(
             handles=keys,
             loc="lower left",
-            bbox_to_anchor=(-0.01, 1.0),
+            bbox_to_anchor=(0.02 if is_shifted else 0.235, 1.0),
+            bbox_transform=blended_transform_factory(figure.transFigure, axes.transAxes),
             ncols=4,
             frameon=False,
             fontsize=8,

@@ -22,6 +22,7 @@ from bench.report.canvas import Picture
 from bench.report.markdown import (
     COMPONENTS,
     DATA,
+    EVIDENCE,
     LAST,
     METHODS,
     MISSED,
@@ -116,7 +117,7 @@ def pages(summary: Summary, alts: Mapping[str, str], runs: Path, folder: Path) -
     of a log has no page of data.
     """
     defined = definitions.terms(summary)
-    front = [*head.lines(summary, alts), *claims.lines(summary)]
+    front = [*head.lines(summary, alts), *claims.lines(summary, alts)]
     if not summary.is_of_a_log:
         front += [*variance.in_brief(summary), *doubt.lines(summary, runs, folder)]
     texts = {
@@ -137,10 +138,12 @@ def _pictures(summary: Summary, test_images: NDArray[np.uint8] | None) -> dict[s
     missed = {MISSED: digits.missed(most_missed, test_images)} if test_images is not None and is_drawn else {}
     if summary.has_many_networks:
         return missed
+    evidence = {EVIDENCE: figures.evidence(summary.networks)} if any(one.courses for one in summary.current) else {}
     if summary.is_of_a_log:
-        return {figure_of(network.name): figures.accuracy(network) for network in summary.networks}
+        return evidence | {figure_of(network.name): figures.accuracy(network) for network in summary.networks}
     return {
         OVERVIEW: figures.accuracy_overview(summary.networks),
+        **evidence,
         TIME: figures.time_to_target(summary.networks),
         LAST: figures.last_accuracy(summary.networks),
         SECONDS: figures.seconds_per_epoch(summary.current),
@@ -152,4 +155,6 @@ def _pictures(summary: Summary, test_images: NDArray[np.uint8] | None) -> dict[s
 
 def _components(summary: Summary) -> dict[str, Picture]:
     groups = [*summary.sources.groups, *summary.sources.together]
-    return {COMPONENTS: figures.components(groups)} if any(one.flips for one in groups) else {}
+    kinds = summary.sources.kinds
+    is_known = any(one.flips for one in groups) or any(one.last for network in kinds for one in network.kinds)
+    return {COMPONENTS: figures.components(groups, kinds)} if is_known else {}

@@ -17,7 +17,7 @@ NOTHING = "–"
 
 README, METHODS, DATA = "README.md", "methods.md", "data.md"
 OVERVIEW, TIME, LAST, SECONDS = "accuracy.svg", "time-to-target.svg", "last-accuracy.svg", "seconds-per-epoch.svg"
-MISSED, COMPONENTS = "missed-digits.svg", "variance.svg"
+MISSED, COMPONENTS, EVIDENCE = "missed-digits.svg", "variance.svg", "evidence.svg"
 
 MANY_ROWS = 30
 """The table of networks on the first page has at most this many rows."""

@@ -7,8 +7,9 @@ import math
 from dataclasses import asdict
 from typing import Any
 
+from bench.evidence.results import Timing
 from bench.evidence.summary import GroupSummary, Images, NetworkSummary, Paired, SeedResult, Summary
-from bench.evidence.verdicts import Verdict
+from bench.evidence.verdicts import Course, Verdict
 from bench.report.written import MARK
 
 
@@ -60,6 +61,7 @@ def _group(group: GroupSummary) -> dict[str, Any]:
         "epochs_done": group.done,
         "epochs_planned": group.planned,
         "claims": [_verdict(verdict) for verdict in group.verdicts],
+        "evidence_by_seed": [_course(course) for course in group.courses],
         "seeds": [_seed(seed, run.correct, run.total) for seed, run in zip(group.seeds, group.group.runs, strict=True)],
         "time_to_target": {
             "first": asdict(group.first),
@@ -69,8 +71,16 @@ def _group(group: GroupSummary) -> dict[str, Any]:
         "last_prediction_interval": asdict(group.last_interval) if group.last_interval else None,
         "complete_runs": len(group.last),
         "complete_runs_at_target_in_the_last_epoch": group.at_target_last,
-        "median_train_seconds": group.train_seconds,
-        "median_seconds": group.seconds,
+        "speed": [_timing(timing) for timing in what.timings],
+    }
+
+
+def _timing(timing: Timing) -> dict[str, Any]:
+    return {
+        "device": timing.device,
+        "epochs_timed": len(timing.seconds),
+        "median_train_seconds": timing.median_train_seconds,
+        "median_seconds": timing.median_seconds,
     }
 
 
@@ -86,6 +96,11 @@ def _verdict(verdict: Verdict) -> dict[str, Any]:
         "would_decide": verdict.would_decide,
         "further_seeds": verdict.further,
     }
+
+
+def _course(course: Course) -> dict[str, Any]:
+    what = "e-value" if course.is_of_a_share else "1/p"
+    return {"claim": course.claim.text, "is": what, "for": course.support, "against": course.against}
 
 
 def _images(images: Images) -> dict[str, Any]:

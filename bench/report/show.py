@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
 from tabulate import tabulate
 
-from bench.network.specification import Architecture, Claim, Document, Layer, Recipe
+from bench.network.specification import VARIED, Architecture, Claim, Document, Layer, Recipe
 from bench.network.structure_facts import FunctionCall, Structure
 
 _TABLE_SOURCES = {
@@ -64,6 +64,7 @@ def format_show(
         ("work", _work(structure)),
         ("arithmetic", _arithmetic(architecture)),
         ("recipe", _recipe(architecture.recipe, document)),
+        ("digest", _digests(architecture)),
         *(("limit", _limit(claim, architecture, structure)) for claim in document.claims if claim.kind in _LIMITS),
         *(("remark", remark) for remark in document.remarks),
     ]
@@ -96,6 +97,7 @@ def _show_own(
         ("scores", scores),
         *(("remark", remark) for remark in remarks),
         ("recipe", _recipe(architecture.recipe)),
+        ("digest", _digests(architecture)),
         ("target", f"{architecture.target.correct:,} of {architecture.target.total:,} test images"),
         *(("claim", claim.text) for claim in architecture.claims),
         *(("limit", _limit(claim, architecture, structure)) for claim in ASSIGNMENT),
@@ -165,6 +167,12 @@ def _recipe(recipe: Recipe, document: Document | None = None) -> str:
         for name in names
     )
     return "SGD, " + ", ".join(parts)
+
+
+def _digests(architecture: Architecture) -> str:
+    """What stands in the column `recipe` of the record."""
+    varied = (f"{vary} {architecture.varied(vary).digest}" for vary in VARIED)
+    return f"{architecture.digest}; with --vary {', '.join(varied)}"
 
 
 def _shown(value: object) -> str:

@@ -19,8 +19,11 @@ from torch import Tensor
 from bench.errors import UnusableInput, one_line
 from bench.network.specification import Architecture
 from bench.training import golden, randomness
+from bench.training.arithmetic.operators import unseen
+from bench.training.arithmetic.trace import graph_of
 from bench.training.dropout import Clock, seed_dropout
 from bench.training.exact import ExactTrainer, uncovered
+from bench.training.trial.origins import unlike
 
 Array = NDArray[Any]
 
@@ -33,14 +36,26 @@ passes its gradient in one arithmetic and not in the other, which changes all gr
 as another one only if it is so in most steps.
 """
 
+_FAR = 5
+"""The factor of weights as they may be later, when values are large."""
+
 
 def obstacles(architecture: Architecture) -> tuple[str, ...]:
     """Return what keeps the exact arithmetic from training a network; nothing if it can.
 
-    These are operations that it lacks, or results that differ from PyTorch's by more than rounding.
+    These are operations that it lacks, first weights that other machines compute otherwise, operators of PyTorch that a
+    trace does not show, or results that differ from PyTorch's by more than rounding.
     """
     try:
-        return uncovered(architecture) or tuple(dict.fromkeys(_differences(architecture)))
+        origins = tuple(
+            f"first weights from {name}, which rounds differently elsewhere" for name in unlike(architecture)
+        )
+        return (
+            uncovered(architecture)
+            or origins
+            or _unseen(architecture)
+            or tuple(dict.fromkeys(_differences(architecture)))
+        )
     except Exception as error:  # the network's code can fail in any way, for example for values in float64
         return (f"a step that fails ({type(error).__name__}: {one_line(error)})",)
 
@@ -51,7 +66,7 @@ def require(architecture: Architecture) -> None:
     Raises:
         UnusableInput: it computes other bits for a documented network, or another network than PyTorch trains here.
     """
-    golden.require(architecture.name)
+    golden.require(architecture)
     require_network(architecture)
 
 
@@ -65,6 +80,14 @@ def require_network(architecture: Architecture) -> None:
     if reasons:
         problem = f"{architecture.name} has no exact arithmetic here: {'; '.join(reasons)}"
         raise UnusableInput(f"{problem}: use the release of PyTorch with which it was planned, or --arithmetic native")
+
+
+def _unseen(architecture: Architecture) -> tuple[str, ...]:
+    with randomness.generators_restored():
+        network = randomness.build(architecture, 1)
+        seed_dropout(network, 1, Clock(), architecture.recipe.dropout)
+        names = unseen(network, graph_of(network))
+    return (f"operators that torch.fx does not show ({', '.join(names)})",) if names else ()
 
 
 def _differences(architecture: Architecture) -> Iterator[str]:
@@ -99,6 +122,14 @@ def _differences(architecture: Architecture) -> Iterator[str]:
         if not numpy.allclose(scores, expected.numpy(), rtol=1e-3, atol=1e-4):
             yield "another output in evaluation than PyTorch's"
     yield from (f"another gradient of {name} than PyTorch's" for name, steps in apart.items() if steps > 1)
+    for values in state.parameters.values():
+        values *= _FAR
+    native.load_state_dict(exact.network.state_dict())
+    with torch.no_grad():
+        expected = native.eval()(images.double())
+    scores = exact.engine.scores(images.permute(0, 2, 3, 1).contiguous().numpy())
+    if not numpy.allclose(scores, expected.numpy(), rtol=1e-3, atol=1e-4 * max(1.0, float(expected.abs().max()))):
+        yield "another output than PyTorch's with large weights"
 
 
 def _apart(found: Mapping[str, Array], parameters: Mapping[str, Tensor]) -> Iterator[str]:

@@ -1,8 +1,10 @@
-"""Dropout that replaces PyTorch's. Its masks are a pure function of (seed, step, layer, call of it in the step)."""
+"""Dropout whose masks are a pure function of (seed, step, layer, call of it in the step), in place of PyTorch's."""
 
 from __future__ import annotations
 
+import copy
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 import numpy
@@ -26,46 +28,75 @@ class Clock:
         self.calls.clear()
 
 
-class SeededDropout(nn.Module):
-    """Dropout of values (N, C, H, W) or of whole channels. Every call in a step has a mask of its own."""
+class SeededDropout:
+    """The forward pass of a dropout of values (N, C, H, W) or of whole channels, in place of PyTorch's.
 
-    def __init__(self, probability: float, whole_channels: bool, seed: int, layer: int, clock: Clock) -> None:
-        super().__init__()
-        self.probability = probability
-        self.whole_channels = whole_channels
+    Every call in a step has a mask of its own. The module stays what it is: its probability, its mode and `inplace`
+    hold, and so do its hooks and all references to it.
+    """
+
+    def __init__(self, module: nn.Dropout | nn.Dropout2d, seed: int, layer: int, clock: Clock) -> None:
+        self.module = module
+        self.whole_channels = _WHOLE_CHANNELS[type(module).forward]
         self.seed = seed
         self.layer = layer
         self.clock = clock
 
-    def forward(self, values: Tensor) -> Tensor:
-        """Multiply the values by the mask of this call in training. Return them unchanged in evaluation."""
-        if not self.training or self.probability == 0:
-            return values
-        shape = tuple(values.shape)
+    def __call__(self, input: Tensor) -> Tensor:  # noqa: A002 - the name that PyTorch gives it
+        """Multiply the values by the mask of this call in training. Return them unchanged in evaluation.
+
+        Raises:
+            ValueError: the probability is not from 0 to 1.
+        """
+        probability = self.module.p
+        if not 0 <= probability <= 1:
+            raise ValueError(f"dropout probability has to be between 0 and 1, but got {probability}")
+        if not self.module.training or probability == 0:
+            return input
+        shape = tuple(input.shape)
         if self.whole_channels:
             shape = (*shape[:2], *(1 for _ in shape[2:]))
-        mask = torch.from_numpy(self._next_mask(shape))
-        if values.dim() == 4 and values.is_contiguous(memory_format=torch.channels_last):
+        mask = torch.from_numpy(self._next_mask(shape, probability))
+        if input.dim() == 4 and input.is_contiguous(memory_format=torch.channels_last):
             mask = mask.contiguous(memory_format=torch.channels_last)
-        return values * mask.to(values.device)
+        mask = mask.to(input.device)
+        return input.mul_(mask) if self.module.inplace else input * mask
 
-    def _next_mask(self, shape: tuple[int, ...]) -> NDArray[numpy.float32]:
+    def _next_mask(self, shape: tuple[int, ...], probability: float) -> NDArray[numpy.float32]:
         """Return the mask of this call in logical order, and count the call."""
         stream = randomness.dropout_stream(self.layer, self.clock.calls[self.layer])
         self.clock.calls[self.layer] += 1
-        return randomness.dropout_mask(self.seed, self.clock.step, stream, shape, self.probability)
+        return randomness.dropout_mask(self.seed, self.clock.step, stream, shape, probability)
+
+
+_WHOLE_CHANNELS: dict[Callable[..., Tensor], bool] = {nn.Dropout.forward: False, nn.Dropout2d.forward: True}
+"""PyTorch's own forward passes, which `seed_dropout` replaces, and whether they drop whole channels."""
+
+
+def seeded(module: nn.Module) -> SeededDropout | None:
+    """Return the forward pass that `seed_dropout` has given to a module, if any."""
+    forward = vars(module).get("forward")
+    return forward if isinstance(forward, SeededDropout) else None
 
 
 def seed_dropout(network: nn.Module, seed: int, clock: Clock, probability: float | None = None) -> None:
-    """Replace each Dropout and Dropout2d with a seeded one. Number the layers in their order of registration.
+    """Give each Dropout and Dropout2d a seeded forward pass. Number these layers in their order of registration.
 
-    A module that is registered twice becomes two layers.
-    If `probability` is given, it replaces the probability of every layer.
+    A module that is registered twice becomes two layers. A module with a forward pass of its own keeps it, because it
+    is the author's; it draws from the generators that are seeded for each step.
+    If `probability` is given, it replaces the probability of every Dropout and Dropout2d.
     """
-    layer = 0
+    layer, seen = 0, set()
     for parent in list(network.modules()):
         for name, child in list(parent._modules.items()):  # named_children() leaves out what is registered twice
-            if isinstance(child, nn.Dropout | nn.Dropout2d):
-                p = child.p if probability is None else probability
-                setattr(parent, name, SeededDropout(p, isinstance(child, nn.Dropout2d), seed, layer, clock))
-                layer += 1
+            if not isinstance(child, nn.Dropout | nn.Dropout2d):
+                continue
+            if probability is not None:
+                child.p = probability
+            if type(child).forward not in _WHOLE_CHANNELS or (child not in seen and "forward" in vars(child)):
+                continue
+            if child in seen:
+                child = parent._modules[name] = copy.copy(child)
+            seen.add(child)
+            child.forward = SeededDropout(child, seed, layer, clock)  # type: ignore[method-assign]
+            layer += 1

@@ -21,7 +21,8 @@ import torch
 from threadpoolctl import threadpool_info, threadpool_limits
 
 from bench.errors import UnusableInput
-from bench.network.specification import DEVICES, Arithmetic, canonical
+from bench.network.source.canonical import canonical
+from bench.network.specification import DEVICES, Arithmetic
 from bench.record.environments import EXACT, Environment
 
 THREADS = 1

@@ -40,8 +40,9 @@ def uncovered(architecture: Architecture) -> tuple[str, ...]:
 
 def begin(architecture: Architecture, seed: int) -> tuple[nn.Module, State]:
     """Build a network with its initial weights, and the state of a run that shares memory with it."""
-    network = randomness.build(architecture, seed)
-    seed_dropout(network, seed, Clock(), architecture.recipe.dropout)
+    seeds = randomness.seeds(architecture.recipe.vary, seed)
+    network = randomness.build(architecture, seeds.weights)
+    seed_dropout(network, seeds.dropout, Clock(), architecture.recipe.dropout)
     parameters = dict(network.named_parameters())
     for one in parameters.values():
         one.data = one.data.contiguous()  # a step changes weights in the order of their memory
@@ -49,7 +50,7 @@ def begin(architecture: Architecture, seed: int) -> tuple[nn.Module, State]:
         {name: one.detach().numpy() for name, one in parameters.items()},
         {name: one.numpy() for name, one in network.named_buffers()},
         frozenset(name for name, one in parameters.items() if one.requires_grad),
-        seed,
+        seeds.dropout,
     )
     return network, state
 

@@ -43,27 +43,30 @@ def differing(names: tuple[str, ...] = tuple(DIGESTS)) -> tuple[str, ...]:
     return tuple(name for name in names if digest(ExactTrainer(ARCHITECTURES[name], 1).engine) != DIGESTS[name])
 
 
-def require(name: str) -> None:
-    """Check one documented network: `name`, or a small one if `name` is a user's own network.
+def require(architecture: Architecture) -> None:
+    """Check a documented network, or a small one instead of a user's own network.
+
+    A job hands its networks to its workers. So a file in models/ can change meanwhile.
 
     Raises:
         UnusableInput: this machine computes other bits.
     """
-    checked = name if name in DIGESTS else _SMALL
-    if differing((checked,)):
-        problem = f"this machine computes other bits for {checked} than the exact arithmetic defines"
-        raise UnusableInput(f"{problem}: nothing exact can be trained here; use --arithmetic native, and report it")
+    checked = architecture if architecture.name in DIGESTS else ARCHITECTURES[_SMALL]
+    if digest(ExactTrainer(checked, 1).engine) != DIGESTS[checked.name]:
+        problem = f"this machine computes other bits for {checked.name} than the exact arithmetic defines"
+        advice = f"if models/{checked.name}.py was changed, undo that; otherwise use --arithmetic native, and report it"
+        raise UnusableInput(f"{problem}: {advice}")
 
 
-def require_on_gpu(name: str, gpu: GPU) -> None:
-    """Check one documented network on a GPU; `name` is as for `require`.
+def require_on_gpu(architecture: Architecture, gpu: GPU) -> None:
+    """Check a network on a GPU, as `require` does.
 
     Raises:
         UnusableInput: this GPU computes other bits.
     """
-    checked = name if name in DIGESTS else _SMALL
-    if digests_on_gpu(ARCHITECTURES[checked], (1,), gpu) != (DIGESTS[checked],):
-        problem = f"this GPU computes other bits for {checked} than the exact arithmetic defines"
+    checked = architecture if architecture.name in DIGESTS else ARCHITECTURES[_SMALL]
+    if digests_on_gpu(checked, (1,), gpu) != (DIGESTS[checked.name],):
+        problem = f"this GPU computes other bits for {checked.name} than the exact arithmetic defines"
         raise UnusableInput(f"{problem}: use --devices cpu, or --arithmetic native, and report it")
 
 

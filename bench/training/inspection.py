@@ -8,12 +8,12 @@ facts that it found, or `refused` with the reason.
 from __future__ import annotations
 
 import json
-import os
 import pickle
-import signal
+import re
 import sys
 from collections.abc import Iterator
 from dataclasses import asdict, replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -23,26 +23,29 @@ from torch.nn.parameter import is_lazy
 
 from bench.errors import UnusableInput, one_line
 from bench.network import structure
+from bench.network.loading import line_of
+from bench.network.opened import reading_refused
 from bench.network.specification import TRAINING_IMAGES, Architecture
 from bench.training import agreement, environment, golden, loop, randomness, together
 from bench.training.data import Dataset
-from bench.training.dropout import SeededDropout
 from bench.training.native import NativeTrainer, copied
 from bench.training.randomness import Purpose
 from bench.training.recipe import learning_rates, transforms
+from bench.training.trial import again
+from bench.training.trial.child import Values, in_child
+from bench.training.trial.memory import remembered
+from bench.training.trial.settings import Settings
 from bench.wording import count
-
-LIMIT = 60
-"""The longest time to inspect one network, in seconds."""
 
 IMAGES = 8
 """The number of images to try a network on. It is small, but enough for batch normalisation."""
 
+_NOT_OF_THE_SEED = (
+    "its first weights or scores are not the same each time for the same seed: "
+    "draw by the global generators of torch, random or numpy, which the harness seeds"
+)
 _SHAPE = ": images here are (N, 1, 28, 28)"
-_VALUES = (int, float, str, list, tuple, dict, set, Tensor)
-_OF_EVERY_MODULE = vars(nn.Module()).keys()
-
-Values = dict[str, Any]
+_ABOUT_SHAPES = re.compile(r"shape|size|channel|dimension|axes|axis|unpack|elements")
 
 
 def inspect(architecture: Architecture) -> Values:
@@ -50,14 +53,15 @@ def inspect(architecture: Architecture) -> Values:
 
     `structure` is a `Structure` of `structure_facts` as a dictionary. `gives_logits` says whether the scores are
     something other than log-probabilities. `unused` has the names of the parameters that no gradient reaches.
-    `remarks` has a sentence about each thing that is probably a mistake.
+    `remarks` has a sentence about each thing that is probably a mistake. `fingerprint` must be the same in another
+    process.
 
     Raises:
         UnusableInput: training the network is not a function of seed and step alone, or fails. The message says why.
     """
-    settings = _settings()
+    settings = Settings()
     network, other = (_build(architecture, seed) for seed in (1, 2))
-    _refuse_other(settings)
+    settings.require()
     parameters = dict(network.named_parameters())
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise UnusableInput("it has no parameters to train")
@@ -70,13 +74,16 @@ def inspect(architecture: Architecture) -> Values:
         raise UnusableInput(f"{reason}: turn off dropout and other randomness when self.training is false")
     trained = _try("in training", lambda: _scores(network.train(), images), _SHAPE)
     unused = _unused(network, parameters, trained)
-    kept = _kept_between_passes(network, images)
+    kept = _try("in a step of training", lambda: _kept_between_passes(network, images))
     if kept:
-        problem = f"its forward pass changes {', '.join(kept)}, but a saved state does not contain that"
+        problem = f"its forward pass changes {', '.join(kept[:3])}, but a saved state does not contain that"
         raise UnusableInput(f"{problem}: use register_buffer, so that a run can be continued")
     _try_one_step(architecture)
+    fingerprint = again.fingerprint(architecture)
+    if again.fingerprint(architecture) != fingerprint:
+        raise UnusableInput(_NOT_OF_THE_SEED)
     _try_to_continue(architecture)
-    _refuse_other(settings)
+    settings.require()
     gives_logits = not all(_are_log_probabilities(scores) for scores in (evaluated, trained))
     as_trained = replace(architecture, gives_logits=gives_logits)
     return {
@@ -84,29 +91,10 @@ def inspect(architecture: Architecture) -> Values:
         "gives_logits": gives_logits,
         "uncovered": (obstacles := agreement.obstacles(as_trained)),
         "uncovered_on_gpu": () if obstacles else together.uncovered(as_trained),
+        "fingerprint": fingerprint,
         "unused": unused,
         "remarks": _remarks(evaluated.detach().double()) if gives_logits else [],
     }
-
-
-def _settings() -> dict[str, object]:
-    return {
-        "the number of threads": torch.get_num_threads(),
-        "the default device": torch.get_default_device(),
-        "the default type of numbers": torch.get_default_dtype(),
-        "whether gradients are computed": torch.is_grad_enabled(),
-        "deterministic algorithms": torch.are_deterministic_algorithms_enabled(),
-        "the precision of matrix products": torch.get_float32_matmul_precision(),
-        "whether oneDNN is used": torch.backends.mkldnn.enabled,
-        "whether numbers near zero become zero": bool(torch.full((), 1e-40) * 1 == 0),
-    }
-
-
-def _refuse_other(settings: dict[str, object]) -> None:
-    """Refuse a network that has changed settings, because other code of the process computes by them too."""
-    changed = [name for name, value in _settings().items() if value != settings[name]]
-    if changed:
-        raise UnusableInput(f"its file changes settings of PyTorch ({', '.join(changed)}): remove that code")
 
 
 def _build(architecture: Architecture, seed: int) -> nn.Module:
@@ -126,14 +114,22 @@ def _try(when: str, function: Any, advice: str = "") -> Any:
     except UnusableInput:
         raise
     except BaseException as error:  # also SystemExit, because this is a user's code
-        raise UnusableInput(f"it fails {when} ({type(error).__name__}: {one_line(error)}){advice}") from error
+        where = f"in {line}: " if (line := line_of(error)) else ""
+        said = one_line(error)
+        if "CUDA" in said or "NVIDIA" in said:
+            advice = ': remove .cuda() and .to("cuda"), because the harness moves the network to its device'
+        elif advice == _SHAPE and not _ABOUT_SHAPES.search(said):
+            advice = ""
+        raise UnusableInput(f"it fails {when} ({where}{type(error).__name__}: {said}){advice}") from error
 
 
 def _scores(network: nn.Module, images: Tensor) -> Tensor:
     """Return the scores of images (N, 1, 28, 28). Refuse scores that are not (N, 10) or not finite."""
     scores = network(images)
     if not isinstance(scores, Tensor):
-        raise UnusableInput(f"it gives a {type(scores).__name__}, not a tensor of scores (N, 10)")
+        raise UnusableInput(
+            f"it gives a {type(scores).__name__}, not a tensor of scores (N, 10): return the scores alone"
+        )
     if tuple(scores.shape) != (len(images), 10):
         shapes = f"scores {tuple(scores.shape)} for images {tuple(images.shape)}"
         raise UnusableInput(f"it gives {shapes}, not scores {(len(images), 10)}")
@@ -193,7 +189,8 @@ def _try_one_step(architecture: Architecture) -> None:
     recipe = architecture.recipe
     learning_rates(recipe, recipe.epochs)
     trainer = NativeTrainer(architecture, 1, "cpu")
-    if recipe.dropout is not None and not any(isinstance(one, SeededDropout) for one in trainer.network.modules()):
+    has_dropout = any(isinstance(one, nn.Dropout | nn.Dropout2d) for one in trainer.network.modules())
+    if recipe.dropout is not None and not has_dropout:
         missing = "but the network has no nn.Dropout or nn.Dropout2d"
         raise UnusableInput(f"its recipe has dropout {recipe.dropout:g}, {missing}: remove dropout from RECIPE")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(2))
@@ -210,30 +207,20 @@ def _try_one_step(architecture: Architecture) -> None:
 
 
 def _kept_between_passes(network: nn.Module, images: Tensor) -> list[str]:
-    """Return what a forward pass in training leaves behind, if it is not the same after the same pass again.
+    """Return what a step and an evaluation leave behind, if it is not the same after the same ones again.
 
     A network may keep an activation for others to look at. But it must not count, or collect values.
     """
     state, found = copied(network.state_dict()), []
     for _ in range(2):
         network.load_state_dict(state)
+        network.zero_grad()
         with randomness.generators_restored():
             randomness.seed_generators(1, Purpose.NETWORK, 0)
-            _scores(network.train(), images)
-        found.append(_unsaved(network))
-    return [name for name, value in found[1].items() if found[0].get(name) != value]
-
-
-def _unsaved(network: nn.Module) -> dict[str, str]:
-    """Return as text what a saved state does not contain: attributes with values, and buffers that are not saved."""
-    plain = {
-        f"{name}.{key}".lstrip("."): repr(value.tolist() if isinstance(value, Tensor) else value)
-        for name, module in network.named_modules()
-        for key, value in vars(module).items()
-        if key not in _OF_EVERY_MODULE and isinstance(value, _VALUES)
-    }
-    saved = network.state_dict().keys()
-    return plain | {name: repr(one.tolist()) for name, one in network.named_buffers() if name not in saved}
+            _scores(network.train(), images).sum().backward()
+            _scores(network.eval(), images)
+        found.append(remembered(network))
+    return [name for name in found[1] if found[0].get(name) != found[1][name]]
 
 
 def _try_to_continue(architecture: Architecture) -> None:
@@ -270,49 +257,27 @@ def _numbers(state: loop.State) -> tuple[object, ...]:
     )
 
 
-def _inspect_in_child(architecture: Architecture) -> Values:
-    """Inspect a network in a child process, which may end in any way, and return the facts or the refusal."""
-    reading, writing = os.pipe()
-    child = os.fork()
-    if child == 0:
-        signal.alarm(LIMIT)
-        null = os.open(os.devnull, os.O_RDWR)
-        for number in range(3):
-            os.dup2(null, number)
-        try:
-            found = inspect(architecture)
-        except UnusableInput as error:
-            found = {"refused": str(error)}
-        except BaseException as error:  # an error of this module or of the network
-            found = {"refused": f"{type(error).__name__}: {one_line(error)}"}
-        with os.fdopen(writing, "w") as pipe:
-            json.dump(found, pipe)
-        os._exit(0)
-    os.close(writing)
-    with os.fdopen(reading) as pipe:
-        text = pipe.read()
-    _, status = os.waitpid(child, 0)
-    try:
-        answer: Values = json.loads(text)
-        return answer
-    except ValueError:
-        pass
-    code = os.waitstatus_to_exitcode(status)
-    if code == -signal.SIGALRM:
-        return {"refused": f"building and trying it takes more than {LIMIT} seconds: remove the slow code"}
-    how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
-    return {"refused": f"it ends the process that builds it, {how}: remove the code that does this"}
+def _inspect(architecture: Architecture) -> Values:
+    """Inspect a network, and refuse it if it reads a file meanwhile."""
+    with reading_refused(architecture.package):
+        return inspect(architecture)
 
 
 def main() -> None:
     """Inspect every network from standard input."""
     architectures: list[Architecture] = pickle.load(sys.stdin.buffer)
     environment.configure("cpu")
+    process = again.Process()
     if any(one.recipe.augmentation for one in architectures):
         transforms()  # import them once, not in every child process
-    torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports more of PyTorch
     golden.differing()  # compile or load the kernels once, and outside of the time limit
-    json.dump([_inspect_in_child(architecture) for architecture in architectures], sys.stdout)
+    found = [in_child(partial(_inspect, architecture)) for architecture in architectures]
+    accepted = [number for number, one in enumerate(found) if "refused" not in one]
+    fingerprints = process.fingerprints([architectures[number] for number in accepted])
+    for number, fingerprint in zip(accepted, fingerprints, strict=True):
+        if found[number]["fingerprint"] != fingerprint:
+            found[number] = {"refused": _NOT_OF_THE_SEED}
+    json.dump(found, sys.stdout)
 
 
 if __name__ == "__main__":

@@ -89,8 +89,9 @@ def train(
         history = start.history
     steps_per_epoch = -(-len(dataset.train_labels) // architecture.recipe.batch_size)
     rates = learning_rates(architecture.recipe, epochs)
+    order_seed = randomness.seeds(architecture.recipe.vary, seed).order
     for number in range(len(history) + 1, epochs + 1):
-        order = randomness.order(seed, number, len(dataset.train_labels))
+        order = randomness.order(order_seed, number, len(dataset.train_labels))
         started = _seconds(device)
         train_loss = trainer.train(dataset, order, (number - 1) * steps_per_epoch, rates[number - 1])
         trained = _seconds(device)

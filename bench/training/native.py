@@ -26,19 +26,21 @@ _TRIED = 4  # images to compare two memory formats on
 class NativeTrainer:
     """A network in training, with its optimizer and its count of steps.
 
-    All random numbers of the network and of the augmentation come from `seed`, the seed of the run.
+    All random numbers of the network and of the augmentation come from `seed`, the seed of the run, and from what the
+    recipe varies.
     """
 
     def __init__(self, architecture: Architecture, seed: int, device: str) -> None:
         """Build the network with its initial weights, ready for its first step on a device."""
         recipe = architecture.recipe
+        self._seeds = randomness.seeds(recipe.vary, seed)
         self.memory_format = memory_format(architecture)
-        self.network: nn.Module = randomness.build(architecture, seed).to(device)
+        self.network: nn.Module = randomness.build(architecture, self._seeds.weights).to(device)
         self.network = self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
         self.clock = Clock()
-        seed_dropout(self.network, seed, self.clock, recipe.dropout)
+        seed_dropout(self.network, self._seeds.dropout, self.clock, recipe.dropout)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
-        self._seed, self._batch_size = seed, recipe.batch_size
+        self._batch_size = recipe.batch_size
         self.augmentation = Augmentation(recipe.augmentation) if recipe.augmentation else None
 
     def train(self, dataset: Dataset, order: Tensor, first_step: int, rate: float) -> float:
@@ -55,9 +57,9 @@ class NativeTrainer:
                 self.clock.begin(step)
                 images, labels = dataset.train_images[indices], dataset.train_labels[indices]
                 if self.augmentation is not None:
-                    randomness.seed_generators(self._seed, Purpose.AUGMENTATION, step)
+                    randomness.seed_generators(self._seeds.order, Purpose.AUGMENTATION, step)
                     images = self.augmentation(images)
-                randomness.seed_generators(self._seed, Purpose.NETWORK, step)
+                randomness.seed_generators(self._seeds.dropout, Purpose.NETWORK, step)
                 losses.append(self.step(images, labels))
         sizes = torch.tensor([len(indices) for indices in batches], dtype=torch.float64)
         return float((torch.stack(losses).cpu().double() * sizes).sum() / sizes.sum())

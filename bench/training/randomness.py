@@ -4,7 +4,7 @@ The generator is Philox4x64 with 10 rounds (Salmon, Moraes, Dror and Shaw, "Para
 3", SC 2011). Its specification fixes its raw words for all versions. The key is (seed, purpose). The second and third
 words of the counter are the step and the layer. The first word counts the blocks of four words within one draw, from 1.
 No draw depends on earlier draws. This module does not use numpy's distributions, because their streams can change
-between versions.
+between versions. All draws of an ordinary run have the same seed. `seeds` says which seeds other runs have.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from enum import IntEnum
 
 import numpy
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
-from bench.network.specification import Architecture
+from bench.network.specification import Architecture, Vary
 
 
 class Purpose(IntEnum):
@@ -34,6 +35,24 @@ class Purpose(IntEnum):
     """The random numbers that a network itself draws in a step, from any global generator."""
     GOLDEN = 6
     """The images of the golden digests."""
+
+
+@dataclass(frozen=True)
+class Seeds:
+    """The seeds of a run's draws, by their purposes.
+
+    The augmentation of the images has the seed of their order. The numbers that the network itself draws in a step have
+    the seed of dropout.
+    """
+
+    weights: int
+    order: int
+    dropout: int
+
+
+def seeds(vary: Vary, seed: int) -> Seeds:
+    """Return the seeds of a run. With a kind in `vary`, only this kind has the run's seed, and the others have 1."""
+    return replace(Seeds(1, 1, 1), **{vary: seed}) if vary else Seeds(seed, seed, seed)
 
 
 def words(seed: int, purpose: Purpose, step: int, layer: int, count: int) -> NDArray[numpy.uint64]:

@@ -42,7 +42,7 @@ def test_a_log_is_judged_and_the_report_is_written(capsys: pytest.CaptureFixture
     numbers = json.loads(Path("found/summary.json").read_text())["networks"]["log"]
     assert numbers["groups"][0]["claims"][0]["outcome"] == "holds"
     assert numbers["recipe"] is None
-    assert [figure.name for figure in Path("found").glob("*.svg")] == ["accuracy-log.svg"]
+    assert sorted(figure.name for figure in Path("found").glob("*.svg")) == ["accuracy-log.svg", "evidence.svg"]
     assert "](accuracy-log.svg)" in Path("found/log.md").read_text()
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,21 @@ def found(monkeypatch):
     findings = [SOUND]
     monkeypatch.setattr(regression, "check", lambda architectures, runs, data: list(findings))
     return findings
+
+
+@pytest.mark.parametrize("name", ["runs.csv", "./runs.misses.csv", "runs.environments.json", "record"])
+def test_nothing_is_appended_to_a_record_or_a_file_beside_it(found, capsys, name):
+    Path(name).write_text("rows\n")
+    assert main(["check", "--runs", "record" if name == "record" else "runs.csv", "--markdown", name]) == 2
+    said = f"bench: --markdown {Path(name)}: is for data and not for Markdown: name another file, like summary.md\n"
+    assert capsys.readouterr().err == said
+    assert Path(name).read_text() == "rows\n"
+
+
+def test_a_path_that_is_no_text_is_written_as_text(found):
+    found.append(Finding(os.fsdecode(b"runs\xff.csv"), True, "sound"))
+    assert main(["check", "--markdown", "summary.md"]) == 0
+    assert r"runs\udcff.csv" in Path("summary.md").read_text()
 
 
 def test_check_appends_its_table_and_ends_with_the_same_code(found, capsys):

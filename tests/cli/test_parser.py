@@ -213,6 +213,10 @@ def test_a_selection_that_means_nothing_is_refused(refused: Refused, command: st
             "--seeds: cannot be used with --until-decided, which trains seeds 1, 2, ",
         ),
         (["--until-decided", "--epochs", "3"], "--epochs: cannot be used with --until-decided, "),
+        (
+            ["--until-decided", "--vary", "order"],
+            "--vary: cannot be used with --until-decided, because such runs count ",
+        ),
         (["--at-most", "8"], "--at-most: can only be used with --until-decided; give --seeds N for seeds 1 to N"),
         (["--until-decided", "--at-most", "1001"], "--at-most 1001: give at most 1000"),
         (["--until-decided", "--at-most", "0"], "argument --at-most: '0' is not a whole number"),
@@ -220,6 +224,11 @@ def test_a_selection_that_means_nothing_is_refused(refused: Refused, command: st
 )
 def test_until_decided_takes_no_other_choice_of_seeds(refused: Refused, command: str, words: Sequence[str], said: str):
     assert said in refused(command, *words)
+
+
+@pytest.mark.parametrize("command", ["all", "run", "plan"])
+def test_a_kind_that_cannot_vary_is_refused(refused: Refused, command: str):
+    assert "argument --vary: invalid choice: 'steps' (choose from " in refused(command, "--vary", "steps")
 
 
 @pytest.mark.parametrize("command", ["all", "run", "plan"])
@@ -452,11 +461,13 @@ def test_many_runs_are_announced_before_the_slow_steps(
 
 def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):
     words = "run --models gap_head,unpadded,gap_head --seeds 3,8 --devices cpu,auto --epochs 2 --jobs 3 "
-    words += "--arithmetic native"
+    words += "--arithmetic native --vary order"
     files = ["--runs", "a folder/ä.csv", "--report", "b", "--data", "c"]
     assert main([*words.split(), *files]) == 0
     ((selection, places),) = jobs
     assert [one.name for one in selection.architectures] == ["gap_head", "unpadded"]
+    assert [one.recipe.vary for one in selection.architectures] == ["order", "order"]
+    assert selection.vary == "order"
     assert selection.devices == environment.available_devices()
     assert (selection.seeds, selection.epochs, selection.jobs, selection.arithmetic) == ((3, 8), 2, 3, "native")
     assert places == Places(Path("a folder/ä.csv"), Path("b"), Path("c"))
@@ -585,6 +596,18 @@ def test_a_plan_is_printed_and_nothing_is_made(capsys: pytest.CaptureFixture[str
     assert lines[-1].startswith("4 of 4 runs to train, 12 epochs: about ")
     assert captured.err == ""
     assert list(Path().iterdir()) == []
+
+
+def test_a_plan_says_what_the_seed_changes_unless_it_changes_everything(capsys: pytest.CaptureFixture[str]):
+    words = ["plan", "--models", "unpadded", "--seeds", "2", "--devices", "cpu", "--epochs", "3"]
+    assert main([*words, "--vary", "weights"]) == 0
+    said = capsys.readouterr().out
+    assert said.splitlines()[-1] == (
+        "With --vary weights, the seed changes only the first weights; the order of the images and dropout are those "
+        "of seed 1. Such runs have a recipe of their own and count for no claim."
+    )
+    assert main(words) == 0
+    assert "seed 1" not in capsys.readouterr().out
 
 
 def test_a_plan_has_the_environment_that_belongs_to_the_arithmetic(capsys: pytest.CaptureFixture[str]):

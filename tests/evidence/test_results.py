@@ -6,7 +6,9 @@ import dataclasses
 import itertools
 import random
 import time
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import synthetic
@@ -14,6 +16,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from bench.evidence.results import Group, Series, groups
+from bench.network.specification import VARIED
 from bench.record.environments import EXACT
 from bench.record.rows import Row
 from models import ARCHITECTURES
@@ -65,6 +68,24 @@ def test_runs_of_another_recipe_are_not_measured_with_the_epochs_of_this_one(tmp
         assert (group.is_current, group.budget, group.runs[0].ending) == (False, 19, "error: boom")
 
 
+def test_runs_in_which_one_kind_varies_are_groups_of_their_own_with_the_epochs_of_the_recipe(tmp_path: Path) -> None:
+    architectures = synthetic.architectures("unpadded")
+    recipes = {vary: architectures["unpadded"].varied(vary).digest for vary in VARIED}
+    rows = [
+        *synthetic.run_rows("unpadded", 1, [9900] * 3, recipe="00000000"),
+        *(row for one in recipes.values() for row in synthetic.run_rows("unpadded", 1, [9900] * 3, recipe=one)),
+        *synthetic.run_rows("unpadded", 1, [9900] * 3),
+    ]
+    found = groups(synthetic.record(tmp_path, rows), architectures)
+    assert [(one.vary, one.recipe) for one in found] == [
+        ("", synthetic.RECIPE),
+        *recipes.items(),
+        ("", "00000000"),
+    ]
+    assert [one.is_current for one in found] == [True, False, False, False, False]
+    assert [(one.budget, len(one.complete)) for one in found] == [(19, 0)] * 4 + [(3, 1)]
+
+
 def test_a_group_of_exact_runs_names_every_machine_once(tmp_path: Path) -> None:
     machines = ("b", "a", "", "b")
     rows = [
@@ -90,11 +111,21 @@ def test_a_run_has_every_value_of_its_epochs_and_none_for_an_empty_field(tmp_pat
         seed=2,
         total=10_000,
         correct=(9700, 9100),
-        train_seconds=tuple(row.train_seconds for row in rows),
-        seconds=tuple(row.train_seconds + row.eval_seconds for row in rows),
         smallest_variance=(None, 1e-9),
         correct_batch_statistics=(None, 9690),
+        devices=("cpu",),
     )
+
+
+def test_the_seconds_of_a_group_are_by_device_and_those_of_a_log_are_missing(tmp_path: Path) -> None:
+    fast = synthetic.run_rows("unpadded", 1, [9700], environment=EXACT.digest, device="cuda", seconds=1.0)
+    slow = synthetic.run_rows("unpadded", 1, [9700] * 3, environment=EXACT.digest)
+    (group,) = grouped(tmp_path, [*fast, *slow])
+    assert [(one.device, len(one.seconds)) for one in group.timings] == [("cpu", 3), ("cuda", 1)]
+    on_cpu, on_cuda = group.timings
+    assert on_cuda.train_seconds == (fast[0].train_seconds,)
+    assert on_cpu.median_train_seconds == sorted(row.train_seconds or 0 for row in slow)[1]
+    assert on_cpu.median_seconds == sorted((row.train_seconds or 0) + (row.eval_seconds or 0) for row in slow)[1]
 
 
 def test_a_run_without_an_epoch_is_a_run(tmp_path: Path) -> None:
@@ -151,3 +182,54 @@ def test_five_thousand_runs_are_grouped_in_seconds(tmp_path: Path) -> None:
     (group,) = groups(found, synthetic.architectures())
     assert time.process_time() - started < 3  # a pass over the rows for each run takes longer
     assert len(group.runs) == 5000
+
+
+# One seed of an exact run is one piece of evidence
+
+
+def exact(seed: int, correct: Sequence[int], device: str = "cpu", **options: Any) -> list[Row]:
+    return synthetic.run_rows("unpadded", seed, correct, environment=EXACT.digest, device=device, **options)
+
+
+def test_an_exact_seed_from_two_devices_is_one_run_with_the_epochs_of_the_longer_one(tmp_path: Path) -> None:
+    (group,) = grouped(tmp_path, [*exact(1, [9700, 9800, 9900], "cuda"), *exact(1, [9700]), *exact(2, [9750])])
+    assert (group.devices, group.device) == (("cpu", "cuda"), "cpu and cuda")
+    assert [(run.seed, run.correct, run.devices) for run in group.runs] == [
+        (1, (9700, 9800, 9900), ("cpu", "cuda")),
+        (2, (9750,), ("cpu",)),
+    ]
+
+
+def test_seeds_of_exact_runs_from_two_devices_count_together(tmp_path: Path) -> None:
+    cpu = [row for seed in range(1, 6) for row in exact(seed, [9941] * 19)]
+    cuda = [row for seed in (4, 5, 6, 7, 8) for row in exact(seed, [9941] * 19, "cuda")]
+    (group,) = grouped(tmp_path, [*cpu, *cuda])
+    assert [run.seed for run in group.runs] == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert len(group.complete) == 8
+
+
+def test_native_runs_of_two_devices_stay_apart_even_with_the_same_numbers(tmp_path: Path) -> None:
+    rows = [row for device in ("cpu", "cuda") for row in synthetic.run_rows("unpadded", 1, [9700], device=device)]
+    assert [(one.devices, len(one.runs)) for one in grouped(tmp_path, rows)] == [(("cpu",), 1), (("cuda",), 1)]
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_a_contradicted_seed_counts_up_to_the_epoch_before_and_is_not_finished(tmp_path: Path, device: str) -> None:
+    rows = [*exact(3, [9700, 9800, 9941] * 7, device="cpu"), *exact(3, [9700, 9800, 9940, 9941], device=device)]
+    (group,) = grouped(tmp_path, rows)
+    (run,) = group.runs
+    assert run.correct == (9700, 9800)
+    assert run.ending == "contradicted: the record has two different results of its epoch 3"
+    assert (run.is_contradicted, group.complete) == (True, ())
+
+
+def test_a_contradiction_beyond_the_epochs_of_the_recipe_changes_nothing(tmp_path: Path) -> None:
+    (group,) = grouped(tmp_path, [*exact(3, [9700] * 20), *exact(3, [9700] * 19 + [9701], device="cuda")])
+    assert (len(group.complete), group.runs[0].ending) == (1, "")
+
+
+def test_a_run_that_diverged_on_one_device_and_went_on_on_another_is_contradicted(tmp_path: Path) -> None:
+    diverged = exact(3, [9700], ending=("diverged", "the loss is nan"))
+    (group,) = grouped(tmp_path, [*diverged, *exact(3, [9700, 9800], device="cuda")])
+    (run,) = group.runs
+    assert (run.correct, run.has_diverged, run.is_contradicted) == ((9700,), False, True)

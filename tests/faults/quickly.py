@@ -302,9 +302,10 @@ def _serve() -> None:
 def _warm_up() -> None:
     """Load what the first exact step of training would load."""
     from bench.training import golden
+    from models import ARCHITECTURES
 
     for name in ("unpadded", "ten_twenty_thirty"):
-        golden.require(name)
+        golden.require(ARCHITECTURES[name])
 
 
 def _run(request: dict[str, Any], main: Callable[[Sequence[str]], int]) -> int:

@@ -102,8 +102,9 @@ from torch import nn
 class Wide(nn.Module):
     def __init__(self):
         super().__init__()
+        drawn = {letter: nn.Conv2d(1, 64, 3, stride=2) for letter in set("abcdefghijklmnopqrstuvwxyz")}
         self.layers = nn.Sequential(
-            nn.Conv2d(1, 64, 3, stride=2),
+            drawn["a"],
             nn.ReLU(),
             nn.Conv2d(64, 64, 3),
             nn.ReLU(),
@@ -115,7 +116,10 @@ class Wide(nn.Module):
     def forward(self, images):
         return self.layers(images)
 """
-"""Layers so wide that a library with two threads divides their sums otherwise than with one."""
+"""Layers so wide that a library with two threads divides their sums otherwise than with one.
+
+The order of a set of texts decides which weights are drawn first.
+"""
 
 
 def weights_after_a_step(path: Path, dataset: Dataset, threads: int) -> bytes:

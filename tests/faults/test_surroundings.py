@@ -165,6 +165,19 @@ def test_a_folder_that_was_deleted_gets_one_line(tmp_path: Path):
     assert (done.returncode, done.stderr) == (2, "bench: the current folder was deleted: change to another folder\n")
 
 
+def test_a_folder_whose_path_is_too_long_for_pytorch_gets_one_line(tmp_path: Path):
+    code = (
+        "import os, sys; from bench.cli import parser\n"
+        "while len(os.getcwd()) < 4096: os.mkdir('d' * 200); os.chdir('d' * 200)\n"
+        "sys.exit(parser.main(['show', 'unpadded']))"
+    )
+    variables = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, env=variables, capture_output=True, check=False)
+    assert done.returncode == 2
+    said = rb"bench: the path of the current folder has 4\d\d\d bytes: change to one with a shorter path\n"
+    assert re.fullmatch(said, done.stderr)
+
+
 def test_a_clock_that_goes_backwards_changes_nothing_but_the_times_of_day(
     server: Server, undisturbed: Undisturbed, tmp_path: Path
 ):

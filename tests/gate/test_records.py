@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from sample_rows import row, text_of
+from sample_rows import closing, row, text_of
 
 from bench.errors import UnusableInput
 from bench.gate import records
 from bench.gate.records import check_record
 from bench.network import structure_facts
-from bench.record import catalogue, misses, verifications
+from bench.record import catalogue, environments, misses, verifications
 from bench.record.environments import EXACT
 from bench.record.rows import COLUMNS, Run, format_line, format_row
 from models import ARCHITECTURES
@@ -40,6 +40,7 @@ def check(runs):
 def test_a_sound_record_with_sound_files_beside_it_passes(runs):
     misses.Writer(runs).append(RUN, 1, [(8, 5, 6), (18, 3, 8)])
     verifications.Writer(runs).append(VERIFIED)
+    environments.add(runs, [EXACT])
     assert check(runs) == (
         [],
         [
@@ -47,6 +48,7 @@ def test_a_sound_record_with_sound_files_beside_it_passes(runs):
             f"{TODAY}, as of today",
             "the misses of 1 run, every line valid",
             "1 verification, every line valid",
+            "1 environment, every digest valid",
         ],
     )
 
@@ -63,9 +65,18 @@ def test_every_unsound_line_of_the_record_fails_and_is_named(runs):
     assert runs.read_bytes() == before
 
 
+def test_exact_runs_of_two_devices_with_different_results_fail_and_both_lines_are_named(runs):
+    with runs.open("a") as file:
+        file.write(format_row(replace(ROW, device="cuda")) + format_row(replace(ROW, device="mps", correct=9000)))
+    contradicts = "epoch 1 of unpadded on mps, seed 1: contradicts line 2 (on cpu): correct is 9000 here and 9998 there"
+    assert check(runs)[0] == [("runs.csv:4", f"{contradicts}; the run counts up to the epoch before")]
+
+
 def test_a_record_without_an_epoch_fails(runs):
     runs.write_text(format_line(COLUMNS))
     assert check(runs) == ([("runs.csv", "has no epoch")], [])
+    runs.write_text(text_of(replace(closing(1, status="interrupted"), recipe=TODAY)))
+    assert check(runs)[0] == [("runs.csv", "has no epoch")]
     runs.write_text("")
     assert [subject for subject, _ in check(runs)[0]] == ["runs.csv:1"]
 
@@ -100,6 +111,14 @@ def test_a_file_beside_the_record_that_cannot_be_read_fails(runs, module):
     assert check(runs)[0] == [(f"{path.name}:1", "the file cannot be read (Is a directory) (left out)")]
 
 
+@pytest.mark.parametrize("content", ["rubbish", '{"3448ed4c": {"arithmetic": "exact 2"}}', "{"])
+def test_environments_that_are_not_what_their_digests_say_fail(runs, content):
+    environments.path_beside(runs).write_text(content)
+    ((subject, text),) = check(runs)[0]
+    assert subject == "runs.environments.json"
+    assert text.endswith(": get the file again, or move it away")
+
+
 def test_rubbish_instead_of_users_networks_is_an_error(runs):
     catalogue.path_beside(runs).write_text("rubbish")
     with pytest.raises(UnusableInput, match=r"runs\.networks\.json: is not JSON"):
@@ -117,13 +136,23 @@ def test_a_verification_that_says_no_fails(runs):
     writer = verifications.Writer(runs)
     writer.append(VERIFIED)
     writer.append(replace(VERIFIED, identical=False))
-    expected = "unpadded on cpu, seed 1: trained again in the same environment, and the bits were not identical"
+    expected = "unpadded on cpu, seed 1: trained again in exact arithmetic, and the bits were not identical"
     assert check(runs)[0] == [("runs.verified.csv", expected)]
 
 
-def test_nothing_is_promised_of_a_native_run_that_is_verified_in_another_environment(runs):
+def test_the_same_bits_are_promised_of_an_exact_run_everywhere(runs):
     verifications.Writer(runs).append(replace(VERIFIED, identical=False, verified_in="0123abcd"))
+    assert [subject for subject, _ in check(runs)[0]] == ["runs.verified.csv"]
+
+
+def test_nothing_is_promised_of_a_native_run_that_is_verified_in_another_environment(runs):
+    runs.write_text(text_of(replace(ROW, environment="89abcdef")))
+    native = replace(VERIFIED, environment="89abcdef", identical=False)
+    verifications.Writer(runs).append(replace(native, verified_in="0123abcd"))
     assert check(runs)[0] == []
+    verifications.Writer(runs).append(replace(native, verified_in="89abcdef"))
+    expected = "unpadded on cpu, seed 1: trained again in the same environment, and the bits were not identical"
+    assert check(runs)[0] == [("runs.verified.csv", expected)]
 
 
 def test_a_network_whose_runs_are_all_of_other_recipes_fails_and_both_are_named(runs):
@@ -137,6 +166,12 @@ def test_a_network_whose_runs_are_all_of_other_recipes_fails_and_both_are_named(
     assert check(runs)[0] == [("unpadded: recipe of the runs", f"{change}: {advice}")]
     with runs.open("a") as file:
         file.write(format_row(ROW))
+    assert check(runs)[0] == []
+
+
+def test_runs_in_which_only_one_kind_varies_are_of_todays_recipe(runs):
+    recipe = ARCHITECTURES["unpadded"].varied("order").digest
+    runs.write_text(format_line(COLUMNS) + format_row(replace(ROW, recipe=recipe)))
     assert check(runs)[0] == []
 
 

@@ -149,6 +149,7 @@ def test_each_round_asks_each_loop_in_turns_and_all_processes_of_a_kind_together
     assert found == Speed((Measurement(NETWORK.name, *rounds, 0.25, 3 * work * 4 / 0.5),), 3, 3e9)
 
 
+@pytest.mark.slow
 def test_a_network_is_measured_in_all_three_loops(root, monkeypatch):
     monkeypatch.setattr(speed, "ROUNDS", 2)
     monkeypatch.setattr(speed, "BURST", 0.3)

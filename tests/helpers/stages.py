@@ -15,8 +15,10 @@ from clusters import Processes
 from bench.jobs.cluster import scheduling, workers
 from bench.jobs.events import Event, Stop, Waiting
 from bench.jobs.worker import Task
+from bench.training.loop import Epoch
 from models import ARCHITECTURES
 
+FIELDS = [field.name for field in dataclasses.fields(Epoch)]
 OTHERWISE = "f\"begin {os.environ.get('SCRIPT', 'epoch 1; sleep 600')} end\".encode()"
 """What an actor reads where the name of its network has no script."""
 ENDS_WITH_ITS_INPUT = (
@@ -24,7 +26,7 @@ ENDS_WITH_ITS_INPUT = (
 )
 
 PRELOAD = """
-import os, sys, types
+import dataclasses, os, sys, types
 sys.executable = {actor!r}
 
 from bench import children
@@ -41,7 +43,7 @@ def machine(device):
 
 for name, values in dict(
     environment=dict(describe=describe, machine=machine, available_devices=lambda: ("cpu",), worker_variables=dict),
-    loop=dict(Epoch=types.SimpleNamespace),
+    loop=dict(Epoch=dataclasses.make_dataclass("Epoch", {fields!r})),
 ).items():
     sys.modules["bench.training." + name] = module = types.ModuleType("bench.training." + name)
     vars(module).update(values)
@@ -58,7 +60,7 @@ class Stage(Processes):
         text = ACTOR.format(python=sys.executable).replace("for word", f"{ENDS_WITH_ITS_INPUT}\nfor word", 1)
         actor.write_text(text.replace("os.read(0, 1 << 20)", f"os.read(0, 1 << 20) + {OTHERWISE}"))
         actor.chmod(0o755)
-        (folder / "preload.py").write_text(PRELOAD.format(actor=str(actor), mark=MARK))
+        (folder / "preload.py").write_text(PRELOAD.format(actor=str(actor), mark=MARK, fields=FIELDS))
         super().__init__(folder)
 
     def start(self, name: str, *words: str, **variables: str) -> None:

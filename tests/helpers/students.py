@@ -1,4 +1,4 @@
-"""Folders of files as twenty students might leave them, and the word with which each names a network.
+"""Folders of files as many students might leave them, and the word with which each names a network.
 
 Each has one trait that a file of a real person has. The word is relative to the folder.
 """
@@ -626,6 +626,138 @@ class BaseModel(nn.Module):
         return torch.log_softmax(self.fc(self.conv(x).relu().flatten(1)), dim=1)
 """
 
+SETTINGS = """
+import os, random
+import numpy as np
+import torch
+import torch.backends.cudnn as cudnn
+import torch.nn as nn
+
+os.environ["OMP_NUM_THREADS"] = "4"
+torch.backends.cudnn.deterministic = True
+cudnn.benchmark = False
+torch.backends.mkldnn.enabled = False
+_ = torch.manual_seed(42)
+
+
+def set_threads(count):
+    torch.set_num_threads(count)
+    return count
+
+
+THREADS = set_threads(2)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        torch.set_float32_matmul_precision("medium")
+        self.c, self.l = nn.Conv2d(1, 6, 5, 2), nn.Linear(6 * 144, 10)
+
+    def forward(self, x):
+        return self.l(self.c(x).relu().flatten(1))
+"""
+
+WRITING_NOTEBOOK = notebook(
+    "import torch\nfrom google.colab import drive\ndrive.mount('/content/drive')",
+    "%%writefile blocks.py\nfrom torch import nn\n\ndef block(i, o):\n"
+    "    return nn.Sequential(nn.Conv2d(i, o, 3, 2), nn.ReLU())",
+    "%%writefile net.py\nfrom torch import nn\nfrom blocks import block as make\n\nclass Net(nn.Module):\n"
+    "    def __init__(self):\n        super().__init__()\n        self.a, self.b = make(1, 8), make(8, 10)\n\n"
+    "    def forward(self, x):\n        return self.b(self.a(x)).mean((2, 3))",
+    "%%writefile requirements.txt\ntorch",
+    "from net import Net\n!python -c 'import net'\nmodel = Net().to('cuda')\nfor _ in range(3): train(model)",
+)
+
+STACK = """
+import torch
+import torch.nn as nn
+from torchvision import datasets, transforms
+
+model = nn.Sequential(
+    nn.Conv2d(1, 8, 3, stride=2), nn.ReLU(), nn.Conv2d(8, 10, 3, stride=2), nn.AdaptiveAvgPool2d(1), nn.Flatten()
+).to("cuda" if torch.cuda.is_available() else "cpu")
+loss_fn = nn.CrossEntropyLoss()
+optimizer = torch.optim.SGD(model.parameters(), lr=0.01)
+loader = torch.utils.data.DataLoader(datasets.MNIST("data", transform=transforms.ToTensor()), batch_size=64)
+model.train()
+for epoch in range(5):
+    for x, y in loader:
+        model.zero_grad()
+        loss_fn(model(x), y).backward()
+        optimizer.step()
+"""
+
+CONFIG = """
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Optional, Sequence
+import torch
+from torch import Tensor, nn
+import torch.nn.functional as F
+
+
+@dataclass
+class Config:
+    widths: Sequence[int] = field(default_factory=lambda: (4, 8))
+    dropout: float = 0.1
+    norm: Optional[str] = "bn"
+
+
+class Net(nn.Module):
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        sizes = [1, *config.widths]
+        self.convs = nn.ModuleList([nn.Conv2d(i, o, 3, padding=1) for i, o in zip(sizes, sizes[1:])])
+        self.norms = nn.ModuleDict({str(i): nn.LazyBatchNorm2d() for i in range(len(config.widths))})
+        self.classifier: nn.Module = nn.LazyLinear(10)
+        self.criterion = nn.CrossEntropyLoss()
+
+    def forward(self, x: Tensor, y: Optional[Tensor] = None) -> Tensor:
+        for i, conv in enumerate(self.convs):
+            x = F.max_pool2d(F.relu(self.norms[str(i)](conv(x))), 2)
+            x = F.dropout(x, self.config.dropout, training=self.training)
+        scores = self.classifier(torch.flatten(x, 1))
+        return scores if y is None else self.criterion(scores, y)
+
+
+net = Net(Config(widths=(4, 8)))
+"""
+
+PATCHES = """
+import wandb
+import torch
+import torch.nn as nn
+from torchsummary_that_nobody_has import summary
+
+import comet_of_yesterday
+
+run = comet_of_yesterday.start(project="digits")
+
+
+class PatchNet(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed, self.mix = nn.Linear(49, 16), nn.Parameter(torch.randn(16, 16) / 4)
+        self.head = nn.Linear(16, 10)
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        x = x.reshape(b, c, h // 7, 7, w // 7, 7).permute(0, 2, 4, 1, 3, 5).reshape(b, 16, 49)
+        x = self.embed(x)
+        x = x + torch.einsum("bnd,de->bne", x, self.mix)
+        return self.head(x.mean(dim=1))
+
+
+device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+model = PatchNet().to(device)
+info = summary(model, input_size=(1, 28, 28))
+run.config.parameters = info.parameters
+assert info.parameters < 20_000
+"""
+
 STUDENTS = {
     "a_script_that_reads_arguments_and_trains": Student({"main.py": SCRIPT_WITH_ARGPARSE}, "main.py", "main"),
     "an_export_of_colab": Student({"session_4.py": COLAB_EXPORT}, "session_4.py", "session_4"),
@@ -662,5 +794,10 @@ STUDENTS = {
     "imports_that_are_not_installed": Student({"lucky.py": MISSING_IMPORTS}, "lucky.py", "lucky"),
     "a_function_that_makes_it": Student({"seq.py": SEQUENTIAL}, "seq.py::make_net()", "seq.make_net"),
     "a_base_in_a_file_beside_it": Student({"net.py": BASE_BESIDE, "base_model.py": BASE_MODEL}, "net.py", "net"),
+    "settings_of_the_whole_process": Student({"net.py": SETTINGS}, "net.py", "net"),
+    "a_notebook_that_writes_its_modules": Student({"S6.ipynb": WRITING_NOTEBOOK}, "S6.ipynb", "S6"),
+    "layers_in_a_variable_that_is_trained": Student({"stack.py": STACK}, "stack.py", "stack"),
+    "a_configuration_with_types": Student({"typed.py": CONFIG}, "typed.py::net", "typed.net"),
+    "a_summary_that_is_not_installed": Student({"patches.py": PATCHES}, "patches.py", "patches"),
     "a_comma_in_its_path": Student({"mine, and yours/net.py": SEVERAL}, "mine, and yours/net.py::Net3", "net.Net3"),
 }

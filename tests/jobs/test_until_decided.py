@@ -21,6 +21,7 @@ from bench.jobs.until_decided import Place, UntilDecided, format_expected, forma
 from bench.jobs.worker import Task
 from bench.network import structure_facts
 from bench.network.specification import Claim
+from bench.record.environments import EXACT
 from bench.record.rows import Run
 from bench.training.loop import Epoch
 from models import ARCHITECTURES
@@ -56,7 +57,7 @@ def begin(folder: Path, rows=(), at_most: int = 40, seconds: dict[str, float] | 
 
 
 def series(seed: int, correct: Sequence[int], ending: str = "") -> Series:
-    return Series(seed, 10_000, tuple(correct), (), (), (), (), ending)
+    return Series(seed, 10_000, tuple(correct), (), (), ending)
 
 
 def having(place: Place, *runs: Series) -> Place:
@@ -120,6 +121,25 @@ def test_no_network_gets_more_seeds_than_allowed_and_its_open_claims_are_named(t
     found = train(begin(tmp_path, at_most=8), lambda name, seed: [9950 if seed % 2 else 9900] * 20)
     assert trained(found) == {name: [1, 2, 3, 4, 5, 6, 7, 8] for name in NAMES}
     assert format_open(found.places) == [f"Still open with at most 8 seeds: {name} on cpu: 99.4 %" for name in NAMES]
+
+
+def test_exact_seeds_of_another_device_count_and_are_not_trained_again(tmp_path: Path):
+    """Seeds 1 to 4 are from a GPU, and seed 6 is contradicted: seed 5 decides, and nobody trains seed 6."""
+    name, digest = "unpadded", EXACT.digest
+    rows = [
+        row
+        for seed in (1, 2, 3, 4, 6)
+        for row in synthetic.run_rows(name, seed, [9950] * 19, environment=digest, device="cuda")
+    ]
+    rows += synthetic.run_rows(name, 6, [9951] * 19, environment=digest)
+    several = {name: architecture(name, REACHES)}
+    runs = [Run(name, several[name].digest, "cpu", digest, seed, 19) for seed in range(1, 8)]
+    planned = [Planned(run, 19 if run.seed == 6 else 0, 10.0) for run in runs]
+    (place,) = places(planned, synthetic.record(tmp_path, rows), several, STRUCTURES)
+    assert place.key == (name, "cpu", digest)
+    assert [one.run.seed for one in place.left] == [5, 7]
+    found = train([place], lambda name, seed: [9950] * 19, slots=1)
+    assert trained(found) == {name: [1, 2, 3, 4, 5, 6, 7]}
 
 
 def test_every_claim_of_a_network_counts(tmp_path: Path):

@@ -14,6 +14,7 @@ from bench.jobs.job import Places, Selection
 from bench.jobs.verify import Request, format_verification
 from bench.record import environments, record, verifications
 from bench.record.environments import EXACT, Environment
+from bench.record.rows import REPRODUCIBLE
 from bench.training import environment
 from models import ARCHITECTURES
 
@@ -158,6 +159,25 @@ def test_another_recipe_is_not_compared_and_is_a_failure(places):
     found = verified(Request(("unpadded",), None, None, None, 2), places)
     assert "recorded with recipe ffffffff" in found.findings[0].difference
     assert kept(places) == []
+
+
+def test_runs_in_which_only_the_weights_vary_are_continued_and_verified(trained, tmp_path):
+    """They follow the same path as ordinary runs. So seed 1 has the rows of the ordinary seed 1, up to the recipe."""
+    varied = ARCHITECTURES["unpadded"].varied("weights")
+    where = replace(trained, runs=tmp_path / "runs.csv")
+    for epochs in (1, 2):
+        job.run(Selection((varied,), ("cpu",), (1, 2), epochs, 2), where, SUBSET)
+    rows = {one: record.read(path.runs).epochs for one, path in (("varied", where), ("ordinary", trained))}
+    assert set(rows["varied"]["recipe"]) == {varied.digest}
+    counted = {
+        name: found.query("model == 'unpadded' and seed == 1").sort_values("epoch")[list(REPRODUCIBLE)]
+        for name, found in rows.items()
+    }
+    assert counted["varied"].to_numpy().tolist() == counted["ordinary"].to_numpy().tolist()
+    found = verified(EVERYTHING, where)
+    assert found.is_identical
+    names = [f"unpadded on cpu, seed {seed} (environment {EXACT.digest}, --vary weights)" for seed in (1, 2)]
+    assert sorted(one.name for one in found.findings) == names
 
 
 def test_a_device_that_is_not_here_is_not_compared_and_is_a_failure(places):

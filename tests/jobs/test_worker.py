@@ -235,6 +235,16 @@ def test_nothing_exact_is_trained_where_the_golden_digest_differs(
     assert not task.checkpoints.exists()
 
 
+def test_a_documented_network_is_trained_as_it_was_planned_although_its_file_has_changed_since(
+    exact: Any, monkeypatch: pytest.MonkeyPatch
+):
+    planned = ARCHITECTURES["unpadded"]
+    changed = dataclasses.replace(planned, source=planned.source.replace("16", "12"))
+    monkeypatch.setitem(ARCHITECTURES, "unpadded", changed)
+    assert golden.differing(("unpadded",)) == ("unpadded",)
+    assert len(sent(exact(planned))) == 1
+
+
 def test_native_runs_are_trained_where_the_golden_digest_differs(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(golden, "require", pytest.fail)
     assert len(sent(make_task(1))) == 1
@@ -267,12 +277,12 @@ def test_a_worker_says_that_it_compiles_only_where_it_does(exact: Any, tmp_path:
 
     require = golden.require
 
-    def compiling(name: str) -> None:
+    def compiling(architecture: Architecture) -> None:
         compiled(1)
         compiled(1.0)
-        require(name)
+        require(architecture)
 
-    require(ARCHITECTURE.name)  # load what is compiled already
+    require(ARCHITECTURE)  # load what is compiled already
     assert stages(exact(ARCHITECTURE)) == ["training"]
     monkeypatch.setattr(golden, "require", compiling)
     assert stages(exact(ARCHITECTURE)) == ["compiling", "training"]
@@ -426,7 +436,7 @@ def test_a_process_whose_golden_digest_differs_ends_its_run_as_an_error(
     assert (message["kind"], message["status"]) == ("failed", "error")
     assert message["reason"] == (
         "this machine computes other bits for unpadded than the exact arithmetic defines: "
-        "nothing exact can be trained here; use --arithmetic native, and report it"
+        "if models/unpadded.py was changed, undo that; otherwise use --arithmetic native, and report it"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -245,6 +246,12 @@ def test_each_file_without_runs_is_a_run_named_after_what_tells_it_apart(tmp_pat
         [("version_0", 0), ("version_1", 1)],
         [("b", 1), ("a", 2)],
     ]
+
+
+def test_a_file_whose_name_is_no_text_has_a_name_that_can_be_written(tmp_path: Path):
+    paths = [log(tmp_path, "epoch,correct\n1,90\n", os.fsdecode(name)) for name in (b"a\xff.csv", b"a\xfe.csv")]
+    assert read(paths[:1], {}, 100).name == r"a\xff"
+    assert [run.name for run in read(paths, {}, 100).runs] == [r"a\xff", r"a\xfe"]
 
 
 def test_several_files_can_have_different_units_and_dialects(tmp_path: Path):

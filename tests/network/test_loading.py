@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bench.errors import UnusableInput
-from bench.network.loading import load
+from bench.network.loading import line_of, load
 
 
 def of(text, **modules):
@@ -69,11 +69,45 @@ def test_a_module_that_is_missing_harms_only_what_uses_it():
     with pytest.raises(UnusableInput, match=r"it needs an import that fails \(cannot import name 'no_such_name'"):
         found.no_such_name()
     with pytest.raises(UnusableInput, match="it needs the module nowhere"):
-        of("import nowhere\nclass Net(nowhere.Base): pass")
+        of("import nowhere\nclass Net(nowhere.Base): pass").Net()
     with pytest.raises(UnusableInput, match="it needs the module nowhere"):
-        of("from nowhere import Base\nclass Net(Base): pass")
+        of("from nowhere import Base\nclass Net(Base): pass").Net()
     with pytest.raises(UnusableInput, match=r"it needs the module p\.late, which"):
-        of("from p.late import x\nx()", p__q="")
+        of("from p.late import x\nx()\ny = 1\nz = x()", p__q="").z()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x = nowhere.summary(1, size=3)",
+        "x, y = nowhere.profile(1)",
+        "nowhere.init()\nx = nowhere.config\nx.rate = 5",
+        "for x in nowhere.tqdm(range(3)): pass",
+        "with nowhere.open() as x: pass",
+        "x = 1\nif x: nowhere.log(); x = 2",
+        "x = []\nx.append(nowhere.y)",
+        "x = {}\nx['a'] = nowhere.y",
+        "@nowhere.wrap\ndef x(): pass",
+        "class x(nowhere.Base): pass\nclass y(x): pass",
+        "x = nowhere.y\nx = x.z",
+    ],
+)
+def test_a_statement_that_uses_a_missing_module_harms_only_what_uses_its_names(text):
+    found = of(f"import nowhere\nkept = 1\n{text}\nclass Net: y = kept")
+    assert found.Net.y == 1
+    with pytest.raises(UnusableInput, match="it needs the module nowhere"):
+        found.x()
+
+
+def test_a_star_import_that_is_missing_harms_only_what_uses_names_that_nothing_else_binds():
+    found = of(
+        "from nowhere import *\nfrom a import *\nfrom nowhere import *\nx = star\ndef f(y): return late, len(y)",
+        a="star = 1",
+    )
+    assert found.x == 1
+    with pytest.raises(UnusableInput, match="it needs the module nowhere"):
+        found.f("")[0].x  # noqa: B018
+    assert not hasattr(found, "y")
 
 
 def test_an_import_in_a_try_fails_as_it_does_everywhere():
@@ -87,7 +121,7 @@ def test_an_import_from_the_future_can_come_late_as_in_a_notebook():
 def test_torchvision_is_imported_with_any_build_of_torch_but_only_by_a_file_that_imports_it():
     code = """
 import sys
-from bench.network.loading import load
+from bench.network.loading import line_of, load
 load("a", "net", "net.py", {"net": "import torch"})
 print("torchvision" in sys.modules)
 for text in ("from torchvision import datasets, transforms", "def f():\\n    import torchvision\\n    return 1\\nf()"):
@@ -96,6 +130,29 @@ for text in ("from torchvision import datasets, transforms", "def f():\\n    imp
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "False\nTrue\nTrue\n"), done.stderr
+
+
+def test_a_file_that_ends_the_program_is_refused_with_its_line():
+    argparse = "import argparse\np = argparse.ArgumentParser()\np.add_argument('--width', required=True)\n"
+    for text, line in (("import sys\nsys.exit(0)", 2), (argparse + "args = p.parse_args([])", 4)):
+        with pytest.raises(
+            UnusableInput, match=f"it ends the program in line {line} of net.py: remove that code, or give"
+        ):
+            of(text)
+
+
+def test_the_last_line_of_the_network_that_an_error_goes_through_is_known():
+    texts = ("import a\n\n\ndef f(x): a.g(x)", "import json\n\ndef g(x):\n    json.loads(x)")
+    found = of(texts[0], a=texts[1])
+    with pytest.raises(ValueError, match="Expecting") as error:
+        found.f("{")
+    assert line_of(error.value) == "line 4 of <a>"
+    with pytest.raises(ZeroDivisionError) as error:
+        load("network_test", "net", "S5.ipynb", {"net": "x = 1\ny = x / 0\n"})
+    assert line_of(error.value) == "`y = x / 0` of S5.ipynb"
+    with pytest.raises(AttributeError) as error:
+        found.f.nothing  # noqa: B018
+    assert line_of(error.value) == ""
 
 
 def test_an_error_in_a_module_has_its_line():

@@ -14,8 +14,9 @@ from own_networks import DRAWS, HEAD, PLAIN, changed, write
 from students import ARGUMENTS, BESIDE, BLOCKS, SEVERAL, notebook
 
 from bench.errors import UnusableInput
-from bench.network.network_file import DEFAULT_RECIPE, read
+from bench.network.network_file import read
 from bench.network.specification import Recipe, Target
+from bench.network.values import DEFAULT_RECIPE
 
 
 def of(folder: Path, source: str):
@@ -69,6 +70,7 @@ def test_a_file_is_read_without_running_it(tmp_path):
         ('RECIPE = {"epochs": 3.0}', ":1: RECIPE has epochs 3.0: give"),
         ('RECIPE = {"learning_rate": 0}', "RECIPE has learning_rate 0: give a number above 0"),
         ('RECIPE = {"learning_rate": 1e999}', "RECIPE has learning_rate inf: give"),
+        ('RECIPE = {"learning_rate": 1e25}', "RECIPE has learning_rate 1e+25: give a number above 0 and at most 1e18"),
         ('RECIPE = {"momentum": 1}', "RECIPE has momentum 1: give a number of at least 0 and below 1"),
         ('RECIPE = {"batch_size": 60001}', "RECIPE has batch_size 60001: give a whole number from 1 to 60000"),
         ('RECIPE = {"dropout": "much"}', "RECIPE has dropout 'much': give"),
@@ -80,6 +82,7 @@ def test_a_file_is_read_without_running_it(tmp_path):
         ("CLAIM = 9951", ":1: CLAIM is not a dictionary: give one with keys from parameters, "),
         ('CLAIM = {"convolutions": 5}', ":1: CLAIM has the unknown key 'convolutions': use keys from"),
         ('CLAIM = {"best": 99.5}', ":1: CLAIM has best 99.5: give a whole number from 1"),
+        ('CLAIM = {"best": 10000000000}', ":1: CLAIM has best 10000000000: give a whole number from 1 to 999999999"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_line(tmp_path, values, said):
@@ -146,6 +149,21 @@ def test_of_a_file_that_trains_only_the_network_and_what_it_needs_count(tmp_path
     assert one.recipe.epochs == 3
     assert one.digest == of(tmp_path, f"RECIPE = {{'epochs': 3}}\n{PLAIN}\ntrain()").digest
     assert one.digest != of(tmp_path, changed("784, 10", "784, 10, False", f"{PLAIN}\ntrain()")).digest
+
+
+def test_a_variable_that_is_made_by_a_call_is_a_network_too(tmp_path):
+    text = (
+        f"{PLAIN}\nfirst = Net()\nsecond = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).to('cpu')\nfirst.train()\n"
+    )
+    (path,) = write(tmp_path, net=text)
+    found = [read(path, member=name) for name in ("first", "second")]
+    assert [(one.name, one.taken) for one in found] == [
+        ("net.first", "only Net and first are used; left out: first.train(…)"),
+        ("net.second", "only second is used; left out: first.train(…)"),
+    ]
+    weights = [one.build_as_written().state_dict().keys() for one in (*found, found[1])]
+    assert [*map(list, weights)] == [["scores.weight", "scores.bias"], *[["1.weight", "1.bias"]] * 2]
+    assert found[1].build_as_written() is not found[1].build_as_written()
 
 
 def test_a_change_of_another_network_of_the_file_changes_nothing(tmp_path):

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.network.specification import Architecture, Recipe, Target
+from bench.network.specification import VARIED, Architecture, Recipe, Target
 from models import ARCHITECTURES
 
 NETWORK = '''"""A network."""
@@ -127,11 +127,21 @@ def test_digest_changes_with_the_code(digest_of: DigestOf, source: str) -> None:
         dataclasses.replace(RECIPE, dropout=0.0),
         dataclasses.replace(RECIPE, augmentation=("RandomRotation(degrees=7)",)),
         dataclasses.replace(RECIPE, schedule="StepLR(step_size=6)"),
+        dataclasses.replace(RECIPE, vary="order"),
     ],
-    ids=["learning rate", "batch size", "epochs", "momentum", "dropout", "augmentation", "schedule"],
+    ids=["learning rate", "batch size", "epochs", "momentum", "dropout", "augmentation", "schedule", "vary"],
 )
 def test_digest_changes_with_the_recipe(digest_of: DigestOf, recipe: Recipe) -> None:
     assert digest_of(recipe=recipe) != digest_of(recipe=RECIPE)
+
+
+def test_every_kind_that_varies_is_a_recipe_of_its_own_and_is_found_by_its_digest() -> None:
+    ordinary = ARCHITECTURES["gap_head"]
+    varied = [ordinary.varied(vary) for vary in VARIED]
+    assert len({ordinary.digest, *(one.digest for one in varied)}) == 4
+    assert [ordinary.with_digest(one.digest) for one in (ordinary, *varied)] == [ordinary, *varied]
+    assert ordinary.with_digest("00000000") is None
+    assert varied[0].varied("").digest == ordinary.digest
 
 
 def test_digest_changes_with_the_class(digest_of: DigestOf) -> None:

@@ -12,8 +12,8 @@ import synthetic
 
 from bench.cli import parser
 from bench.errors import UnusableInput
-from bench.network import structure_facts
-from bench.network.specification import Architecture, Claim, Recipe, Target
+from bench.network import network_file, structure_facts
+from bench.network.specification import RECIPE_BOUNDS, Architecture, Claim, Recipe, Target
 from bench.record import catalogue
 from models import ARCHITECTURES
 
@@ -54,6 +54,33 @@ def test_a_network_comes_back_as_it_was(tmp_path: Path) -> None:
     assert found.architectures == {"net": NET, "plain": PLAIN}
     assert found.architectures["net"].digest == NET.digest
     assert found.structures == {"net": STRUCTURE, "plain": STRUCTURE}
+
+
+@pytest.mark.parametrize("end", [0, 1], ids=["smallest", "largest"])
+def test_every_recipe_that_a_file_can_have_comes_back(tmp_path: Path, end: int) -> None:
+    recipe = {name: bounds[end] for name, bounds in RECIPE_BOUNDS.items()}
+    path = tmp_path / "net.py"
+    path.write_text(f"from torch import nn\n\nRECIPE = {recipe!r}\n\n\nclass Net(nn.Module):\n    pass\n")
+    one = network_file.read(path)
+    assert one.recipe == Recipe(**recipe)
+    add(tmp_path / "runs.csv", one)
+    assert catalogue.read(tmp_path / "runs.csv").architectures["net"].recipe == one.recipe
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"recipe": replace(RECIPE, learning_rate=1e25)},
+        {"arguments": "norm='\udcff'"},
+        {"own_claims": (Claim("best", 2**63, "", "file"),)},
+    ],
+    ids=repr,
+)
+def test_what_could_not_be_read_again_is_not_written(tmp_path: Path, changes: dict[str, object]) -> None:
+    add(tmp_path / "runs.csv", PLAIN)
+    with pytest.raises(UnusableInput, match=r"runs\.networks\.json: could not be read again: 'net': .*network's file$"):
+        add(tmp_path / "runs.csv", replace(NET, **changes))
+    assert list(catalogue.read(tmp_path / "runs.csv").architectures) == ["plain"]
 
 
 def test_arguments_and_own_modules_come_back_and_other_networks_have_no_entry_for_them(tmp_path: Path) -> None:
@@ -138,6 +165,8 @@ def changed(*place: str | int, to: object) -> str:
         (changed("net", "recipe", "batch_size", to=0), "'net': recipe: batch_size: a value is out of bounds"),
         (changed("net", "recipe", "momentum", to=1.5), "'net': recipe: momentum: a value is out of bounds"),
         (changed("net", "recipe", "dropout", to=2), "'net': recipe: dropout: a value is out of bounds"),
+        (changed("net", "recipe", "vary", to="order"), "'net': recipe: vary: a value is out of bounds"),
+        (changed("net", "recipe", "vary", to="steps"), "'net': recipe: vary: 'steps' is not one of"),
         (changed("net", "recipe", "schedule", to="exit"), "'net': recipe: 'exit' is not a call with plain arguments"),
         (changed("net", "recipe", "augmentation", to=["a(b)"]), "'net': recipe: 'a(b)' is not a call with plain"),
         (changed("net", "target", "correct", to=10_001), "'net': target: a value is out of bounds"),
@@ -156,7 +185,7 @@ def changed(*place: str | int, to: object) -> str:
         ("[" * 100_000, "is not JSON"),
         ("NaN", "is not JSON"),
     ],
-    ids=range(27),
+    ids=range(29),
 )
 def test_every_command_that_reads_the_networks_refuses_what_they_cannot_be_in_one_line(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str, problem: str

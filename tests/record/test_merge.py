@@ -347,6 +347,16 @@ def test_users_own_networks_come_along_as_they_were_trained_last(tmp_path: Path)
         assert {name: network.digest for name, network in found.items()} == {"b": other.digest, "net": new.digest}
 
 
+def test_a_users_network_of_which_only_one_kind_varies_comes_along(tmp_path: Path) -> None:
+    recipe = Recipe(learning_rate=0.1, batch_size=128, epochs=19)
+    one = Architecture("net", "class Net: pass\n", "Net", recipe)
+    rows = again(synthetic.run_rows("unpadded", 1, [9900]), model="net", recipe=one.varied("weights").digest)
+    path = write(tmp_path / "one.csv", rows)
+    catalogue.add(path, {"net": one}, {"net": structure_facts.load(["unpadded"])["unpadded"]})
+    merge.merge([path], tmp_path / "all.csv")
+    assert catalogue.read(tmp_path / "all.csv").architectures["net"].digest == one.digest
+
+
 def test_records_with_nothing_beside_them_leave_nothing_beside_the_target(tmp_path: Path) -> None:
     merge.merge([write(tmp_path / "a.csv", ROWS)], tmp_path / "all.csv")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.csv", "all.csv"]
@@ -369,7 +379,8 @@ def test_misses_that_contradict_each_other_are_refused_with_the_place_of_both(tm
 def test_a_line_beside_a_record_that_reading_leaves_out_is_noted(tmp_path: Path) -> None:
     """A crash can leave misses without their row. This is no reason to refuse a record."""
     (line,) = synthetic.misses(ROWS)
-    one = write(tmp_path / "one.csv", ROWS[:2], misses=[line], verified=[verified(8)])
+    (other,) = synthetic.misses(synthetic.run_rows("unpadded", 8, [9900]))
+    one = write(tmp_path / "one.csv", ROWS[:2], misses=[line, other], verified=[verified(8)])
     notes = merge.merge([one], tmp_path / "all.csv").notes
     assert notes[0] == f"{path_beside(one)}:2: epoch 3 of unpadded seed 7: the epoch is not in the record (left out)"
     assert notes[1].startswith(
@@ -431,6 +442,37 @@ def test_details_that_were_changed_are_refused(tmp_path: Path) -> None:
     assert not (tmp_path / "all.csv").exists()
 
 
+def test_exact_runs_of_two_devices_are_joined_if_they_agree_and_refused_if_not(
+    joined: Callable[..., str], refused: Refused
+) -> None:
+    on_a_gpu = again(EXACT_ROWS, device="cuda")
+    assert joined(EXACT_ROWS, on_a_gpu) == synthetic.text([*EXACT_ROWS, *on_a_gpu])
+    message = refused(EXACT_ROWS, [on_a_gpu[0], *again(on_a_gpu[1:2], correct=9940)])
+    assert message.startswith(
+        "b.csv:3: contradicts a.csv:3: epoch 2 of unpadded on cuda, seed 7 (on cpu there): correct is 9940 here and "
+        "9939 there: "
+    )
+
+
+def test_an_exact_run_that_diverged_on_another_device_is_a_contradiction(refused: Refused) -> None:
+    diverged = synthetic.run_rows("unpadded", 7, [], environment=EXACT.digest, ending=("diverged", "nan"))
+    message = refused(diverged, again(EXACT_ROWS, device="cuda"))
+    assert "on cuda, seed 7 (on cpu there): finished here, but there the run diverged in epoch 1" in message
+
+
+def test_missed_images_of_two_devices_that_differ_are_refused(tmp_path: Path) -> None:
+    on_a_gpu = again(EXACT_ROWS, device="cuda")
+    sources = [
+        write(tmp_path / f"{row.device}.csv", rows, misses=synthetic.misses(rows))
+        for rows in (EXACT_ROWS, on_a_gpu)
+        for row in rows[:1]
+    ]
+    with pytest.raises(
+        UnusableInput, match=r"cuda\.misses\.csv:2: contradicts .*cpu\.misses\.csv:2: .* on cuda, seed 7"
+    ):
+        merge.merge(sources, tmp_path / "all.csv")
+
+
 # Exact runs that several people have trained
 
 EXACT_ROWS = again(ROWS, recorded_at="2026-02-01T12:00:00Z", environment=EXACT.digest, machine="a processor")
@@ -439,7 +481,7 @@ EXACT_ROWS = again(ROWS, recorded_at="2026-02-01T12:00:00Z", environment=EXACT.d
 def elsewhere(rows: Iterable[Row], minutes: int = 60, **changes: Any) -> list[Row]:
     """The same epochs, trained on another machine. The first ended so many minutes after twelve, the others later."""
     times = [f"2026-02-01T{12 + minute // 60}:{minute % 60:02d}:00Z" for minute in range(minutes, minutes + 40, 4)]
-    values = {"machine": "another processor", "train_seconds": 50.0, **changes}
+    values = {"machine": "another processor", "train_seconds": 50.0 + minutes, **changes}
     return [dataclasses.replace(row, recorded_at=at, **values) for row, at in zip(rows, times, strict=False)]
 
 
@@ -477,6 +519,28 @@ def test_every_further_training_is_a_verification_even_on_the_same_machine(tmp_p
 def test_copies_of_an_exact_run_are_no_check(tmp_path: Path) -> None:
     assert checks(tmp_path, EXACT_ROWS, EXACT_ROWS, EXACT_ROWS[:2]) == []
     assert not verifications.path_beside(tmp_path / "all of 3.csv").exists()
+
+
+def test_an_epoch_that_was_sent_again_from_its_saved_state_is_no_check(tmp_path: Path) -> None:
+    """A job that has lost its rows sends them again, with the time and the words on the machine of that moment."""
+    sent = elsewhere(EXACT_ROWS, train_seconds=EXACT_ROWS[0].train_seconds, machine="a processor, PyTorch 9")
+    assert checks(tmp_path, EXACT_ROWS, sent) == []
+    assert (
+        len(
+            checks(
+                tmp_path, EXACT_ROWS, sent, elsewhere(EXACT_ROWS, 60), elsewhere(EXACT_ROWS, 90, train_seconds=110.0)
+            )
+        )
+        == 1
+    )
+
+
+def test_a_further_training_counts_from_the_first_epoch(tmp_path: Path) -> None:
+    """The record has lost its last epochs, and a job has trained them again from the state of an earlier one."""
+    lost = elsewhere(EXACT_ROWS)
+    assert checks(tmp_path, EXACT_ROWS, [EXACT_ROWS[0], *lost[1:]]) == []
+    (found,) = checks(tmp_path, EXACT_ROWS, [lost[0], EXACT_ROWS[1], lost[2]])
+    assert found.epochs == 1
 
 
 def test_copies_of_a_further_training_are_one_check(tmp_path: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import synthetic
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bench.errors import UnusableInput
 from bench.record import misses, record
+from bench.record.environments import EXACT
 from bench.record.misses import COLUMNS, Misses, Writer, path_beside
 from bench.record.rows import Run, format_line
 
@@ -99,13 +103,64 @@ def test_a_row_that_stands_twice_counts_once_and_is_no_problem(tmp_path: Path) -
     assert (len(read.runs), read.problems) == (1, ())
 
 
+def test_an_exact_run_misses_the_same_images_on_every_device(tmp_path: Path) -> None:
+    rows = [
+        row
+        for device in ("cpu", "cuda", "mps")
+        for row in synthetic.run_rows("unpadded", 7, [9998], environment=EXACT.digest, device=device)
+    ]
+    start = [f"unpadded,{synthetic.RECIPE},{device},{EXACT.digest},7,1" for device in ("cpu", "cuda", "mps")]
+    read = found(
+        tmp_path, f"{start[0]},8:5>6 18:3>8", f"{start[1]},8:5>6 18:3>8", f"{start[2]},8:5>6 19:3>8", rows=rows
+    )
+    assert [one.key[2] for one in read.runs] == ["cpu", "cuda"]
+    (problem,) = read.problems
+    reason = "epoch 1 of unpadded seed 7: line 2 has other images for the same run and epoch"
+    assert (problem.line, problem.reason) == (4, reason)
+
+
+LISTS = st.lists(st.tuples(st.integers(0, 999_999_999), st.integers(0, 9), st.integers(0, 9)), min_size=1, max_size=6)
+
+
+@given(st.lists(LISTS, min_size=1, max_size=8))
+def test_many_lists_at_once_are_the_same_as_one_by_one(lists: list[list[tuple[int, int, int]]]) -> None:
+    texts = [" ".join(f"{image}:{label}>{seen}" for image, label, seen in one) for one in lists]
+    found = misses._images_at_once(texts)
+    assert [images.tolist() for images, _ in found] == [[list(image) for image in one] for one in lists]
+    in_order = [
+        all(one[0] < other[0] for one, other in itertools.pairwise(one))
+        and all(label != seen for _, label, seen in one)
+        for one in lists
+    ]
+    assert [is_in_order for _, is_in_order in found] == in_order
+    assert [misses._images(text).tolist() for text in texts] == [images.tolist() for images, _ in found]
+
+
+@given(st.lists(st.text("0123456789:> é\u0663x", max_size=14) | st.just("8:5>6 18:3>8"), min_size=1, max_size=4))
+def test_no_list_is_taken_at_once_that_would_not_be_taken_alone(texts: list[str]) -> None:
+    """An empty list is taken alone only."""
+    are_lists = all(misses._MISSES.fullmatch(text) and text for text in texts)
+    assert bool(misses._images_at_once(texts)) == are_lists
+
+
+def test_one_bad_list_among_many_rows_is_named_and_the_others_are_read(tmp_path: Path) -> None:
+    rows = [row for seed in range(1, 8) for row in synthetic.run_rows("unpadded", seed, [9998])]
+    lines = [f"{KEY},{seed},1,8:5>6 18:3>8" for seed in range(1, 8)]
+    lines[2] = f"{KEY},3,1,8:5>6 18:3>"
+    read = found(tmp_path, *lines, rows=rows)
+    assert [one.key[4] for one in read.runs] == [1, 2, 4, 5, 6, 7]
+    (problem,) = read.problems
+    assert problem.line == 4
+    assert problem.reason == "misses is '8:5>6 18:3>', not a list like 8:5>6 18:3>8"
+
+
 def test_a_row_that_contradicts_an_earlier_one_is_left_out_and_named(tmp_path: Path) -> None:
     read = found(tmp_path, f"{KEY},7,2,8:5>6 18:3>8 9999:0>1", f"{KEY},7,2,8:5>7 18:3>8 9999:0>1")
     assert read.runs[0].images.tolist()[0] == [8, 5, 6]
     (problem,) = read.problems
     assert (problem.line, problem.reason) == (
         3,
-        "epoch 2 of unpadded seed 7: an earlier line has other images for the same run and epoch",
+        "epoch 2 of unpadded seed 7: line 2 has other images for the same run and epoch",
     )
 
 
@@ -136,8 +191,25 @@ def test_a_bad_line_is_named_and_the_rest_is_read(tmp_path: Path, line: str, rea
 
 
 def test_the_misses_of_an_epoch_that_the_record_left_out_are_left_out_too(tmp_path: Path) -> None:
-    read = found(tmp_path, f"{KEY},7,2,8:5>6 18:3>8 9999:0>1", rows=[ROWS[1]])
-    assert (read.runs, len(read.problems)) == ((), 1)
+    line = f"{KEY},7,2,8:5>6 18:3>8 9999:0>1"
+    read = found(tmp_path, line, line.replace(",2,", ",3,"), rows=[ROWS[1]])
+    assert (read.runs, [problem.line for problem in read.problems]) == ((), [2])
+
+
+def test_the_epoch_of_the_last_row_can_be_on_its_way_into_the_record(tmp_path: Path) -> None:
+    read = found(tmp_path, f"{KEY},7,2,8:5>6 18:3>8 9999:0>1", f"{KEY},7,3,8:5>6")
+    assert (len(read.runs), read.problems) == (1, ())
+
+
+def test_epochs_that_a_job_has_recorded_since_the_record_was_read_are_no_problem(tmp_path: Path) -> None:
+    before = synthetic.record(tmp_path, ROWS[:1])
+    synthetic.record(tmp_path, ROWS)
+    lines = [f"{KEY},7,1,8:5>6", f"{KEY},7,2,8:5>6 18:3>8 9999:0>1", f"{KEY},8,1,8:5>6", f"{KEY},8,2,8:5>6"]
+    path_beside(before.path).write_text(HEADER + "".join(line + "\n" for line in lines))
+    assert [(problem.line, problem.reason.split(": ")[1]) for problem in misses.read(before).problems] == [
+        (2, "1 misses, but the record has 9990 of 10000 correct"),
+        (4, "the epoch is not in the record"),
+    ]
 
 
 def test_ten_thousand_misses_fit_a_row(tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import fcntl
+import io
 import logging
 import os
 import random
@@ -18,10 +19,12 @@ from pathlib import Path
 import pandas
 import pytest
 import sample_rows
+from hypothesis import given
+from hypothesis import strategies as st
 from sample_rows import HEADER, closing, row, text_of
 
 from bench.errors import UnusableInput
-from bench.record import record
+from bench.record import ledger, record
 from bench.record.ledger import Problem
 from bench.record.record import Writer
 from bench.record.rows import COLUMNS, REQUIRED, Row, format_line, format_row
@@ -357,10 +360,19 @@ def test_a_second_header_is_left_out(path: Path):
     assert found.problems == (Problem(3, "the line repeats the header"),)
 
 
+@given(st.text('a,"\n\x0b\x85\u2028', max_size=30))
+def test_only_a_line_feed_ends_a_physical_line(text: str):
+    assert list(ledger._physical_lines(text)) == list(io.StringIO(text, newline=""))
+
+
 def test_an_epoch_that_is_recorded_twice_counts_once(path: Path):
     found = read_text(path, text_of(row(1), row(1, seed=2), row(1, correct=1), row(2), row(1)))
     assert rows_of(found) == [row(1), row(1, seed=2), row(2)]
-    assert found.problems == tuple(Problem(line, "the same run and epoch as on line 2") for line in (4, 6))
+    contradicts = "epoch 1 of unpadded on cpu, seed 1: contradicts line 2 (on cpu): correct is 1 here and 9801 there"
+    assert found.problems == (
+        Problem(4, f"{contradicts}; the run counts up to the epoch before"),
+        Problem(6, "the same run and epoch as on line 2"),
+    )
 
 
 def test_the_same_epoch_of_another_run_is_no_duplicate(path: Path):

@@ -6,6 +6,7 @@ import os
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -129,7 +130,7 @@ def test_a_change_while_a_row_is_written_is_seen(
         undisturbed(*arguments)
 
     undisturbed = files.write_all if moment == "write_all" else os.fsync
-    monkeypatch.setattr(f"bench.record.writer.{moment}", cut_first)
+    monkeypatch.setattr(f"bench.files.{moment}", cut_first)
     writer.append(row(4))
     assert writer.finish() == ""
     found = record.read(path)
@@ -224,7 +225,7 @@ def test_rows_go_beside_a_file_that_is_no_record_any_more(
     assert kept.read_text() == text_of(*FIRST, row(4), row(5))
     assert writer.finish() == (
         f"{path}: lacks 5 rows of this job, which {kept} has: "
-        "correct the file, and append these rows to it or join both records with `merge`"
+        "correct the file, and append these rows to it, or join both records with `merge`"
     )
     reason = "line 1: not the header of a record"
     assert caplog.messages == [f"{path}: {reason}: rows of this job are kept in {kept}"]
@@ -271,6 +272,54 @@ def test_rows_are_put_back_as_soon_as_the_file_is_a_record_again(path: Path, kep
     assert kept.read_text() == text_of(*FIRST, row(4))
 
 
+def test_rows_that_an_earlier_job_has_kept_are_not_kept_again(path: Path, kept: Path):
+    for _ in range(2):
+        path.write_text(text_of(*FIRST))
+        with record.exclusive(path) as writer:
+            writer.expect(FIRST)
+            writer.prepare()
+            path.write_text("nonsense\n")
+            writer.append(row(4))
+            assert "lacks 4 rows" in writer.finish()
+    assert kept.read_text() == text_of(*FIRST, row(4))
+
+
+def test_another_result_for_an_epoch_that_an_earlier_job_has_kept_is_kept_too(path: Path, kept: Path, writer: Writer):
+    theirs = replace(row(2), correct=1)
+    kept.write_text(text_of(theirs))
+    path.write_text("nonsense\n")
+    writer.append(row(4))
+    assert kept.read_text() == text_of(theirs, *FIRST, row(4))
+
+
+def test_rows_that_are_kept_beside_the_record_are_written_again_if_somebody_removes_them(
+    path: Path, kept: Path, writer: Writer
+):
+    path.write_text("nonsense\n")
+    writer.append(row(4))
+    kept.unlink()
+    assert "lacks 4 rows" in writer.finish()
+    assert kept.read_text() == text_of(*FIRST, row(4))
+
+
+def test_a_file_that_cannot_keep_the_rows_either_ends_the_job_with_a_line(path: Path, kept: Path, writer: Writer):
+    path.write_text("nonsense\n")
+    writer.append(row(4))
+    kept.write_text("nonsense too\n")
+    with pytest.raises(UnusableInput, match=rf"^{kept}:1: not the header of a record, so nothing was appended: "):
+        writer.append(row(5))
+
+
+def test_a_long_line_without_an_end_is_moved_aside_in_a_moment(path: Path, writer: Writer):
+    with path.open("ab") as file:
+        file.write(b"x" * 50_000_000)
+    before = time.process_time()
+    writer.append(row(4))
+    assert time.process_time() - before < 3
+    assert path.read_text() == text_of(OTHER, *FIRST, row(4))
+    assert path.with_name("runs.csv.torn").stat().st_size == 50_000_001
+
+
 @pytest.mark.parametrize("make", [Path.mkdir, os.mkfifo])
 def test_rows_go_beside_a_folder_or_a_fifo_that_has_taken_the_place_of_the_record(
     path: Path, kept: Path, writer: Writer, make: Callable[[Path], None]
@@ -280,6 +329,20 @@ def test_rows_go_beside_a_folder_or_a_fifo_that_has_taken_the_place_of_the_recor
     writer.append(row(4))
     assert kept.read_text() == text_of(*FIRST, row(4))
     assert "lacks 4 rows" in writer.finish()
+
+
+@pytest.mark.parametrize("target", ["runs.csv", "nowhere/runs.csv"])
+def test_rows_go_beside_a_link_that_leads_nowhere_and_has_taken_the_place_of_the_record(
+    path: Path, kept: Path, writer: Writer, target: str
+):
+    path.unlink()
+    path.symlink_to(target)
+    writer.append(row(4))
+    assert kept.read_text() == text_of(*FIRST, row(4))
+    path.unlink()
+    writer.append(row(5))
+    assert writer.finish() == ""
+    assert path.read_text() == text_of(*FIRST, row(4), row(5))
 
 
 def test_rows_go_beside_a_record_with_another_result_for_the_same_epoch(path: Path, kept: Path, writer: Writer):
@@ -309,7 +372,7 @@ def test_a_record_in_a_folder_that_is_gone_ends_the_job_with_a_line(tmp_path: Pa
     with record.exclusive(folder / "runs.csv") as writer:
         writer.append(row(1))
         folder.rename(tmp_path / "moved")
-        with pytest.raises(UnusableInput, match=r"runs\.csv: cannot be written \(No such file or directory\)"):
+        with pytest.raises(UnusableInput, match=r"runs\.kept\.csv: cannot be written \(No such file or directory\)"):
             writer.append(row(2))
     assert (tmp_path / "moved" / "runs.csv").read_text() == text_of(row(1))
 
@@ -339,7 +402,9 @@ def test_misses_that_have_no_place_go_beside_the_record_that_keeps_the_rows(tmp_
     misses.path_beside(tmp_path / "runs.csv").write_text("a;b\n")
     writer.append(Run("unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, 2, 19), 19, [(8, 5, 7)])
     assert misses.path_beside(tmp_path / "runs.kept.csv").read_text().count("\n") == 3
-    assert "runs.misses.csv: lacks 2 rows of this job" in writer.finish()
+    said = writer.finish()
+    assert "runs.misses.csv: lacks 2 rows of this job" in said
+    assert said.endswith(": correct the file, and append these rows to it")  # `merge` would need a record of this name
 
 
 def test_verifications_that_a_change_has_removed_are_written_again(tmp_path: Path):

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import io
 from xml.etree import ElementTree
 
 import matplotlib
 import pytest
+from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.lines import Line2D
 
 from bench.report import canvas
@@ -40,6 +42,23 @@ def test_rows_stand_from_top_to_bottom_in_the_order_given(names: tuple[str, ...]
     assert top < 0 <= max(0, len(names) - 1) < bottom
     assert axes.get_legend() is None
     assert ElementTree.fromstring(svg).tag.endswith("svg")
+
+
+@pytest.mark.parametrize("keys", [1, 4, 5, 9])
+@pytest.mark.parametrize(
+    "name", ["one", "a_name_of_28_letters_________, cuda", "x: everything, cpu a5a73a76", "m" * 56]
+)
+def test_names_and_legend_are_inside_the_figure_and_the_legend_is_above_the_rows(name: str, keys: int):
+    with canvas.style():
+        figure, axes = canvas.rows([name, name])
+        canvas.legend_above(axes, [Line2D([], [], label="a seed on a GPU") for _ in range(keys)])
+        FigureCanvasSVG(figure).print_svg(io.BytesIO())
+        legend = axes.get_legend()
+        assert legend is not None
+        whole, rows, box = figure.bbox, axes.get_window_extent(), legend.get_window_extent()
+        names = [label.get_window_extent() for label in axes.get_yticklabels()]
+    assert min(one.x0 for one in names) > 0
+    assert (box.x0 > 0, box.x1 < whole.x1, box.y1 < whole.y1, box.y0 > rows.y1 - 5) == (True,) * 4
 
 
 def test_a_figure_is_the_same_file_every_time_whatever_the_users_settings():

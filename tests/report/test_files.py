@@ -103,7 +103,7 @@ def test_bytes_do_not_depend_on_locale_time_zone_hash_seed_or_folder(tmp_path: P
         assert not ran.stderr
         outputs.append({path.name: path.read_bytes() for path in (folder / "report").iterdir()})
     assert outputs[0] == outputs[1]
-    assert len(outputs[0]) == 12
+    assert len(outputs[0]) == 13
 
 
 def test_the_order_of_the_rows_never_changes_a_byte(tmp_path: Path) -> None:

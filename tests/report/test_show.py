@@ -146,3 +146,11 @@ def test_the_list_shows_what_is_measured() -> None:
     text = " ".join(format_list(only, measured))
     assert "15,000" in text
     assert "14,120" not in text
+
+
+@pytest.mark.parametrize("document", [None, ARCHITECTURES["unpadded"].document], ids=["own", "documented"])
+def test_the_digests_of_the_record_are_shown_with_those_of_every_kind_that_varies(document: Document | None) -> None:
+    one = dataclasses.replace(ARCHITECTURES["unpadded"], document=document)
+    weights, order, dropout = (one.varied(vary).digest for vary in ("weights", "order", "dropout"))
+    said = f"{one.digest}; with --vary weights {weights}, order {order}, dropout {dropout}"
+    assert fact(format_show(one, STRUCTURES["unpadded"]), "digest") == [said]

@@ -39,8 +39,14 @@ REFUSED = {
         "import no_such_module\n" + init("no_such_module.x"),
         "it needs the module no_such_module, which is neither installed nor beside its file: install it, or put it",
     ),
-    "import_fails": ("x = 1 / 0\n" + PLAIN, "it fails when it is built (ZeroDivisionError: division by zero)"),
-    "import_ends": ("raise SystemExit(3)\n" + PLAIN, "it fails when it is built (SystemExit: 3)"),
+    "import_fails": (
+        "x = 1 / 0\n" + PLAIN,
+        "it fails when it is built (in line 1 of import_fails.py: ZeroDivisionError: division",
+    ),
+    "import_ends": (
+        "raise SystemExit(3)\n" + PLAIN,
+        "it ends the program in line 1 of import_ends.py: remove that code",
+    ),
     "init_crashes": (
         init("import os; os.abort()"),
         "it ends the process that builds it, by signal 6: remove the code",
@@ -62,11 +68,15 @@ REFUSED = {
     ),
     "raises": (
         forward("raise ValueError('one\\ntwo')"),
-        "it fails in evaluation (ValueError: one two): images here are (N, 1, 28, 28)",
+        "it fails in evaluation (in line 12 of raises.py: ValueError: one two)",
+    ),
+    "reads": (
+        forward("open('/proc/version'); open('width.txt'); " + FORWARD.strip()),
+        "it reads the file width.txt in line 12 of reads.py: write the values into its source",
     ),
     "raises_in_training": (
         forward("assert not self.training; " + FORWARD.strip()),
-        "it fails in training (AssertionError",
+        "it fails in training (in line 12 of raises_in_training.py: AssertionError",
     ),
     "plain_list": (
         init("self.more = [nn.Linear(10, 10)]", forward("return self.more[0](self.scores(x.flatten(1)))")),
@@ -105,7 +115,7 @@ REFUSED = {
     "global": (
         "STEPS = [0]\n"
         + forward("STEPS[0] += self.training; return self.scores(x.flatten(1)) * (1 + (STEPS[0] > 3) * self.training)"),
-        "a run that continues from a saved state gives other numbers than one without a break: do not keep values",
+        "its forward pass changes STEPS, but a saved state does not contain that: use register_buffer",
     ),
     "attribute_of_a_helper": (
         init(
@@ -115,12 +125,34 @@ REFUSED = {
                 "class Helper:\n    steps = 0\n\n" + PLAIN,
             ),
         ),
-        "a run that continues from a saved state gives other numbers than one without a break",
+        "its forward pass changes helper, but a saved state does not contain that",
+    ),
+    "counts_without_an_effect_yet": (
+        "import itertools\nCALLS = itertools.count()\n"
+        + forward("x = x.flatten(1); return self.scores(-x if next(CALLS) > 999 else x)"),
+        "its forward pass changes CALLS, but a saved state does not contain that",
+    ),
+    "counts_on_the_way_back": (
+        init(
+            "self.steps, self.scores.bias.grads = 0, [0]\n"
+            "        self.scores.register_full_backward_hook(lambda m, i, o: m.bias.grads.append(0))"
+        ),
+        "its forward pass changes scores.bias, but a saved state does not contain that",
+    ),
+    "kept_where_nobody_looks": (
+        init(
+            "torch.later = 0",
+            forward(
+                "torch.later += self.training; "
+                "return self.scores(x.flatten(1)) * (1 + 0.1 * torch.later * self.training)"
+            ),
+        ),
+        "a run that continues from a saved state gives other numbers than one without a break: do not keep values",
     ),
     "one_image_in_a_batch": (
         'RECIPE = {"batch_size": 59999}\n'
         + init("self.norm = nn.BatchNorm1d(10)", forward("return self.norm(self.scores(x.flatten(1)))")),
-        "it fails in a batch of one image, which its recipe has (ValueError: Expected more than 1 value per channel",
+        "it fails in a batch of one image, which its recipe has (in line 14 of one_image",
     ),
     "color": (
         init("self.conv = nn.Conv2d(3, 4, 3)", forward("return self.scores(self.conv(x).flatten(1))")),
@@ -135,9 +167,24 @@ REFUSED = {
         changed("super()", "torch.manual_seed(1)\n        super()"),
         "its initial weights are the same for every seed",
     ),
-    "threads": (
-        init("torch.set_num_threads(2)"),
-        "its file changes settings of PyTorch (the number of threads): remove that code",
+    "draws_from_the_system": (
+        init("import numpy; self.scores.weight.data += float(numpy.random.default_rng().random())"),
+        "its first weights or scores are not the same each time for the same seed: draw by the global",
+    ),
+    "seeds_by_the_clock": (
+        init("import time; torch.manual_seed(torch.initial_seed() + int(time.time())); self.scores.reset_parameters()"),
+        "its first weights or scores are not the same each time for the same seed",
+    ),
+    "seeds_by_the_process": (
+        init("import os; torch.manual_seed(torch.initial_seed() ^ os.getpid()); self.scores.reset_parameters()"),
+        "its first weights or scores are not the same each time for the same seed",
+    ),
+    "keeps_a_draw_from_the_system": (
+        init(
+            "import secrets; self.scale = 1 + secrets.randbelow(999)",
+            forward("return self.scores(x.flatten(1)) / self.scale"),
+        ),
+        "its first weights or scores are not the same each time for the same seed",
     ),
     "type": (
         changed("class", "torch.set_default_dtype(torch.float64)\n\n\nclass"),
@@ -146,6 +193,18 @@ REFUSED = {
     "near_zero": (
         init("torch.set_flush_denormal(True)"),
         "its file changes settings of PyTorch (whether numbers near zero become zero): remove that code",
+    ),
+    "hooks_of_all_modules": (
+        init("nn.modules.module.register_module_forward_hook(lambda m, i, o: o * 2 if m is self else o)"),
+        "its file changes settings of PyTorch (hooks of all modules): remove that code",
+    ),
+    "another_relu_for_all": (
+        init("nn.ReLU.forward = lambda self, x: x.clamp(0, 99)"),
+        "its file changes PyTorch itself (ReLU.forward): remove that code",
+    ),
+    "another_function_for_all": (
+        init("F.relu = torch.abs"),
+        "its file changes PyTorch itself (torch.nn.functional.relu): remove that code",
     ),
     "settings_in_training": (
         forward("torch.set_num_threads(2); " + FORWARD.strip()),
@@ -200,7 +259,8 @@ def test_every_line_is_about_one_of_these_networks(said):
 
 def test_a_network_that_never_ends_is_refused_after_a_time_limit(tmp_path):
     (path,) = write(tmp_path, net="while True:\n    pass\n" + PLAIN)
-    code = "from bench.training import inspection; inspection.LIMIT = 1; inspection.main()"
+    code = "from bench.training.trial import child; child.LIMIT = 1; "
+    code += "from bench.training import inspection; inspection.main()"
     done = subprocess.run(
         [sys.executable, "-c", code], input=pickle.dumps([read(path)]), capture_output=True, check=True
     )

@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import math
 import os
+import pickle
 import subprocess
 import sys
 from dataclasses import replace
 
+import numpy
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import nn
 
 from bench.errors import UnusableInput
-from bench.network.specification import Recipe
+from bench.network.specification import VARIED, Recipe
 from bench.training import loop, randomness
 from bench.training.arithmetic.engine import Engine
+from bench.training.arithmetic.kernels import masks
 from bench.training.exact import ExactTrainer
 from bench.training.loop import train
 from bench.training.native import NativeTrainer
+from bench.training.randomness import Purpose
 from models import ARCHITECTURES
 
 NETWORKS = list(ARCHITECTURES)
@@ -71,6 +75,53 @@ def test_the_same_run_has_the_same_bits_twice_and_after_other_runs(arithmetic, f
     torch.rand(3)
     assert run("gap_head", 1) == first
     assert run("gap_head", 2) != first
+
+
+def numbers(architecture, seed, dataset, arithmetic):
+    """Everything that a run of one epoch computes, to the bit."""
+    state = last(train(architecture, seed, "cpu", dataset, 1, arithmetic=arithmetic))
+    weights = {name: one.numpy().tobytes() for name, one in state.network.items()}
+    return deterministic(state), weights, state.predictions.numpy().tobytes()
+
+
+kinds_of_dropout = pytest.mark.parametrize(
+    ("name", "arithmetic"), [("gap_head", "exact"), ("unpadded", "exact"), ("unpadded", "native")]
+)
+"""The first drops whole channels. The others drop single values, and draw them in different ways."""
+
+
+@kinds_of_dropout
+def test_seed_1_of_every_kind_that_varies_has_the_bits_of_the_ordinary_seed_1(name, arithmetic, few):
+    ordinary = ARCHITECTURES[name]
+    expected = numbers(ordinary, 1, few, arithmetic)
+    for vary in VARIED:
+        assert numbers(ordinary.varied(vary), 1, few, arithmetic) == expected
+
+
+@kinds_of_dropout
+def test_a_kind_that_varies_takes_the_seed_and_the_others_take_seed_1(name, arithmetic, few, monkeypatch):
+    """The runs are compared with ordinary runs of seed 1 in which the draws of one purpose are exchanged."""
+    ordinary = ARCHITECTURES[name]
+    purposes = {"weights": Purpose.WEIGHTS, "order": Purpose.ORDER, "dropout": Purpose.DROPOUT}
+    results = {vary: numbers(ordinary.varied(vary), 7, few, arithmetic) for vary in VARIED}
+    results[""] = numbers(ordinary, 7, few, arithmetic)
+    assert len({pickle.dumps(one) for one in results.values()}) == 4
+    words, keep = randomness.words, masks.keep
+    for vary, purpose in purposes.items():
+        with monkeypatch.context() as patched:
+            patched.setattr(
+                randomness,
+                "words",
+                lambda seed, what, *rest, chosen=purpose: words(7 if what == chosen else seed, what, *rest),
+            )
+            patched.setattr(
+                masks,
+                "keep",
+                lambda seed, what, *rest, chosen=purpose: keep(
+                    numpy.uint64(7) if what == chosen else seed, what, *rest
+                ),
+            )
+            assert numbers(ordinary, 1, few, arithmetic) == results[vary]
 
 
 def test_exact_and_native_arithmetic_round_differently(few):

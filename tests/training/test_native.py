@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from types import SimpleNamespace
 
+import own_networks
 import pytest
 import torch
 import torch.nn.functional as F
 from own_exact import architecture
 from torch import nn
 
-from bench.training import randomness
+from bench.network import network_file
+from bench.training import agreement, randomness
 from bench.training.dropout import Clock, seed_dropout
 from bench.training.native import NativeTrainer, memory_format
 from models import ARCHITECTURES
@@ -47,6 +49,59 @@ def test_training_goes_on_from_a_saved_state_with_the_same_bits(few):
     assert not equal(again, first)
     repeated, _ = trained(few, (2,), state)  # loading left the state as it was
     assert equal(repeated, straight)
+
+
+LAYERS = "self.a, self.n = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)"
+REVERSED = """self.f = type("Own", (torch.autograd.Function,), {
+    "forward": staticmethod(lambda context, x: x.view_as(x)), "backward": staticmethod(lambda context, g: -g)
+})"""
+ODD = {
+    "a hook before a layer": ("self.a.register_forward_pre_hook(lambda m, i: (i[0] * 2,))", ""),
+    "a hook on a gradient": ("self.a.register_full_backward_hook(lambda m, i, o: (i[0] * 2,))", ""),
+    "a hook on the gradient of a weight": ("self.a.weight.register_hook(lambda g: g * 0.1)", ""),
+    "weights with another parametrization": ("nn.utils.parametrizations.weight_norm(self.a)", ""),
+    "weights with a spectral norm": ("nn.utils.parametrizations.spectral_norm(self.a)", ""),
+    "weights that are kept small": ("", "for p in self.parameters():\n    p.data.clamp_(-0.1, 0.1)"),
+    "a weight that two layers share": (
+        "self.b = nn.Conv2d(4, 4, 3, padding=1)\nself.b.weight = self.a.weight",
+        "x = self.b(x)",
+    ),
+    "frozen weights": ("self.a.weight.requires_grad_(False)", ""),
+    "a part without gradients": ("self.b = nn.Conv2d(4, 4, 1)", "with torch.no_grad():\n    x = self.b(x)"),
+    "a layer in evaluation": ("", "self.n.eval()"),
+    "a dropout by a function": ("", "x = F.dropout(x, 0.3, self.training)"),
+    "a dropout with another forward": (
+        "self.d = type('D', (nn.Dropout,), {'forward': lambda self, x: nn.Dropout.forward(self, x) * 3})(0.3)",
+        "x = self.d(x)",
+    ),
+    "another gradient": (REVERSED, "x = self.f.apply(x)"),
+    "another forward": ("old = self.forward\nself.forward = lambda x: old(x * 2)", ""),
+    "its input in place": ("", "x.mul_(0.5)"),
+    "a lower precision": (
+        "self.b = nn.Conv2d(4, 4, 1)",
+        "with torch.autocast('cpu', torch.bfloat16):\n    y = self.b(x)\nx = x + y",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_an_odd_network_is_trained_as_a_plain_loop_trains_it_and_is_never_exact(case, few):
+    layers, forward = ODD[case]
+    one = architecture(f"{LAYERS}\n{layers}", f"{forward}\nx = self.n(self.a(x))")
+    assert agreement.obstacles(one) or case == "frozen weights"
+    trainer, network = NativeTrainer(one, 1, "cpu"), randomness.build(one, 1)
+    order = randomness.order(1, 1, 52)
+    trainer.train(few, order, 0, 0.05)
+    optimizer = torch.optim.SGD(network.parameters(), lr=0.05, momentum=0.9)
+    for step, batch in enumerate(order.split(16)):
+        optimizer.zero_grad()
+        randomness.seed_generators(1, randomness.Purpose.NETWORK, step)
+        F.nll_loss(network.train()(few.train_images[batch]), few.train_labels[batch]).backward()
+        optimizer.step()
+    found, initial = trainer.network.state_dict(), randomness.build(one, 1).state_dict()
+    for name, expected in network.state_dict().items():
+        assert torch.allclose(found[name].float(), expected.float(), rtol=1e-3, atol=1e-4), name
+    assert not torch.equal(found["last.weight"], initial["last.weight"])
 
 
 def test_the_rate_of_an_epoch_is_that_of_its_steps(few):
@@ -141,3 +196,20 @@ def test_batch_statistics_mend_running_statistics_that_are_wrong_and_change_noth
     assert trainer.evaluate(small).correct < healthy - 50
     assert trainer.correct_with_batch_statistics(small) > healthy - 50
     assert all(torch.equal(one, before[name]) for name, one in trainer.network.state_dict().items())
+
+
+def test_the_augmentation_varies_with_the_order_and_what_a_network_draws_with_dropout(tmp_path, few, monkeypatch):
+    (path,) = own_networks.write(tmp_path, net=own_networks.DRAWS)
+    seeded, seed_generators = [], randomness.seed_generators
+
+    def noted(seed, purpose, step):
+        seeded.append((purpose.name, seed))
+        seed_generators(seed, purpose, step)
+
+    monkeypatch.setattr(randomness, "seed_generators", noted)
+    for vary in ("", "weights", "order", "dropout"):
+        trainer = NativeTrainer(network_file.read(path).varied(vary), 7, "cpu")
+        seeded.clear()
+        trainer.train(few, torch.arange(52), 0, 0.05)
+        expected = {"AUGMENTATION": vary in ("", "order"), "NETWORK": vary in ("", "dropout")}
+        assert set(seeded) == {(name, 7 if follows else 1) for name, follows in expected.items()}

@@ -12,8 +12,9 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from bench.network.specification import VARIED
 from bench.training import randomness
-from bench.training.randomness import Purpose, dropout_mask, keep_threshold, order, words
+from bench.training.randomness import Purpose, Seeds, dropout_mask, keep_threshold, order, seeds, words
 from models import ARCHITECTURES
 
 UINT64 = 2**64 - 1
@@ -169,3 +170,9 @@ def test_drawing_leaves_numpys_global_generator_as_it_was():
     order(1, 1, 100)
     dropout_mask(1, 1, 1, (4, 4), 0.5)
     assert (numpy.random.get_state()[1] == before).all()
+
+
+def test_the_seed_of_a_run_is_that_of_all_its_draws_or_of_one_kind():
+    assert seeds("", 7) == Seeds(7, 7, 7)
+    assert [seeds(vary, 7) for vary in VARIED] == [Seeds(7, 1, 1), Seeds(1, 7, 1), Seeds(1, 1, 7)]
+    assert {seeds(vary, 1) for vary in ("", *VARIED)} == {Seeds(1, 1, 1)}

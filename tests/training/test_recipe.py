@@ -6,8 +6,9 @@ import pytest
 import torch
 from own_networks import DRAWS, write
 
-from bench.network.network_file import DEFAULT_RECIPE, read
+from bench.network.network_file import read
 from bench.network.specification import Recipe
+from bench.network.values import DEFAULT_RECIPE
 from bench.training import loop
 from bench.training.data import MEAN, STANDARD_DEVIATION
 from bench.training.recipe import Augmentation, learning_rates

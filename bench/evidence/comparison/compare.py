@@ -33,7 +33,7 @@ from bench.evidence.statistics import (
     smallest_two_sample_p,
     two_sample_permutation_test,
 )
-from bench.network.specification import Architecture
+from bench.network.specification import VARIED, Architecture
 from bench.record.record import Record
 
 
@@ -46,13 +46,15 @@ def compare(old: Record, new: Record, architectures: Mapping[str, Architecture])
     names = (str(old.path), str(new.path))
     notes = [*_unknown_networks(old, architectures), *_unknown_networks(new, architectures)]
     pairs = []
-    for one, other in _groups_to_compare(groups(old, architectures), groups(new, architectures), names, notes):
+    both = groups(old, architectures), groups(new, architectures)
+    for one, other in dict.fromkeys(_groups_to_compare(*both, names, notes)):  # exact groups can share several devices
         pair = _compare_groups(one, other, architectures[one.model].target.correct)
         if min(pair.old.seeds, pair.new.seeds):
             pairs.append(pair)
             notes.extend(_notes_on_runs(pair))
         else:
-            notes.append(f"{pair}: {names[0] if not pair.old.seeds else names[1]} has no finished run to compare")
+            lacking = [name for name, side in zip(names, (pair.old, pair.new), strict=True) if not side.seeds]
+            notes.extend(f"{pair}: {name} has no finished run to compare" for name in lacking)
     if not pairs:
         reason = "; ".join(notes) or "neither has runs"
         raise UnusableInput(f"{names[0]} and {names[1]}: nothing to compare: {reason}")
@@ -68,14 +70,15 @@ def _groups_to_compare(
     old: Sequence[Group], new: Sequence[Group], names: tuple[str, str], notes: list[str]
 ) -> Iterator[tuple[Group, Group]]:
     """The pairs of groups to compare, by the rule at the top of this module. `notes` gets what is not compared."""
-    for key in dict.fromkeys((group.model, group.device) for group in (*old, *new)):
-        place = f"{key[0]} on {key[1]}"
-        ours, theirs = ([group for group in side if (group.model, group.device) == key] for side in (old, new))
+    for model, device in dict.fromkeys((group.model, device) for group in (*old, *new) for device in group.devices):
+        place = f"{model} on {device}"
+        ours, theirs = (
+            [group for group in side if group.model == model and device in group.devices] for side in (old, new)
+        )
         for name, side in zip(names, (ours, theirs), strict=True):
-            for recipe in sorted({group.recipe for group in side if not group.is_current}):
-                notes.append(
-                    f"{place}: recipe {recipe} in {name} is not the network's recipe now, so it is not compared"
-                )
+            for recipe, vary in sorted({(group.recipe, group.vary) for group in side if not group.is_current}):
+                reason = f"varies only {VARIED[vary]}" if vary else "is not the network's recipe now"
+                notes.append(f"{place}: recipe {recipe} in {name} {reason}, so it is not compared")
         before, after = ([group for group in side if group.is_current] for side in (ours, theirs))
         if not before or not after:
             if before or after:
@@ -93,8 +96,9 @@ def _groups_to_compare(
 
 
 def _compare_groups(old: Group, new: Group, target: int) -> Pair:
-    longest = [max((len(run.correct) for run in group.runs), default=0) for group in (old, new)]
-    epochs = min(old.budget, *longest)
+    # A run that diverged counts as never at the target, for any number of epochs. So it does not shorten the others.
+    lengths = [[len(run.correct) for run in group.runs if run.correct and not run.has_diverged] for group in (old, new)]
+    epochs = min([old.budget, *(max(side) for side in lengths if side)])
     before, after = _side(old, epochs, target), _side(new, epochs, target)
     changes: tuple[Change, ...] = ()
     if before.seeds and after.seeds:
@@ -104,7 +108,7 @@ def _compare_groups(old: Group, new: Group, target: int) -> Pair:
 
 
 def _side(group: Group, epochs: int, target: int) -> Side:
-    finished = [run.correct[:epochs] for run in group.runs if len(run.correct) >= epochs > 0 and not run.has_diverged]
+    finished = [run.correct[:epochs] for run in group.runs if len(run.correct) >= epochs and not run.has_diverged]
     diverged = sum(run.has_diverged for run in group.runs)
     return Side(
         group.environment,

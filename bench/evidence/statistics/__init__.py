@@ -27,6 +27,7 @@ from bench.evidence.statistics.intervals import (
     prediction_interval_ranks,
     prediction_interval_t,
     share_of_seeds,
+    variance_interval,
 )
 from bench.evidence.statistics.rank import SEEDS, RankTest, Tested, expected_draws, rank_test
 from bench.evidence.statistics.sequential import (
@@ -97,5 +98,6 @@ __all__ = [
     "sustained_hit",
     "time_to_target",
     "two_sample_permutation_test",
+    "variance_interval",
     "variation",
 ]

@@ -1,4 +1,4 @@
-"""Intervals for a share of successes and for one new run. They describe, and decide nothing.
+"""Intervals for a share of successes, for one new run and for a variance. They describe, and decide nothing.
 
 Quantiles come from `scipy.special`, because it loads four times faster than `scipy.stats`. "Never" is None in arguments
 and infinity in results.
@@ -92,6 +92,22 @@ def prediction_interval_ranks(values: Sequence[float | None]) -> Interval | None
         raise ValueError("NaN has no rank")
     n = len(sample)
     return Interval(min(sample), max(sample), (n - 1) / (n + 1)) if n > 1 else None
+
+
+def variance_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
+    """The interval for the variance of a normal distribution: (n - 1) s² over two quantiles of chi-squared.
+
+    It is None for fewer than two values. Raises ValueError unless 0 < `confidence` < 1.
+    Source: Hahn and Meeker, Statistical Intervals (1991), chapter 4.
+    """
+    _check_arguments(0, 0, confidence)
+    freedom = len(values) - 1
+    if freedom < 1:
+        return None
+    squares = freedom * float(np.var(values, ddof=1))
+    beyond = (1 - confidence) / 2
+    lower, upper = (squares / float(special.chdtri(freedom, share)) for share in (beyond, 1 - beyond))
+    return Interval(lower, upper, confidence)
 
 
 def _check_arguments(successes: int, trials: int, confidence: float) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bench.evidence import verdicts
 from bench.evidence.results import Group, groups
 from bench.evidence.statistics import first_hit
-from bench.evidence.summary.images import Agreement, Images, MissedImage, images
+from bench.evidence.summary.images import Agreement, Images, MissedImage, images, missed_by_run
+from bench.evidence.summary.kinds import Kind, Kinds, Spread, kinds
 from bench.evidence.summary.others import OtherRecipe, other_recipe
 from bench.evidence.summary.pairs import MANY_NETWORKS, MOST_SEEDS, Paired, between_devices, between_networks
 from bench.evidence.summary.pooled import (
@@ -22,7 +24,7 @@ from bench.evidence.summary.pooled import (
     summarise_group,
 )
 from bench.evidence.summary.repeats import Repeats, repeats
-from bench.evidence.summary.sources import GroupSources, Sources, TwoPlaces, sources
+from bench.evidence.summary.sources import MOST_CHOICES, GroupSources, Sources, TwoPlaces, sources
 from bench.network.specification import DEVICES, LOGGED, Architecture
 from bench.network.structure_facts import Structure
 from bench.record.environments import EXACT
@@ -30,10 +32,12 @@ from bench.record.ledger import Problem
 from bench.record.misses import Misses
 from bench.record.record import Record
 from bench.record.verifications import Verifications
+from bench.wording import listed
 
 __all__ = [
     "FINAL_EPOCHS",
     "MANY_NETWORKS",
+    "MOST_CHOICES",
     "MOST_SEEDS",
     "STREAK",
     "Agreement",
@@ -41,6 +45,8 @@ __all__ = [
     "GroupSources",
     "GroupSummary",
     "Images",
+    "Kind",
+    "Kinds",
     "MissedImage",
     "NetworkSummary",
     "OtherRecipe",
@@ -49,6 +55,7 @@ __all__ = [
     "Repeats",
     "SeedResult",
     "Sources",
+    "Spread",
     "Summary",
     "TwoPlaces",
     "required",
@@ -98,7 +105,10 @@ class NetworkSummary:
 
 @dataclass(frozen=True)
 class Place:
-    """A device and an environment, the machines that trained there, and the number of their runs of any recipe."""
+    """An environment, its devices and machines, and the number of their runs of any recipe.
+
+    An exact environment can have several devices, any other one has one.
+    """
 
     label: str
     device: str
@@ -158,18 +168,17 @@ def summarise(
     """Summarise a record and the files beside it. A network without a structure has no verdicts."""
     misses, verifications = misses or Misses(), verifications or Verifications()
     found = groups(record, architectures)
-    places = list(dict.fromkeys((group.device, group.environment) for group in found if group.is_current))
-    places += [place for group in found if (place := (group.device, group.environment)) not in places]
-    places.sort(key=lambda place: ((*DEVICES, LOGGED).index(place[0]), place[1]))
-    labels = _labels(places)
+    by_place: dict[tuple[str, str], list[Group]] = {}
+    for group in sorted(found, key=lambda group: ((*DEVICES, LOGGED).index(group.devices[0]), group.environment)):
+        by_place.setdefault(group.key[2:], []).append(group)
+    labels = _labels(by_place)
     by_name: dict[str, list[GroupSummary]] = {name: [] for name in architectures}
     for group in found:
         if group.is_current:
-            place = (group.device, group.environment)
+            label = labels[group.key[2:]]
             architecture, structure = architectures[group.model], structures.get(group.model)
-            by_name[group.model].append(
-                summarise_group(group, labels[place], places.index(place), architecture, structure)
-            )
+            colour = list(labels.values()).index(label)
+            by_name[group.model].append(summarise_group(group, label, colour, architecture, structure))
     networks = tuple(
         NetworkSummary(
             architecture,
@@ -180,17 +189,19 @@ def summarise(
         for name, architecture in architectures.items()
     )
     current = [group for network in networks for group in network.groups]
+    documented = {network.name: network.documented for network in networks}
     used = {group.label for group in current}
+    by_run = missed_by_run(misses.runs)
     return Summary(
         networks=networks,
         labels=tuple(label for label in labels.values() if label in used),
-        places=tuple(_place(label, place, found) for place, label in labels.items()),
+        places=tuple(_place(labels[place], here) for place, here in by_place.items()),
         other_recipes=tuple(other_recipe(group) for group in found if not group.is_current),
         between_networks=tuple(between_networks(current)),
         between_devices=tuple(between_devices(current)),
-        images=images(current, misses.runs),
+        images=images(current, by_run),
         repeats=repeats(current, verifications.found),
-        sources=sources(current, {network.name: network.documented for network in networks}, misses.runs),
+        sources=sources(current, documented, by_run, kinds(found, labels, structures)),
         problems=_by_line(record.problems),
         problems_of_misses=_by_line(misses.problems),
         problems_of_verifications=_by_line(verifications.problems),
@@ -201,18 +212,25 @@ def _by_line(problems: Sequence[Problem]) -> tuple[Problem, ...]:
     return tuple(sorted(problems, key=lambda problem: (problem.line, problem.reason)))
 
 
-def _place(label: str, place: tuple[str, str], found: Sequence[Group]) -> Place:
-    here = [group for group in found if (group.device, group.environment) == place]
+def _place(label: str, here: Sequence[Group]) -> Place:
     machines = {machine for group in here for machine in group.machines}
-    return Place(label, *place, tuple(sorted(machines)), sum(len(group.runs) for group in here))
+    return Place(
+        label, _devices(here), here[0].environment, tuple(sorted(machines)), sum(len(one.runs) for one in here)
+    )
 
 
-def _labels(places: Sequence[tuple[str, str]]) -> dict[tuple[str, str], str]:
-    """A label for each place: the device if that is unique, otherwise the device and the environment or "exact"."""
-    devices = [device for device, _ in places]
-    return {
-        (device, environment): device
-        if devices.count(device) == 1
-        else f"{device} {'exact' if environment == EXACT.digest else environment}"
-        for device, environment in places
-    }
+def _devices(here: Sequence[Group]) -> str:
+    """The devices of a place in words."""
+    return listed([device for device in (*DEVICES, LOGGED) if any(device in group.devices for group in here)])
+
+
+def _labels(by_place: Mapping[tuple[str, str], Sequence[Group]]) -> dict[tuple[str, str], str]:
+    """A label for each place: its devices, and the environment or "exact" if another place has one of the devices."""
+    devices = {place: {device for group in here for device in group.devices} for place, here in by_place.items()}
+    used = Counter(device for several in devices.values() for device in several)
+    labels = {}
+    for place, here in by_place.items():
+        is_unique = all(used[device] == 1 for device in devices[place])
+        kind = "exact" if place[1] == EXACT.digest else place[1]
+        labels[place] = _devices(here) + ("" if is_unique else f" {kind}")
+    return labels

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from bench.evidence.results import Group
 from bench.evidence.summary.pooled import GroupSummary
 from bench.record.misses import Missed
 
 _Integers = NDArray[np.int64]
+
+MissedByRun = Mapping[tuple[str, str, str, str, int], Mapping[int, Missed]]
+"""The missed images by the key of a run's group and its seed, then by epoch."""
 
 MOST_MISSED = 20
 """The number of images that the report lists and draws: those that most runs miss."""
@@ -66,30 +70,45 @@ class Images:
     without: int = 0
 
 
-def images(groups: Sequence[GroupSummary], kept: Sequence[Missed]) -> Images:
+def images(groups: Sequence[GroupSummary], by_run: MissedByRun) -> Images:
     """Summarise the images that runs miss in the groups of a report.
 
     All runs of a group are looked at after the same epoch, within the documented number of epochs. That is the latest
     epoch for which the misses of at least two runs are recorded. If there is no such epoch, one run is enough.
     """
-    by_group: dict[tuple[str, ...], list[Missed]] = {}
-    for one in kept:
-        by_group.setdefault(one.key[:4], []).append(one)
     found, together, without = list[Agreement](), list[Missed](), 0
     for group in groups:
         what = group.group
-        here = by_group.get((what.model, what.recipe, what.device, what.environment), [])
-        chosen = _at_common_epoch(here, what.budget)
+        missed = missed_in(what, by_run)
+        chosen = _at_common_epoch([one for epochs in missed for one in epochs.values()], what.budget)
         if chosen:
             found.append(_agreement(what.model, group.label, chosen))
         together += chosen
-        known = {one.key[4] for one in here if one.key[5] == what.budget}
-        without += sum(run.seed not in known for run in what.complete)
+        without += sum(
+            len(run.correct) >= what.budget not in epochs for run, epochs in zip(what.runs, missed, strict=True)
+        )
     if not together:
         return Images(without=without)
     total = max(one.total for one in together)
     together = [one for one in together if one.total == total]
     return Images(tuple(found), _agreement("", "", together), *_most_missed(together), without)
+
+
+def missed_by_run(kept: Sequence[Missed]) -> MissedByRun:
+    """The missed images by the group's key and the seed, then by epoch. Several devices of a run are one."""
+    by_run: dict[tuple[str, str, str, str, int], dict[int, Missed]] = {}
+    for one in kept:
+        model, recipe, device, environment, seed, epoch = one.bits_key
+        by_run.setdefault((model, recipe, device, environment, seed), {}).setdefault(epoch, one)
+    return by_run
+
+
+def missed_in(group: Group, by_run: MissedByRun) -> list[dict[int, Missed]]:
+    """The missed images of each run of a group, by epoch, in those epochs that count."""
+    return [
+        {epoch: one for epoch, one in by_run.get((*group.key, run.seed), {}).items() if epoch <= len(run.correct)}
+        for run in group.runs
+    ]
 
 
 def _at_common_epoch(runs: Sequence[Missed], budget: int) -> list[Missed]:

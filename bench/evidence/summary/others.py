@@ -1,6 +1,7 @@
-"""Describe the runs of a recipe that its network no longer has. Pure.
+"""Describe the runs of a recipe that is not the current one of its network. Pure.
 
-Nobody knows their target and their number of epochs. So nothing is said of a target, and no run is called complete.
+Most are of a recipe that the network no longer has. Nobody knows their target and their number of epochs. So nothing is
+said of a target, and no run is called complete.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from bench.evidence.results import Group
+from bench.network.specification import Vary
 
 
 @dataclass(frozen=True)
@@ -16,6 +18,7 @@ class OtherRecipe:
 
     `epochs` has the number of recorded epochs of each seed. `best` and `last` have the correct images of its best and
     of its last recorded epoch; they leave out a seed without an epoch. `diverged` counts the seeds that diverged.
+    `vary` is that of the group.
     """
 
     model: str
@@ -27,6 +30,7 @@ class OtherRecipe:
     best: tuple[int, ...]
     last: tuple[int, ...]
     diverged: int
+    vary: Vary = ""
 
 
 def other_recipe(group: Group) -> OtherRecipe:
@@ -42,4 +46,5 @@ def other_recipe(group: Group) -> OtherRecipe:
         best=tuple(map(max, counts)),
         last=tuple(one[-1] for one in counts),
         diverged=sum(run.has_diverged for run in group.runs),
+        vary=group.vary,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from statistics import fmean, median
+from statistics import fmean
 
 from bench.evidence import verdicts
 from bench.evidence.results import Group, Series
@@ -21,6 +21,7 @@ from bench.evidence.statistics import (
     survival_steps,
     time_to_target,
 )
+from bench.evidence.verdicts import Course
 from bench.network.specification import Architecture, Target
 from bench.network.structure_facts import Structure
 
@@ -84,8 +85,7 @@ class GroupSummary:
     last_interval: Interval | None
     at_target_last: int
     verdicts: tuple[verdicts.Verdict, ...]
-    train_seconds: float | None
-    seconds: float | None
+    courses: tuple[Course, ...]
 
     @property
     def planned(self) -> int:
@@ -130,8 +130,6 @@ def summarise_group(
     reached = time_to_target(first, budget)
     seeds = tuple(_seed_result(run, target, budget) for run, target in zip(group.runs, needed, strict=True))
     final = [seed.last for seed in seeds if seed.last is not None]
-    train_seconds = [seconds for run in group.runs for seconds in run.train_seconds]
-    seconds = [seconds for run in group.runs for seconds in run.seconds]
     return GroupSummary(
         label=label,
         colour=colour,
@@ -154,8 +152,7 @@ def summarise_group(
             seed.last is not None and seed.last >= target for seed, target in zip(seeds, needed, strict=True)
         ),
         verdicts=verdicts.judge(architecture, structure, group),
-        train_seconds=median(train_seconds) if train_seconds else None,
-        seconds=median(seconds) if seconds else None,
+        courses=verdicts.courses(architecture, structure, group),
     )
 
 

@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.evidence.summary.pooled import GroupSummary
+from bench.record.environments import device_of_bits
 from bench.record.verifications import Verified
 
 
@@ -16,7 +17,8 @@ class Repeats:
     `here` is the number of runs that were trained again in their own environment, `elsewhere` in another environment.
     `identical_here` and `identical_elsewhere` are the numbers of these runs that were identical every time. `epochs` is
     the number of epochs that were compared in the runs' own environments; of several verifications of one run, the
-    longest counts. `differing` names the runs that differ in their own environment.
+    longest counts. `differing` names the runs that differ in their own environment. `on_several_devices` exact runs
+    were trained on more than one device, and `equal_on_devices` of them have the same results in every common epoch.
     """
 
     recorded: int
@@ -26,19 +28,20 @@ class Repeats:
     elsewhere: int
     identical_elsewhere: int
     differing: tuple[str, ...]
+    on_several_devices: int = 0
+    equal_on_devices: int = 0
 
 
 def repeats(groups: Sequence[GroupSummary], verified: Iterable[Verified]) -> Repeats:
     """Summarise the verifications of the runs of a report."""
-    names: dict[tuple[str, str, str, str, int], str] = {}
-    for group in groups:
-        what = group.group
-        for run in what.runs:
-            key = (what.model, what.recipe, what.device, what.environment, run.seed)
-            names[key] = f"{what.model} on {group.label}, seed {run.seed}"
+    runs = [(group, run) for group in groups for run in group.group.runs]
+    names = {
+        (*group.group.key, run.seed): f"{group.group.model} on {group.label}, seed {run.seed}" for group, run in runs
+    }
     kinds: tuple[dict[str, list[Verified]], dict[str, list[Verified]]] = ({}, {})
     for one in verified:
-        name = names.get((one.model, one.recipe, one.device, one.environment, one.seed))
+        device = device_of_bits(one.device, one.environment)
+        name = names.get((one.model, one.recipe, device, one.environment, one.seed))
         if name is not None:
             kinds[one.verified_in != one.environment].setdefault(name, []).append(one)
     here, elsewhere = kinds
@@ -51,6 +54,8 @@ def repeats(groups: Sequence[GroupSummary], verified: Iterable[Verified]) -> Rep
         elsewhere=len(elsewhere),
         identical_elsewhere=sum(map(_always_identical, elsewhere.values())),
         differing=tuple(differing),
+        on_several_devices=sum(len(run.devices) > 1 for _, run in runs),
+        equal_on_devices=sum(len(run.devices) > 1 and not run.is_contradicted for _, run in runs),
     )
 
 

@@ -21,8 +21,13 @@ from bench.evidence.statistics import (
     pooled_flips,
     rounding,
 )
+from bench.evidence.summary.images import MissedByRun, missed_in
+from bench.evidence.summary.kinds import Kinds
 from bench.evidence.summary.pooled import FINAL_EPOCHS, GroupSummary
 from bench.record.misses import Missed
+
+MOST_CHOICES = 5_000
+"""What the best epoch gains by being chosen is estimated from about this many runs, the lowest seeds of each group."""
 
 
 @dataclass(frozen=True)
@@ -31,9 +36,9 @@ class GroupSources:
 
     `runs` is the number of complete runs. `best_minus_last` is the mean over these runs, in images. `flattery` is the
     mean of what the best epoch gains because it is chosen and reported on the same images; it is over `with_misses`
-    runs, those with the misses of every epoch. `typical_last` and `typical_best` are the least k for which the
-    documented last or best accuracy is the expected best of k seeds. They are None if no number up to `runs` is enough,
-    or if nothing is documented.
+    runs, the lowest seeds of those with the misses of every epoch. `typical_last` and `typical_best` are the
+    least k for which the documented last or best accuracy is the expected best of k seeds. They are None if no number
+    up to `runs` is enough, or if nothing is documented.
     """
 
     model: str
@@ -51,49 +56,52 @@ class GroupSources:
 
 @dataclass(frozen=True)
 class TwoPlaces:
-    """The same seeds of one network in two places. `is_same_environment` says that only the device differs."""
+    """The same seeds of one network in two places."""
 
     model: str
     first: str
     second: str
-    is_same_environment: bool
     pairs: Rounding
 
 
 @dataclass(frozen=True)
 class Sources:
-    """The sources in each group, in all groups of each label together, and between places."""
+    """The sources in each group, in all groups of each label together, between places, and by what the seed changes."""
 
     groups: tuple[GroupSources, ...] = ()
     together: tuple[GroupSources, ...] = ()
     places: tuple[TwoPlaces, ...] = ()
+    kinds: tuple[Kinds, ...] = ()
 
 
-def sources(groups: Sequence[GroupSummary], documented: Mapping[str, Sequence[int]], kept: Sequence[Missed]) -> Sources:
+def sources(
+    groups: Sequence[GroupSummary],
+    documented: Mapping[str, Sequence[int]],
+    by_run: MissedByRun,
+    kinds: tuple[Kinds, ...],
+) -> Sources:
     """Summarise the groups of a report. `documented` has the documented counts of each network by epoch."""
-    by_run: dict[tuple[str | int, ...], dict[int, Missed]] = {}
-    for one in kept:
-        by_run.setdefault(one.key[:5], {})[one.key[5]] = one
-    found = [_of_group(group, documented.get(group.group.model, ()), by_run) for group in groups if group.last]
-    return Sources(tuple(found), tuple(_together(groups, found)), tuple(_places(groups)))
+    most = max(1, MOST_CHOICES // max(1, len(groups)))
+    found = [_of_group(group, documented.get(group.group.model, ()), by_run, most) for group in groups if group.last]
+    return Sources(tuple(found), tuple(_together(groups, found)), tuple(_places(groups)), kinds)
 
 
 def _counts(group: GroupSummary) -> list[tuple[int, ...]]:
     return [run.correct[: group.group.budget] for run in group.group.complete]
 
 
-def _of_group(
-    group: GroupSummary, log: Sequence[int], by_run: Mapping[tuple[str | int, ...], Mapping[int, Missed]]
-) -> GroupSources:
+def _of_group(group: GroupSummary, log: Sequence[int], by_run: MissedByRun, most_choices: int) -> GroupSources:
     what, counts = group.group, _counts(group)
     missed = [
-        by_run.get((what.model, what.recipe, what.device, what.environment, run.seed), {}) for run in what.complete
+        one for run, one in zip(what.runs, missed_in(what, by_run), strict=True) if len(run.correct) >= what.budget
     ]
-    gains = [
-        max(run) - honest_best([one[epoch].images[:, 0] for epoch in range(1, what.budget + 1)], series.total)
+    epochs = range(1, what.budget + 1)
+    known = (
+        (max(run), [one[epoch].images[:, 0] for epoch in epochs], series.total)
         for run, series, one in zip(counts, what.complete, missed, strict=True)
-        if all(epoch in one for epoch in range(1, what.budget + 1))
-    ]
+        if all(epoch in one for epoch in epochs)
+    )
+    gains = [best - honest_best(images, total) for best, images, total in itertools.islice(known, most_choices)]
     lasts, bests = [run[-1] for run in counts], [max(run) for run in counts]
     return GroupSources(
         model=what.model,
@@ -168,6 +176,5 @@ def _places(groups: Sequence[GroupSummary]) -> list[TwoPlaces]:
         seeds = sorted(first.keys() & second.keys())
         pairs = rounding([first[seed] for seed in seeds], [second[seed] for seed in seeds])
         if pairs is not None:
-            is_same = one.group.environment == other.group.environment
-            result.append(TwoPlaces(one.group.model, one.label, other.label, is_same, pairs))
+            result.append(TwoPlaces(one.group.model, one.label, other.label, pairs))
     return result

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 
 from bench.evidence.results import Group
 from bench.evidence.statistics import expected_draws, expected_seeds, first_hit
-from bench.evidence.verdicts import draws, module, shares
+from bench.evidence.verdicts import course, draws, module, shares
 from bench.evidence.verdicts.case import Case, Finding, Outcome, Verdict
+from bench.evidence.verdicts.course import Course
 from bench.evidence.verdicts.rules import RULE, RULES
 from bench.network.specification import Architecture, Claim, ClaimKind
 from bench.network.structure_facts import Structure
@@ -15,8 +16,10 @@ from bench.network.structure_facts import Structure
 __all__ = [
     "RULE",
     "RULES",
+    "Course",
     "Outcome",
     "Verdict",
+    "courses",
     "expected_further_seeds",
     "is_about_a_share",
     "is_of_the_module",
@@ -33,6 +36,18 @@ def judge(architecture: Architecture, structure: Structure | None, group: Group 
         return ()
     case = Case(architecture, structure, group)
     return tuple(_verdict(claim, case) for claim in architecture.claims)
+
+
+def courses(architecture: Architecture, structure: Structure | None, group: Group) -> tuple[Course, ...]:
+    """The course of the evidence on every claim that is judged by the seeds alone, in order. See `judge`."""
+    case = Case(architecture, structure, group)
+    if (structure is None and not architecture.is_logged) or case.other_totals:
+        return ()
+    return tuple(
+        course.of_a_share(claim, case) if is_about_a_share(claim) else course.of_a_draw(claim, case)
+        for claim in architecture.claims
+        if not is_of_the_module(claim) and not (claim.kind in _ABOUT_ONE_RUN and _contradicted_by_log(claim, case))
+    )
 
 
 def expected_further_seeds(

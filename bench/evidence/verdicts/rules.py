@@ -100,6 +100,10 @@ RULES: tuple[str, ...] = (
         "evidence describe the seeds and decide nothing: for a first epoch it is the range of our n seeds, with a "
         "confidence of (n − 1)/(n + 1), and for an accuracy the 95 % prediction interval (Student's t)."
     ),
+    (
+        "A seed in exact arithmetic counts once, whichever devices and machines have trained it. If their results of "
+        "an epoch differ, the record contradicts itself: from that epoch on, the run counts as unfinished."
+    ),
     "Runs that were tested on another number of images than the target has decide nothing.",
     (
         "A seed that diverged counts against a claim about a first epoch, a best or a last accuracy: as earlier or "

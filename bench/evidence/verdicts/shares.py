@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
@@ -35,13 +36,39 @@ class Tally(NamedTuple):
     what: str
 
 
+def outcomes(claim: Claim, case: Case) -> list[bool | None]:
+    """Whether each seed succeeded, in their order. None is a seed that is not finished, and has not succeeded yet."""
+    return [False if run.has_diverged else _outcome(claim, run.correct[: case.budget], case) for run in case.runs]
+
+
+def _outcome(claim: Claim, counts: Sequence[int], case: Case) -> bool | None:
+    if claim.kind == "sustained":
+        return min(counts[-claim.value :]) > case.target if len(counts) == case.budget else None
+    target, epochs = _reached(claim, case)
+    if first_hit(counts[:epochs], target) is not None:
+        return True
+    return None if len(counts) < epochs else False
+
+
 def tally(claim: Claim, case: Case) -> Tally:
     """Count the seeds for a claim that is judged by the share of seeds that succeed."""
+    found = outcomes(claim, case)
     if claim.kind == "sustained":
-        return _tally_sustained(claim, case)
-    if claim.kind == "epochs_below":
-        return _tally_reached(case.target, min(case.budget, claim.value - 1), case)
-    return _tally_reached(claim.value, case.budget, case)
+        what = f"above {case.target} in each of the last {claim.value} of {case.budget} epochs"
+    else:
+        target, epochs = _reached(claim, case)
+        what = f"reached {target} within {epochs} epochs"
+        if case.complete:
+            kept = sum(counts[-1] >= target for counts in case.complete)
+            what += f" (at or above it in the last epoch: {kept} of {count(len(case.complete), 'complete seed')})"
+    return Tally(found.count(True), found.count(False), found.count(None), what)
+
+
+def _reached(claim: Claim, case: Case) -> tuple[int, int]:
+    """The number of images that a seed must reach, and the number of epochs in which it must do so."""
+    return (
+        (case.target, min(case.budget, claim.value - 1)) if claim.kind == "epochs_below" else (claim.value, case.budget)
+    )
 
 
 def judge_share(claim: Claim, case: Case) -> Finding:
@@ -75,23 +102,6 @@ def judge_share(claim: Claim, case: Case) -> Finding:
         most = confidence_sequence(successes, failures).upper
         evidence += f"; 90 % confidence sequence of the share: {least:.3f} to {most:.3f}"
     return Finding(_OUTCOMES[share], evidence)
-
-
-def _tally_reached(target: int, epochs: int, case: Case) -> Tally:
-    hits = [not run.has_diverged and first_hit(run.correct[:epochs], target) is not None for run in case.runs]
-    decided = [hit or run.has_diverged or len(run.correct) >= epochs for hit, run in zip(hits, case.runs, strict=True)]
-    what = f"reached {target} within {epochs} epochs"
-    if case.complete:
-        kept = sum(counts[-1] >= target for counts in case.complete)
-        what += f" (at or above it in the last epoch: {kept} of {count(len(case.complete), 'complete seed')})"
-    return Tally(sum(hits), sum(decided) - sum(hits), len(decided) - sum(decided), what)
-
-
-def _tally_sustained(claim: Claim, case: Case) -> Tally:
-    successes = sum(min(counts[-claim.value :]) > case.target for counts in case.complete)
-    decided = len(case.complete) + case.diverged
-    what = f"above {case.target} in each of the last {claim.value} of {case.budget} epochs"
-    return Tally(successes, decided - successes, len(case.runs) - decided, what)
 
 
 def _what_could_decide(successes: int, failures: int, unfinished: int) -> tuple[str, int]:

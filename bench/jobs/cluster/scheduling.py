@@ -19,11 +19,13 @@ from typing import Any
 from uuid import uuid4
 
 from bench.errors import UnusableInput, one_line
+from bench.jobs.cluster import messages
 from bench.jobs.cluster.worker import GPU, train
 from bench.jobs.cluster.workers import Cluster, Worker, registered, survey
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
 from bench.jobs.scheduling import More, no_more
 from bench.jobs.worker import Task
+from bench.record import schema
 from bench.record.rows import Run, fingerprint
 
 TRIES = 3
@@ -48,10 +50,10 @@ class _Try:
 
 @dataclass(frozen=True)
 class _Reported:
-    """A worker has reported a pickled event of a task."""
+    """A worker has reported an event of a task, in the form of `messages`."""
 
     key: str
-    event: bytes
+    event: str
 
 
 @dataclass(frozen=True)
@@ -114,7 +116,7 @@ class _Job:
 
     def hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
         """Queue what a worker has logged. Dask calls this in a separate thread."""
-        self._stop.events.put(_Reported(event[1]["key"], event[1]["event"]))
+        self._stop.events.put(_Reported(str(event[1]["key"]), str(event[1]["event"])))
 
     def hand_out(self) -> None:
         """Give every worker as many runs as it trains at the same time."""
@@ -154,7 +156,7 @@ class _Job:
             item = None
             yield Waiting()
         if isinstance(item, _Reported) and item.key in self.active:
-            yield from self._handle_report(item.key, pickle.loads(item.event))
+            yield from self._handle_report(item.key, item.event)
         elif isinstance(item, _TaskEnded) and item.key in self.active:
             yield from self._task_ended(item.key)
         elif isinstance(item, dict):
@@ -163,9 +165,13 @@ class _Job:
                 yield from self._worker_lost(key)
         yield from self._end_without_workers()
 
-    def _handle_report(self, key: str, event: Event) -> Iterator[Event]:
+    def _handle_report(self, key: str, content: str) -> Iterator[Event]:
         """Handle an event that a worker has reported."""
         one = self.active[key]
+        try:
+            event = messages.read(content, one.task.run)
+        except schema.Mismatch as error:
+            event = Ended(one.task.run, "error", f"its worker sent what is no message: {one_line(error)}")
         if isinstance(event, Started):
             if one.has_started:  # a lost worker is back under its address; Dask has begun the task again
                 yield from self._worker_lost(key)

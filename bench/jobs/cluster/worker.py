@@ -6,16 +6,14 @@ PyTorch is imported in a separate thread. Otherwise the worker's event loop woul
 from __future__ import annotations
 
 import asyncio
+import json
 import pickle
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bench import __version__
 from bench.network.specification import Architecture
-
-if TYPE_CHECKING:
-    from bench.record.environments import Environment
 
 GPU = "GPU"
 """The resource that a worker announces to train on its GPU. Without it, the worker trains on its CPU."""
@@ -25,18 +23,18 @@ GPU = "GPU"
 class Description:
     """A worker: its version of this package, its digests of the given architectures, its device and its machine.
 
-    `environment` is that of native runs.
+    `environment` has the details of that of native runs.
     """
 
     version: str
     recipes: tuple[str, ...]
     device: str
-    environment: Environment
+    environment: dict[str, str]
     machine: str
 
 
-async def describe(architectures: bytes, dask_worker: Any) -> Description:
-    """Describe this worker. Its own files give the digests of the pickled architectures.
+async def describe(architectures: bytes, dask_worker: Any) -> str:
+    """Return a `Description` of this worker as JSON. Its own files give the digests of the pickled architectures.
 
     Raises:
         UnusableInput: the worker announces a GPU, but PyTorch sees none.
@@ -44,7 +42,7 @@ async def describe(architectures: bytes, dask_worker: Any) -> Description:
     return await asyncio.to_thread(_describe, architectures, GPU in dask_worker.state.total_resources)
 
 
-def _describe(pickled: bytes, announces_gpu: bool) -> Description:
+def _describe(pickled: bytes, announces_gpu: bool) -> str:
     from bench.errors import UnusableInput
     from bench.training import environment
 
@@ -54,17 +52,21 @@ def _describe(pickled: bytes, announces_gpu: bool) -> Description:
     if not devices:
         raise UnusableInput(f"it announces the resource {GPU}, but PyTorch sees no GPU there")
     found = environment.describe(devices[0], "native")
-    return Description(__version__, recipes, devices[0], found, environment.machine(found))
+    details = dict(found.details)
+    return json.dumps(asdict(Description(__version__, recipes, devices[0], details, environment.machine(found))))
 
 
 def train(pickled: bytes, topic: str) -> None:
     """Train a pickled task in a separate process. Log each of its events under a topic, with the key of the Dask task.
+
+    A worker runs the code of the job's networks. So it can trust a pickle of the job too. The events are JSON.
 
     The states are kept in the worker's own folder until it closes. The process ends when the scheduler no longer wants
     the run.
     """
     from distributed import get_worker
 
+    from bench.jobs.cluster import messages
     from bench.jobs.events import Stop, Waiting
     from bench.jobs.scheduling import execute
 
@@ -77,7 +79,7 @@ def train(pickled: bytes, topic: str) -> None:
         if not _is_wanted(worker, key):
             stop.request("the scheduler no longer wants it")
         if not isinstance(event, Waiting):
-            worker.log_event(topic, {"key": key, "event": pickle.dumps(event)})
+            worker.log_event(topic, {"key": key, "event": messages.write(event)})
 
 
 def _is_wanted(worker: Any, key: Any) -> bool:

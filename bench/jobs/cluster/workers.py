@@ -17,6 +17,7 @@ from bench.errors import UnusableInput, one_line
 from bench.jobs.cluster import worker
 from bench.jobs.cluster.worker import GPU, Description
 from bench.network.specification import Architecture
+from bench.record import schema
 from bench.record.environments import EXACT, Environment
 
 _log = logging.getLogger(__name__)
@@ -126,16 +127,29 @@ def survey(client: Any, architectures: Sequence[Architecture], addresses: Collec
         if address not in known:
             continue
         name, threads = str(known[address]["name"]), known[address]["nthreads"]
-        reason = _obstacle(answer, architectures)
-        if reason:
+        described = _description(answer)
+        reason = _obstacle(described, architectures)
+        if reason or not isinstance(described, Description):
             reasons.setdefault(reason, []).append(name)
         else:
-            slots = threads if answer.device == "cpu" else 1
-            usable.append(Worker(address, name, slots, answer.device, answer.environment, answer.machine))
+            slots = threads if described.device == "cpu" else 1
+            native = Environment(tuple(sorted(described.environment.items())))
+            usable.append(Worker(address, name, slots, described.device, native, described.machine))
     for reason, names in reasons.items():
         more = f" and {len(names) - 3} more" if len(names) > 3 else ""
         _log.warning("worker %s%s left out: %s", ", ".join(names[:3]), more, reason)
     return sorted(usable, key=lambda one: (one.environment.digest, one.name))
+
+
+def _description(answer: object) -> Description | Exception:
+    """Return what a worker says of itself, or why it cannot be read."""
+    if isinstance(answer, Exception):
+        return answer
+    try:
+        described: Description = schema.read(str(answer).encode(errors="replace"), Description)
+    except schema.Mismatch as error:
+        return error
+    return described
 
 
 def _obstacle(answer: Description | Exception, architectures: Sequence[Architecture]) -> str:

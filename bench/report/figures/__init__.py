@@ -8,5 +8,14 @@ that a figure needs no font.
 from bench.report.figures.by_epoch import accuracy, accuracy_overview, time_to_target
 from bench.report.figures.by_group import last_accuracy, seconds_per_epoch
 from bench.report.figures.components import components
+from bench.report.figures.evidence import evidence
 
-__all__ = ["accuracy", "accuracy_overview", "components", "last_accuracy", "seconds_per_epoch", "time_to_target"]
+__all__ = [
+    "accuracy",
+    "accuracy_overview",
+    "components",
+    "evidence",
+    "last_accuracy",
+    "seconds_per_epoch",
+    "time_to_target",
+]

@@ -15,6 +15,7 @@ from bench.report import canvas
 from bench.report.canvas import Picture
 from bench.report.figures import marks
 from bench.report.figures.marks import DOCUMENTED, TARGET, Limits
+from bench.wording import count
 
 _SEED_LINES = 20  # more lines cannot be told apart; the band shows all seeds
 
@@ -195,7 +196,7 @@ def _epoch_ticks(last: int) -> list[int]:
 
 def _of_seeds(network: NetworkSummary) -> str:
     """The end of a title: how many seeds reached the target. It is empty for several groups."""
-    hits = [f": {group.first.hits} of {group.first.runs} seeds" for group in network.groups]
+    hits = [f": {group.first.hits} of {count(group.first.runs, 'seed')}" for group in network.groups]
     return hits[0] if len(hits) == 1 else "" if hits else ": no run"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -23,7 +24,7 @@ _TIE_OFFSETS = (0.0, -0.14, 0.14, -0.28, 0.28)
 def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
     """The last accuracy of every complete run, with the prediction interval and the documented value of each group."""
     rows = [(network, group) for network in networks for group in network.groups or (None,)]
-    limits = marks.limits(networks)
+    limits = _limits(networks)
     with canvas.style():
         figure, axes = canvas.rows([_row_name(network, group, rows) for network, group in rows])
         for y, (network, group) in enumerate(rows):
@@ -57,26 +58,39 @@ def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
 
 def seconds_per_epoch(groups: Sequence[GroupSummary]) -> Picture:
     """The seconds of one epoch of training and evaluation: the median and the range of each group."""
-    timed = [(group, sorted(seconds for run in group.group.runs for seconds in run.seconds)) for group in groups]
-    timed = [(group, seconds) for group, seconds in timed if seconds]
+    timed = [(group, timing) for group in groups for timing in group.group.timings]
     with canvas.style():
         names = [group.group.model for group, _ in timed]
         several = len(set(names)) < len(names)
-        rows = [marks.short_name(group.group.model) + (f", {group.label}" if several else "") for group, _ in timed]
+        wheres = [
+            group.label if len(group.group.timings) == 1 else f"{group.label}: {timing.device}"
+            for group, timing in timed
+        ]
+        rows = [
+            marks.short_name(name) + (f", {where}" if several else "")
+            for name, where in zip(names, wheres, strict=True)
+        ]
         figure, axes = canvas.rows(rows or ["no run is recorded"])
-        for y, (group, seconds) in enumerate(timed):
-            colour = marks.colour(group)
-            axes.plot([seconds[0], seconds[-1]], [y, y], color=colour, linewidth=3, alpha=0.35, solid_capstyle="butt")
-            axes.plot([group.seconds or 0.0], [y], marker="o", color=colour, markersize=6)
+        for y, (group, timing) in enumerate(timed):
+            colour, middle = marks.colour(group), timing.median_seconds
+            axes.plot(
+                [timing.seconds[0], timing.seconds[-1]],
+                [y, y],
+                color=colour,
+                linewidth=3,
+                alpha=0.35,
+                solid_capstyle="butt",
+            )
+            axes.plot([middle], [y], marker="o", color=colour, markersize=6)
             axes.annotate(
-                _short(group.seconds or 0.0),
-                (group.seconds or 0.0, y),
+                _short(middle),
+                (middle, y),
                 (0, 6),
                 textcoords="offset points",
                 ha="center",
                 fontsize=8,
             )
-        every = [value for _, seconds in timed for value in seconds if value > 0]
+        every = [value for _, timing in timed for value in timing.seconds if value > 0]
         if every and max(every) > 8 * min(every):
             axes.set_xscale("log")
             axes.set_xlim(min(every) / 1.4, max(every) * 1.4)
@@ -91,7 +105,8 @@ def seconds_per_epoch(groups: Sequence[GroupSummary]) -> Picture:
             axes, [marks.dot(group, group.label) for group in marks.one_per_label([group for group, _ in timed])]
         )
         medians = "; ".join(
-            f"{group.group.model} on {group.label} {_short(group.seconds or 0.0)}" for group, _ in timed
+            f"{name} on {where} {_short(timing.median_seconds)}"
+            for name, where, (_, timing) in zip(names, wheres, timed, strict=True)
         )
         return Picture(canvas.svg(figure), f"Median seconds per epoch: {medians or 'nothing recorded'}.")
 
@@ -113,6 +128,22 @@ def _draw_last(axes: Axes, y: int, architecture: Architecture, group: GroupSumma
             x, is_inside = _clip(percent, limits)
             marker = "o" if is_inside else "<" if percent < lowest else ">"
             axes.plot([x], [y + _TIE_OFFSETS[ties]], marker=marker, color=colour, markersize=4.5, alpha=0.85, zorder=3)
+
+
+def _limits(networks: Sequence[NetworkSummary]) -> Limits:
+    """The range of accuracies of the figure: that of all figures, without what is below everything to draw."""
+    lowest, highest = marks.limits(networks)
+    drawn = [
+        marks.percent(run.correct[group.group.budget - 1], run.total)
+        for network in networks
+        for group in network.groups
+        for run in group.group.complete
+    ]
+    for network in networks:
+        total = network.architecture.target.total
+        drawn += [marks.percent(network.documented[-1], total)] if network.documented else []
+        drawn += [marks.percent(one.last_interval.lower, total) for one in network.groups if one.last_interval]
+    return max(lowest, math.floor(10 * min(drawn) - 0.5) / 10) if drawn else lowest, highest
 
 
 def _clip(percent: float, limits: Limits) -> tuple[float, bool]:

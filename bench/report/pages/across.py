@@ -108,19 +108,19 @@ def _speed(summary: Summary) -> list[str]:
     is_documented = any(architecture.document for architecture in documents.values())
     header += ["documented batches/s"] if is_documented else []
     rows = []
-    for group in summary.current:
-        architecture = documents[group.group.model]
+    for group, timing in [(one.group, timing) for one in summary.current for timing in one.group.timings]:
+        architecture = documents[group.model]
         batch = architecture.recipe.batch_size
         batches = math.ceil(TRAINING_IMAGES / batch) if batch else None
-        train = group.train_seconds or None  # no rate if the clock is too coarse to measure an epoch
+        train = timing.median_train_seconds or None  # no rate if the clock is too coarse to measure an epoch
         rows.append(
             [
-                linked_name(group.group.model),
-                text(group.group.device),
-                code(group.group.environment),
-                f"{sum(len(run.train_seconds) for run in group.group.runs):,}",
-                number(group.train_seconds, 2),
-                number(group.seconds, 2),
+                linked_name(group.model),
+                text(timing.device),
+                code(group.environment),
+                f"{len(timing.seconds):,}",
+                number(timing.median_train_seconds, 2),
+                number(timing.median_seconds, 2),
                 number(TRAINING_IMAGES / train if train else None),
                 number(batches / train if batches and train else None, 1),
             ]
@@ -172,11 +172,18 @@ def _other_recipes(summary: Summary) -> list[str]:
         "changed. Nobody knows their target and their number of epochs, so the table has only what is recorded, from "
         "the lowest to the highest seed. They count in this table and in the table of environments, and nowhere else."
     )
-    return ["## Runs of another recipe", "", *table(header, map(_other, summary.other_recipes), "llllr"), note, ""]
+    on_vary = (
+        "In the runs of `--vary`, the seed changes only one kind of random numbers. Apart from that, the network and "
+        "its recipe are those of now. They also count where the variance is split by these kinds."
+    )
+    kinds = {bool(one.vary) for one in summary.other_recipes}
+    notes = [*([note, ""] if False in kinds else []), *([on_vary, ""] if True in kinds else [])]
+    return ["## Runs of another recipe", "", *table(header, map(_other, summary.other_recipes), "llllr"), *notes]
 
 
 def _other(runs: OtherRecipe) -> list[str]:
-    cells = [linked_name(runs.model), code(runs.recipe), text(runs.device), code(runs.environment)]
+    recipe = code(runs.recipe) + (f" `--vary {runs.vary}`" if runs.vary else "")
+    cells = [linked_name(runs.model), recipe, text(runs.device), code(runs.environment)]
     spans = map(span, (runs.epochs, runs.best, runs.last))
     return [*cells, f"{len(runs.seeds):,}", *spans, str(runs.diverged)]
 
@@ -197,7 +204,7 @@ def _left_out(summary: Summary) -> list[str]:
 
 def _problems(name: str, problems: Sequence[Problem]) -> list[str]:
     rows = [
-        [str(problem.line), text(problem.reason), "left out" if problem.left_out else "used anyway"]
+        [str(problem.line), text(problem.reason), "left out" if problem.left_out else "read"]
         for problem in problems[:_PROBLEMS_SHOWN]
     ]
     more = len(problems) - len(rows)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 from bench.evidence.summary import NetworkSummary, Summary
 from bench.evidence.verdicts import Outcome, Verdict, is_of_the_module
-from bench.report.markdown import MANY_ROWS, METHODS, NOTHING, anchor, link, table, text
+from bench.report.markdown import EVIDENCE, MANY_ROWS, METHODS, NOTHING, anchor, image, link, table, text
 from bench.report.pages.definitions import VERDICTS
 from bench.report.pages.head import linked_name
 from bench.wording import count
@@ -18,7 +18,7 @@ _ROWS, _WRONG_ROWS = 60, 15
 """The first page has at most 150 lines, so its tables have at most `_ROWS` rows in all."""
 
 
-def lines(summary: Summary) -> list[str]:
+def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
     """The sections of the claims. A network without claims, or without a stored structure, has none."""
     judged = list(_judged(summary))
     if not judged:
@@ -36,6 +36,7 @@ def lines(summary: Summary) -> list[str]:
     return [
         "## Which claims are decided?",
         "",
+        *_figure(alts),
         *_table(["claim", "verdict", "evidence"], decided_rows, for_decided, summary),
         f"{rules} say how many seeds a verdict needs. Each network's page has every claim.{_about_documents(summary)}",
         "",
@@ -44,6 +45,16 @@ def lines(summary: Summary) -> list[str]:
         *_table(["claim", "so far", "what would decide it"], open_rows, for_open, summary),
         *_module_lines(summary, wrong),
     ]
+
+
+def _figure(alts: Mapping[str, str]) -> list[str]:
+    note = (
+        "How to read it: a line is the evidence on one claim after its first 1, 2, 3, … seeds. In the upper area the "
+        "claim holds, in the lower area it does not. A claim on most seeds moves by its e-value. A claimed first "
+        "epoch, best or last accuracy moves by 1/p: down while it is beyond all seeds, and to the middle as soon as "
+        "one seed shows that it holds. Claims with the same evidence share a line."
+    )
+    return [*image(alts, EVIDENCE), note, ""] if EVIDENCE in alts else []
 
 
 _Judged = tuple[NetworkSummary, str, Verdict]

@@ -1,21 +1,26 @@
-"""How much of the variance comes from where: images, training, epochs, seeds, rounding, and choosing the best."""
+"""How much of the variance comes from where: images, training, epochs, seeds, random numbers, rounding, choosing."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
-from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Sources, TwoPlaces
+from bench.evidence.summary import FINAL_EPOCHS, MOST_CHOICES, GroupSources, Kind, Kinds, Sources, Spread, TwoPlaces
+from bench.network.specification import VARIED, Vary
 from bench.report.markdown import COMPONENTS, NOTHING, code, image, number, signed, table, text
-from bench.wording import count
+from bench.wording import count, listed
 
 
 def lines(sources: Sources, alts: Mapping[str, str]) -> list[str]:
-    """A table of the components with a row for each group, one of what choosing adds, and one of pairs of places."""
+    """Tables of the components of each group, of kinds of random numbers, of what choosing adds, of pairs of places."""
     several = [one for one in (*sources.groups, *sources.together) if one.flips or one.epochs]
-    found = []
+    found = image(alts, COMPONENTS)
     if several:
-        found += [*image(alts, COMPONENTS), *_components(several), *_how_to_read_components()]
+        found += [*_components(several), *_how_to_read_components()]
+    if sources.kinds:
+        found += [*_kinds(sources.kinds), *_how_to_read_kinds(sources.kinds)]
+    elif sources.groups:
+        found += [f"**Weights, order of the images, dropout**: Not measured. {_how_to_measure(list(VARIED))}", ""]
     if sources.groups:
         found += [*_choice([*sources.groups, *sources.together]), *_how_to_read_choice()]
     return found + (_places(sources.places) if sources.places else [])
@@ -56,7 +61,7 @@ def _how_to_read_components() -> list[str]:
             "some runs and wrong in others. If every image did so by itself, the variance would be that of the flips. "
             "The rest is what training does to the accuracy on all possible images (Jordan, arXiv 2304.01910). By "
             f"chance it can be negative. The standard deviations, in images, are of the last {FINAL_EPOCHS} epochs: "
-            "from epoch to epoch within a run, and from seed to seed beside that. If the first is the larger one, a "
+            "from epoch to epoch within a run, and between the levels of the seeds. If the first is the larger one, a "
             "last accuracy mostly says at which epoch the run stopped. “All” pools the networks, each around its own "
             "mean."
         ),
@@ -64,8 +69,56 @@ def _how_to_read_components() -> list[str]:
     ]
 
 
+def _kinds(found: tuple[Kinds, ...]) -> list[str]:
+    header = ["network", "on", "the seed changes", "complete runs", "last epoch: standard deviation (95 % interval)"]
+    header += ["best epoch: standard deviation (95 % interval)"]
+    rows = []
+    for network in found:
+        for one in network.kinds:
+            changes = VARIED[one.vary] if one.vary else "everything"
+            cells = [code(network.model), text(network.label), changes, str(one.runs)]
+            rows.append([*cells, _spread(network, one, one.last), _spread(network, one, one.best)])
+    return table(header, rows, "lllr")
+
+
+def _spread(network: Kinds, one: Kind, spread: Spread | None) -> str:
+    if one.is_constant:
+        return "0, all runs are equal"
+    if spread is None:
+        return "no dropout" if one.vary == "dropout" and network.has_dropout is False else "not measured"
+    lower, upper = (number(math.sqrt(bound), 1) for bound in (spread.interval.lower, spread.interval.upper))
+    return f"{number(math.sqrt(spread.variance), 1)} ({lower} to {upper})"
+
+
+def _how_to_read_kinds(found: tuple[Kinds, ...]) -> list[str]:
+    missing = [
+        one.vary
+        for one in {one.vary: one for network in found for one in network.kinds if one.vary and not one.last}.values()
+    ]
+    return [
+        (
+            "Each seed draws the first weights, the order of the images and dropout. “Everything” are the ordinary "
+            "runs. In the other rows, the seed changes one of the three, and the other two are those of seed 1. The "
+            "standard deviations are over seeds, in images, and the intervals are those of a normal distribution. Each "
+            "of the three includes what it does together with the other two. So their variances may add up to more "
+            "than the variance of everything (Homma and Saltelli 1996). If each alone is as large as everything, then "
+            "any small change moves a run as far as a new seed does (Summers and Dinneen, arXiv 2103.04514)."
+            + (f" {_how_to_measure(missing)}" if missing else "")
+        ),
+        "",
+    ]
+
+
+def _how_to_measure(missing: Sequence[Vary]) -> str:
+    first, *others = missing
+    said = f"`python -m bench run --vary {first} --seeds 1-8` measures the effect of {VARIED[first]}."
+    return said + (
+        f" For the rest, write {listed(list(map(code, others)))} in place of {code(first)}." if others else ""
+    )
+
+
 def _choice(several: list[GroupSources]) -> list[str]:
-    header = ["network", "on", "best − last", "of it, from choosing on the test set (runs)"]
+    header = ["network", "on", "best − last", "best − honest best (runs)"]
     header += ["documented last: the best of", "documented best: the best of"]
     rows = []
     for one in several:
@@ -84,12 +137,14 @@ def _typical(one: GroupSources, k: int | None) -> str:
 def _how_to_read_choice() -> list[str]:
     return [
         (
-            "Best minus last is the mean over complete runs, in images. A best epoch is chosen on the images that it "
-            "is reported on, and gains by it. Without that gain, one random half of the images chooses the epoch and "
-            "the other half scores it; this needs the misses of every epoch. Half of the images choose less well than "
-            "all of them, so the gain is, if anything, a little smaller. The last two columns say how many seeds one "
-            "must train so that the best of them is as good as the documented value, on average (Tang et al., arXiv "
-            "2004.13705)."
+            "Best minus last is the mean over complete runs, in images. A best epoch is chosen on the images that "
+            "it is reported on, and gains by it. The honest best has no such gain: one random half of the images "
+            "chooses the epoch, and the other half scores it. This needs the misses of every epoch, and of more "
+            f"than {MOST_CHOICES:,} runs it uses the lowest seeds of each network. Half of the images choose less "
+            "well than all of them, so the true gain is, if anything, a little smaller. It can be more than best "
+            "minus last, because an honest best epoch can be worse than the last one. The last two columns say "
+            "how many seeds one must train so that the best of them is as good as the documented value, on "
+            "average (Tang et al., arXiv 2004.13705)."
         ),
         "",
     ]
@@ -107,6 +162,6 @@ def _places(places: tuple[TwoPlaces, ...]) -> list[str]:
     note = (
         "A pair is the same seed in two places: the same initial weights, order of the images and dropout. Only the "
         "arithmetic or the device differs. If the standard deviation at the same seed is as large as that over seeds, "
-        "rounding alone moves a run as far as a new seed does. In exact arithmetic all counts must be equal."
+        "rounding alone moves a run as far as a new seed does."
     )
     return [*table(header, rows, "lllr"), note, ""]

@@ -61,7 +61,8 @@ def _terms(summary: Summary) -> tuple[Term, ...]:
         Term("correct", "The number of test images that are classified correctly.", r"\bcorrect(?: test)? images\b"),
         Term(
             "run",
-            "One network, trained once from one seed on one device in one environment.",
+            "One network, trained once from one seed on one device in one environment. In exact arithmetic, the same "
+            "seed on several devices and machines is one run, because all of them compute the same bits.",
             r"(?<!new )(?<!more )\bruns?\b",
         ),
         Term(
@@ -224,9 +225,9 @@ def _terms(summary: Summary) -> tuple[Term, ...]:
         ),
         Term(
             "misses",
-            "The test images that a run classifies wrongly after the last epoch that it was asked for. They are stored "
-            "beside the record. Two runs differ on an image if they see different digits in it, even if both are "
-            "wrong. The mean is over all pairs of runs.",
+            "The test images that a run classifies wrongly. They are stored beside the record: after every epoch, in "
+            "old records only after the last one. Two runs differ on an image if they see different digits in it, "
+            "even if both are wrong. The mean is over all pairs of runs.",
             r"\bmiss(?:es|ed)?\b",
         ),
         Term(

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from bench.evidence.summary import Summary
+from bench.network.specification import VARIED, Vary
 from bench.report.markdown import DATA, anchor, code, link
 from bench.report.pages.variance import repeated
 from bench.wording import listed
@@ -52,12 +53,25 @@ def _commands(summary: Summary, runs: Path, folder: Path) -> list[str]:
         (f"verify --epochs 3{own}", "Train the first epochs of every run again, and compare the bits."),
         (f"report{own}", "Write these pages again. The same record gives the same bytes."),
         (f"all{selection}{again}", "Train everything again, beside this record and this report."),
+        *(
+            (f"all --vary {vary}{kind}{again}", f"And the runs in which the seed changes only {VARIED[vary]}.")
+            for vary in VARIED
+            if (kind := _varied(summary, vary))
+        ),
     ]
     return [line for words, what in commands for line in (f"# {what}", f"python -m bench {words}")]
 
 
 def _files(path: str, default: str, option: str) -> str:
-    return "" if path == default else f" {option} {shlex.quote(path)}"
+    return "" if path == default else f" {option} {_word(path)}"
+
+
+def _word(path: str) -> str:
+    """A path as one word of a shell, on one line. Bash and zsh read the bytes that are no text from $'…'."""
+    if path.isprintable():
+        return shlex.quote(path)
+    plain = (chr(byte) if 32 <= byte < 127 and byte not in b"\\'" else f"\\x{byte:02x}" for byte in os.fsencode(path))
+    return f"$'{''.join(plain)}'"
 
 
 def _models(summary: Summary) -> str:
@@ -68,9 +82,18 @@ def _models(summary: Summary) -> str:
     return "" if everything else f" --models {','.join([*named, *own])}"
 
 
+def _varied(summary: Summary, vary: Vary) -> str:
+    """The networks and seeds of the runs in which the seed changes only one kind, or nothing without such runs."""
+    runs = [one for one in summary.other_recipes if one.vary == vary]
+    documented = {network.name for network in summary.networks if network.is_documented}
+    names = dict.fromkeys(one.model if one.model in documented else "FILES" for one in runs)
+    seeds = sorted({seed for one in runs for seed in one.seeds})
+    return f" --models {','.join(names)} --seeds {_seeds(seeds)}" if runs else ""
+
+
 def _selection(summary: Summary) -> str:
     seeds = sorted({run.seed for group in summary.current for run in group.group.runs})
-    devices = dict.fromkeys(group.group.device for group in summary.current)
+    devices = dict.fromkeys(device for group in summary.current for device in group.group.devices)
     return f"--seeds {_seeds(seeds)}" + (f" --devices {','.join(devices)}" if devices else "")
 
 

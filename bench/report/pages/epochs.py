@@ -77,9 +77,9 @@ def collapsed(group: GroupSummary) -> list[str]:
     """The number of seeds that collapse, a table of the collapses, and advice for a user."""
     fallen = [seed for seed in group.seeds if seed.collapses]
     most = largest_fall(max(run.total for run in group.group.runs))
-    found = [f"{len(fallen)} of {count(len(group.seeds), 'seed')} collapse{'s' if len(fallen) == 1 else ''}.", ""]
     if not fallen:
-        return found
+        return ["No seed collapses.", ""]
+    found = [f"{len(fallen)} of {count(len(group.seeds), 'seed')} collapse{'s' if len(fallen) == 1 else ''}.", ""]
     events = [(seed, collapse) for seed in fallen for collapse in seed.collapses]
     rows = [
         [

@@ -66,7 +66,7 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
         *_progress(summary),
         *_networks(summary),
         *_places(summary),
-        *_overview(alts),
+        *_overview(summary, alts),
     ]
 
 
@@ -107,27 +107,26 @@ def _all_documented(summary: Summary) -> bool:
     return all(network.is_documented for network in summary.networks)
 
 
-def _overview(alts: Mapping[str, str]) -> list[str]:
-    note = (
-        "A count above a panel is the number of seeds that reached the target. Every thin line is one seed, without "
-        "smoothing."
-    )
+def _overview(summary: Summary, alts: Mapping[str, str]) -> list[str]:
+    counts = "A count above a panel is the number of seeds that reached the target. "
+    has_counts = any(len(network.groups) < 2 for network in summary.networks)
+    note = counts * has_counts + "Every thin line is one seed, without smoothing."
     return [*image(alts, OVERVIEW), note, ""] if OVERVIEW in alts else []
 
 
 def _finding(summary: Summary) -> list[str]:
     if not summary.labels:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_without_runs]
-        return [f"**No run is recorded yet. {_tallies('', verdicts, summary)}**", ""]
+        return [f"**No run is recorded yet. {_tallies(verdicts, summary)}**", ""]
     sentences = []
     for label in summary.labels[:_PLACES]:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_on(label)]
         groups = [group for group in summary.current if group.label == label]
         reached, runs = sum(group.first.hits for group in groups), sum(group.first.runs for group in groups)
         unfinished = sum(group.first.undecided for group in groups)
-        where = text(label) if len(summary.labels) > 1 else ""
+        tallies = _tallies(verdicts, summary) if len(summary.labels) == 1 else _tally_on(label, verdicts, summary)
         sentences.append(
-            f"**{_tallies(where, verdicts, summary)}** {reached} of {count(runs, 'run')}"
+            f"**{tallies}** {reached} of {count(runs, 'run')}"
             f"{f' ({unfinished} unfinished)' if unfinished else ''} reached the target, {_target(summary)}, within "
             "the epochs of the recipe."
         )
@@ -158,6 +157,11 @@ def _networks(summary: Summary) -> list[str]:
     header += ["measured parameters", *(["documented first epoch"] if is_documented else [])]
     header += ["seeds at the target", "first epoch, by seed", "mean¹", "variance¹", "best", "last"]
     header += ["epochs done"] if is_partial else []
+    seeds = [len(group.seeds) for group in summary.current]
+    order = [
+        *(["in the order of the seeds"] if min(seeds, default=1) <= MANY_SEEDS else []),
+        *([f"from lowest to highest for more than {MANY_SEEDS} seeds"] if max(seeds, default=1) > MANY_SEEDS else []),
+    ]
     rows = []
     for network in summary.networks:
         for group in network.groups or (None,):
@@ -172,16 +176,17 @@ def _networks(summary: Summary) -> list[str]:
     notes = [
         (
             f"{'' if summary.labels else f'The target is {_target(summary)}. '}The first epoch is the first one at or "
-            f"above the target. First epochs are in the order of the seeds (with more than {MANY_SEEDS} seeds: lowest "
-            "to highest). “never” means that a seed did not reach the target within the epochs of its recipe."
+            f"above the target. First epochs are {listed(order)}. “never” means that a seed did not reach the target "
+            "within the epochs of its recipe."
         ),
         " “> 7”, for example, means that a seed did not reach it in its 7 recorded epochs." if is_partial else "",
         " “diverged” means that the loss was no longer finite. It counts as never." if has_diverged else "",
         " Best and last are numbers of correct images, lowest to highest seed.",
         " The best of an unfinished run may still rise." if is_partial else "",
         (
-            " ¹ In epochs, over the seeds that reached the target. If other seeds never reach it, this mean makes a "
-            "network look faster than it is. The restricted mean on each network's page leaves out no seed."
+            " ¹ In epochs and epochs squared, over the seeds that reached the target. If other seeds never reach it, "
+            "this mean makes a network look faster than it is. The restricted mean on each network's page leaves out "
+            "no seed."
         ),
     ]
     more = []
@@ -257,23 +262,27 @@ def documented_first(network: NetworkSummary) -> str:
     return f"{shown} ({claimed[0]} claimed)" if claimed and claimed[0] != first else shown
 
 
-def _tallies(label: str, verdicts: Sequence[Verdict], summary: Summary) -> str:
+def _tally_on(label: str, verdicts: Sequence[Verdict], summary: Summary) -> str:
+    """The numbers of verdicts on claims about training in one of several places. The others hold in every place."""
+    runs = [verdict for verdict in verdicts if not is_of_the_module(verdict.claim)]
+    if not runs:
+        return f"On {text(label)}, no claim about training can be judged."
+    return f"On {text(label)}, {count(len(runs), 'claim')} about training {_documents(summary)}: {_tally(runs)}."
+
+
+def _tallies(verdicts: Sequence[Verdict], summary: Summary) -> str:
     """The numbers of verdicts on claims about training, and separately on claims about layers and parameters."""
     module = [verdict for verdict in verdicts if is_of_the_module(verdict.claim)]
     runs = [verdict for verdict in verdicts if not is_of_the_module(verdict.claim)]
     kinds = [(some, about) for some, about in ((runs, "training"), (module, "layers and parameters")) if some]
-    where = f"On {label}, of" if label else "Of"
     the_claims = f"the {count(len(verdicts), 'claim')} {_documents(summary)}"
     if not kinds:
-        return f"{where} the claims {_documents(summary)}, none can be judged."
+        return f"Of the claims {_documents(summary)}, none can be judged."
     (first, about), *others = kinds
     if not others:
-        of_one = len(first) == 1
-        started = f"{where} {the_claims}, all are" if not of_one else f"The one claim {_documents(summary)} is"
-        if of_one and label:
-            started = f"On {label}, the one claim {_documents(summary)} is"
+        started = f"The one claim {_documents(summary)} is" if len(first) == 1 else f"Of {the_claims}, all are"
         return f"{started} about {about}: {_tally(first)}."
-    started = f"{where} {the_claims}, {len(first)} {'is' if len(first) == 1 else 'are'} about {about}: {_tally(first)}."
+    started = f"Of {the_claims}, {len(first)} {'is' if len(first) == 1 else 'are'} about {about}: {_tally(first)}."
     (second, about_second) = others[0]
     rest = "The other one is" if len(second) == 1 else f"The other {len(second)} are"
     return f"{started} {rest} about {about_second}: {_tally(second)}."
@@ -293,13 +302,7 @@ def _tally(verdicts: Sequence[Verdict]) -> str:
     if len(verdicts) == 1:
         return _SINGULARS[verdicts[0].outcome].format("it")
     numbers = [(outcome, sum(verdict.outcome == outcome for verdict in verdicts)) for outcome in OUTCOMES]
-    return listed(
-        [
-            (_SINGULARS if many == 1 else _PLURALS)[outcome].format(many)
-            for outcome, many in numbers
-            if many or outcome != "about half of all seeds do"
-        ]
-    )
+    return listed([(_SINGULARS if many == 1 else _PLURALS)[outcome].format(many) for outcome, many in numbers if many])
 
 
 def _target(summary: Summary) -> str:

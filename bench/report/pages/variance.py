@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from statistics import stdev
 
 from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Repeats, Summary
+from bench.network.specification import VARIED
 from bench.report.markdown import DATA, anchor, link, number, text
 from bench.report.pages import paired
-from bench.wording import count
+from bench.wording import count, listed
 
 TITLE = "Where does the variance come from?"
 
@@ -39,9 +41,23 @@ def _seed(summary: Summary) -> str:
     deviations = [stdev(group.last) for group in summary.current if len(group.last) > 1]
     if not deviations:
         return "Unknown, because no network has two complete runs in one place yet."
-    lowest, highest = (number(one, 1) for one in (min(deviations), max(deviations)))
-    between = lowest if lowest == highest else f"{lowest} to {highest}"
-    return f"The last accuracies of the seeds of a network have a standard deviation of {between} images."
+    said = f"The last accuracies of the seeds of a network have a standard deviation of {_between(deviations)} images."
+    return said + _kinds(summary)
+
+
+def _between(values: Sequence[float]) -> str:
+    lowest, highest = (number(one, 1) for one in (min(values), max(values)))
+    return lowest if lowest == highest else f"{lowest} to {highest}"
+
+
+def _kinds(summary: Summary) -> str:
+    """The standard deviations of the last accuracy where the seed changes one kind of random numbers only."""
+    found: dict[str, list[float]] = {}
+    for one in (one for network in summary.sources.kinds for one in network.kinds):
+        if one.vary and one.last:
+            found.setdefault(VARIED[one.vary], []).append(math.sqrt(one.last.variance))
+    said = [f"{_between(values)} if only {name}" for name, values in found.items()]
+    return f" It is {listed(said).replace('if only', 'if the seed changes only', 1)}." if said else ""
 
 
 def _largest(summary: Summary) -> GroupSources | None:
@@ -56,8 +72,8 @@ def _epoch(summary: Summary) -> str:
         return ""
     epoch, seed = (number(math.sqrt(max(0.0, value)), 1) for value in (one.epochs.epoch, one.epochs.seed))
     return (
-        f" In the last {FINAL_EPOCHS} epochs it is {epoch} from epoch to epoch within a run, and {seed} from seed to "
-        "seed beside that."
+        f" In the last {FINAL_EPOCHS} epochs, the standard deviation is {epoch} images from epoch to epoch within a "
+        f"run, and {seed} images between the levels of the seeds."
     )
 
 
@@ -70,7 +86,7 @@ def _images(summary: Summary) -> str:
     )
     return (
         f"The variance of the last epoch over seeds is {whole} images squared. If every test image were right or wrong "
-        f"by itself, it would be {flips}. So {left} ± {error} is left for training."
+        f"by itself, it would be {flips}. So {left} ± {error} (standard error) is left for training."
     )
 
 
@@ -80,12 +96,30 @@ def _choosing(summary: Summary) -> str:
         return "Unknown, because no run is complete yet."
     said = f"The best epoch of a run has {number(one.best_minus_last, 1)} images more than its last one on average."
     if one.flattery is None:
-        return f"{said} What of it comes from choosing is unknown, because the misses of every epoch are not recorded."
-    of = f"the {count(one.with_misses, 'run')} with the misses of every epoch"
-    return f"{said} In {of}, {number(one.flattery, 1)} of these images come from choosing on the test set."
+        unknown = "How much the best epoch gains because it is chosen on the test set is unknown"
+        return f"{said} {unknown}, because the misses of every epoch are not recorded."
+    of = f"{count(one.with_misses, 'run')} with the misses of every epoch"
+    gain = f"it gains {number(one.flattery, 1)} images because it is chosen on the images that score it"
+    return f"{said} Estimated from {of}, {gain}."
+
+
+def _exact(repeats: Repeats) -> str:
+    """What exact runs say about the device, or nothing."""
+    if not repeats.on_several_devices:
+        return ""
+    equal, several = repeats.equal_on_devices, repeats.on_several_devices
+    said = f"Of {count(several, 'exact run')} trained on more than one device, {equal} had the same bits on each."
+    return f"{said} So the variance is 0. " if equal == several else f"{said} **The others are contradictions.** "
 
 
 def _device(summary: Summary) -> str:
+    exact = _exact(summary.repeats)
+    if exact and not summary.between_devices:
+        return exact.rstrip()
+    return exact + _between_devices(summary)
+
+
+def _between_devices(summary: Summary) -> str:
     if summary.between_devices:
         return paired.power(summary.between_devices)
     one_place = "all runs are from one device and one environment"
@@ -103,12 +137,13 @@ def lines(summary: Summary) -> list[str]:
         "**Seed**: See the standard deviations and variances in the table above.",
         "",
     ]
+    advice = " Train the same seeds on another device to see its effect."
     if not summary.between_devices:
-        return [*found, f"**Device**: {_device(summary)} Train the same seeds on another device to see its effect.", ""]
+        return [*found, f"**Device**: {_device(summary)}{'' if summary.repeats.on_several_devices else advice}", ""]
     found += [
         (
-            "**Device**: Paired tests compare the same seeds on two devices or in two environments. The initial "
-            "weights, the order of the images and dropout are the same in both."
+            f"**Device**: {_exact(summary.repeats)}Paired tests compare the same seeds on two devices or in two "
+            "environments. The initial weights, the order of the images and dropout are the same in both."
         ),
         "",
     ]

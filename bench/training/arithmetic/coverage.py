@@ -128,17 +128,16 @@ def _activation_call(kind: str, in_place: bool = False) -> Callable[..., None]:
 
 
 def _dropout(builder: Builder, node: fx.Node, module: Any) -> None:
-    if module.probability == 0:
+    if module.p == 0:
         builder.alias(node)
         return
+    dropout: SeededDropout = module.forward
     shape = tuple(builder.tensors[node].shape[1:])
-    stream = dropout_stream(module.layer, builder.calls[str(node.target)])
+    stream = dropout_stream(dropout.layer, builder.calls[str(node.target)])
     builder.calls[str(node.target)] += 1
-    builder.append(node, lambda inputs: Dropout(inputs, module.probability, module.whole_channels, stream, shape))
-
-
-def _no_dropout(builder: Builder, node: fx.Node, module: Any) -> None:
-    builder.alias(node)
+    builder.append(node, lambda inputs: Dropout(inputs, module.p, dropout.whole_channels, stream, shape))
+    if module.inplace:
+        builder.in_place(node)
 
 
 def _max_pool(builder: Builder, node: fx.Node, found: dict[str, Any]) -> None:
@@ -266,7 +265,7 @@ def _of(names: Sequence[str], defaults: dict[str, Any], rule: Callable[..., None
 _max_pool_module, _max_pool_call = _of(("kernel_size", *_MAX_POOL), _MAX_POOL, _max_pool)
 _average_pool_module, _average_pool_call = _of(("kernel_size", *_AVERAGE_POOL), _AVERAGE_POOL, _average_pool)
 
-MODULES: dict[type[nn.Module], Callable[[Builder, fx.Node, Any], None]] = {
+MODULES: dict[type, Callable[[Builder, fx.Node, Any], None]] = {
     nn.Conv2d: _conv,
     nn.Linear: _linear,
     nn.BatchNorm2d: _batch_norm,

@@ -17,8 +17,9 @@ class State:
     """The numbers of a network, and what its operations keep during a step.
 
     `parameters` (float32) and `buffers` share memory with the module's. `velocities` and `gradients` have an entry for
-    each trainable parameter. `mode` "batch statistics" evaluates with the statistics of each batch and moves nothing.
-    `prepared` and `totals` belong to an operation each: what it made ready for this step, and its sums so far, float64.
+    each trainable parameter. `seed` is that of dropout. `mode` "batch statistics" evaluates with the statistics of each
+    batch and moves nothing. `prepared` and `totals` belong to an operation each: what it made ready for this step, and
+    its sums so far, float64.
     """
 
     parameters: dict[str, Array]

@@ -16,7 +16,7 @@ from bench.training.arithmetic.builder import IMAGES, Builder, NotCovered
 from bench.training.arithmetic.coverage import CALLS, MODULES
 from bench.training.arithmetic.operations import LogSoftmax
 from bench.training.arithmetic.program import Program
-from bench.training.dropout import SeededDropout
+from bench.training.dropout import SeededDropout, seeded
 
 
 def trace(network: nn.Module) -> Program:
@@ -25,7 +25,8 @@ def trace(network: nn.Module) -> Program:
     Raises:
         NotCovered: the network cannot be traced, or has operations that the exact arithmetic does not have; one a line.
     """
-    graph = _graph(network)
+    _refuse_hooks(network)
+    graph = graph_of(network)
     builder = Builder(dict(network.named_modules()))
     _take_all(builder, graph, _shapes(graph, network))
     if builder.missing:
@@ -40,7 +41,7 @@ class _Tracer(fx.Tracer):
     """
 
     def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
-        return isinstance(m, SeededDropout) or super().is_leaf_module(m, module_qualified_name)
+        return seeded(m) is not None or super().is_leaf_module(m, module_qualified_name)
 
     def create_node(self, *args: Any, **kwargs: Any) -> fx.Node:
         if not torch.is_grad_enabled():
@@ -48,8 +49,12 @@ class _Tracer(fx.Tracer):
         return super().create_node(*args, **kwargs)
 
 
-def _graph(network: nn.Module) -> fx.GraphModule:
-    """The network as a graph that stands for each of its passes."""
+def graph_of(network: nn.Module) -> fx.GraphModule:
+    """The network as a graph that stands for each of its passes.
+
+    Raises:
+        NotCovered: the network cannot be traced, or its passes differ.
+    """
     was_training, graphs = network.training, []
     with torch.enable_grad(), randomness.generators_restored():
         before = randomness.generator_states()
@@ -109,8 +114,17 @@ def _take_all(builder: Builder, graph: fx.GraphModule, tensors: dict[fx.Node, An
                 last = builder.operations[found - 1] if found else None
                 if not isinstance(last, LogSoftmax):
                     builder.missing.append("a network that does not end in log_softmax")
-        elif isinstance(builder.tensors.get(node), Tensor):
+        elif node.op != "get_attr" or isinstance(builder.tensors.get(node), Tensor):
             _take(builder, node)
+
+
+_ABOUT_SHAPES = {getattr, torch._assert, "size", "dim", "ndimension", "numel", "nelement"}
+
+
+def _is_about_shapes(builder: Builder, node: fx.Node) -> bool:
+    """Whether a node gives plain values, such as sizes, and does nothing else."""
+    is_operator = getattr(node.target, "__module__", "") == "_operator"
+    return not isinstance(builder.tensors.get(node), Tensor) and (is_operator or node.target in _ABOUT_SHAPES)
 
 
 def _take(builder: Builder, node: fx.Node) -> None:
@@ -118,11 +132,14 @@ def _take(builder: Builder, node: fx.Node) -> None:
     try:
         if node.op == "call_module":
             module = builder.modules[str(node.target)]
-            rule = MODULES.get(type(module))
+            _refuse_own_methods(str(node.target), module)
+            rule = MODULES.get(SeededDropout if seeded(module) else type(module))
             if rule is None:
                 raise NotCovered(type(module).__name__)
             _check(builder, str(node.target), module)
             rule(builder, node, module)
+        elif _is_about_shapes(builder, node):
+            return
         elif node.op in ("call_function", "call_method"):
             rule_of_call = CALLS.get(node.target)
             if rule_of_call is None:
@@ -137,19 +154,34 @@ def _take(builder: Builder, node: fx.Node) -> None:
         builder.unknown.add(node)  # its users are not reported, because it already is
 
 
+def _refuse_hooks(network: nn.Module) -> None:
+    """Raise NotCovered for hooks. A graph shows none of a gradient, and none of a layer that it does not look into."""
+    found = []
+    for name, module in network.named_modules():
+        hooks: list[Any] = [
+            module._forward_hooks,
+            module._forward_pre_hooks,
+            module._backward_hooks,
+            module._backward_pre_hooks,
+        ]
+        for one in module.parameters(recurse=False):
+            hooks += [one._backward_hooks, getattr(one, "_post_accumulate_grad_hooks", None)]
+        if any(hooks):
+            found.append(f"a hook on {name or 'the network'}")
+    if found:
+        raise NotCovered("\n".join(found))
+
+
+def _refuse_own_methods(name: str, module: nn.Module) -> None:
+    """Raise NotCovered for a layer that is an exception in its class."""
+    for key in vars(module):
+        if callable(getattr(type(module), key, None)) and not (key == "forward" and seeded(module)):
+            raise NotCovered(f"another {key} of {name}")
+
+
 def _check(builder: Builder, name: str, module: nn.Module) -> None:
-    """Raise NotCovered for a module with hooks, and for weights or statistics that are used twice."""
+    """Raise NotCovered for weights or statistics that are used twice."""
     parameters = list(module.parameters(recurse=False))
-    hooks: list[Any] = [
-        module._forward_hooks,
-        module._forward_pre_hooks,
-        module._backward_hooks,
-        module._backward_pre_hooks,
-    ]
-    hooks += [one._backward_hooks for one in parameters]
-    hooks += [getattr(one, "_post_accumulate_grad_hooks", None) for one in parameters]
-    if any(hooks):
-        raise NotCovered(f"a hook on {name}")
     if name in builder.used:
         raise NotCovered(f"a layer with weights or statistics that is used twice ({name})")
     if parameters or any(True for _ in module.buffers(recurse=False)):

@@ -14,8 +14,10 @@ from synthetic import CPU, GPU, run_rows
 
 from bench.errors import UnusableInput
 from bench.evidence.comparison.findings import Comparison, Pair
+from bench.record.environments import EXACT
 from bench.record.rows import Row
 from bench.report.comparison_text import format_comparison
+from models import ARCHITECTURES
 
 THIRD = "55556666"
 FIRST_EXAMPLE = [16, 14, 16, 17, 16, 16, 15, 16, 15, 16]
@@ -46,6 +48,29 @@ def test_slower_and_faster_to_the_target_are_changes_alike(
     assert findings(found) == {"unpadded on cpu": [finding, "all equal"]}
     assert found.exit_code == 1
     assert format_comparison(found)[-1] == f"Convergence changed: epochs to target of unpadded on cpu {finding}."
+
+
+@pytest.mark.parametrize("longest", [0, 1, 3])
+def test_a_network_whose_runs_all_diverge_is_slower_and_lower_however_early_they_do(files: Files, longest: int) -> None:
+    failed = [
+        row
+        for seed in range(1, 6)
+        for row in run_rows(
+            "unpadded", seed, [9800] * min(longest, seed), ending=("diverged", "the loss is nan"), environment=GPU
+        )
+    ]
+    found = files.compare(rows("unpadded", EARLY), failed)
+    assert findings(found) == {"unpadded on cpu": ["slower", "lower"]}
+    assert (only(found).epochs, only(found).old.seeds, only(found).new.diverged) == (19, 5, 5)
+    assert found.exit_code == 1
+    assert not any("no finished run" in note for note in found.notes)
+
+
+def test_a_run_that_diverged_late_does_not_leave_out_the_runs_that_stopped_before(files: Files) -> None:
+    stopped = [row for seed in (2, 3, 4, 5) for row in run_rows("unpadded", seed, [9900] * 5, environment=GPU)]
+    diverged = run_rows("unpadded", 1, [9900] * 9, ending=("diverged", "the loss is nan"), environment=GPU)
+    found = only(files.compare(rows("unpadded", EARLY), [*diverged, *stopped]))
+    assert (found.epochs, found.new.seeds, found.new.unfinished) == (5, 5, 0)
 
 
 @pytest.mark.parametrize(("old", "new", "finding"), [(LOW, HIGH, "higher"), (HIGH, LOW, "lower")])
@@ -166,6 +191,16 @@ def test_devices_are_never_compared_with_each_other(files: Files) -> None:
     }
 
 
+def test_exact_runs_of_several_devices_are_compared_once_and_each_seed_counts_once(files: Files) -> None:
+    exact = rows("unpadded", EARLY, EXACT.digest)
+    on_a_gpu = rows("unpadded", EARLY, EXACT.digest, device="cuda")
+    pair = only(files.compare([*exact, *on_a_gpu], [*on_a_gpu, *exact]))
+    assert (pair.old.seeds, pair.new.seeds) == (5, 5)
+    found = files.compare(exact, [*exact, *on_a_gpu])
+    assert only(found).new.seeds == 5
+    assert any("unpadded on cuda: only in " in note for note in found.notes)
+
+
 def test_runs_of_a_recipe_that_the_network_no_longer_has_are_not_compared(files: Files) -> None:
     """Nobody knows their target and their number of epochs, even if both records have such runs."""
     other = "ffffffff"
@@ -179,6 +214,15 @@ def test_runs_of_a_recipe_that_the_network_no_longer_has_are_not_compared(files:
     with pytest.raises(UnusableInput, match=f"recipe {other} in .* is not compared") as raised:
         files.compare(rows("unpadded", EARLY), rows("unpadded", LATE, GPU, recipe=other))
     assert f"unpadded on cpu: only in {found.old}" in str(raised.value)
+
+
+def test_runs_in_which_only_one_kind_varies_are_named_and_not_compared(files: Files) -> None:
+    varied = ARCHITECTURES["unpadded"].varied("order").digest
+    old = [*rows("unpadded", EARLY), *rows("unpadded", EARLY, recipe=varied)]
+    found = files.compare(old, rows("unpadded", LATE, GPU))
+    assert [pair.changes[0].finding for pair in found.pairs] == ["slower"]
+    reason = "varies only the order of the images, so it is not compared"
+    assert found.notes == (f"unpadded on cpu: recipe {varied} in {found.old} {reason}",)
 
 
 def test_a_network_in_one_record_alone_is_named(files: Files) -> None:
@@ -207,8 +251,13 @@ def test_an_unknown_network_is_named(files: Files) -> None:
             run_rows("unpadded", 1, [], environment=GPU, ending=("error", "out of memory")),
             "new.* has no finished run to compare",
         ),
+        (
+            run_rows("unpadded", 1, [], ending=("error", "out of memory")),
+            run_rows("unpadded", 1, [], environment=GPU, ending=("error", "out of memory")),
+            "old.* has no finished run to compare; .*new.* has no finished run to compare",
+        ),
     ],
-    ids=["no runs", "nothing new", "another network", "another device", "nothing finished"],
+    ids=["no runs", "nothing new", "another network", "another device", "nothing finished", "nothing finished in both"],
 )
 def test_nothing_to_compare_is_one_line(files: Files, old: list[Row], new: list[Row], reason: str) -> None:
     with pytest.raises(UnusableInput, match=reason) as raised:

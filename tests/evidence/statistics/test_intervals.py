@@ -15,6 +15,7 @@ from bench.evidence.statistics import (
     prediction_interval_ranks,
     prediction_interval_t,
     share_of_seeds,
+    variance_interval,
 )
 
 counts = st.integers(0, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
@@ -184,3 +185,23 @@ def test_the_range_catches_exactly_as_many_new_draws_as_it_says(draws: list[int]
 def test_nan_has_no_rank() -> None:
     with pytest.raises(ValueError, match="NaN"):
         prediction_interval_ranks([1, math.nan])
+
+
+def test_the_interval_of_a_variance_has_the_tabulated_quantiles_of_chi_squared() -> None:
+    """Tables of chi-squared with 7 degrees of freedom have 16.013 and 1.690 for 2.5 % and 97.5 %."""
+    values = [1.0, 2, 3, 4, 5, 6, 7, 8]  # their squares around the mean add up to 42
+    found = variance_interval(values)
+    assert found is not None
+    assert (42 / found.lower, 42 / found.upper) == pytest.approx((16.013, 1.690), abs=5e-4)
+    assert variance_interval([5.0]) is None
+    with pytest.raises(ValueError, match="confidence"):
+        variance_interval(values, 1.0)
+
+
+@given(st.lists(finite, min_size=2, max_size=12), confidences)
+def test_the_interval_of_a_variance_is_that_of_scipy(values: list[float], confidence: float) -> None:
+    found = variance_interval(values, confidence)
+    assert found is not None
+    squares = (len(values) - 1) * np.var(values, ddof=1)
+    bounds = squares / scipy.stats.chi2(len(values) - 1).ppf([(1 + confidence) / 2, (1 - confidence) / 2])
+    assert (found.lower, found.upper) == pytest.approx(tuple(bounds))

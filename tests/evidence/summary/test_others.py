@@ -33,3 +33,11 @@ def test_runs_of_another_recipe_are_described_by_what_is_recorded_of_them(tmp_pa
     )
     assert not found.current
     assert found.places == (Place("cpu", "cpu", synthetic.CPU, (synthetic.MACHINES[synthetic.CPU],), 3),)
+
+
+def test_several_recipes_in_one_place_are_one_place(tmp_path: Path) -> None:
+    rows = [
+        row for recipe in ("00000000", "00000001") for row in synthetic.run_rows("unpadded", 1, [9900], recipe=recipe)
+    ]
+    found = summarise(synthetic.record(tmp_path, rows), synthetic.architectures(), structure_facts.load())
+    assert [(place.label, place.runs) for place in found.places] == [("cpu", 2)]

@@ -18,13 +18,13 @@ from models import ARCHITECTURES
 BUDGET = 6
 
 
-def run(seed: int, correct: list[int], ending: str = "", seconds: float = 12.0) -> Series:
-    times, nothing = (seconds,) * len(correct), (None,) * len(correct)
-    return Series(seed, 10_000, tuple(correct), times, tuple(one + 1 for one in times), nothing, nothing, ending)
+def run(seed: int, correct: list[int], ending: str = "") -> Series:
+    nothing = (None,) * len(correct)
+    return Series(seed, 10_000, tuple(correct), nothing, nothing, ending)
 
 
 def summary(*runs: Series) -> GroupSummary:
-    group = Group("unpadded", "0a1b2c3d", "cpu", "11112222", ("a machine",), BUDGET, True, runs)
+    group = Group("unpadded", "0a1b2c3d", ("cpu",), "11112222", ("a machine",), BUDGET, True, runs)
     return summarise_group(group, "cpu", 0, ARCHITECTURES["unpadded"], None)
 
 
@@ -79,12 +79,6 @@ def test_a_collapse_is_described_with_the_best_epoch_before_it() -> None:
 def test_only_complete_runs_count_as_at_the_target_in_the_last_epoch() -> None:
     runs = [run(1, [9900] * 5 + [9940]), run(2, [9940] * 5 + [9939]), run(3, [9940] * 3)]
     assert (summary(*runs).last, summary(*runs).at_target_last) == ((9940, 9939), 1)
-
-
-def test_the_seconds_are_medians_over_all_epochs() -> None:
-    found = summary(run(1, [9900] * 3, seconds=10.0), run(2, [9900] * 2, seconds=99.0))
-    assert (found.train_seconds, found.seconds) == (10.0, 11.0)
-    assert (summary().train_seconds, summary().seconds) == (None, None)
 
 
 def test_seeds_of_exact_and_of_older_arithmetic_are_judged_apart(tmp_path: Path) -> None:

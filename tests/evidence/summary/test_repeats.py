@@ -8,6 +8,7 @@ import synthetic
 
 from bench.evidence.summary import Repeats, summarise
 from bench.network import structure_facts
+from bench.record.environments import EXACT
 from bench.record.verifications import Verifications, Verified
 
 ROWS = synthetic.full({"unpadded": 9940}, seeds=(1, 2, 3))
@@ -40,6 +41,24 @@ def test_another_environment_is_counted_apart(tmp_path: Path) -> None:
         tmp_path, verified(1, 19, False, synthetic.GPU), verified(2, 19, True, synthetic.GPU), verified(2, 4)
     )
     assert found == Repeats(3, 1, 1, 4, 2, 1, ())
+
+
+def test_exact_runs_of_several_devices_are_counted_and_a_verification_is_of_all_of_them(tmp_path: Path) -> None:
+    """Seeds 1 to 3 ran on both devices; seed 3 has other results on the second."""
+    rows = [
+        row
+        for device, seeds in (("cpu", (1, 2, 3)), ("cuda", (1, 2, 3, 4)))
+        for seed in seeds
+        for row in synthetic.run_rows(
+            "unpadded", seed, [9900, 9901 + (seed == 3 and device == "cuda")], environment=EXACT.digest, device=device
+        )
+    ]
+    on_gpu = Verified(
+        "unpadded", synthetic.RECIPE, "cuda", EXACT.digest, 1, 2, True, "2026-02-01T12:00:00Z", EXACT.digest
+    )
+    record, found = synthetic.record(tmp_path, rows), Verifications((on_gpu,))
+    one = summarise(record, synthetic.architectures(), structure_facts.load(), None, found).repeats
+    assert one == Repeats(4, 1, 1, 2, 0, 0, (), on_several_devices=3, equal_on_devices=2)
 
 
 def test_runs_of_another_recipe_count_nowhere(tmp_path: Path) -> None:

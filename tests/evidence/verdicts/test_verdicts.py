@@ -29,9 +29,8 @@ DRAWS: tuple[ClaimKind, ...] = ("first_epoch", "best", "last")
 
 
 def run(seed: int, correct: Sequence[int], ending: str = "") -> Series:
-    numbers = (0.1,) * len(correct)
     nothing = (None,) * len(correct)
-    return Series(seed, 10_000, tuple(correct), numbers, numbers, nothing, nothing, ending)
+    return Series(seed, 10_000, tuple(correct), nothing, nothing, ending)
 
 
 def hit_at(epoch: int | None, budget: int = BUDGET, height: int = 9940) -> list[int]:
@@ -45,7 +44,7 @@ def ending_at(last: int, budget: int = BUDGET) -> list[int]:
 
 def group(counts: Iterable[Sequence[int]], others: Iterable[Series] = (), budget: int = BUDGET) -> Group:
     runs = (*(run(seed, correct) for seed, correct in enumerate(counts, start=1)), *others)
-    return Group("unpadded", "0a1b2c3d", "cpu", "11112222", ("a machine",), budget, True, runs)
+    return Group("unpadded", "0a1b2c3d", ("cpu",), "11112222", ("a machine",), budget, True, runs)
 
 
 def network(claim: Claim, log: Sequence[int] = ()) -> Architecture:

@@ -26,7 +26,7 @@ from stages import Stage, execute
 from bench.cli import parser
 from bench.errors import UnusableInput
 from bench.jobs import job
-from bench.jobs.cluster import scheduling, workers
+from bench.jobs.cluster import scheduling, worker, workers
 from bench.jobs.cluster.worker import Description
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop
 from bench.jobs.job import Places, Selection
@@ -257,13 +257,37 @@ def test_a_worker_without_the_same_bench994_is_left_out_with_a_line(stage: Stage
 
 
 def test_another_recipe_and_a_missing_bench994_get_a_line_each() -> None:
-    native = environment.describe("cpu", "native")
+    native = dict(environment.describe("cpu", "native").details)
     same = Description(workers.__version__, (UNPADDED.digest,), "cpu", native, "a machine")
     assert workers._obstacle(same, [UNPADDED]) == ""
     missing = workers._obstacle(ModuleNotFoundError("No module\nnamed 'bench'"), [UNPADDED])
     assert missing.startswith("it cannot describe itself (ModuleNotFoundError: No module named 'bench'): install ")
     other = workers._obstacle(dataclasses.replace(same, recipes=("0123abcd",)), [UNPADDED])
     assert other.startswith(f"its unpadded has the recipe 0123abcd, but here it is {UNPADDED.digest}: ")
+
+
+def test_a_worker_that_reports_what_is_no_message_loses_its_run(stage: Stage, monkeypatch) -> None:
+    hear = scheduling._Job.hear
+
+    def garbled(self, event) -> None:
+        content = event[1]["event"]
+        text = content.replace('"epoch": 2', '"epoch": -2')
+        hear(self, (event[0], {**event[1], "event": text}))
+
+    monkeypatch.setattr(scheduling._Job, "hear", garbled)
+    stage.only("one")
+    events = list(execute(stage.address, "epoch 1; epoch 2; sleep 60; done"))
+    assert len(of(events, Finished)) == 1
+    reason = "its worker sent what is no message: epoch is -2, not a number from 1 to 1e+09 (on one)"
+    assert endings(events) == [(0, "error", reason)]
+
+
+def test_a_worker_of_the_same_version_has_the_recipe_in_which_one_kind_varies() -> None:
+    varied = UNPADDED.varied("order")
+    found = workers._description(worker._describe(pickle.dumps((varied,)), announces_gpu=False))
+    assert isinstance(found, Description)
+    assert found.recipes == (varied.digest,) != (UNPADDED.digest,)
+    assert workers._obstacle(found, [varied]) == ""
 
 
 def test_a_worker_that_announces_a_gpu_it_has_not_is_left_out(stage: Stage, caplog) -> None:

@@ -1,4 +1,4 @@
-"""Tests of `by_epoch`, `by_group`, `components` and `marks`: every picture is valid SVG and always the same."""
+"""Tests of `by_epoch`, `by_group`, `components`, `evidence`, `marks`: every picture is valid SVG and the same."""
 
 from __future__ import annotations
 
@@ -56,6 +56,7 @@ def pictures(one: Summary) -> dict[str, Picture]:
         "time": figures.time_to_target(one.networks),
         "last": figures.last_accuracy(one.networks),
         "seconds": figures.seconds_per_epoch(one.current),
+        "evidence": figures.evidence(one.networks),
         "components": figures.components([*one.sources.groups, *one.sources.together]),
         **{network.name: figures.accuracy(network) for network in one.networks},
     }
@@ -116,6 +117,52 @@ def test_alternative_texts_say_what_the_picture_shows(tmp_path: Path) -> None:
     assert "reaches it in epoch 10" in shown["gap_head"].alt
     assert "never reaches it" in shown["squeeze_fc"].alt
     assert "no complete run" in shown["last"].alt
+
+
+def _lines(picture: Picture, points: int) -> list[list[tuple[float, float]]]:
+    """Every straight line of a picture through so many points, as (x, y) in its own coordinates; y grows downward."""
+    paths = (re.findall(r"[MLCz][^MLCz]*", path) for path in re.findall(r' d="([^"]*)"', picture.svg.decode()))
+    straight = (path for path in paths if len(path) == points and not {"C", "z"} & {part[0] for part in path})
+    return [[(float(x), float(y)) for x, y in (part[1:].split() for part in path)] for path in straight]
+
+
+def _evidence(folder: Path, rows: list[Row], *names: str) -> Picture:
+    one = summarise(synthetic.record(folder, rows), synthetic.architectures(*names), structure_facts.load())
+    return figures.evidence(one.networks)
+
+
+def test_the_fifth_seed_that_agrees_brings_the_evidence_to_the_line_where_it_decides(tmp_path: Path) -> None:
+    """All seeds reach the target, so this claim goes up. None keeps it, so that claim goes down."""
+    rows = [row for seed in range(1, 6) for row in synthetic.run_rows("expand_squeeze", seed, [9940] * 19)]
+    picture = _evidence(tmp_path, rows, "expand_squeeze")
+    assert "reaches the target 20.17 for and 0.09 against after 5 seeds" in picture.alt
+    assert "above it in the last epochs 0.09 for and 20.17 against after 5 seeds" in picture.alt
+    decides = {one[0][1] for one in _lines(picture, 2) if one[0][1] == one[1][1]}
+    up, *_, down = sorted(_lines(picture, 5), key=lambda one: one[-1][1])
+    for course in (up, down):
+        distances = [min(abs(y - line) for line in decides) for _, y in course]
+        assert distances[4] < 0.5 < distances[3]
+    assert up[-1][1] < up[0][1] < down[0][1] < down[-1][1]
+
+
+def test_a_claim_on_the_documented_run_ends_where_a_seed_settles_it(tmp_path: Path) -> None:
+    """The document of `unpadded` ends at 9951. The third seed is as good."""
+    lasts = (9930, 9940, 9951, 9930)
+    rows = [
+        row for seed, last in enumerate(lasts) for row in synthetic.run_rows("unpadded", seed, [9900] * 18 + [last])
+    ]
+    picture = _evidence(tmp_path, rows, "unpadded")
+    assert "claimed last cannot be rejected after 3 seeds" in picture.alt
+    assert b"holds: cannot be rejected any more" in picture.svg
+    assert b"holds: cannot be rejected any more" not in _evidence(tmp_path, rows[:19], "unpadded").svg
+
+
+def test_a_long_name_with_its_place_is_not_cut_off(tmp_path: Path) -> None:
+    one = summary(tmp_path, CASES["two devices and two environments of one"])
+    for picture in (figures.last_accuracy(one.networks), figures.seconds_per_epoch(one.current)):
+        names = re.findall(r"<!-- [^>]*cpu 99990000 -->\s*<g [^>]*translate\((-?[\d.]+)", picture.svg.decode())
+        assert names
+        assert min(map(float, names)) > 0
 
 
 def test_points_outside_the_range_are_marked_at_the_edge(tmp_path: Path) -> None:

@@ -8,6 +8,8 @@ import synthetic
 from pages import section, tables
 from reports import MIXED, TWO, page, readme, written
 
+from bench.record.environments import EXACT
+
 
 def test_with_five_seeds_the_page_says_that_no_difference_can_be_significant(tmp_path: Path) -> None:
     better = section(page("data.md", tmp_path, synthetic.full()), "## Networks side by side")
@@ -27,6 +29,46 @@ def test_two_environments_of_one_device_are_named_apart(tmp_path: Path) -> None:
     environments = section(page("data.md", tmp_path, rows), "## Environments")
     assert "`environments/11112222.json`" in environments
     assert "| Another |" in environments
+
+
+def test_exact_runs_of_two_devices_are_one_place_and_each_device_has_its_speed(tmp_path: Path) -> None:
+    """The CPU has seeds 1 to 5, the GPU seeds 4 to 8. Seeds 4 and 5 have the same bits on both."""
+    rows = [
+        row
+        for device, seeds in (("cpu", range(1, 6)), ("cuda", range(4, 9)))
+        for seed in seeds
+        for row in synthetic.run_rows("unpadded", seed, [9941] * 19, environment=EXACT.digest, device=device)
+    ]
+    front = readme(tmp_path, rows, "unpadded")
+    assert tables(front)[0][2][4] == "**8/8**"
+    assert "8 of 8 seeds reached 9940 within 19 epochs" in front
+    assert "--seeds 8 --devices cpu,cuda" in front
+    told = "Of 2 exact runs trained on more than one device, 2 had the same bits on each. So the variance is 0."
+    assert f"- **Device**: {told} Details." in front
+    data = page("data.md", tmp_path, rows, "unpadded")
+    assert f"**Device**: {told}\n" in data
+    assert [row[1:4] for row in tables(section(data, "## Speed"))[0][2:]] == [
+        [device, f"`{EXACT.digest}`", "95"] for device in ("cpu", "cuda")
+    ]
+    assert tables(section(data, "## Environments"))[0][2][1] == "cpu and cuda"
+
+
+def test_a_seed_that_two_devices_contradict_is_named_on_every_page_and_counts_as_unfinished(tmp_path: Path) -> None:
+    rows = [
+        row
+        for seed in range(1, 6)
+        for row in synthetic.run_rows("unpadded", seed, [9941] * 19, environment=EXACT.digest)
+    ]
+    rows += synthetic.run_rows("unpadded", 3, [9900] * 19, environment=EXACT.digest, device="cuda")
+    front, own = readme(tmp_path, rows, "unpadded"), page("unpadded.md", tmp_path, rows, "unpadded")
+    assert "4 of 5 seeds reached 9940 within 19 epochs" in front
+    assert "e-value 1.04 for" in front
+    assert "Of 1 exact run trained on more than one device, 0 had the same bits on each." in front
+    assert "seed 3 after epoch 0 (contradicted: the record has two different results of its epoch 1)" in own
+    (problem,) = tables(section(page("data.md", tmp_path, rows, "unpadded"), "## What was left out"))[0][2:]
+    assert problem[0] == "97"
+    assert problem[1].startswith("epoch 1 of unpadded on cuda, seed 3: contradicts line 40 (on cpu): ")
+    assert problem[2] == "read"
 
 
 def test_of_many_machines_only_five_are_named(tmp_path: Path) -> None:

@@ -72,10 +72,7 @@ def test_claims_that_do_not_fit_the_network_are_listed_and_the_others_counted(tm
         ),
         (
             [Claim("last", 9950, "a", "file"), Claim("best", 9960, "b", "file")],
-            (
-                "Of the 2 claims on one network, all are about training: "
-                "0 hold, 0 do not hold and 2 cannot be decided yet."
-            ),
+            "Of the 2 claims on one network, all are about training: 2 cannot be decided yet.",
         ),
         ([], "Of the claims on one network, none can be judged."),
     ],

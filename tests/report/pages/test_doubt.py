@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shlex
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -14,15 +16,18 @@ from reports import MIXED, NO_PICTURES, TWO, readme
 from bench.cli.parser import _parser
 from bench.evidence.summary import summarise
 from bench.network import structure_facts
+from bench.record.rows import Row
 from bench.report.files import pages
 from models import ARCHITECTURES
 
 ROWS = synthetic.full(seeds=(1, 2))
 
 
-def commands(runs: Path, folder: Path, architectures: dict[str, object] | None = None) -> list[list[str]]:
+def commands(
+    runs: Path, folder: Path, architectures: dict[str, object] | None = None, rows: list[Row] = ROWS
+) -> list[list[str]]:
     """The words of the commands on the first page of a report in this folder."""
-    record = synthetic.record(runs.parent, ROWS)
+    record = synthetic.record(runs.parent, rows)
     summary = summarise(record, architectures or synthetic.architectures(), structure_facts.load())
     page = section(pages(summary, NO_PICTURES, runs, folder)["README.md"], "## How to disbelieve it")
     return [shlex.split(line) for line in re.findall(r"^python -m bench (.+)$", page, flags=re.MULTILINE)]
@@ -54,6 +59,16 @@ def test_the_commands_name_the_record_and_the_report_as_the_user_did(tmp_path: P
     assert [str(one.report) for one in parsed[:2]] == [shown] * 2
 
 
+@pytest.mark.parametrize("name", [b"r\xc3\xa9sum\xe9's", b"two\nlines", b"a\\b\xff1"], ids=repr)
+def test_a_shell_reads_names_that_are_no_text_from_the_commands(tmp_path: Path, name: bytes) -> None:
+    runs, folder = (tmp_path / os.fsdecode(name + ending) for ending in (b".csv", b" report"))
+    summary = summarise(synthetic.record(tmp_path, ROWS), synthetic.architectures(), structure_facts.load())
+    page = pages(summary, NO_PICTURES, runs, folder)["README.md"].encode()
+    (line,) = re.findall(rb"^python -m bench report (.+)$", page, flags=re.MULTILINE)
+    said = subprocess.run(["bash", "-c", b"printf '%s\\0' " + line], capture_output=True, check=True).stdout
+    assert said.split(b"\0")[:-1] == [b"--runs", name + b".csv", b"--report", name + b" report"]
+
+
 @pytest.mark.parametrize(("runs", "folder"), [("runs.csv", "report"), ("again.csv", "again"), ("net.csv", "net")])
 def test_training_again_overwrites_neither_this_report_nor_another_one(tmp_path: Path, runs: str, folder: str) -> None:
     again = _parser().parse_args(commands(tmp_path / runs, tmp_path / folder)[2])
@@ -68,6 +83,23 @@ def test_only_the_networks_that_have_runs_are_trained_again(tmp_path: Path) -> N
         networks = {**synthetic.architectures(), **others}
         page = pages(summarise(record, networks, structure_facts.load()), NO_PICTURES, record.path, tmp_path / "report")
         assert f"python -m bench all --models {models} --seeds 3,5 --devices cpu --runs" in page["README.md"]
+
+
+def test_runs_in_which_only_one_kind_varies_are_trained_again_by_a_command_each(tmp_path: Path) -> None:
+    rows = list(ROWS)
+    for name, vary, seeds in (
+        ("unpadded", "order", (1, 2, 3)),
+        ("gap_head", "order", (3,)),
+        ("unpadded", "dropout", (1,)),
+    ):
+        recipe = synthetic.architectures()[name].varied(vary).digest
+        rows += synthetic.full({name: 9930}, seeds, recipe=recipe)
+    found = commands(tmp_path / "runs.csv", tmp_path / "report", rows=rows)
+    again = ["--runs", "runs-again.csv", "--report", "report-again"]
+    assert found[3:] == [
+        ["all", "--vary", "order", "--models", "unpadded,gap_head", "--seeds", "3", *again],
+        ["all", "--vary", "dropout", "--models", "unpadded", "--seeds", "1", *again],
+    ]
 
 
 def test_seeds_that_are_far_apart_are_named_at_once(tmp_path: Path) -> None:

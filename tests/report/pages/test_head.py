@@ -10,9 +10,13 @@ import synthetic
 from pages import section, tables
 from reports import MIXED, TWO, page, readme, without_links, written
 
+from bench.evidence.summary import summarise
+from bench.network import structure_facts
 from bench.network.specification import Target
 from bench.record.environments import EXACT
 from bench.record.rows import Row
+from bench.report.markdown import OVERVIEW
+from bench.report.pages import head
 from models import ARCHITECTURES
 
 
@@ -52,8 +56,8 @@ def test_a_complete_record_does_not_say_partial(tmp_path: Path) -> None:
 
 def test_claims_on_training_are_counted_apart_from_those_on_the_network_itself(tmp_path: Path) -> None:
     finding = readme(tmp_path, synthetic.full({"unpadded": 9900}, seeds=(1, 2)))
-    assert "Of the 38 claims in five documents, 17 are about training: 0 hold, " in finding
-    assert "21 are about layers and parameters: 18 hold, 3 do not hold and 0 cannot be decided yet.**" in finding
+    assert "Of the 38 claims in five documents, 17 are about training: 1 does not hold and 16 " in finding
+    assert "21 are about layers and parameters: 18 hold and 3 do not hold.**" in finding
 
 
 def test_several_places_are_explained_below_the_first_table(tmp_path: Path) -> None:
@@ -62,6 +66,15 @@ def test_several_places_are_explained_below_the_first_table(tmp_path: Path) -> N
     front = readme(tmp_path, rows, "unpadded")
     assert f"\n- cpu {synthetic.CPU}: {synthetic.MACHINES[synthetic.CPU]}\n- cpu 55556666: Another processor; " in front
     assert "The runs were trained in these places." not in readme(tmp_path, rows[:19], "unpadded")
+    assert "**On cpu 55556666, 4 claims about training in one document: " in front
+    assert "about layers and parameters: " not in front.split("## ")[0]  # the same in every place
+
+    def overview(rows: list[Row]) -> str:
+        one = summarise(synthetic.record(tmp_path, rows), synthetic.architectures("unpadded"), structure_facts.load())
+        return head.lines(one, {OVERVIEW: "words"})[-2]
+
+    assert overview(rows[:19]).startswith("A count above a panel is ")
+    assert overview(rows) == "Every thin line is one seed, without smoothing."
 
 
 def test_exact_runs_are_labelled_exact_beside_native_runs_and_name_every_machine_once(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from bench.training.arithmetic import engine, work
 from bench.training.arithmetic.merging import merged
 from bench.training.arithmetic.state import State
 from bench.training.arithmetic.trace import trace
-from bench.training.dropout import Clock, SeededDropout, seed_dropout
+from bench.training.dropout import Clock, seed_dropout, seeded
 from bench.training.randomness import dropout_mask
 
 SEED, MOMENTUM, RATE = 3, 0.9, 0.05
@@ -164,4 +164,4 @@ def test_steps_of_a_network(cache, merging, monkeypatch):
 
 def test_dropouts_are_numbered_as_they_were_registered():
     network, *_ = made()
-    assert [one.layer for one in network.modules() if isinstance(one, SeededDropout)] == [0, 1]
+    assert [found.layer for one in network.modules() if (found := seeded(one))] == [0, 1]

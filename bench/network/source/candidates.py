@@ -1,30 +1,26 @@
-"""Find the networks that a file defines, and the one that is meant. This module runs no code of the file."""
+"""Find the networks that a file defines. This module runs no code of the file."""
 
 from __future__ import annotations
 
 import ast
-import shlex
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.errors import UnusableInput
 from bench.network import calls
-from bench.network.definitions import Function, definitions, full_name, imports
-from bench.wording import listed
+from bench.network.source.names import Function, definitions, full_name, imports, running
 
 _OTHER_TORCH = ("torch.", "torchvision.")  # what is not below these two is no base of a network
 _MODULES = ("torch.nn.", "torch.jit.ScriptModule", "torch.jit._script.ScriptModule", "torchvision.models.")
+
+_STACKS = ("torch.nn.Sequential", "torch.nn.modules.container.Sequential", "torchvision.models.")
+_IN_PLACE = ("to", "cpu", "cuda", "float", "train", "apply")  # these methods give the module itself
 
 _ASKING = ("super", "isinstance", "issubclass", "type", "print")  # these functions make nothing of a class
 
 ImportedClass = Callable[[str], "tuple[Definitions, str] | None"]
 """Finds a class by the full name that a file imports: the definitions of its own file, and its name there."""
-
-
-class NoNetwork(UnusableInput):
-    """A file defines no network. In a folder, it is a helper of the others."""
 
 
 @dataclass(frozen=True)
@@ -44,7 +40,8 @@ class Definitions:
         return dict(imports(self.tree))
 
     @cached_property
-    def _assigned(self) -> dict[str, ast.expr]:
+    def assigned(self) -> dict[str, ast.expr]:
+        """The value that the file gives to each variable last, if a plain statement does it."""
         return {
             target.id: node.value
             for node in self.tree.body
@@ -72,7 +69,7 @@ class Definitions:
     def _base(self, base: ast.expr) -> str:
         """Return the full name of a base class."""
         dotted = full_name(base, self._imported)
-        alias = self._assigned.get(dotted)
+        alias = self.assigned.get(dotted)
         if isinstance(alias, ast.Name | ast.Attribute):
             dotted = full_name(alias, self._imported)
         return dotted
@@ -104,10 +101,13 @@ class Definitions:
         return ()
 
     def networks(self) -> list[str]:
-        """Return the classes that are networks: no block, no base and no loss of the others."""
+        """Return the classes that are networks: no block, no base and no loss of the others.
+
+        A file without any can have variables that are networks.
+        """
         modules = [name for name in self.named if self.is_module(name, True)]
         modules = modules or [name for name in self.named if self.is_module(name, False)]
-        uses = {name: _names_in(node) for name, node in {**self._assigned, **self.named}.items()}
+        uses = {name: names_in(node) for name, node in {**self.assigned, **self.named}.items()}
         blocks = {used for name in modules for used in _used_by(name, uses)}
         passed = {one.id for node in ast.walk(self.tree) if isinstance(node, ast.Call) for one in _arguments(node)}
         tests: list[Callable[[str], bool]] = [
@@ -118,7 +118,7 @@ class Definitions:
         ]
         for test in tests:
             modules = list(filter(test, modules)) or modules
-        return modules
+        return modules or self._stacks()
 
     def _is_loss(self, name: str) -> bool:
         """Whether the forward pass of a class needs more than one input."""
@@ -126,94 +126,67 @@ class Definitions:
         forward = _method(node, "forward") if isinstance(node, ast.ClassDef) else None
         return forward is not None and len(_required(forward)) > 2
 
+    def objects(self) -> list[str]:
+        """Return the variables that the file makes by a call, such as `model = nn.Sequential(…)`."""
+        return [name for name, value in self.assigned.items() if isinstance(value, ast.Call) and name not in self.named]
+
+    def _stacks(self) -> list[str]:
+        """Return the variables that are a stack of layers or a network of torchvision, and no part of another one."""
+        uses = {name: names_in(self.assigned[name]) for name in self.objects()}
+        called = {name: full_name(made_by(self.assigned[name]), self._imported) for name in uses}
+        found = [name for name in uses if called[name].startswith(_STACKS)]
+        return [name for name in found if not any(name in _used_by(other, uses) for other in found)]
+
     def imported_modules(self) -> Iterator[tuple[str, str]]:
         """Yield the imported classes that are networks or blocks, and the own modules that define them."""
         for name, dotted in self._imported.items():
             if self.is_module(name, True):
                 yield name, dotted.rpartition(".")[0] or dotted
 
-    def makers(self) -> list[str]:
-        """Return the functions without required arguments that return something."""
+    def hidden(self) -> list[str]:
+        """Return the classes derived from torch.nn.Module that only exist while a function or a script runs."""
+        classes = [
+            node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef) and node.name not in self.named
+        ]
+        return [one.name for one in classes if any(self._base(base).startswith(_MODULES) for base in one.bases)]
+
+    def makers(self, has_arguments: bool = False) -> list[str]:
+        """Return the functions that return the result of a call: those without required arguments, or the others."""
         return [
             name
             for name, node in self.named.items()
             if isinstance(node, ast.FunctionDef)
-            and not _required(node)
-            and any(isinstance(one, ast.Return) and isinstance(one.value, ast.Call) for one in ast.walk(node))
+            and bool(_required(node)) == has_arguments
+            and any(
+                isinstance(one, ast.Return) and isinstance(one.value, ast.Call)
+                for inside in node.body
+                for one in running(inside)
+            )
         ]
+
+    def calls_of(self, name: str) -> list[ast.Call]:
+        """Return the calls of a class or a function that have arguments."""
+        found = [node for node in ast.walk(self.tree) if isinstance(node, ast.Call) and (node.args or node.keywords)]
+        return [node for node in found if isinstance(node.func, ast.Name) and node.func.id == name]
 
     def example(self, name: str) -> str:
         """Return how the file itself makes a network, with plain arguments, or the arguments that it needs."""
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
-                text = ast.unparse(node)
-                if node.args or node.keywords:
-                    try:
-                        return calls.normalised(text)
-                    except ValueError:
-                        continue
+        for node in self.calls_of(name):
+            try:
+                return calls.normalised(ast.unparse(node))
+            except ValueError:
+                continue
         missing = self.missing_arguments(name)
         return f"{name}({', '.join(f'{one}=…' for one in missing)})" if missing else name
 
 
-def choose(path: str, found: Definitions, member: str) -> tuple[str, str]:
-    """Return the class or function that makes the network, and its arguments as text.
-
-    `member` is the part of a word after `::`, such as `Net` or `Net(norm="bn")`, or empty.
-
-    Raises:
-        NoNetwork: the file has no network, and none is named.
-        UnusableInput: the file has several networks, the named one does not exist, or its arguments are missing.
-    """
-    networks = found.networks()
-    name, arguments = _parsed(path, member, found) if member else ("", "")
-    if name and name not in found.named:
-        there = listed([*networks, *(f"{one}()" for one in found.makers())]) or "no network"
-        raise UnusableInput(f"{path}: has no class or function {name}: it has {there}")
-    if not member:
-        if not networks:
-            raise NoNetwork(f"{path}: defines no network: {_advice(path, found)}")
-        if len(networks) > 1:
-            problem = f"defines {len(networks)} networks, {listed(networks)}: name one of them"
-            raise UnusableInput(f"{path}: {problem}, for example: {_command(path, found.example(networks[-1]))}")
-        name = networks[0]
-    missing = found.missing_arguments(name)
-    if missing and not arguments:
-        made = next((one for one in found.makers() if name in _names_in(found.named[one])), "")
-        example = found.example(name)
-        example = f"{made}()" if made and "…" in example else example
-        problem = f"{name} needs {listed(missing)}: name it with its arguments"
-        raise UnusableInput(f"{path}: {problem}, for example: {_command(path, example)}")
-    return name, arguments
-
-
-def _advice(path: str, found: Definitions) -> str:
-    """Return what to do with a file that defines no network."""
-    for name, module in found.imported_modules():
-        return f"it imports {name} from {module}: name the file of {module} instead"
-    advice = "it needs one class derived from torch.nn.Module"
-    makers = found.makers()
-    return f"{advice}, or name the function that makes it: {_command(path, f'{makers[0]}()')}" if makers else advice
-
-
-def _parsed(path: str, member: str, found: Definitions) -> tuple[str, str]:
-    if member.isidentifier():
-        return member, ""
-    try:
-        call = calls.parse(member)
-    except ValueError as error:
-        advice = "write a class or a function, with plain numbers and quoted text as arguments"
-        example = found.example(member.partition("(")[0])
-        example = example if "(" in example and "…" not in example else 'Net(8, norm="bn")'
-        raise UnusableInput(f"{path}::{member}: {advice}, for example: {_command(path, example)}") from error
-    keywords = (f"{name}={value!r}" for name, value in sorted(call.keywords.items()))
-    return call.name, ", ".join([*map(repr, call.positional), *keywords])
-
-
-def _command(path: str, member: str) -> str:
-    """Return a command line that names a network of a file."""
-    member = member if '"' in member else member.replace("'", '"')  # the word is quoted with ' as a whole
-    return f"python -m bench show {shlex.quote(f'{path}::{member}')}"
+def made_by(value: ast.expr) -> ast.expr:
+    """Return what an expression calls to make an object: `Net` for `Net().to(device)`."""
+    while isinstance(value, ast.Call):
+        function = value.func
+        is_in_place = isinstance(function, ast.Attribute) and function.attr in _IN_PLACE
+        value = function.value if isinstance(function, ast.Attribute) and is_in_place else function
+    return value
 
 
 def _method(node: ast.ClassDef, name: str) -> Function | None:
@@ -237,7 +210,8 @@ def _arguments(call: ast.Call) -> list[ast.Name]:
     return [one for one in [*given, *inside] if isinstance(one, ast.Name)]
 
 
-def _names_in(node: ast.AST) -> set[str]:
+def names_in(node: ast.AST) -> set[str]:
+    """Return all names that some code has."""
     return {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
 
 

@@ -7,36 +7,33 @@ from __future__ import annotations
 
 import ast
 import builtins
-import symtable
-from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Collection
 from functools import cached_property
 
-Function = ast.FunctionDef | ast.AsyncFunctionDef
+from bench.network.source.names import (
+    Function,
+    assigned,
+    called_on,
+    definitions,
+    full_name,
+    imports,
+    is_main_guard,
+    names_of,
+    running,
+)
 
-_INPUT_CALLS = {"parse_args", "parse_known_args", "DataLoader", "input", "open", "urlretrieve"}
-"""Calls that read arguments, data or the keyboard. A call with a keyword `download` does so too."""
+_INPUT_CALLS = {
+    *("parse_args", "parse_known_args", "input", "DataLoader", "SummaryWriter", "urlretrieve"),
+    *("open", "load", "read_csv", "read_bytes", "read_text", "loadtxt", "genfromtxt", "fromfile"),
+}
+"""Calls that read arguments, data, files or the keyboard. A call with a keyword `download` does so too."""
 
+_SERVICES = ("mlflow", "wandb")
 _HARMLESS_MODULES = ("warnings.", "logging.", "sys.path.", "os.environ.", "random.", "numpy.", "matplotlib.", "gc.")
 _HARMLESS_METHODS = ("append", "apply", "cuda", "eval", "extend", "to", "update")
+_TRAINING_METHODS = ("cuda", "eval", "load_state_dict", "to", "train", "zero_grad")
 _PART_OF_NETWORK = ("torch.set_default_", "torch.fx.wrap(", "exec(", "globals()")  # calls that change what it means
 _ANY_NAME = {"globals", "eval", "exec"}  # code that can use every name of the file
-_COMPREHENSIONS = {"listcomp", "setcomp", "dictcomp", "genexpr"}
-
-
-@dataclass(frozen=True)
-class _Names:
-    """The names of the file that a statement binds and uses.
-
-    It uses `eager` when it runs, and `deferred` when a function that it defines is called. It changes the objects of
-    `assigns` by an assignment such as `TABLE["a"] = 1`, and those of `calls` by a method such as `SIZES.append(1)`.
-    """
-
-    binds: frozenset[str] = frozenset()
-    eager: frozenset[str] = frozenset()
-    deferred: frozenset[str] = frozenset()
-    assigns: frozenset[str] = frozenset()
-    calls: frozenset[str] = frozenset()
 
 
 class Statements:
@@ -48,7 +45,7 @@ class Statements:
     def __init__(self, tree: ast.Module, is_own: Callable[[str], bool] = lambda _: False) -> None:
         self.tree = tree
         self._is_own = is_own
-        self.names = [_names(node) for node in tree.body]
+        self.names = [names_of(node) for node in tree.body]
         self.imported = dict(imports(tree))
 
     @cached_property
@@ -60,9 +57,9 @@ class Statements:
         found = {}
         for node in definitions(self.tree):
             if isinstance(node, Function) or "__init_subclass__" in (getattr(one, "name", "") for one in node.body):
-                used = _names(node).deferred
+                used = names_of(node).deferred
                 declared = {name for one in ast.walk(node) if isinstance(one, ast.Global) for name in one.names}
-                changed = {name for one in ast.walk(node) for name in (*_assigned(one), *_called_on(one))} & used
+                changed = {name for one in ast.walk(node) for name in (*assigned(one), *called_on(one))} & used
                 found[node.name] = frozenset(changed | declared), any(map(_reads_input, ast.walk(node)))
         return found
 
@@ -73,8 +70,11 @@ class Statements:
         by_call = names.calls.union(*(self._functions[name][0] for name in called)) - self.imported.keys()
         return names.assigns | by_call
 
-    def needed(self, roots: Collection[str]) -> set[int]:
-        """Return the indices of the statements that the definitions of some names need, themselves included."""
+    def needed(self, roots: Collection[str], trained: str = "") -> set[int]:
+        """Return the indices of the statements that the definitions of some names need, themselves included.
+
+        `trained` is a variable that the file makes and then trains. It needs only the statements that build it.
+        """
         found: set[int] = set()
         waiting = [(name, len(self.names)) for name in roots]
         seen = set(waiting)
@@ -106,7 +106,7 @@ class Statements:
                 if _always_binds(self.tree.body[binding.pop()]):
                     break
             for index, changed in enumerate(changes):
-                if name in changed:
+                if name in changed and not (name == trained and self._trains(index, name)):
                     take(index)
             if name not in self.all_names and not hasattr(builtins, name):
                 for index, node in enumerate(self.tree.body):
@@ -141,9 +141,19 @@ class Statements:
         if is_main_guard(node):
             return False
         called = _called(node) & self._functions.keys()
-        reads = any(map(_reads_input, _eager(node))) or any(self._functions[name][1] for name in called)
+        reads = any(map(_reads_input, running(node))) or any(self._functions[name][1] for name in called)
         is_loop = isinstance(node, ast.For | ast.While | ast.With)
-        return reads or (is_loop and bool(called)) or any(self._is_action(one) for one in _eager(node))
+        return reads or (is_loop and bool(called)) or any(self._is_action(one) for one in running(node))
+
+    def _trains(self, index: int, name: str) -> bool:
+        """Whether a statement that uses an object does more than build it, or sets what the harness sets."""
+        for node in running(self.tree.body[index]):
+            if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call) and called_on(node) == {name}:
+                if ast.unparse(node.value.func).rpartition(".")[2] in _TRAINING_METHODS:
+                    return True
+            elif _reads_input(node) or self._is_action(node):
+                return True
+        return False
 
     def _is_action(self, node: ast.AST) -> bool:
         if not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Call | ast.Await)):
@@ -186,122 +196,21 @@ def extract(text: str, tree: ast.Module, kept: Collection[int]) -> str:
     return b"\n".join(lines).decode()
 
 
-def definitions(tree: ast.Module) -> Iterator[ast.ClassDef | Function]:
-    """Yield the classes and functions of a file, also those inside an `if`, a `try`, a `with` or a loop."""
-    waiting: list[ast.stmt] = list(tree.body)
-    while waiting:
-        node = waiting.pop(0)
-        if isinstance(node, ast.ClassDef | Function):
-            yield node
-        elif not is_main_guard(node):
-            parts = (getattr(node, name, []) for name in ("body", "orelse", "finalbody"))
-            handlers = (one.body for one in getattr(node, "handlers", []))
-            waiting[:0] = [one for part in (*parts, *handlers) for one in part if isinstance(one, ast.stmt)]
-
-
-def imports(tree: ast.AST) -> Iterator[tuple[str, str]]:
-    """Yield each imported name and the full name that it stands for. A star import stands for itself."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield (alias.asname, alias.name) if alias.asname else (alias.name.split(".")[0],) * 2
-        elif isinstance(node, ast.ImportFrom):
-            for alias in node.names:
-                dotted = "." * node.level + ".".join(filter(None, [node.module, alias.name]))
-                yield (dotted if alias.name == "*" else alias.asname or alias.name), dotted
-
-
-def full_name(node: ast.expr, imported: dict[str, str]) -> str:
-    """Return an expression as text. If it begins with an imported name, the text has the name that this stands for."""
-    first, dot, rest = ast.unparse(node).partition(".")
-    return imported.get(first, first) + dot + rest
-
-
-def is_main_guard(node: ast.stmt) -> bool:
-    """Whether a statement is `if __name__ == "__main__"`."""
-    return isinstance(node, ast.If) and ast.unparse(node.test).replace('"', "'") in (
-        "__name__ == '__main__'",
-        "'__main__' == __name__",
-    )
-
-
-def _names(node: ast.stmt) -> _Names:
-    if is_main_guard(node):
-        return _Names()
-    binds, eager, deferred = set[str](), set[str](), set[str]()
-
-    def look(table: symtable.SymbolTable, is_deferred: bool) -> None:
-        kind = str(table.get_type())
-        for symbol in table.get_symbols():
-            if kind == "module":
-                if symbol.is_assigned() or symbol.is_imported():
-                    binds.add(symbol.get_name())
-                if symbol.is_referenced():
-                    eager.add(symbol.get_name())
-            elif symbol.is_global():
-                (deferred if is_deferred else eager).add(symbol.get_name())
-        for child in table.get_children():
-            is_function = str(child.get_type()) == "function" and child.get_name() not in _COMPREHENSIONS
-            look(child, is_deferred or is_function)
-
-    try:
-        look(symtable.symtable(ast.unparse(node), "<statement>", "exec"), False)
-    except SyntaxError:  # for example `await` outside of a function, which a notebook allows
-        eager = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
-    assigns = {name for one in _eager(node) for name in _assigned(one)}
-    calls = {name for one in _eager(node) for name in _called_on(one)}
-    return _Names(*map(frozenset, (binds, eager, deferred, assigns, calls)))
-
-
-def _eager(node: ast.AST) -> Iterator[ast.AST]:
-    """Yield a node and everything in it that runs with it: nothing inside a function."""
-    yield node
-    inside: Sequence[ast.AST] = list(ast.iter_child_nodes(node))
-    if isinstance(node, Function):
-        inside = [*node.decorator_list, node.args]
-    elif isinstance(node, ast.Lambda):
-        inside = [node.args]
-    for child in inside:
-        yield from _eager(child)
-
-
 def _called(node: ast.AST) -> set[str]:
     """Return the plain names that a statement calls when it runs. A decorator is called too, and a base class."""
-    called = [one.func for one in _eager(node) if isinstance(one, ast.Call)]
-    for part in _eager(node):
+    called = [one.func for one in running(node) if isinstance(one, ast.Call)]
+    for part in running(node):
         called += [*getattr(part, "decorator_list", []), *getattr(part, "bases", [])]
     return {one.id for one in called if isinstance(one, ast.Name)}
-
-
-def _assigned(node: ast.AST) -> set[str]:
-    """Return the name whose object an assignment to an attribute or an item changes, or one in place."""
-    if isinstance(node, ast.Attribute | ast.Subscript) and not isinstance(node.ctx, ast.Load):
-        return _root(node)
-    return _root(node.target) if isinstance(node, ast.AugAssign) else set()
-
-
-def _called_on(node: ast.AST) -> set[str]:
-    """Return the name whose object a call of a method changes, or one of `setattr`."""
-    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        function, arguments = node.value.func, node.value.args
-        if isinstance(function, ast.Attribute):
-            return _root(function)
-        if isinstance(function, ast.Name) and function.id in ("setattr", "delattr") and arguments:
-            return _root(arguments[0])
-    return set()
-
-
-def _root(node: ast.AST) -> set[str]:
-    while isinstance(node, ast.Attribute | ast.Subscript):
-        node = node.value
-    return {node.id} if isinstance(node, ast.Name) else set()
 
 
 def _reads_input(node: ast.AST) -> bool:
     if not isinstance(node, ast.Call):
         return False
-    name = ast.unparse(node.func).rpartition(".")[2]
-    return name in _INPUT_CALLS or any(word.arg == "download" for word in node.keywords)
+    first, _, name = ast.unparse(node.func).rpartition(".")
+    is_seed = first.startswith("torch") and name.startswith("manual_seed")  # it would be that of every run
+    is_service = first in _SERVICES
+    return is_seed or is_service or name in _INPUT_CALLS or any(word.arg == "download" for word in node.keywords)
 
 
 def _always_binds(node: ast.stmt) -> bool:

@@ -1,4 +1,4 @@
-"""Tests of `definitions`: what a class of a file needs is taken, and a statement that trains or reads is found."""
+"""Tests of `statements`, `names`: what a class of a file needs is taken, and what trains or reads is found."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import ast
 
 import pytest
 
-from bench.network.definitions import Statements, extract
+from bench.network.source.statements import Statements, extract
 
 
 def taken(text, *roots):
@@ -34,6 +34,26 @@ def test_a_class_needs_its_imports_constants_functions_and_bases_and_nothing_els
     others = ["import os", "x = SIZE", "def train(): return Net()", "class Other(Base): x = Net"]
     text = "\n".join(line for pair in zip(needed[:5], [*others, ""], strict=True) for line in pair)
     assert taken(text + "\n" + "\n".join(needed[5:]), "Net") == needed
+
+
+def test_a_variable_needs_what_builds_it_but_not_what_trains_it():
+    building = [
+        "import nn",
+        "m = nn.Sequential()",
+        "for i in (1, 2): m.add_module(str(i), nn.ReLU())",
+        "m[0] = nn.Tanh()",
+    ]
+    training = [
+        "m.to('cuda')",
+        "m.load_state_dict(x)",
+        "def train(): m.train()",
+        "train()",
+        "for x in data:\n    m.zero_grad()\n    loss(m(x)).backward()",
+        "for x in data:\n    optimizer.step()\n    m.append(x)",
+        "with open('x') as file: m.append(file)",
+    ]
+    tree = ast.parse("\n".join([*building, *training]))
+    assert Statements(tree).needed(["m"], trained="m") == set(range(len(building)))
 
 
 def test_every_line_keeps_its_number():
@@ -93,11 +113,16 @@ def test_what_makes_or_changes_a_thing_that_the_network_needs_is_taken(text):
         ("loader = torch.utils.data.DataLoader(data)", "loader = torch.utils.data.DataLoader(…)"),
         ("data = datasets.MNIST('.', download=True)", "data = datasets.MNIST(…)"),
         ("import torch\ntorch.manual_seed(1)", "torch.manual_seed(…)"),
+        ("import torch\n_ = torch.manual_seed(1)", "_ = torch.manual_seed(…)"),
+        ("import torch\nstate = torch.load('net.pt')", "state = torch.load(…)"),
+        ("mean = np.loadtxt('mean.txt').mean()", "mean = np.loadtxt(…)"),
         ("def train(): pass\nfor e in range(3): x = train()", "a loop"),
         ("while loss > 1:\n    step()", "a loop"),
         ("if cuda:\n    net.train()", "if cuda: …"),
         ("def main(): pass\nmain()", "main(…)"),
         ("import wandb\nwandb.init()", "wandb.init(…)"),
+        ("import wandb\nrun = wandb.init()", "run = wandb.init(…)"),
+        ("from torch.utils.tensorboard import SummaryWriter\nlog = SummaryWriter()", "log = SummaryWriter(…)"),
         ("import os\nos.system('ls')", "os.system(…)"),
         ("await x()", "await x …"),
     ],

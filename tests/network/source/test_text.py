@@ -1,4 +1,4 @@
-"""Tests of `source_text`: the Python text of a file in any encoding, of an export of Colab, and of a notebook."""
+"""Tests of `text`: the Python text of a file in any encoding, of an export of Colab, and of a notebook."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from own_networks import PLAIN
 from students import notebook
 
 from bench.errors import UnusableInput
-from bench.network.source_text import read
+from bench.network.source.text import read
 
 
 def of(folder, content, name="net.py"):
@@ -77,7 +77,7 @@ def test_a_line_that_no_notebook_understands_is_refused(tmp_path, line):
 
 
 def test_the_cells_of_a_notebook_are_one_text_without_what_is_no_python(tmp_path):
-    cells = ["# A title", "%%time\nx = 1", "%%bash\nls", "y = (", "", "!ls\nz = x", "%%writefile a.py\nz = 2"]
+    cells = ["# A title", "%%time\nx = 1", "%%bash\nls", "y = (", "", "!ls\nz = x", "%%writefile a.md\nz = 2"]
     found = of(tmp_path, notebook(*cells), "S5.ipynb")
     assert found.text == "\nx = 1\n\n\nz = x\n"
     not_python = [f"cell {number}, which is not Python" for number in (3, 4, 7)]
@@ -86,6 +86,25 @@ def test_the_cells_of_a_notebook_are_one_text_without_what_is_no_python(tmp_path
         "S5.ipynb, cell 2",
         "S5.ipynb, cell 6",
     ]
+
+
+def test_a_cell_that_writes_a_python_file_is_read_as_its_code(tmp_path):
+    cells = [
+        "%%writefile parts/blocks.py\nWIDTH = 1\nOLD = 2",
+        "%%writefile parts/blocks.py\nWIDTH = 5\ndef block(): pass",
+        "%%writefile -a parts/blocks.py\nDEPTH = 3",
+        "\n%%file 'net.py'\nfrom .parts.blocks import (block,\n  WIDTH as W)\nimport torch\nclass Net:\n  width = W",
+        "!python net.py\nfrom net import Net; x = 1\nfrom net import *\nfrom nets import y\nimport net",
+    ]
+    found = of(tmp_path, notebook(*cells), "S5.ipynb")
+    assert found.text.split("\n") == [
+        *("", "WIDTH = 5", "def block(): pass"),
+        *("", "DEPTH = 3"),
+        *("", "", "W = WIDTH", "", "import torch", "class Net:", "  width = W"),
+        *("", "pass; x = 1", "pass", "from nets import y", "import net", ""),
+    ]
+    assert found.left_out == ("!python net.py",)
+    assert found.place(11) == f"{tmp_path}/S5.ipynb, cell 4"
 
 
 def test_the_source_of_a_cell_is_one_text_or_a_list_of_lines_in_every_format(tmp_path):

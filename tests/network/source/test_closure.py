@@ -7,7 +7,7 @@ import ast
 import pytest
 
 from bench.errors import UnusableInput
-from bench.network.closure import closure, definitions_at, place
+from bench.network.source.closure import closure, definitions_at, place
 
 
 def of(folder, main, module="", **files):

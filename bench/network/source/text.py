@@ -1,7 +1,7 @@
 """Read the Python text of a file or a notebook, without running it.
 
 Lines that only a notebook understands, such as `!pip install …` and `%matplotlib inline`, become empty. Exports of
-Colab have such lines too.
+Colab have such lines too. A cell that writes a Python file (`%%writefile net.py`) is read as the code of this file.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ import ast
 import codecs
 import io
 import json
+import linecache
 import re
 import tokenize
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ NOTEBOOK = ".ipynb"
 _MAGIC = re.compile(
     r"(\s*)(?:(?:[\w., ()]+=\s*)?(?:![^=]|%%?[A-Za-z]|\?{1,2}\w).*|[\w.]+\?{1,2}\s*|(?:pip3?|conda) install\b.*)"
 )
+_WRITTEN = re.compile(r"""\s*%%(?:write)?file\s+(-a\s+)?["']?([^\s"']+)\.py["']?[ \t]*(?=\n|$)""")
 _OTHER_LANGUAGE = re.compile(r"%%(?!time\b|timeit\b|capture\b|prun\b)")
 
 
@@ -44,6 +46,12 @@ class SourceText:
         """Return the place of a line, for a message."""
         cell = [number for first, number in self.cells if first <= line]
         return f"{self.path}, cell {cell[-1]}" if cell else f"{self.path}:{line}"
+
+
+def place_of_code(file: str, line: int) -> str:
+    """Return the place of a line that is executed, in words. Of a notebook, only the line's text tells where it is."""
+    where = f"`{linecache.getline(file, line).strip()}`" if file.endswith(NOTEBOOK) else f"line {line}"
+    return f"{where} of {Path(file).name}"
 
 
 def read(path: Path) -> SourceText:
@@ -119,11 +127,18 @@ def _notebook(path: Path, content: bytes) -> SourceText:
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise UnusableInput(f"{path}: this is not a notebook: {advice}") from error
     parts, starts, left_out, line = list[str](), list[tuple[int, int]](), list[str](), 1
+    found = {number: _WRITTEN.match(source) for number, source in cells}
+    written = {number: one for number, one in found.items() if one is not None}
     for number, source in cells:
         try:
+            if number in written:
+                if any(one[2] == written[number][2] and not one[1] for later, one in written.items() if later > number):
+                    continue  # a later cell writes this file anew
+                source = source[: written[number].end()].count("\n") * "\n" + source[written[number].end() :]
             if _OTHER_LANGUAGE.match(source.lstrip()):
                 raise SyntaxError
             python, magic = _without_magic(source)
+            python = _without_imports(python, {one[2].removeprefix("./").replace("/", ".") for one in written.values()})
         except (SyntaxError, ValueError, RecursionError, MemoryError):
             left_out.append(f"cell {number}, which is not Python")
             continue
@@ -134,6 +149,18 @@ def _notebook(path: Path, content: bytes) -> SourceText:
         line += python.count("\n")
     text = "".join(parts)
     return SourceText(path, text, ast.parse(text), tuple(starts), tuple(left_out))
+
+
+def _without_imports(python: str, modules: Collection[str]) -> str:
+    """Return Python without the imports from some modules, whose names are already there. Every line stays."""
+    lines = [line.encode() for line in python.split("\n")]
+    for node in ast.walk(ast.parse(python) if modules else ast.Module([], [])):
+        if isinstance(node, ast.ImportFrom) and any(f".{one}".endswith(f".{node.module}") for one in modules):
+            renamed = (f"{alias.asname} = {alias.name}" for alias in node.names if alias.asname)
+            first, last = node.lineno - 1, (node.end_lineno or node.lineno) - 1
+            statement = lines[first][: node.col_offset] + ("; ".join(renamed) or "pass").encode()
+            lines[first : last + 1] = [statement + lines[last][node.end_col_offset :], *[b""] * (last - first)]
+    return b"\n".join(lines).decode()
 
 
 def _code_cells(notebook: Any) -> Iterator[tuple[int, str]]:

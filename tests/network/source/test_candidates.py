@@ -1,4 +1,4 @@
-"""Tests of `candidates`: which class of a file is its network, and how a refusal says what to write."""
+"""Tests of `candidates`, `choice`: which class of a file is its network, and how a refusal says what to write."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ import students
 from own_networks import HEAD, PLAIN
 
 from bench.errors import UnusableInput
-from bench.network.candidates import Definitions, NoNetwork, choose
+from bench.network.source.candidates import Definitions
+from bench.network.source.choice import NoNetwork, choose
 
 
 def of(text):
@@ -30,6 +31,9 @@ def module(name, body="pass", base="nn.Module"):
         (students.LOSS, ["DigitNet"]),
         (students.INSIDE_IF, ["Net"]),
         (students.SCRIPTED, ["Scripted"]),
+        ("from torch import nn\nmodel = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).cuda()", ["model"]),
+        ("from torchvision import models as m\nnet = m.resnet18(num_classes=10)\nopt = SGD(net)", ["net"]),
+        ("import torch.nn as n\na = n.Sequential()\nb = n.Sequential(a)\nopt = SGD(b.parameters())", ["b"]),
         (students.TORCHVISION_BASE, ["GreyResNet"]),
         (HEAD + "Module = nn.Module\n" + module("Net", base="Module"), ["Net"]),
         ("import timm\n" + module("Net", "def forward(self, x): pass", "timm.Model"), ["Net"]),
@@ -86,15 +90,15 @@ def test_a_class_or_a_function_can_be_named_with_plain_arguments(text, member, c
             students.ARGUMENTS.replace('Net(norm="gn", dropout=0.1)', "Net(args)"),
             "Net",
             (
-                "a net.py: Net needs norm and dropout: name it with its arguments, "
-                "for example: python -m bench show 'a net.py::Net(norm=…, dropout=…)'"
+                "a net.py: Net needs norm and dropout: add a function like `def make(): return Net(args)`, and name "
+                "it, for example: python -m bench show 'a net.py::make()'"
             ),
         ),
         (
             students.FACTORY,
             "",
             (
-                "a net.py: MyResNet needs block and num_blocks: name it with its arguments, "
+                "a net.py: MyResNet needs block and num_blocks: name what is made with them, "
                 "for example: python -m bench show 'a net.py::resnet_small()'"
             ),
         ),
@@ -123,6 +127,43 @@ def test_a_class_or_a_function_can_be_named_with_plain_arguments(text, member, c
                 "a net.py: defines no network: it needs one class derived from torch.nn.Module, "
                 "or name the function that makes it: python -m bench show 'a net.py::make_net()'"
             ),
+        ),
+        (
+            students.ARGUMENTS.partition("if __name__")[0],
+            "",
+            (
+                "a net.py: Net needs norm and dropout: name it with its arguments, "
+                "for example: python -m bench show 'a net.py::Net(norm=…, dropout=…)'"
+            ),
+        ),
+        (
+            students.ARGUMENTS.partition("if __name__")[0] + "net = Net(*a).cuda()",
+            "",
+            (
+                "a net.py: Net needs norm and dropout: name what is made with them, "
+                "for example: python -m bench show 'a net.py::net'"
+            ),
+        ),
+        (
+            students.SEQUENTIAL.replace("width=6", "width"),
+            "",
+            (
+                "a net.py: defines no network: it needs one class derived from torch.nn.Module, "
+                "or name the function that makes it: python -m bench show 'a net.py::make_net(width=…)'"
+            ),
+        ),
+        (
+            "import torch\ndef main():\n  class Net(torch.nn.Module):\n    def forward(self, x): return abs(x)\n",
+            "",
+            (
+                "a net.py: defines no network: its class Net stands in a function or below "
+                '`if __name__ == "__main__"`: move it to the left margin'
+            ),
+        ),
+        (
+            "def main():\n  def f(x): return abs(x)",
+            "",
+            "a net.py: defines no network: it needs one class derived from torch.nn.Module",
         ),
         ("x = 1", "", "a net.py: defines no network: it needs one class derived from torch.nn.Module"),
         ("x = 1", "Net", "a net.py: has no class or function Net: it has no network"),

@@ -12,9 +12,10 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.network import source_text
-from bench.network.candidates import Definitions
-from bench.network.definitions import Statements, extract, is_main_guard
+from bench.network.source import text as source_text
+from bench.network.source.candidates import Definitions
+from bench.network.source.names import is_main_guard
+from bench.network.source.statements import Statements, extract
 
 _INSTALLED = ("site-packages", "dist-packages")
 _NEVER_OWN = sys.stdlib_module_names | {"numpy", "torch", "torchvision"}  # no file beside a network replaces these

@@ -1,0 +1,71 @@
+"""Another process that builds networks once more: `python -m bench.training.trial.again`.
+
+It reads pickled architectures from standard input, and writes their fingerprints to standard output as JSON. A network
+whose weights come from the clock, from the system's entropy, from the number of the process or from an address has
+another fingerprint there.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import pickle
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+
+import torch
+
+from bench.children import child_command
+from bench.network.specification import Architecture
+from bench.training import environment, randomness
+from bench.training.randomness import Purpose
+from bench.training.trial.child import in_child
+
+_IMAGES = 4
+
+
+def fingerprint(architecture: Architecture) -> str:
+    """Return a digest of the first weights of seed 1, and of the buffers and scores of a first pass."""
+    network = randomness.build(architecture, 1)
+    images = torch.rand(_IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(7))
+    content = hashlib.sha256()
+    with randomness.generators_restored():
+        for training in (False, True):
+            randomness.seed_generators(1, Purpose.NETWORK, 0)
+            with torch.set_grad_enabled(training):
+                scores = network.train(training)(images)
+            for tensor in (*network.state_dict().values(), scores):
+                content.update(tensor.detach().contiguous().numpy().tobytes())
+    return content.hexdigest()
+
+
+class Process:
+    """The process, which starts at once. It builds nothing before it is asked."""
+
+    def __init__(self) -> None:
+        self._child = subprocess.Popen(
+            child_command("bench.training.trial.again"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+
+    def fingerprints(self, architectures: Sequence[Architecture]) -> list[str]:
+        """Return the fingerprint of each network, taken in another second than any one before. End the process."""
+        before = int(time.time())
+        while architectures and int(time.time()) == before:
+            time.sleep(0.01)
+        output, _ = self._child.communicate(pickle.dumps(list(architectures)))
+        found: list[str] = json.loads(output)
+        return found
+
+
+def main() -> None:
+    """Write the fingerprint of every network from standard input; it is empty for a network that fails here."""
+    environment.configure("cpu")
+    architectures: list[Architecture] = pickle.load(sys.stdin.buffer)
+    found = [in_child(lambda one=one: {"fingerprint": fingerprint(one)}) for one in architectures]  # type: ignore[misc]
+    json.dump([one.get("fingerprint", "") for one in found], sys.stdout)
+
+
+if __name__ == "__main__":
+    main()
