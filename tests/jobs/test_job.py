@@ -17,6 +17,7 @@ import pytest
 
 from bench.errors import UnusableInput
 from bench.jobs import job, scheduling
+from bench.jobs.cluster.workers import Cluster, Worker
 from bench.jobs.events import Ended, Finished, Started
 from bench.jobs.job import Places, Selection
 from bench.network import structure_facts
@@ -452,6 +453,18 @@ def test_a_long_job_starts_with_an_estimate_and_a_smaller_command(capsys):
 @pytest.fixture(autouse=True)
 def _packages_are_found_from_anywhere(monkeypatch, root):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")])))
+
+
+def test_a_gpu_of_a_cluster_trains_natively(tmp_path):
+    details = {device: environments.Environment((("device", device),)) for device in ("cpu", "cuda")}
+    workers = tuple(Worker(f"tcp://{one}", one, 1, one, details[one], "a machine") for one in details)
+    cluster = Cluster("tcp://here", TWO[:1], workers, frozenset(), None)
+    chosen = replace(selection(TWO[:1]), devices=("cpu", "cuda"))
+    planned = job.make_plan(chosen, cluster, record.read(tmp_path / "runs.csv"))
+    found = {one.run.device: one.run.environment for one in planned}
+    assert found == {"cpu": EXACT.digest, "cuda": details["cuda"].digest}
+    with pytest.raises(UnusableInput, match="unpadded cannot be trained so, because of a GPU of a cluster"):
+        job.make_plan(replace(chosen, arithmetic="exact"), cluster, record.read(tmp_path / "runs.csv"))
 
 
 # A GPU, for which the host stands
