@@ -59,7 +59,7 @@ def require(architecture: Architecture) -> None:
 
 
 def require_on_gpu(architecture: Architecture, gpu: GPU) -> None:
-    """Check one documented network on a GPU, chosen as by `require`.
+    """Check a network on a GPU, as `require` does.
 
     Raises:
         UnusableInput: this GPU computes other bits.

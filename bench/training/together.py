@@ -100,8 +100,8 @@ def train(
             runs.see(data.pixels(dataset.train_images).numpy(), dataset.train_labels.numpy(), *tests)
 
             def orders(number: int) -> list[Future[Tensor]]:
-                drawn = [randomness.seeds(recipe.vary, seed).order for seed in seeds]
-                return [pool.submit(randomness.order, seed, number, count) for seed in drawn]
+                found = (randomness.seeds(recipe.vary, seed).order for seed in seeds)
+                return [pool.submit(randomness.order, seed, number, count) for seed in found]
 
             following = orders(first + 1)
             for number in range(first + 1, epochs + 1):

@@ -46,7 +46,6 @@ int cuDeviceGetName(char *name, int size, int) { return std::strncpy(name, "emul
 int cuDeviceGetAttribute(int *value, int, int) { return *value = 9, SUCCESS; }
 int cuDevicePrimaryCtxRetain(void **context, int) { return *context = nullptr, SUCCESS; }
 int cuCtxSetCurrent(void *) { return SUCCESS; }
-int cuMemGetInfo_v2(std::size_t *free, std::size_t *total) { return *free = capacity - used, *total = capacity, SUCCESS; }
 int cuGetErrorString(int error, const char **text)
 {
     return *text = error == OUT_OF_MEMORY ? "out of memory" : "an illegal memory access was encountered", SUCCESS;
@@ -74,15 +73,19 @@ int cuMemFree_v2(Address address)
     blocks.erase(address);
     return SUCCESS;
 }
-int cuMemcpyHtoD_v2(Address to, const void *from, std::size_t size) { return std::memcpy((void *)to, from, size), SUCCESS; }
-int cuMemcpyDtoH_v2(void *to, Address from, std::size_t size) { return std::memcpy(to, (void *)from, size), SUCCESS; }
-int cuMemsetD8_v2(Address to, unsigned char value, std::size_t size) { return std::memset((void *)to, value, size), SUCCESS; }
+int cuMemcpyHtoDAsync_v2(Address to, const void *from, std::size_t size, void *)
+{
+    return std::memcpy((void *)to, from, size), SUCCESS;
+}
+int cuMemcpyDtoHAsync_v2(void *to, Address from, std::size_t size, void *)
+{
+    return std::memcpy(to, (void *)from, size), SUCCESS;
+}
 
 int cuModuleLoadData(void **module, const void *image)
 {
     return (*module = dlopen((const char *)image, RTLD_NOW)) ? SUCCESS : INVALID;
 }
-int cuModuleUnload(void *module) { return dlclose(module), SUCCESS; }
 int cuModuleGetFunction(void **function, void *module, const char *name)
 {
     void *entry = dlsym(module, (std::string("launch_") + name).c_str());
@@ -121,7 +124,6 @@ int cuGraphInstantiateWithFlags(void **executable, void *graph, unsigned long lo
     return *executable = new Graph(*(Graph *)graph), SUCCESS;
 }
 int cuGraphDestroy(void *graph) { return delete (Graph *)graph, SUCCESS; }
-int cuGraphExecDestroy(void *graph) { return delete (Graph *)graph, SUCCESS; }
 int cuGraphLaunch(void *graph, void *)
 {
     for (const Call &call : *(Graph *)graph)

@@ -11,11 +11,13 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import emulated_gpu
 import misbehaving
 import pytest
 
 from bench.errors import UnusableInput
-from bench.jobs import job
+from bench.jobs import job, scheduling
+from bench.jobs.cluster.workers import Cluster, Worker
 from bench.jobs.events import Ended, Finished, Started
 from bench.jobs.job import Places, Selection
 from bench.network import structure_facts
@@ -451,3 +453,66 @@ def test_a_long_job_starts_with_an_estimate_and_a_smaller_command(capsys):
 @pytest.fixture(autouse=True)
 def _packages_are_found_from_anywhere(monkeypatch, root):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, [str(root), os.environ.get("PYTHONPATH", "")])))
+
+
+def test_a_gpu_of_a_cluster_trains_natively(tmp_path):
+    details = {device: environments.Environment((("device", device),)) for device in ("cpu", "cuda")}
+    workers = tuple(Worker(f"tcp://{one}", one, 1, one, details[one], "a machine") for one in details)
+    cluster = Cluster("tcp://here", TWO[:1], workers, frozenset(), None)
+    chosen = replace(selection(TWO[:1]), devices=("cpu", "cuda"))
+    planned = job.make_plan(chosen, cluster, record.read(tmp_path / "runs.csv"))
+    found = {one.run.device: one.run.environment for one in planned}
+    assert found == {"cpu": EXACT.digest, "cuda": details["cuda"].digest}
+    with pytest.raises(UnusableInput, match="unpadded cannot be trained so, because of a GPU of a cluster"):
+        job.make_plan(replace(chosen, arithmetic="exact"), cluster, record.read(tmp_path / "runs.csv"))
+
+
+# A GPU, for which the host stands
+
+ON_EMULATED_GPU = """
+import sys
+sys.path.insert(0, {helpers!r})
+import emulated_gpu
+from bench.jobs import worker
+from bench.training import environment, golden, together
+describe = environment.describe
+environment.describe = lambda device, arithmetic: describe("cpu", "native")
+environment.configure = lambda device: None
+golden.require_on_gpu = lambda name, gpu: None
+together.this_gpu = emulated_gpu.gpu
+worker.main()
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not emulated_gpu.is_here(), reason="g++ is missing, which stands for NVRTC")
+def test_a_job_on_a_gpu_trains_its_seeds_in_one_process_and_records_the_bits_of_the_cpu(tmp_path, root, monkeypatch):
+    native = environment.describe("cpu", "native")
+    monkeypatch.setattr(environment, "describe", lambda device, arithmetic: native)
+    code = ON_EMULATED_GPU.format(helpers=str(root / "tests" / "helpers"))
+    started = []
+
+    def on_gpu(module):
+        started.append(module)
+        return [sys.executable, "-P", "-c", code]
+
+    on_cpu, beside = (replace(places(tmp_path, root), runs=tmp_path / f"{name}.csv") for name in ("cpu", "cuda"))
+    chosen = selection(TWO[:1], (1, 2, 3), 2)
+    job.run(chosen, on_cpu, (200, 150))
+    monkeypatch.setattr(scheduling, "child_command", on_gpu)
+    first = replace(chosen, devices=("cuda",), seeds=(2,), epochs=1)
+    assert job.run(first, beside, (200, 150)) == job.Outcome(trained=1)
+    assert job.run(replace(chosen, devices=("cuda",)), beside, (200, 150)) == job.Outcome(trained=3)
+    assert started == ["bench.jobs.worker"] * 2
+    found = record.read(beside.runs)
+    assert found.problems == ()
+    assert set(found.epochs["device"]) == {"cuda"}
+    assert set(found.epochs["environment"]) == {EXACT.digest}
+    numbers = ["seed", "epoch", *REPRODUCIBLE]
+    ours, theirs = (record.read(one.runs).epochs[numbers].sort_values(numbers[:2]) for one in (beside, on_cpu))
+    assert ours.values.tolist() == theirs.values.tolist()
+    missed = [
+        [(*one.key[4:], *map(str, one.images)) for one in misses.read(record.read(at.runs)).runs]
+        for at in (beside, on_cpu)
+    ]
+    assert sorted(missed[0]) == sorted(missed[1])

@@ -73,13 +73,15 @@ def assert_same(ours: State, theirs: State) -> None:
 
 
 @needs_compiler
-def test_an_epoch_and_its_state_are_those_of_the_cpu(small):
+@pytest.mark.parametrize("vary", ["", "weights", "order", "dropout"])
+def test_an_epoch_and_its_state_are_those_of_the_cpu(small, vary):
     small = small.head(150, 260)
     seeds = (7, 3, 2**40)
-    found = list(together.train(NET, seeds, small, 2, (None,) * 3, emulated_gpu.gpu()))
+    net = dataclasses.replace(NET, recipe=dataclasses.replace(NET.recipe, vary=vary))
+    found = list(together.train(net, seeds, small, 2, (None,) * 3, emulated_gpu.gpu()))
     assert len(found) == 2
     for i, seed in enumerate(seeds):
-        for ours, theirs in zip(found, train(NET, seed, "cpu", small, 2), strict=True):
+        for ours, theirs in zip(found, train(net, seed, "cpu", small, 2), strict=True):
             assert_same(ours[i], theirs)
 
 

@@ -25,6 +25,7 @@ Compiler = Callable[[str, str], bytes]
 _OUT_OF_MEMORY = 2
 _MAJOR, _MINOR = 75, 76  # attributes of a device: its compute capability
 _SHARED, _REGISTERS = 8, 4  # attributes of a kernel: the shared memory that it may take, the registers of a thread
+_WAITS_FOR_NO_OTHER = 1  # a stream that does not wait for what others in this process do
 _OF_THIS_THREAD = 1  # while launches are recorded, other threads may go on
 
 
@@ -54,7 +55,7 @@ class Device:
             raise UnusableInput(f"this machine has no NVIDIA GPU that can be used ({error})") from error
         self._call("cuDevicePrimaryCtxRetain", byref(context), device)
         self._call("cuCtxSetCurrent", context)
-        self._call("cuStreamCreate", byref(stream), c_uint(0))
+        self._call("cuStreamCreate", byref(stream), c_uint(_WAITS_FOR_NO_OTHER))
         self._stream = stream
         name = ctypes.create_string_buffer(256)
         self._call("cuDeviceGetName", name, c_int(len(name)), device)
@@ -90,11 +91,15 @@ class Device:
     def write(self, address: int, values: Array) -> None:
         """Copy an array to the GPU, after everything that was launched before."""
         values = numpy.ascontiguousarray(values)
-        self._call("cuMemcpyHtoD_v2", c_ulonglong(address), c_void_p(values.ctypes.data), c_size_t(values.nbytes))
+        places = c_ulonglong(address), c_void_p(values.ctypes.data)
+        self._call("cuMemcpyHtoDAsync_v2", *places, c_size_t(values.nbytes), self._stream)
+        self.wait()
 
     def read(self, address: int, values: Array) -> Array:
         """Copy from the GPU into a contiguous array, after everything that was launched before, and return it."""
-        self._call("cuMemcpyDtoH_v2", c_void_p(values.ctypes.data), c_ulonglong(address), c_size_t(values.nbytes))
+        places = c_void_p(values.ctypes.data), c_ulonglong(address)
+        self._call("cuMemcpyDtoHAsync_v2", *places, c_size_t(values.nbytes), self._stream)
+        self.wait()
         return values
 
     def load(self, module: bytes, names: Iterable[str]) -> dict[str, c_void_p]:

@@ -15,8 +15,11 @@ from torch import nn
 
 from bench.errors import UnusableInput
 from bench.training.arithmetic.engine import Engine
+from bench.training.arithmetic.gpu import source
 from bench.training.arithmetic.gpu.driver import OutOfMemory
+from bench.training.arithmetic.gpu.plan import Launch
 from bench.training.arithmetic.gpu.runs import Runs
+from bench.training.arithmetic.kernels import loss
 from bench.training.arithmetic.merging import merged
 from bench.training.arithmetic.state import State
 from bench.training.arithmetic.trace import trace
@@ -115,6 +118,7 @@ ORDERS = numpy.stack([numpy.random.default_rng(seed).permutation(40)[:19] for se
 @pytest.mark.parametrize("count", [1, 3])
 def test_every_operation_has_the_bits_of_the_cpu(count):
     program, states = prepared(Mixed, range(1, count + 1))
+    states[0].parameters["body.1.weight"][:2] *= numpy.float32(1e-38)  # so that values are subnormal
     expected = deepcopy(states)
     runs = on_the_gpu(program, states, batch=8)  # 8, 8 and 3 images
     for _ in range(2):
@@ -200,3 +204,33 @@ def test_a_batch_with_one_value_a_channel_is_refused():
     runs = on_the_gpu(program, states, batch=16)
     with pytest.raises(UnusableInput, match="use larger batches"):
         runs.train(ORDERS[:1, :17], 16, MOMENTUM, RATE)
+
+
+PROBE = """
+extern "C" __global__ void probe(const float *z, const double *t, double *powers, double *logarithms, Count count)
+{
+    if (thread() >= count) return;
+    powers[thread()] = exponential(z[thread()]);
+    logarithms[thread()] = logarithm(t[thread()]);
+}
+"""
+
+
+def test_the_exponential_and_the_logarithm():
+    random = numpy.random.default_rng(0)
+    special = [0, -0.0, -1e-45, -708, -708.1, 709, 709.1, -numpy.inf, numpy.inf, numpy.nan]
+    z = numpy.concatenate([-random.exponential(10, 10_000), special]).astype(numpy.float32)
+    with numpy.errstate(over="ignore"):
+        t = numpy.concatenate([1 + random.exponential(1, 10_000), numpy.exp(special)])
+    gpu = emulated_gpu.gpu()
+    kernels = gpu.device.load(gpu.compiler(source.text((), {}) + PROBE, ""), ["probe"])
+    found = numpy.empty((2, len(z)))
+    arrays = {"z": z, "t": t, "powers": found[0], "logarithms": found[1]}
+    addresses = {name: gpu.device.allocate(values.nbytes) for name, values in arrays.items()}
+    for name in ("z", "t"):
+        gpu.device.write(addresses[name], arrays[name])
+    gpu.device.launch(kernels, Launch("probe", (-(-len(z) // 128), 1), 128, 0, (*arrays, len(z))), addresses, 1)
+    for name in ("powers", "logarithms"):
+        gpu.device.read(addresses[name], arrays[name])
+    expected = numpy.array([[loss.exp(value) for value in z], [loss.log(value) for value in t]])
+    assert numpy.array_equal(found, expected, equal_nan=True)
