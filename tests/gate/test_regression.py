@@ -285,7 +285,8 @@ def test_what_is_stored_is_read_again_with_a_line_for_each_network(tmp_path):
 
 def test_a_package_has_every_file_that_its_code_reads(root):
     shipped = tomllib.loads((root / "pyproject.toml").read_text())["tool"]["setuptools"]["package-data"]
-    listed = {root / package.replace(".", "/") / name for package, names in shipped.items() for name in names}
+    patterns = [(root / package.replace(".", "/"), name) for package, names in shipped.items() for name in names]
+    listed = {path for folder, name in patterns for path in folder.glob(name)}
     there = {
         path
         for package in ("bench", "models")
