@@ -638,10 +638,13 @@ def test_the_list_has_every_network(capsys: pytest.CaptureFixture[str]):
 
 
 def test_the_networks_of_a_folder_are_shown_with_their_parameters(root: Path, capsys: pytest.CaptureFixture[str]):
-    assert main(["show", str(root / "models")]) == 0
+    Path("two").mkdir()
+    for name in ("unpadded", "ten_twenty_thirty"):
+        Path("two", f"{name}.py").symlink_to(root / "models" / f"{name}.py")
+    assert main(["show", "two"]) == 0
     out = capsys.readouterr().out
-    for name, one in ARCHITECTURES.items():
-        assert f'{name}: "{one.document.title}"' in out
+    for one in (ARCHITECTURES["unpadded"], ARCHITECTURES["ten_twenty_thirty"]):
+        assert f'{one.name}: "{one.document.title}"' in out
         assert f"{one.document.parameters:,}" in out
 
 

@@ -40,9 +40,7 @@ def failed_for(job: Job, cause: str, label: int | str) -> None:
 
 
 @needs_full
-@pytest.mark.parametrize(
-    "words", [("list",), ("plan", "--devices", "cpu"), ("show", "unpadded"), ("--help",)], ids=" ".join
-)
+@pytest.mark.parametrize("words", [("list",), ("plan", "--devices", "cpu"), ("--help",)], ids=" ".join)
 def test_results_that_cannot_be_printed_are_said_to_be_lost(
     server: Server, undisturbed: Undisturbed, words: tuple[str, ...]
 ):

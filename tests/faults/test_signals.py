@@ -85,7 +85,6 @@ def test_at_most_the_epoch_in_progress_is_lost(server: Server, undisturbed: Undi
 
 COMMANDS = (
     ("list",),
-    ("show", "unpadded"),
     ("plan", *ONE),
     ("report",),
     ("compare", "runs.csv", "runs.csv"),

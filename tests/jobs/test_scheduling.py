@@ -501,11 +501,17 @@ print(endings(events), flush=True)
 @pytest.mark.parametrize(
     ("script", "ending"),
     [
-        ("epoch 1; sleep 1.5; epoch 2; sleep 4; epoch 3; done", (0, "ok", "")),  # messages wait
-        ("epoch 1; sleep 7.5; epoch 2; done", (0, "ok", "")),  # no message waits yet
-        ("epoch 1; sleep 600", (0, "timeout", "no epoch finished within 3 seconds")),
+        pytest.param(  # messages wait
+            "epoch 1; sleep 1.5; epoch 2; sleep 4; epoch 3; done", (0, "ok", ""), id="busy", marks=pytest.mark.slow
+        ),
+        pytest.param("epoch 1; sleep 7.5; epoch 2; done", (0, "ok", ""), id="slow"),  # no message waits yet
+        pytest.param(
+            "epoch 1; sleep 600",
+            (0, "timeout", "no epoch finished within 3 seconds"),
+            id="hanging",
+            marks=pytest.mark.slow,
+        ),
     ],
-    ids=["busy", "slow", "hanging"],
 )
 def test_the_time_in_which_the_job_was_paused_is_not_held_against_its_workers(
     actor: Path, root: Path, script: str, ending: tuple[int, str, str]

@@ -174,6 +174,7 @@ def test_another_recipe_is_not_compared_and_is_a_failure(places):
     assert kept(places) == []
 
 
+@pytest.mark.slow
 def test_runs_in_which_only_the_weights_vary_are_continued_and_verified(trained, tmp_path):
     """They follow the same path as ordinary runs. So seed 1 has the rows of the ordinary seed 1, up to the recipe."""
     varied = ARCHITECTURES["unpadded"].varied("weights")
