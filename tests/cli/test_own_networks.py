@@ -81,7 +81,7 @@ def test_what_keeps_a_network_from_exact_arithmetic_is_kept_beside_the_record(ou
         assert one == (native if found[name].uncovered else EXACT.digest)
 
 
-@pytest.mark.parametrize("command", ["plan", "run"])
+@pytest.mark.parametrize("command", [pytest.param("plan", marks=pytest.mark.slow), "run"])
 def test_exact_arithmetic_for_a_network_that_it_does_not_cover_is_refused_in_a_line(
     tmp_path, monkeypatch, capsys, command
 ):
@@ -205,6 +205,7 @@ def with_modules(tmp_path_factory, root):
     return folder
 
 
+@pytest.mark.slow
 def test_a_change_of_a_module_beside_a_network_makes_it_another_one(with_modules):
     rows = record.read(with_modules / "runs.csv").epochs
     assert list(rows["model"]) == ["net", "net", "vision"] or list(rows["model"]) == ["net", "vision", "net"]
@@ -214,6 +215,7 @@ def test_a_change_of_a_module_beside_a_network_makes_it_another_one(with_modules
     assert first.train_loss != second.train_loss
 
 
+@pytest.mark.slow
 def test_modules_beside_a_network_are_kept_with_it(with_modules, tmp_path, root, monkeypatch, capsys):
     for name in ("runs.csv", "runs.networks.json"):
         (tmp_path / name).write_bytes((with_modules / name).read_bytes())

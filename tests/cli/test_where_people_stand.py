@@ -36,6 +36,7 @@ def test_python_m_bench_imports_nothing_from_the_current_folder(folder, root):
     assert bench(folder, root, "-m", "bench", "show", "models.py") == (0, "", "models: Tiny in models.py")
 
 
+@pytest.mark.slow
 def test_the_command_bench_works_beside_a_file_of_its_name(folder, root):
     program = folder / "bin" / "bench"
     program.parent.mkdir()

@@ -504,7 +504,9 @@ print(endings(events), flush=True)
         pytest.param(  # messages wait
             "epoch 1; sleep 1.5; epoch 2; sleep 4; epoch 3; done", (0, "ok", ""), id="busy", marks=pytest.mark.slow
         ),
-        pytest.param("epoch 1; sleep 7.5; epoch 2; done", (0, "ok", ""), id="slow"),  # no message waits yet
+        pytest.param(  # no message waits yet
+            "epoch 1; sleep 7.5; epoch 2; done", (0, "ok", ""), id="slow", marks=pytest.mark.slow
+        ),
         pytest.param(
             "epoch 1; sleep 600",
             (0, "timeout", "no epoch finished within 3 seconds"),
