@@ -15,6 +15,7 @@ from bench.network.source.canonical import value_name
 from bench.network.source.names import assigned, is_main_guard, names_of, running
 from bench.network.source.text import SourceText
 from bench.network.specification import RECIPE_BOUNDS, TRAINING_IMAGES, Claim, ClaimKind, Recipe, Target
+from bench.wording import count
 
 EXAMPLES: Mapping[str, str] = {
     "RECIPE": 'RECIPE = {"epochs": 15}',
@@ -31,7 +32,7 @@ _LARGEST_CLAIM = 999_999_999
 _CLAIM_TEXTS: Mapping[ClaimKind, str] = {
     "parameters": "{value:,} parameters",
     "parameters_below": "fewer than {value:,} parameters",
-    "reaches_target": "{value} of 10,000 within {epochs} epochs",
+    "reaches_target": "{value} of 10,000 within {epochs}",
     "epochs_below": "{target} of 10,000 in fewer than {value} epochs",
     "first_epoch": "{target} of 10,000 first in epoch {value}",
     "best": "{value} of 10,000 in the best epoch",
@@ -209,5 +210,5 @@ def _claims(value: _Value | None, target: Target, recipe: Recipe) -> tuple[Claim
                 raise value.error(f"CLAIM has the unknown key {kind!r}: use keys from {', '.join(_CLAIM_TEXTS)}")
             if isinstance(claimed, bool) or not isinstance(claimed, int) or not 1 <= claimed <= _LARGEST_CLAIM:
                 raise value.error(f"CLAIM has {kind} {claimed!r}: give a whole number from 1 to {_LARGEST_CLAIM}")
-    words = {"target": target.correct, "epochs": recipe.epochs}
+    words = {"target": target.correct, "epochs": count(recipe.epochs, "epoch")}
     return tuple(Claim(kind, one, _CLAIM_TEXTS[kind].format(value=one, **words), "file") for kind, one in given.items())

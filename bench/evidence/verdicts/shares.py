@@ -57,7 +57,7 @@ def tally(claim: Claim, case: Case) -> Tally:
         what = f"above {case.target} in each of the last {claim.value} of {case.budget} epochs"
     else:
         target, epochs = _reached(claim, case)
-        what = f"reached {target} within {epochs} epochs"
+        what = f"reached {target} within {count(epochs, 'epoch')}"
         if case.complete:
             kept = sum(counts[-1] >= target for counts in case.complete)
             what += f" (at or above it in the last epoch: {kept} of {count(len(case.complete), 'complete seed')})"

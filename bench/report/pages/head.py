@@ -97,7 +97,8 @@ def _title(summary: Summary) -> str:
     }
     budgets = [network.architecture.recipe.epochs for network in networks]
     bound = bounds.pop() if len(bounds) == 1 else None
-    epochs = f"in fewer than {bound} epochs" if bound else f"in {span(budgets)} epochs".replace("–", " to ")
+    within = f"in {span(budgets)} epoch{'' if set(budgets) == {1} else 's'}".replace("–", " to ")
+    epochs = f"in fewer than {bound} epochs" if bound else within
     documented, again = ("documented ", "again") if _all_documented(summary) else ("", "over seeds")
     many = count_in_words(len(networks), f"{documented}network").capitalize()
     return f"{shown} on MNIST {epochs}? {many}, trained {again}"
@@ -117,7 +118,9 @@ def _overview(summary: Summary, alts: Mapping[str, str]) -> list[str]:
 def _finding(summary: Summary) -> list[str]:
     if not summary.labels:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_without_runs]
-        return [f"**No run is recorded yet. {_tallies(verdicts, summary)}**", ""]
+        others = any(other.vary for other in summary.other_recipes)
+        none = "No ordinary run is recorded yet, only runs of `--vary`." if others else "No run is recorded yet."
+        return [f"**{none} {_tallies(verdicts, summary)}**", ""]
     sentences = []
     for label in summary.labels[:_PLACES]:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_on(label)]

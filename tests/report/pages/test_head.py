@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 import synthetic
+from own_networks import PLAIN
 from pages import section, tables
 from reports import MIXED, TWO, page, readme, without_links, written
 
 from bench.evidence.summary import summarise
-from bench.network import structure_facts
+from bench.network import network_file, structure_facts
 from bench.network.specification import Target
 from bench.record.environments import EXACT
 from bench.record.rows import Row
@@ -30,6 +31,22 @@ def test_an_empty_record_says_so(tmp_path: Path) -> None:
     assert "**No run is recorded yet. Of the " in front
     assert "planned" not in front
     assert [row[4] for row in tables(front)[0][2:]] == ["no run"] * 5
+
+
+def test_a_record_that_has_only_runs_of_a_kind_that_varies_says_so(tmp_path: Path) -> None:
+    recipe = ARCHITECTURES["unpadded"].varied("order").digest
+    front = readme(tmp_path, synthetic.full({"unpadded": 9900}, recipe=recipe), "unpadded")
+    assert "**No ordinary run is recorded yet, only runs of `--vary`. Of the " in front
+
+
+def test_one_epoch_is_no_plural(tmp_path: Path) -> None:
+    (tmp_path / "net.py").write_text(f'RECIPE = {{"epochs": 1}}\n{PLAIN}')
+    own = network_file.read(tmp_path / "net.py")
+    (claim,) = own.claims
+    assert claim.text == "9940 of 10,000 within 1 epoch"
+    rows = synthetic.run_rows("net", 1, [9950], recipe=own.digest)
+    summary = summarise(synthetic.record(tmp_path, rows), {"net": own}, {})
+    assert head._title(summary) == "99.4 % on MNIST in 1 epoch? One network, trained over seeds"
 
 
 @pytest.mark.parametrize("seeds", [1, 2])
