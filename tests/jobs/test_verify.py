@@ -112,7 +112,10 @@ def test_a_recorded_value_that_a_spreadsheet_has_rounded_looks_so(recorded, trai
     assert verify._looks_rounded(recorded, trained) is is_rounded
 
 
-@pytest.mark.parametrize(("column", "recorded", "shown"), [("correct", 9899, "9899"), ("test_loss", 0.25, "0.25")])
+@pytest.mark.parametrize(
+    ("column", "recorded", "shown"),
+    [("correct", 9899, "9899"), ("test_loss", 0.25, "0.25"), ("test_loss", 0.5 + 2**-52, "0.5000000000000002")],
+)
 def test_a_difference_has_both_values_as_plain_numbers(tmp_path, column, recorded, shown):
     first = synthetic.run_rows("unpadded", 1, [9900])[0]
     before = {"correct": 9900, "test_loss": 0.5, column: recorded}
