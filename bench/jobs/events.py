@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from types import FrameType
 from typing import Any
 
-from bench.jobs.worker import MissedImages
+from bench.jobs.worker.task import MissedImages
 from bench.record.rows import Run, Status
 from bench.training.loop import Epoch
 

@@ -16,7 +16,7 @@ from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
 from bench.jobs.events import Ended, Stop
 from bench.jobs.plan import Choice, Planned, duration
-from bench.jobs.worker import Task
+from bench.jobs.worker.task import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture, Vary
 from bench.network.structure_facts import Structure

@@ -17,9 +17,10 @@ from bench.record.rows import RUN_KEY, Run
 from bench.wording import count, listed
 
 # A first estimate for a machine without a record, in multiply-accumulates of training a second. The CPU's value was
-# measured on one core of a 2.6 GHz server processor with AVX-512. A GPU mostly waits for kernel launches: its value
-# stands for a rate of steps.
-MULTIPLY_ACCUMULATES_PER_SECOND = {"cpu": 3.0e10, "cuda": 1.0e11, "mps": 3.0e10}
+# measured on one core of a 2.6 GHz server processor with AVX-512. In native arithmetic, a GPU mostly waits for kernel
+# launches: its value stands for a rate of steps. The value of runs that a GPU trains side by side is that of all of
+# them together. It is a quarter of the peak of an H100, and not measured.
+MULTIPLY_ACCUMULATES_PER_SECOND = {"cpu": 3.0e10, "cuda": 1.0e11, "mps": 3.0e10, "cuda side by side": 8.0e12}
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,27 +160,28 @@ def epoch_seconds(runs: Iterable[Run], recorded_epochs: pandas.DataFrame, work: 
     """Estimate the seconds of one epoch of each run.
 
     The estimate is the median of the epochs recorded for the same network, device and environment. If there are none,
-    it is computed from `work`, the multiply-accumulates of an epoch of each network, and from the times of the others.
+    it is computed from `work`, the multiply-accumulates of an epoch of each network, and from the times of the others
+    on this device.
     """
+
+    def kind(device: str, environment: str) -> str:
+        return "cuda side by side" if (device, environment) == ("cuda", EXACT.digest) else device
+
     timed = recorded_epochs.assign(seconds=recorded_epochs["train_seconds"] + recorded_epochs["eval_seconds"])
     medians: dict[tuple[str, str, str], float] = (
         timed.groupby(["model", "device", "environment"], sort=False)["seconds"].median().to_dict()
     )
-    relative = [
-        seconds / (work[model] / MULTIPLY_ACCUMULATES_PER_SECOND[device])
-        for (model, device, _), seconds in medians.items()
-        if model in work
-    ]
-    correction = median(relative) if relative else 1.0
-    return {
-        run: float(
-            medians.get(
-                (run.model, run.device, run.environment),
-                correction * work[run.model] / MULTIPLY_ACCUMULATES_PER_SECOND[run.device],
-            )
-        )
-        for run in runs
-    }
+    relative: dict[str, list[float]] = {}
+    for (model, device, environment), seconds in medians.items():
+        if model in work:
+            speed = MULTIPLY_ACCUMULATES_PER_SECOND[kind(device, environment)]
+            relative.setdefault(kind(device, environment), []).append(seconds * speed / work[model])
+
+    def estimated(run: Run) -> float:
+        here = kind(run.device, run.environment)
+        return median(relative.get(here, [1.0])) * work[run.model] / MULTIPLY_ACCUMULATES_PER_SECOND[here]
+
+    return {run: float(medians.get((run.model, run.device, run.environment), estimated(run))) for run in runs}
 
 
 def epoch_work(structures: Mapping[str, Structure]) -> dict[str, int]:
@@ -195,7 +197,8 @@ def longest_first(plan: Iterable[Planned]) -> list[Planned]:
 def wall_seconds(plan: Iterable[Planned], jobs: int, cluster: Slots | None = None) -> float:
     """Estimate the seconds of the whole plan. All devices train at the same time.
 
-    The CPU trains `jobs` runs at a time, every other device one. On a cluster, each environment trains as many runs at
+    The CPU trains `jobs` runs at a time, every other device one. Where a GPU trains runs side by side, the seconds of
+    each are its share of the GPU. On a cluster, each environment trains as many runs at
     a time as it has slots. An exact run takes a slot of any native environment.
     """
     busy: dict[tuple[str, str], list[float]] = {}

@@ -24,7 +24,7 @@ from bench.children import child_command, child_variables
 from bench.errors import one_line
 from bench.files import cause
 from bench.jobs.events import Ended, Event, Finished, Stage, Started, Stop, Waiting
-from bench.jobs.worker import Task
+from bench.jobs.worker.task import Task
 from bench.network.specification import DEVICES
 from bench.record.rows import Status
 from bench.training.environment import worker_variables
@@ -93,7 +93,7 @@ def execute(
 
 
 def _next_tasks(queued: deque[Task], device: str, more: More) -> tuple[Task, ...]:
-    """Take the next task, with all others whose runs a GPU trains beside it."""
+    """Take the next task, with all others whose runs a GPU trains side by side with it."""
     first = queued.popleft() if queued else more(device)
     if first is None:
         return ()
@@ -127,11 +127,12 @@ def _next_event(active: list[_Worker], stop: Stop) -> Iterator[Event]:
         return
     worker.silent = 0.0
     named = message.get("run")
+    about = range(len(worker.tasks)) if named is None else (named,)
     if message["kind"] == "ready":
         worker.machine = message["machine"]
     elif message["kind"] == "stage":
-        for task in worker.tasks:
-            yield Stage(task.run, message["stage"])
+        for i in about:
+            yield Stage(worker.tasks[i].run, message["stage"])
     elif message["kind"] == "epoch":
         misses = message.get("misses")
         yield Finished(
@@ -141,7 +142,7 @@ def _next_event(active: list[_Worker], stop: Stop) -> Iterator[Event]:
             worker.machine,
         )
     else:
-        for i in range(len(worker.tasks)) if named is None else (named,):
+        for i in about:
             worker.endings.setdefault(i, message)
 
 

@@ -17,7 +17,7 @@ from bench.evidence.results import Group, Series, groups
 from bench.evidence.verdicts import expected_further_seeds
 from bench.jobs.events import Ended, Event, Finished, Started
 from bench.jobs.plan import Planned, Slots, duration, wall_seconds
-from bench.jobs.worker import Task
+from bench.jobs.worker.task import Task
 from bench.network.specification import Architecture, Claim
 from bench.network.structure_facts import Structure
 from bench.record.record import Record
@@ -133,12 +133,26 @@ class UntilDecided:
 
     def take(self, where: str | None) -> Task | None:
         """The next task on this device, or in this environment, or anywhere. It is under way from now on."""
-        fitting = [place for place in self.places if where in (None, place.device, place.group.environment)]
+        fitting = [
+            place
+            for place in self.places
+            if where in (None, place.device, place.group.environment) and not self._is_enough(place)
+        ]
         found = next_run(fitting, self._under_way)
         if found is None:
             return None
         self._under_way.add(found.run)
         return self._tasks[found.run]
+
+    def _is_enough(self, place: Place) -> bool:
+        """Whether a GPU has all seeds under way that a network is expected to need. More of them would take its time.
+
+        A core of a CPU takes one run at a time, and would be idle instead.
+        """
+        if place.device != "cuda":
+            return False
+        under_way = sum((run.model, run.device, run.environment) == place.key for run in self._under_way)
+        return 0 < len(place.expected()) <= under_way
 
     def note(self, event: Event) -> None:
         """Learn from what has happened to a run."""

@@ -20,7 +20,7 @@ from bench.jobs.events import Ended, Finished, Stage, Started, Stop, Waiting, st
 from bench.jobs.job import Places, warn
 from bench.jobs.plan import Planned, epoch_seconds, epoch_work, longest_first
 from bench.jobs.progress import Progress
-from bench.jobs.worker import Task
+from bench.jobs.worker.task import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture
 from bench.record import catalogue, environments, record, verifications

@@ -10,6 +10,7 @@ between versions. All draws of an ordinary run have the same seed. `seeds` says 
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,12 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from bench.network.specification import Architecture, Vary
+
+ONE_THREAD = threading.RLock()
+"""Held by the one thread that may use what the whole process shares: the global generators, and how a module is called.
+
+`torch.fx` changes the second one while it traces a network.
+"""
 
 
 class Purpose(IntEnum):
@@ -137,14 +144,15 @@ def seed_generators(seed: int, purpose: Purpose, step: int) -> None:
 
 @contextmanager
 def generators_restored() -> Iterator[None]:
-    """Restore the global generators of PyTorch on the CPU, of Python and of numpy on exit."""
-    state, numpy_state = random.getstate(), numpy.random.get_state()
-    try:
-        with torch.random.fork_rng(devices=[]):
-            yield
-    finally:
-        random.setstate(state)
-        numpy.random.set_state(numpy_state)
+    """Restore the global generators of PyTorch on the CPU, of Python and of numpy on exit. Other threads wait."""
+    with ONE_THREAD:
+        state, numpy_state = random.getstate(), numpy.random.get_state()
+        try:
+            with torch.random.fork_rng(devices=[]):
+                yield
+        finally:
+            random.setstate(state)
+            numpy.random.set_state(numpy_state)
 
 
 def generator_states() -> tuple[object, ...]:

@@ -6,12 +6,14 @@ Every seed has the bits that it has alone, and on a CPU. A seed that diverges do
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from functools import cache
+from typing import Any, NamedTuple
 
 import numpy
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from bench.errors import UnusableInput
@@ -27,9 +29,27 @@ from bench.training.data import Dataset, Evaluation
 from bench.training.loop import Diverged, Epoch, State, made_epoch
 from bench.training.recipe import learning_rates
 
+Array = NDArray[Any]
+
+
+class Images(NamedTuple):
+    """The data set as a GPU gets it: images uint8 (N, 28, 28) and labels (N,), of training and test."""
+
+    train: Array
+    train_labels: Array
+    test: Array
+    test_labels: Array
+
+
+def images_of(dataset: Dataset) -> Images:
+    """Return the bytes of a data set that is in the memory of the CPU."""
+    images = (data.pixels(one).numpy() for one in (dataset.train_images, dataset.test_images))
+    labels = (one.numpy() for one in (dataset.train_labels, dataset.test_labels))
+    return Images(next(images), next(labels), next(images), next(labels))
+
 
 def this_gpu() -> GPU:
-    """Return the GPU of this machine. It compiles each source once.
+    """Return the GPU of this machine, with a stream for the thread that calls this. It compiles each source once.
 
     Raises:
         UnusableInput: there is none.
@@ -51,30 +71,50 @@ def uncovered(architecture: Architecture) -> tuple[str, ...]:
 def train(
     architecture: Architecture,
     seeds: Sequence[int],
-    dataset: Dataset,
+    images: Images,
     epochs: int,
     starts: Sequence[State | None],
     gpu: GPU,
+    sharing: Callable[[], int] | None = None,
 ) -> Iterator[tuple[State | Diverged, ...]]:
     """Train seeds up to epoch `epochs`, from the beginning or from states that all have as many epochs.
 
-    The dataset is in the memory of the CPU. After each epoch, yield for each seed its state, or how it diverged. The
-    seconds of an epoch are those of all seeds, divided by their number.
+    All memory is taken before this function returns. The result then gives for each seed, epoch by epoch, its state or
+    how it diverged. The seconds of an epoch are divided by the number of runs that share the GPU; `sharing` returns it,
+    if there are others than these.
 
     Raises:
         OutOfMemory: the GPU cannot hold so many runs. Nothing has been trained then.
         UnusableInput: the exact arithmetic or the GPU does not have an operation of the network.
     """
     begun = [exact.begin(architecture, seed) for seed in seeds]
-    histories: list[tuple[Epoch, ...]] = [() if start is None else start.history for start in starts]
     for (network, state), start in zip(begun, starts, strict=True):
         if start is not None:
             exact.load(network, state, start.network, start.optimizer)
-    recipe, count = architecture.recipe, len(dataset.train_labels)
+    runs = _runs(architecture, begun, gpu)
+    try:
+        runs.see(*images)
+    except MemoryError:
+        runs.close()
+        raise
+    histories = [() if start is None else start.history for start in starts]
+    return _epochs(architecture, seeds, begun, histories, epochs, images, runs, sharing or (lambda: len(seeds)))
+
+
+def _epochs(
+    architecture: Architecture,
+    seeds: Sequence[int],
+    begun: Sequence[tuple[nn.Module, ArithmeticState]],
+    histories: list[tuple[Epoch, ...]],
+    epochs: int,
+    images: Images,
+    runs: Runs,
+    sharing: Callable[[], int],
+) -> Iterator[tuple[State | Diverged, ...]]:
+    recipe, count = architecture.recipe, len(images.train_labels)
     first, rates = len(histories[0]), learning_rates(recipe, epochs)
     for _, state in begun:
         state.step = first * -(-count // recipe.batch_size)
-    runs = _runs(architecture, begun, gpu)
     ended: dict[int, Diverged] = {}
 
     def result(i: int, loss: float, evaluation: Evaluation, seconds: tuple[float, float]) -> State | Diverged:
@@ -96,8 +136,6 @@ def train(
 
     try:
         with ThreadPoolExecutor() as pool:
-            tests = data.pixels(dataset.test_images).numpy(), dataset.test_labels.numpy()
-            runs.see(data.pixels(dataset.train_images).numpy(), dataset.train_labels.numpy(), *tests)
 
             def orders(number: int) -> list[Future[Tensor]]:
                 found = (randomness.seeds(recipe.vary, seed).order for seed in seeds)
@@ -114,7 +152,7 @@ def train(
                 means, correct, digits = runs.evaluate()
                 times.append(time.perf_counter())
                 runs.fetch()
-                seconds = (times[1] - times[0]) / len(seeds), (times[2] - times[1]) / len(seeds)
+                seconds = (times[1] - times[0]) / sharing(), (times[2] - times[1]) / sharing()
                 yield tuple(
                     result(
                         i,

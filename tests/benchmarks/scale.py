@@ -24,7 +24,7 @@ import models
 from bench.cli import parser
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, Stop
-from bench.jobs.worker import Task
+from bench.jobs.worker.task import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture
 from bench.record import misses, record

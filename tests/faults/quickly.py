@@ -209,7 +209,7 @@ class ForkedWorker:
         return self.returncode
 
     def _work(self, descriptors: Sequence[int], begin: int, variables: dict[str, str]) -> int:
-        from bench.jobs import worker
+        from bench.jobs.worker import process
 
         os.setsid()
         (self.scratch / "workers" / str(os.getpid())).touch()
@@ -223,7 +223,7 @@ class ForkedWorker:
             self.fault_of_job.remove()
         if self.fault is not None:
             self.fault.install()
-        worker.main()
+        process.main()
         return 0
 
 

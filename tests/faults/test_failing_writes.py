@@ -17,7 +17,7 @@ from quickly import TRACEBACK, Server
 
 from bench.cli import parser
 from bench.errors import UnusableInput
-from bench.jobs import checkpoint
+from bench.jobs.worker import checkpoint
 from bench.network import structure_facts
 from bench.record import record
 from bench.record.record import Writer

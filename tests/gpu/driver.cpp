@@ -1,11 +1,13 @@
 // Stands for libcuda.so: the functions of NVIDIA's driver that `driver.py` calls, for a "GPU" that is the host. A module
-// is the path of a library of kernels behind host.h. Its memory can be limited, to see what happens when it ends.
+// is the path of a library of kernels behind host.h. Its memory can be limited, to see what happens when it ends. Several
+// threads may use it, if each has kernels of its own.
 #include <dlfcn.h>
 #include <sys/mman.h>
 
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <mutex>
 #include <string>
 #include <vector>
 
@@ -24,7 +26,8 @@ struct Call {
     std::vector<std::vector<char>> arguments;
 };
 typedef std::vector<Call> Graph;
-static Graph *capturing;
+static thread_local Graph *capturing;
+static std::mutex memory;
 static std::map<Address, std::size_t> blocks;
 static std::size_t used, capacity = (std::size_t)1 << 40;
 
@@ -54,6 +57,7 @@ int cuGetErrorString(int error, const char **text)
 // Memory ends where a page ends, and the next page cannot be used: who reads or writes behind it crashes.
 int cuMemAlloc_v2(Address *address, std::size_t size)
 {
+    std::lock_guard<std::mutex> lock(memory);
     if (used + size > capacity) return OUT_OF_MEMORY;
     const std::size_t page = 4096, whole = (size + page - 1) / page * page;
     char *pages = (char *)mmap(nullptr, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -66,6 +70,7 @@ int cuMemAlloc_v2(Address *address, std::size_t size)
 }
 int cuMemFree_v2(Address address)
 {
+    std::lock_guard<std::mutex> lock(memory);
     if (!blocks.count(address)) return INVALID;
     const std::size_t page = 4096, whole = (blocks[address] + page - 1) / page * page;
     munmap((void *)(address / page * page), whole + page);

@@ -41,8 +41,6 @@ class Part:
 
         self.folder, self.name, self.emulated = folder, name, emulated
         self.networks = dict(ARCHITECTURES)
-        if emulated:
-            self.networks = {name: self.networks[name] for name in ("ten_twenty_thirty",)}
 
     def say(self, **result: Any) -> None:
         line = json.dumps({"part": self.name, **result})
@@ -115,6 +113,7 @@ def epochs(part: Part) -> bool:
     from bench.training import loop, together
 
     gpu, dataset, good = part.gpu(), part.dataset(), True
+    images = together.images_of(dataset)
     with (ROOT / "runs.exact.csv").open() as file:
         rows = {(row["model"], int(row["epoch"])): row for row in csv.DictReader(file) if row["seed"] == "1"}
     for name, architecture in part.networks.items():
@@ -124,7 +123,7 @@ def epochs(part: Part) -> bool:
             result: dict[str, Any] = {"network": name, "seeds": count}
             seeds, length = range(1, count + 1), architecture.recipe.epochs
             with timed(result):
-                found = next(together.train(architecture, seeds, dataset, length, (None,) * count, gpu))
+                found = next(together.train(architecture, seeds, images, length, (None,) * count, gpu))
             one = found[0]
             assert isinstance(one, loop.State)
             firsts.append(one)
@@ -141,7 +140,7 @@ def epochs(part: Part) -> bool:
             good = good and same
             part.say(**result, same_as_cpu=same, ours=ours, cpu=theirs)
         second = [
-            next(together.train(architecture, (1, 2)[: len(starts)], dataset, length, starts, gpu))[0]
+            next(together.train(architecture, (1, 2)[: len(starts)], images, length, starts, gpu))[0]
             for starts in ((firsts[0],), (firsts[0], found[1]))
         ]
         states = [dataclasses.astuple(one.history[1])[:5] for one in second]
@@ -158,20 +157,19 @@ def profile(part: Part) -> bool:
     """The seconds of a step of each network, and of each of its kernels alone."""
     import numpy
 
-    from bench.training import data, exact
+    from bench.training import exact, together
     from bench.training.arithmetic.gpu.runs import Runs, _clock
 
-    gpu, dataset = part.gpu(), part.dataset()
+    gpu, images = part.gpu(), together.images_of(part.dataset())
     peak = next((value for key, value in _FLOATS_PER_SECOND.items() if key in gpu.device.name), None)
     for name, architecture in part.networks.items():
         batch = architecture.recipe.batch_size
         for seeds in (5, 50) if not part.emulated else (2,):
             begun = [exact.begin(architecture, seed) for seed in range(1, seeds + 1)]
             runs = Runs(gpu, exact.program_of(architecture, begun[0][0]), [state for _, state in begun], batch)
-            tests = data.pixels(dataset.test_images).numpy(), dataset.test_labels.numpy()
-            runs.see(data.pixels(dataset.train_images).numpy(), dataset.train_labels.numpy(), *tests)
+            runs.see(*images)
             steps = 40 if not part.emulated else 2
-            order = numpy.tile(numpy.arange(steps * batch) % len(dataset.train_labels), (seeds, 1))
+            order = numpy.tile(numpy.arange(steps * batch) % len(images.train_labels), (seeds, 1))
             runs.train(order, batch, 0.9, 0.01)
             result: dict[str, Any] = {}
             with timed(result):

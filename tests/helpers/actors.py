@@ -14,7 +14,7 @@ import pytest
 from bench import children
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, Event, Stage, Waiting
-from bench.jobs.worker import Task
+from bench.jobs.worker.task import Task
 from bench.network.specification import Architecture, Recipe
 from bench.record.environments import EXACT
 from bench.record.rows import Run
@@ -115,10 +115,10 @@ def acts(*scripts: str, device: str = "cpu") -> list[Task]:
     ]
 
 
-def acts_together(script: str, seeds: int) -> list[Task]:
+def acts_together(script: str, seeds: int, recipe: str = "0123abcd") -> list[Task]:
     """Tasks that a GPU trains side by side. Their worker does what the script says; `of run 1` names the second."""
     architecture = ARCHITECTURES["unpadded"]
-    runs = [Run(f"begin {script} end", "0123abcd", "cuda", EXACT.digest, seed, 3) for seed in range(seeds)]
+    runs = [Run(f"begin {script} end", recipe, "cuda", EXACT.digest, seed, 3) for seed in range(seeds)]
     return [Task(architecture, run, Path(), Path()) for run in runs]
 
 

@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 
@@ -17,6 +18,7 @@ from bench.training.arithmetic.gpu.runs import GPU
 
 _HERE = Path(__file__).resolve().parent.parent / "gpu"
 _FUSED = ["-mfma"] if platform.machine() in ("x86_64", "AMD64") else []
+_COMPILING = threading.Lock()
 _OPTIONS = [*_FUSED, "-ffp-contract=off", "-std=c++17", "-shared", "-fPIC", "-Wno-unknown-pragmas"]
 
 
@@ -57,8 +59,13 @@ def _driver() -> Path:
     return _library((_HERE / "driver.cpp").read_text(encoding="utf-8"), "-O1")
 
 
-@cache
 def _library(text: str, *options: str) -> Path:
+    with _COMPILING:
+        return _compiled_library(text, *options)
+
+
+@cache
+def _compiled_library(text: str, *options: str) -> Path:
     folder = Path(_folder().name)
     path = folder / f"{hashlib.sha256(text.encode()).hexdigest()[:16]}.so"
     included = folder / "include"

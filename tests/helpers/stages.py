@@ -14,7 +14,7 @@ from clusters import Processes
 
 from bench.jobs.cluster import scheduling, workers
 from bench.jobs.events import Event, Stop, Waiting
-from bench.jobs.worker import Task
+from bench.jobs.worker.task import Task
 from bench.training.loop import Epoch
 from models import ARCHITECTURES
 

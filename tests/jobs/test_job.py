@@ -473,14 +473,14 @@ ON_EMULATED_GPU = """
 import sys
 sys.path.insert(0, {helpers!r})
 import emulated_gpu
-from bench.jobs import worker
+from bench.jobs.worker import process
 from bench.training import environment, golden, together
 describe = environment.describe
 environment.describe = lambda device, arithmetic: describe("cpu", "native")
 environment.configure = lambda device: None
 golden.require_on_gpu = lambda name, gpu: None
 together.this_gpu = emulated_gpu.gpu
-worker.main()
+process.main()
 """
 
 

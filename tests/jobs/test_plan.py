@@ -253,6 +253,13 @@ def test_the_time_of_a_new_network_is_corrected_by_those_recorded_here(recorded)
     assert one.seconds == pytest.approx(2 * WORK["unpadded"] / plan.MULTIPLY_ACCUMULATES_PER_SECOND["cpu"])
 
 
+def test_the_time_on_another_device_is_not_corrected_by_those_recorded_here(recorded):
+    of = recorded((run("gap_head"), 1, 1e6))
+    native, exact = (run(epochs=1, device="cuda", environment=one) for one in (HERE["cuda"], EXACT.digest))
+    found = [one.seconds for one in plan.make([native, exact], of, WORK)]
+    assert found == [WORK["unpadded"] / 1e11, WORK["unpadded"] / 8e12]
+
+
 def test_a_network_that_is_recorded_but_not_asked_for_is_no_obstacle(recorded):
     (one,) = plan.make([run()], recorded((run("squeeze_fc"), 2, 10)), WORK)
     assert one.seconds > 0

@@ -22,7 +22,7 @@ from actors import ACTOR, MARK, acts, acts_together, endings, execute, marked, n
 
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, Event, Finished, Stage, Started, Stop, Waiting
-from bench.jobs.worker import Task
+from bench.jobs.worker.task import Task
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
 
@@ -235,9 +235,9 @@ class TestListening:
         events = list(execute(acts("sleep 1.5; done", "done", "done", "done"), {"cpu": 2}, Stop()))
         assert [event.run.seed for event in events if isinstance(event, Ended)] == [1, 2, 3, 0]
 
-    def test_the_runs_of_a_network_share_a_process_on_a_gpu_and_each_ends_in_its_own_way(self):
+    def test_exact_runs_share_a_process_on_a_gpu_and_each_ends_in_its_own_way(self):
         script = "epoch 1 of run 2; diverge 1; epoch 1 of run 0; done 0; exit 3"
-        beside, other = acts_together(script, 3), acts_together("epoch 1; done", 1)
+        beside, other = acts_together(script, 3), acts("epoch 1; done", device="cuda")
         events = list(execute([beside[0], *other, *beside[1:]], {"cpu": 2, "cuda": 1}, Stop()))
         started = [event.run for event in events if isinstance(event, Started)]
         assert started == [*(one.run for one in beside), other[0].run]
@@ -263,8 +263,12 @@ class TestListening:
         reason = "no epoch finished within 1 seconds"
         assert endings(execute(tasks, {"cuda": 1}, Stop(), epoch_limit=1)) == [(0, "timeout", reason), (1, "ok", "")]
 
-    def test_more_tasks_go_beside_the_first_as_long_as_they_are_of_its_network(self):
-        tasks = [*acts_together("done", 3), *acts_together("epoch 1; done", 1)]
+    def test_more_tasks_go_beside_the_first_as_long_as_they_are_exact(self):
+        tasks = [
+            *acts_together("done", 2),
+            *acts_together("done", 1, recipe="89ef4567"),
+            *acts("epoch 1; done", device="cuda"),
+        ]
         waiting = list(tasks)
         events = list(execute([], {"cuda": 1}, Stop(), more=lambda device: waiting.pop(0) if waiting else None))
         kinds = [(type(event).__name__, event.run) for event in events if isinstance(event, Started | Ended)]

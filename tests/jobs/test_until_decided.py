@@ -18,7 +18,7 @@ from bench.jobs import plan
 from bench.jobs.events import Ended, Finished, Started
 from bench.jobs.plan import Planned
 from bench.jobs.until_decided import Place, UntilDecided, format_expected, format_open, next_run, places
-from bench.jobs.worker import Task
+from bench.jobs.worker.task import Task
 from bench.network import structure_facts
 from bench.network.specification import Claim
 from bench.record.environments import EXACT
@@ -40,8 +40,15 @@ def architecture(name: str, *claims: Claim):
     return synthetic.with_recipe(ARCHITECTURES[name], document=document)
 
 
-def begin(folder: Path, rows=(), at_most: int = 40, seconds: dict[str, float] | None = None, claims=()) -> list[Place]:
-    """The places of two networks, given the rows of a record."""
+def begin(
+    folder: Path,
+    rows=(),
+    at_most: int = 40,
+    seconds: dict[str, float] | None = None,
+    claims=(),
+    where: tuple[str, str] = ("cpu", synthetic.CPU),
+) -> list[Place]:
+    """The places of two networks on a device and in an environment, given the rows of a record."""
     seconds = seconds or {}
     several = {name: architecture(name, *claims) for name in NAMES}
     recorded = synthetic.record(folder, rows)
@@ -49,7 +56,7 @@ def begin(folder: Path, rows=(), at_most: int = 40, seconds: dict[str, float] | 
     planned = []
     for name, one in several.items():
         for seed in range(1, at_most + 1):
-            run = Run(name, one.digest, "cpu", synthetic.CPU, seed, one.recipe.epochs)
+            run = Run(name, one.digest, *where, seed, one.recipe.epochs)
             done = counts.get((name, seed), 0)
             left = (run.epochs - done) * seconds.get(name, 10.0)
             planned.append(Planned(run, done, left))
@@ -227,6 +234,25 @@ def test_tasks_are_given_out_by_device_and_by_environment(tmp_path: Path):
     assert deciding.take("cuda") is None
     assert deciding.take(synthetic.GPU) is None
     assert deciding.take(synthetic.CPU) is not None
+
+
+def test_a_gpu_takes_as_many_seeds_at_once_as_the_claims_of_all_networks_are_expected_to_need(tmp_path: Path):
+    of = [hits(place, True) for place in begin(tmp_path, where=("cuda", EXACT.digest))]
+    deciding, taken = UntilDecided(of, tasks(of)), []
+    while (task := deciding.take("cuda")) is not None:
+        taken.append(task.run)
+    assert {name: sum(run.model == name for run in taken) for name in NAMES} == {
+        place.group.model: len(place.expected()) for place in of
+    }
+    assert 2 <= len(taken) < 78
+    for run in taken:
+        deciding.note(Started(run))
+        for _ in range(run.epochs):
+            deciding.note(
+                Finished(run, Epoch(1, 9950 if run.seed % 2 else 9900, 10_000, 0.1, 0.1, 1.0, 1.0, None, None))
+            )
+        deciding.note(Ended(run, "ok", ""))
+    assert deciding.take("cuda") is not None  # the outcomes were not as expected
 
 
 @given(st.integers(0, 10**6), st.integers(1, 4), st.floats(0, 1), st.integers(1, 12))

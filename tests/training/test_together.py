@@ -56,8 +56,9 @@ def test_a_gpu_gives_the_golden_digests_alone_and_side_by_side(name):
     assert found == tuple(golden.digest(ExactTrainer(ARCHITECTURES[name], seed).engine) for seed in (1, 2, 3))
 
 
-def timeless(state):
-    return [dataclasses.replace(one, train_seconds=0, eval_seconds=0) for one in state.history]
+def on_gpu(net, seeds, dataset, epochs, starts):
+    """What each seed has after each epoch."""
+    return list(together.train(net, seeds, together.images_of(dataset), epochs, starts, emulated_gpu.gpu()))
 
 
 def assert_same(ours: State, theirs: State) -> None:
@@ -78,7 +79,7 @@ def test_an_epoch_and_its_state_are_those_of_the_cpu(small, vary):
     small = small.head(150, 260)
     seeds = (7, 3, 2**40)
     net = dataclasses.replace(NET, recipe=dataclasses.replace(NET.recipe, vary=vary))
-    found = list(together.train(net, seeds, small, 2, (None,) * 3, emulated_gpu.gpu()))
+    found = on_gpu(net, seeds, small, 2, (None,) * 3)
     assert len(found) == 2
     for i, seed in enumerate(seeds):
         for ours, theirs in zip(found, train(net, seed, "cpu", small, 2), strict=True):
@@ -89,9 +90,9 @@ def test_an_epoch_and_its_state_are_those_of_the_cpu(small, vary):
 def test_seeds_go_on_from_states_of_either_device(small):
     small = small.head(150, 260)
     straight = [list(train(NET, seed, "cpu", small, 3)) for seed in (1, 2)]
-    starts = straight[0][1], next(together.train(NET, (2,), small, 3, (None,), emulated_gpu.gpu()))[0]
-    (on_gpu,) = together.train(NET, (1,), small, 3, starts[:1], emulated_gpu.gpu())
-    assert_same(on_gpu[0], straight[0][2])
+    starts = straight[0][1], on_gpu(NET, (2,), small, 1, (None,))[0][0]
+    (third,) = on_gpu(NET, (1,), small, 3, starts[:1])
+    assert_same(third[0], straight[0][2])
     assert_same(list(train(NET, 2, "cpu", small, 3, starts[1]))[-1], straight[1][2])
 
 
@@ -100,12 +101,12 @@ def test_a_seed_that_diverges_ends_alone(small):
     small = small.head(150, 260)
     normal, poisoned = (next(train(NET, seed, "cpu", small, 3)) for seed in (1, 2))
     poisoned.network["conv.bias"][0] = math.nan
-    found = list(together.train(NET, (1, 2), small, 3, (normal, poisoned), emulated_gpu.gpu()))
+    found = on_gpu(NET, (1, 2), small, 3, (normal, poisoned))
     assert len(found) == 2
     assert [str(epoch[1]) for epoch in found] == ["the training loss of epoch 2 is nan"] * 2
     assert isinstance(found[0][1], Diverged)
     assert_same(found[1][0], list(train(NET, 1, "cpu", small, 3))[-1])
-    alone = list(together.train(NET, (2,), small, 3, (poisoned,), emulated_gpu.gpu()))
+    alone = on_gpu(NET, (2,), small, 3, (poisoned,))
     assert len(alone) == 1
 
 
@@ -114,17 +115,42 @@ def test_a_collapsed_epoch_is_evaluated_with_batch_statistics(small):
     small = small.head(150, 260)
     start = next(train(NET, 1, "cpu", small, 2))
     better = dataclasses.replace(start, history=(dataclasses.replace(start.history[0], correct=260),))
-    (ours,) = together.train(NET, (1,), small, 2, (better,), emulated_gpu.gpu())
+    (ours,) = on_gpu(NET, (1,), small, 2, (better,))
     (theirs,) = train(NET, 1, "cpu", small, 2, better)
     assert_same(ours[0], theirs)
     assert ours[0].history[-1].correct_batch_statistics is not None
 
 
 @needs_compiler
+def test_the_seconds_of_an_epoch_are_divided_by_the_runs_that_share_the_gpu(small, monkeypatch):
+    monkeypatch.setattr(together.time, "perf_counter", lambda: next(clock))
+    images = together.images_of(small.head(150, 260))
+    found = []
+    for sharing in (None, lambda: 6):
+        clock = iter((100.0, 112.0, 118.0))
+        ((one, other),) = together.train(NET, (1, 2), images, 1, (None, None), emulated_gpu.gpu(), sharing)
+        found += [(epoch.train_seconds, epoch.eval_seconds) for state in (one, other) for epoch in state.history]
+    assert found == [(6, 3), (6, 3), (2, 1), (2, 1)]
+
+
+@needs_compiler
+def test_a_gpu_that_cannot_hold_the_runs_says_so_before_it_trains_and_gives_all_memory_back(small):
+    images, before = together.images_of(small.head(150, 260)), emulated_gpu.memory_in_use()
+    for size in (100_000, 7_000_000):
+        emulated_gpu.limit_memory(before + size)
+        try:
+            with pytest.raises(MemoryError, match="the memory of the GPU is not enough"):
+                together.train(NET, tuple(range(20)), images, 1, (None,) * 20, emulated_gpu.gpu())
+        finally:
+            emulated_gpu.limit_memory(1 << 40)
+        assert emulated_gpu.memory_in_use() == before
+
+
+@needs_compiler
 def test_a_network_that_the_kernels_lack_is_refused(small):
     strided = dataclasses.replace(NET, source=SOURCE.replace("4, 5, padding=1", "4, 6, stride=2, padding=15"))
     with pytest.raises(UnusableInput) as caught:
-        list(together.train(strided, (1,), small, 1, (None,), emulated_gpu.gpu()))
+        on_gpu(strided, (1,), small, 1, (None,))
     assert str(caught.value) == (
         "Net has no exact arithmetic on a GPU: a convolution with strides, dilation or groups: "
         "use --devices cpu, or --arithmetic native"

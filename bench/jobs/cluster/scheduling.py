@@ -24,7 +24,7 @@ from bench.jobs.cluster.worker import GPU, train
 from bench.jobs.cluster.workers import Cluster, Worker, registered, survey
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
 from bench.jobs.scheduling import More, no_more
-from bench.jobs.worker import Task
+from bench.jobs.worker.task import Task
 from bench.record import schema
 from bench.record.rows import Run, fingerprint
 

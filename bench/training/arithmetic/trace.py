@@ -26,9 +26,11 @@ def trace(network: nn.Module) -> Program:
         NotCovered: the network cannot be traced, or has operations that the exact arithmetic does not have; one a line.
     """
     _refuse_hooks(network)
-    graph = graph_of(network)
+    with randomness.ONE_THREAD:
+        graph = graph_of(network)
+        tensors = _shapes(graph, network)
     builder = Builder(dict(network.named_modules()))
-    _take_all(builder, graph, _shapes(graph, network))
+    _take_all(builder, graph, tensors)
     if builder.missing:
         raise NotCovered("\n".join(dict.fromkeys(builder.missing)))
     return builder.program()

@@ -30,7 +30,7 @@ from bench.jobs.cluster import scheduling, worker, workers
 from bench.jobs.cluster.worker import Description
 from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop
 from bench.jobs.job import Places, Selection
-from bench.jobs.worker import Task
+from bench.jobs.worker.task import Task
 from bench.record import environments, misses, record
 from bench.record.environments import EXACT
 from bench.record.rows import EPOCH_KEY, REPRODUCIBLE

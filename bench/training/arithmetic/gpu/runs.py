@@ -81,6 +81,7 @@ class Runs:
         self._tests = len(test_labels)
         self._allocate("digits", len(self._states) * self._tests)
         self._allocate("each", 8 * len(self._states) * self._tests)
+        self._allocate("order", 4 * len(self._states) * len(labels))
 
     def train(self, orders: Array, batch: int, momentum: float, rate: float) -> Array:
         """Take a step for each batch of the images that `orders`, (runs, images), names; the last one may be short.

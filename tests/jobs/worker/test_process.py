@@ -1,4 +1,4 @@
-"""Tests of `worker`: the process that trains one run sends every epoch that the record lacks."""
+"""Tests of `process` and `task`: the process that trains one run sends every epoch that the record lacks."""
 
 from __future__ import annotations
 
@@ -8,43 +8,29 @@ import os
 import pickle
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import emulated_gpu
 import misbehaving
 import numba
 import pytest
 import torch
 
 from bench.errors import UnusableInput
-from bench.jobs import checkpoint
-from bench.jobs.worker import Fingerprint, MissedImages, Task, perform
+from bench.jobs.worker import checkpoint
+from bench.jobs.worker.process import perform
+from bench.jobs.worker.task import MissedImages, Task
 from bench.network.specification import Architecture, Recipe
-from bench.record import rows
 from bench.record.environments import EXACT
-from bench.record.rows import Run
-from bench.training import data, environment, golden, loop, together
+from bench.record.rows import Fingerprint, Run
+from bench.training import data, environment, golden, loop
 from bench.training.data import Dataset
 from models import ARCHITECTURES
 
 RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=3)
 SOURCE = Path(misbehaving.__file__).read_text()
 ARCHITECTURE = Architecture("Behaves", SOURCE, "Behaves", RECIPE, ARCHITECTURES["unpadded"].document)
-
-SMALL = Architecture(
-    "Small",
-    "import torch\n"
-    "def make():\n"
-    "    nn = torch.nn\n"
-    "    layers = nn.Conv2d(1, 3, 3), nn.BatchNorm2d(3), nn.ReLU(), nn.MaxPool2d(8), nn.Dropout(0.1), nn.Flatten()\n"
-    "    return nn.Sequential(*layers, nn.Linear(27, 10), nn.LogSoftmax(1))\n",
-    "make",
-    RECIPE,
-    ARCHITECTURES["unpadded"].document,
-)
 
 NATIVE = environment.describe("cpu", "native").digest
 
@@ -296,104 +282,6 @@ def test_a_worker_describes_its_environment_once(make_task: MakeTask, monkeypatc
     assert described == ["cpu", "cpu"]  # once by the worker, and once by this test for the message that it expects
 
 
-# Side by side on a GPU, for which the host stands
-
-
-@pytest.fixture
-def beside(make_task: MakeTask, monkeypatch: pytest.MonkeyPatch) -> Callable[..., list[Task]]:
-    """Makes tasks of seeds of a network that a GPU trains side by side."""
-    if not emulated_gpu.is_here():
-        pytest.skip("g++ is missing, which stands for NVRTC")
-    monkeypatch.setattr(together, "this_gpu", emulated_gpu.gpu)
-    monkeypatch.setattr(golden, "require_on_gpu", lambda name, gpu: None)
-    describe = environment.describe
-    monkeypatch.setattr(environment, "describe", lambda device, arithmetic: describe("cpu", "native"))
-    monkeypatch.setattr(environment, "configure", lambda device: None)
-
-    def make(seeds: Sequence[int], epochs: int = 2, **changes: Any) -> list[Task]:
-        run = Run("Small", SMALL.digest, "cuda", EXACT.digest, 0, epochs)
-        tasks = (make_task(epochs, **{"architecture": SMALL, "subset": (150, 120), **changes}) for _ in seeds)
-        return [replace(task, run=replace(run, seed=seed)) for task, seed in zip(tasks, seeds, strict=True)]
-
-    return make
-
-
-def performed_together(tasks: Sequence[Task]) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = []
-    perform(tasks[0], found.append, tasks[1:])
-    stages = [message["stage"] for message in found if message["kind"] == "stage"]
-    assert (found[0]["kind"], stages) == ("ready", ["compiling", "training"])
-    return [message for message in found[1:] if message["kind"] != "stage"]
-
-
-def outline(messages: Sequence[dict[str, Any]]) -> list[tuple[Any, ...]]:
-    return [(one["run"], one["epoch"]["epoch"] if one["kind"] == "epoch" else one["kind"]) for one in messages]
-
-
-def by_the_cpu(task: Task, dataset: Dataset) -> list[tuple[Any, ...]]:
-    run = task.run
-    states = loop.train(task.architecture, run.seed, "cpu", dataset.head(*task.subset), run.epochs)
-    return [rows.fingerprint(state.history[-1]) for state in states]
-
-
-def test_seeds_side_by_side_send_the_epochs_that_the_cpu_has(beside: Callable[..., list[Task]], dataset: Dataset):
-    tasks = beside((4, 9))
-    found = performed_together(tasks)
-    assert outline(found) == [(0, 1), (1, 1), (0, 2), (1, 2), (0, "done"), (1, "done")]
-    for i, task in enumerate(tasks):
-        epochs = [one["epoch"] for one in found if one["run"] == i and one["kind"] == "epoch"]
-        assert [fingerprint(epoch) for epoch in epochs] == by_the_cpu(task, dataset)
-        assert all(len(one["misses"]) == 120 - one["epoch"]["correct"] for one in found if one["kind"] == "epoch")
-        assert [state.history[-1].epoch for state in checkpoint.load(task.checkpoints, task.run)] == [2]
-
-
-def test_seeds_that_have_come_to_different_epochs_go_on_together_where_they_can(
-    beside: Callable[..., list[Task]], dataset: Dataset
-):
-    performed_together(beside((1, 2), epochs=1))
-    tasks = beside((1, 2, 3))
-    found = performed_together(tasks)
-    assert outline(found) == [
-        *((0, 1), (1, 1)),  # from the saved states
-        *((0, 2), (1, 2), (0, "done"), (1, "done")),
-        *((2, 1), (2, 2), (2, "done")),
-    ]
-    last = [fingerprint(one["epoch"]) for one in found if one["kind"] == "epoch" and one["epoch"]["epoch"] == 2]
-    assert last == [by_the_cpu(task, dataset)[1] for task in tasks]
-
-
-def test_a_seed_whose_record_differs_ends_alone(beside: Callable[..., list[Task]]):
-    tasks = beside((1, 2))
-    tasks[0] = replace(tasks[0], recorded=((1, 2, 0.5, 0.5),))
-    found = performed_together(tasks)
-    assert outline(found) == [(0, "failed"), (1, 1), (1, 2), (1, "done")]
-    assert found[0]["reason"].startswith("epoch 1 is recorded as (1, 2, 0.5, 0.5), but training gives")
-
-
-def test_seeds_that_do_not_fit_the_gpu_are_trained_in_halves(beside: Callable[..., list[Task]], dataset: Dataset):
-    tasks = beside((1, 2, 3), epochs=1)
-    before = emulated_gpu.memory_in_use()
-    emulated_gpu.limit_memory(before + 7_000_000)  # what two of them take
-    try:
-        found = performed_together(tasks)
-    finally:
-        emulated_gpu.limit_memory(1 << 40)
-    assert outline(found) == [(0, 1), (0, "done"), (1, 1), (2, 1), (1, "done"), (2, "done")]
-    assert [fingerprint(one["epoch"]) for one in found if one["kind"] == "epoch"] == [
-        by_the_cpu(task, dataset)[0] for task in tasks
-    ]
-    assert emulated_gpu.memory_in_use() == before
-
-
-def test_a_gpu_that_is_too_small_for_a_single_seed_is_said(beside: Callable[..., list[Task]]):
-    emulated_gpu.limit_memory(emulated_gpu.memory_in_use() + 100_000)
-    try:
-        with pytest.raises(MemoryError, match="the memory of the GPU is not enough"):
-            performed_together(beside((1, 2), epochs=1))
-    finally:
-        emulated_gpu.limit_memory(1 << 40)
-
-
 # The process
 
 
@@ -446,5 +334,5 @@ def test_a_task_survives_the_way_to_the_process(make_task: MakeTask):
 
 
 def test_the_worker_is_ready_to_listen_without_torch():
-    code = "import sys, bench.jobs.worker; sys.exit('torch' in sys.modules)"
+    code = "import sys, bench.jobs.worker.process; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

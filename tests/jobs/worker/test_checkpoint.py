@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from bench import files
-from bench.jobs import checkpoint
+from bench.jobs.worker import checkpoint
 from bench.record.rows import Run
 from bench.training import loop
 from models import ARCHITECTURES
