@@ -94,19 +94,27 @@ def test_size_and_recipe_come_with_their_sources() -> None:
 
 @pytest.mark.parametrize("document", [None, ARCHITECTURES["unpadded"].document], ids=["own", "documented"])
 @pytest.mark.parametrize(
-    ("uncovered", "said"),
+    ("uncovered", "on_gpu", "said"),
     [
-        ((), "exact on the CPU, with the same bits on every machine"),
+        ((), (), "exact, with the same bits on every machine"),
+        (
+            (),
+            ("GroupNorm", "a BatchNorm of the images"),
+            "exact on the CPU, with the same bits on every machine; native on a GPU, whose kernels lack: GroupNorm; "
+            "a BatchNorm of the images",
+        ),
         (
             ("torch.cumsum", "an augmentation"),
+            (),
             "native, by PyTorch's operators; exact arithmetic lacks: torch.cumsum; an augmentation",
         ),
     ],
 )
 def test_the_arithmetic_is_named_with_what_stands_in_the_way_of_the_exact_one(
-    document: Document | None, uncovered: tuple[str, ...], said: str
+    document: Document | None, uncovered: tuple[str, ...], on_gpu: tuple[str, ...], said: str
 ) -> None:
-    one = dataclasses.replace(ARCHITECTURES["unpadded"], uncovered=uncovered, document=document)
+    one = ARCHITECTURES["unpadded"]
+    one = dataclasses.replace(one, uncovered=uncovered, uncovered_on_gpu=on_gpu, document=document)
     assert fact(format_show(one, STRUCTURES["unpadded"]), "arithmetic") == [said]
 
 

@@ -407,6 +407,6 @@ def test_show_has_layers_shapes_parameters_scores_and_limits(tmp_path, capsys):
         "claim 9940 of 10,000 within 20 epochs",
         "limit fewer than 20,000 parameters: met, 7,840",
         "limit fewer than 20 epochs: not met, 20",
-        "arithmetic exact on the CPU, with the same bits on every machine",
+        "arithmetic exact, with the same bits on every machine",
     ):
         assert line in lines, line
