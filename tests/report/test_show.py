@@ -99,9 +99,9 @@ def test_size_and_recipe_come_with_their_sources() -> None:
         ((), (), "exact, with the same bits on every machine"),
         (
             (),
-            ("GroupNorm", "a BatchNorm of the images"),
-            "exact on the CPU, with the same bits on every machine; native on a GPU, whose kernels lack: GroupNorm; "
-            "a BatchNorm of the images",
+            ("GroupNorm", "a convolution with strides"),
+            "exact on the CPU, with the same bits on every machine; "
+            + "native on a GPU, whose kernels lack: GroupNorm; a convolution with strides",
         ),
         (
             ("torch.cumsum", "an augmentation"),
