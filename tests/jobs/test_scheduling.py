@@ -275,6 +275,17 @@ class TestListening:
         assert [run for _, run in kinds] == [one.run for one in (*tasks[:3], *tasks[:3], tasks[3], tasks[3])]
         assert [kind for kind, _ in kinds] == ["Started"] * 3 + ["Ended"] * 3 + ["Started", "Ended"]
 
+    def test_an_own_network_shares_no_process_with_another_on_a_gpu(self):
+        ours, own, other = (acts_together("done", 2, recipe) for recipe in ("0123abcd", "11111111", "22222222"))
+        own, other = (
+            [replace(one, architecture=replace(one.architecture, document=None)) for one in tasks]
+            for tasks in (own, other)
+        )
+        events = list(execute([*own, *ours, *other], {"cuda": 1}, Stop()))
+        kinds = [(type(event).__name__, event.run) for event in events if isinstance(event, Started | Ended)]
+        assert [run for _, run in kinds] == [one.run for tasks in (own, ours, other) for one in (*tasks, *tasks)]
+        assert [kind for kind, _ in kinds] == ["Started", "Started", "Ended", "Ended"] * 3
+
     def test_each_device_has_slots_of_its_own(self):
         on_cpu, on_gpu = (acts(*["sleep 0.3; done"] * 3, device=device) for device in ("cpu", "cuda"))
         tasks = [one for pair in zip(on_cpu, on_gpu, strict=True) for one in pair]

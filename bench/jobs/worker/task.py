@@ -39,9 +39,15 @@ class Task:
     subset: tuple[int, int] | None = None
 
     def is_beside(self, other: Task) -> bool:
-        """Whether a GPU trains the runs of two tasks side by side: all of the exact arithmetic, on the same images."""
+        """Whether a GPU trains the runs of two tasks side by side: those of the exact arithmetic, on the same images.
+
+        A user's own network has a process of its own, because a crash of its code ends all runs of the process.
+        """
         where = {(one.run.device, one.run.environment) for one in (self, other)}
-        return where == {("cuda", EXACT.digest)} and self.subset == other.subset
+        are_documented = None not in (self.architecture.document, other.architecture.document)
+        is_same_network = (self.run.model, self.run.recipe) == (other.run.model, other.run.recipe)
+        is_exact = where == {("cuda", EXACT.digest)}
+        return is_exact and self.subset == other.subset and (are_documented or is_same_network)
 
 
 def dataset_of(task: Task) -> Dataset:
