@@ -1,6 +1,7 @@
 // Stands for a GPU: the host's compiler makes a library of kernels from their source behind this header. It runs one
 // block after the other. Each thread of a block is a coroutine with a stack of its own; __syncthreads lets the other
-// threads of the block come to the same place.
+// threads of the block come to the same place. Every second launch of a kernel takes blocks and threads in the reverse
+// order: where a thread reads what another one writes, without a barrier between them, one of the two orders shows it.
 #pragma once
 
 #include <setjmp.h>
@@ -94,22 +95,27 @@ static void prepare_threads(unsigned count)
     }
 }
 
+// Number k of `count`, from the first or from the last on.
+static inline unsigned in_order(unsigned k, unsigned count, bool backwards) { return backwards ? count - 1 - k : k; }
+
 // Run one block with so many bytes of shared memory: every thread in turn, from barrier to barrier, until all are done.
-// Shared memory begins as NaN. Say whether the block left what is behind its share alone.
-static bool run_block(std::size_t bytes)
+// Shared memory begins as NaN. Say whether the block left what is behind its share alone, and no thread ended while
+// others waited at a barrier.
+static bool run_block(std::size_t bytes, bool backwards)
 {
     static std::size_t used = sizeof room;
     std::memset((void *)room, -1, used);
     used = min(sizeof room, bytes + 4096);
     for (unsigned i = 0; i < blockDim.x; i++) threads[i].is_done = false;
-    for (volatile bool is_busy = true; is_busy;) {
-        is_busy = false;
-        for (volatile unsigned i = 0; i < blockDim.x; i = i + 1) {
-            if (threads[i].is_done) continue;
+    for (volatile unsigned busy = blockDim.x; busy;) {
+        busy = 0;
+        for (volatile unsigned k = 0; k < blockDim.x; k = k + 1) {
+            const volatile unsigned i = in_order(k, blockDim.x, backwards);
             threadIdx = {i, 0, 0};
             if (!_setjmp(scheduler)) _longjmp(threads[i].place, 1);
-            if (!threads[i].is_done) is_busy = true;
+            if (!threads[i].is_done) busy = busy + 1;
         }
+        if (busy && busy < blockDim.x) return false;
     }
     const char *first = (const char *)room + bytes, *last = (const char *)room + used;
     return std::all_of(first, last, [](char byte) { return byte == -1; });
@@ -118,7 +124,7 @@ static bool run_block(std::size_t bytes)
 // Run a grid of {x, y, z} blocks. The arguments are pointers, as cuLaunchKernel takes them.
 template <class... Types, std::size_t... Numbers>
 static bool launch(
-    void (*kernel)(Types...), const unsigned *grid, unsigned block, unsigned bytes, void **arguments,
+    void (*kernel)(Types...), const unsigned *grid, unsigned block, unsigned bytes, void **arguments, bool backwards,
     std::index_sequence<Numbers...>)
 {
     prepare_threads(block);
@@ -127,15 +133,21 @@ static bool launch(
     blockDim = {block, 1, 1};
     bool is_sound = bytes <= sizeof room;
     for (blockIdx.z = 0; blockIdx.z < grid[2]; blockIdx.z++)
-        for (blockIdx.y = 0; blockIdx.y < grid[1]; blockIdx.y++)
-            for (blockIdx.x = 0; blockIdx.x < grid[0] && is_sound; blockIdx.x++) is_sound = run_block(bytes);
+        for (unsigned k = 0; k < grid[0] * grid[1] && is_sound; k++) {
+            const unsigned place = in_order(k, grid[0] * grid[1], backwards);
+            blockIdx.x = place % grid[0];
+            blockIdx.y = place / grid[0];
+            is_sound = run_block(bytes, backwards);
+        }
+    if (!is_sound) threads.clear();  // some may still wait
     return is_sound;
 }
 
 template <class... Types>
-static bool launch(void (*kernel)(Types...), const unsigned *grid, unsigned block, unsigned bytes, void **arguments)
+static bool launch(
+    void (*kernel)(Types...), const unsigned *grid, unsigned block, unsigned bytes, void **arguments, bool backwards)
 {
-    return launch(kernel, grid, block, bytes, arguments, std::index_sequence_for<Types...>());
+    return launch(kernel, grid, block, bytes, arguments, backwards, std::index_sequence_for<Types...>());
 }
 
 template <class... Types>
@@ -150,6 +162,8 @@ static unsigned sizes_of(void (*)(Types...), std::size_t *sizes)
 #define ENTRY(kernel)                                                                                             \
     extern "C" bool launch_##kernel(const unsigned *grid, unsigned block, unsigned bytes, void **arguments)       \
     {                                                                                                             \
-        return launch(kernel, grid, block, bytes, arguments);                                                     \
+        static bool backwards = true;                                                                             \
+        backwards = !backwards;                                                                                   \
+        return launch(kernel, grid, block, bytes, arguments, backwards);                                          \
     }                                                                                                             \
     extern "C" unsigned sizes_##kernel(std::size_t *sizes) { return sizes_of(kernel, sizes); }

@@ -19,7 +19,9 @@ from bench.training.arithmetic.gpu.runs import GPU
 _HERE = Path(__file__).resolve().parent.parent / "gpu"
 _FUSED = ["-mfma"] if platform.machine() in ("x86_64", "AMD64") else []
 _COMPILING = threading.Lock()
-_OPTIONS = [*_FUSED, "-ffp-contract=off", "-std=c++17", "-shared", "-fPIC", "-Wno-unknown-pragmas"]
+# A GPU cannot read four values at once from an address between them. The host could, so it has to look.
+_ALIGNED = ["-fsanitize=alignment", "-fsanitize-undefined-trap-on-error"]
+_OPTIONS = [*_FUSED, *_ALIGNED, "-ffp-contract=off", "-std=c++17", "-shared", "-fPIC", "-Wno-unknown-pragmas"]
 
 
 def is_here() -> bool:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import struct
+from contextlib import nullcontext
 
 import emulated_gpu
+import numpy
 import pytest
 
 from bench.errors import UnusableInput
@@ -20,6 +22,17 @@ extern "C" __global__ void reaches(float *to, Count most)
     if (thread() < most) room[thread()] = 1;
     __syncthreads();
     if (thread() == 0) to[0] = room[most - 1];
+}
+extern "C" __global__ void waits(float *to, Count most)
+{
+    if (thread() >= most) return;
+    __syncthreads();
+}
+extern "C" __global__ void turns(float *to, Count waits)
+{
+    room[thread()] = thread();
+    if (waits) __syncthreads();
+    to[thread()] = room[blockDim.x - 1 - thread()];
 }
 """
 
@@ -44,16 +57,41 @@ def test_the_device_is_named_with_its_architecture():
 @needs_compiler
 @pytest.mark.parametrize("most", [32, 33])
 def test_a_kernel_that_leaves_its_shared_memory_is_noticed(most):
+    with raises_if(most != 32):
+        launched("reaches", most)
+
+
+@needs_compiler
+@pytest.mark.parametrize("most", [64, 63])
+def test_a_thread_that_ends_while_others_wait_for_it_is_noticed(most):
+    with raises_if(most != 64):
+        launched("waits", most)
+
+
+@needs_compiler
+@pytest.mark.parametrize("waits", [True, False])
+def test_threads_that_do_not_wait_for_what_they_read_give_another_result_in_the_reverse_order(waits):
+    first, second = (launched("turns", int(waits)) for _ in range(2))
+    expected = numpy.arange(64)[::-1]
+    assert [numpy.array_equal(one, expected) for one in (first, second)] == [waits, waits]
+    assert numpy.array_equal(first, second, equal_nan=True) == waits
+
+
+def launched(name, word):
+    """What a kernel of 64 threads with 32 floats of shared memory, or 64, writes."""
     gpu = emulated_gpu.gpu()
-    kernels = gpu.device.load(gpu.compiler(source.text((), {}) + SOURCE, ""), ["reaches"])
-    address = gpu.device.allocate(4)
-    launch = Launch("reaches", (1, 1), 64, 4 * 32, ("to", most))
-    if most == 32:
-        gpu.device.launch(kernels, launch, {"to": address}, 1)
-    else:
-        with pytest.raises(RuntimeError, match="cuLaunchKernel: an illegal memory access was encountered"):
-            gpu.device.launch(kernels, launch, {"to": address}, 1)
-    gpu.device.free(address)
+    kernels = gpu.device.load(gpu.compiler(source.text((), {}) + SOURCE, ""), [name])
+    address = gpu.device.allocate(4 * 64)
+    try:
+        shared = 4 * (32 if name == "reaches" else 64)
+        gpu.device.launch(kernels, Launch(name, (1, 1), 64, shared, ("to", word)), {"to": address}, 1)
+        return gpu.device.read(address, numpy.empty(64, numpy.float32))
+    finally:
+        gpu.device.free(address)
+
+
+def raises_if(is_bad):
+    return pytest.raises(RuntimeError, match="cuLaunchKernel: an illegal memory access") if is_bad else nullcontext()
 
 
 @needs_compiler
