@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 import shutil
+from collections import Counter
 from pathlib import Path
 from statistics import fmean
 from typing import Any
 
 import pytest
 from pages import anchors
-from reports import without_links
 
 from bench.cli.parser import main
+from bench.evidence.verdicts import is_of_the_module
 from bench.record import catalogue, misses, verifications
 from bench.record.environments import EXACT
 from bench.record.record import Record
@@ -120,22 +122,28 @@ def test_the_readme_has_the_numbers_of_the_report(root: Path, networks: dict[str
         log = network["documented_log"]
         lasts = [seed["last"] for seed in seeds]
         assert reached == f"{sum(seed['first'] is not None for seed in seeds)} of {len(seeds)}"
-        assert firsts == ", ".join(str(seed["first"] or "never") for seed in seeds)
+        median = group["time_to_target"]["first"]["median"]
+        earliest, *_, latest = sorted((seed["first"] or math.inf for seed in seeds))
+        assert firsts == f"{median or 'never'} ({earliest}–{'never' if latest == math.inf else latest})"
         assert documented_first == str(network["documented_first_epoch"] or "never")
         assert last == f"{min(lasts)}–{max(lasts)}"
         assert documented_last == str(log[str(max(map(int, log)))])
         assert verdict.strip("*") == outcomes["reaches_target"]
-    groups = [group for network in networks.values() for group in network["groups"]]
-    in_the_last = sum(group["complete_runs_at_target_in_the_last_epoch"] for group in groups)
-    page = without_links((root / "report" / "README.md").read_text(encoding="utf-8"))
-    assert len(page.splitlines()) <= 150
-    claims = _found(r"(\d+) are about training: (\d+) hold, (\d+) do not hold and (\d+) cannot be decided yet", page)
-    reached = _found(r"(\d+) of (\d+) runs reached the target", page)
-    assert _found(r"the (\d+) claims about training (\d+) hold, (\d+) do not, and (\d+) cannot be", readme) == claims
-    assert _found(r"in some epoch, (\d+) of (\d+); few are there in the last, (\d+) of", readme) == (
-        *reached,
-        str(in_the_last),
+    groups = [_current(network, environment) for network in networks.values()]
+    on_training = {one.kind for net in ARCHITECTURES.values() for one in net.claims if not is_of_the_module(one)}
+    outcomes = Counter(
+        claim["outcome"] for group in groups for claim in group["claims"] if claim["kind"] in on_training
     )
+    decided = (outcomes[one] for one in ("holds", "does not hold", "cannot be decided yet"))
+    assert _found(r"the (\d+) claims about training (\d+) hold, (\d+) do not, and (\d+) cannot be", readme) == tuple(
+        map(str, (outcomes.total(), *decided))
+    )
+    runs = [seed["first"] for group in groups for seed in group["seeds"]]
+    in_the_last = sum(group["complete_runs_at_target_in_the_last_epoch"] for group in groups)
+    assert _found(r"in some epoch, (\d+) of (\d+); few are there in the last, (\d+) of (\d+)", readme) == tuple(
+        map(str, (sum(first is not None for first in runs), len(runs), in_the_last, len(runs)))
+    )
+    assert len((root / "report" / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
 def test_what_was_checked_has_the_last_five_epochs_of_the_report(
