@@ -123,7 +123,7 @@ def test_the_readme_has_the_numbers_of_the_report(root: Path, networks: dict[str
         lasts = [seed["last"] for seed in seeds]
         assert reached == f"{sum(seed['first'] is not None for seed in seeds)} of {len(seeds)}"
         median = group["time_to_target"]["first"]["median"]
-        earliest, *_, latest = sorted((seed["first"] or math.inf for seed in seeds))
+        earliest, *_, latest = sorted(seed["first"] or math.inf for seed in seeds)
         assert firsts == f"{median or 'never'} ({earliest}–{'never' if latest == math.inf else latest})"
         assert documented_first == str(network["documented_first_epoch"] or "never")
         assert last == f"{min(lasts)}–{max(lasts)}"

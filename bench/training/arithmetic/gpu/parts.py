@@ -80,13 +80,10 @@ def parts(program: Program) -> tuple[Part, ...]:
 def _reasons(number: int, part: Part) -> Iterator[str]:
     """What the kernels do not have of a part."""
     operation = part.operation
-    if isinstance(operation, Convolution):
-        if operation.stride != (1, 1) or operation.dilation != (1, 1) or operation.groups != 1:
-            yield "a convolution with strides, dilation or groups"
-    elif isinstance(operation, MaxPool):
+    if isinstance(operation, MaxPool):
         if operation.size[0] * operation.size[1] > _LARGEST_WINDOW:
             yield "a max-pool with large windows"
-    elif not isinstance(operation, AveragePool | Reshape | LogSoftmax):
+    elif not isinstance(operation, AveragePool | Convolution | LogSoftmax | Reshape):
         yield type(operation).__name__
     for kind in (BatchNorm, Dropout):
         if sum(isinstance(one, kind) for one in part.chain) > 1:

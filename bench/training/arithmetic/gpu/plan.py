@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from bench.errors import UnusableInput
 from bench.training import randomness
 from bench.training.arithmetic.gpu import source, tiles
-from bench.training.arithmetic.gpu.parts import NotOnGPU, Part, parts
+from bench.training.arithmetic.gpu.parts import Part, parts
 from bench.training.arithmetic.gpu.tiles import Tile
 from bench.training.arithmetic.operations import Convolution, LogSoftmax, MaxPool
 from bench.training.arithmetic.program import Program
@@ -137,7 +137,8 @@ class Plan:
         ending, y = f"{number}{source.suffix(part, mode == 'training')}", f"value {number}"
         if isinstance(operation, Convolution):
             arguments = read, f"packed {operation.weight}", _parameter(operation.bias), y, images
-            return _tiled(f"convolve_{ending}", self.tiles[f"convolve_{number}"], images, arguments)
+            results = images * math.prod(part.after)
+            return _launch(f"convolve_{ending}", self.tiles.get(f"convolve_{number}"), images, results, arguments)
         if isinstance(operation, LogSoftmax):
             return Launch(
                 f"predict_{ending}",
@@ -156,11 +157,14 @@ class Plan:
             arguments = (read, "labels", "order", "clock", count, dx, "losses", images)
             yield Launch("loss_of_batch", (1, 1), _THREADS, 8 * images, arguments)
         elif isinstance(operation, Convolution):
-            name = f"filter_gradient_{number}"
-            yield _tiled(name, self.tiles[name], images, (read, dy, f"filter parts {number}", images))
+            name, parts = f"filter_gradient_{number}", f"filter parts {number}"
+            weights = images * self.buffers[parts].trained // 4
+            yield _launch(name, self.tiles.get(name), images, weights, (read, dy, parts, images))
             if number > 1:
                 name, stored = f"input_gradient_{number}", (dy, None, None, None, None, 0)
-                yield _tiled(name, self.tiles[name], images, (stored, f"flipped {operation.weight}", dx, images))
+                tile, values = self.tiles.get(name), images * math.prod(part.before)
+                copy = f"{'packed' if tile is None else 'flipped'} {operation.weight}"
+                yield _launch(name, tile, images, values, (stored, copy, dx, images))
         if number == 1:
             return
         is_stored = isinstance(operation, LogSoftmax | Convolution)
@@ -182,7 +186,7 @@ def plan(program: Program, shapes: Mapping[str, tuple[int, ...]], trainable: fro
     """The plan of a program whose parameters have these shapes.
 
     Raises:
-        NotOnGPU: the kernels do not have an operation of the program, or a filter is too large for them.
+        NotOnGPU: the kernels do not have an operation of the program.
     """
     found = parts(program)
     cuts: dict[str, Tile] = {}
@@ -197,19 +201,19 @@ def plan(program: Program, shapes: Mapping[str, tuple[int, ...]], trainable: fro
 
 
 def _cut(number: int, part: Part) -> dict[str, Tile]:
-    """The tiles of the kernels of a convolution."""
-    assert isinstance(part.operation, Convolution)
-    size = part.operation.size
+    """The tiles of the kernels of a convolution; those that have none compute each result by itself."""
+    operation = part.operation
+    assert isinstance(operation, Convolution)
+    if operation.stride != (1, 1) or operation.dilation != (1, 1) or operation.groups != 1:
+        return {}
+    size = operation.size
     made = {
         f"convolve_{number}": tiles.convolution(part.before, size, part.after),
         f"filter_gradient_{number}": tiles.filter_gradient(part.before, size, part.after),
     }
     if number > 1:
         made[f"input_gradient_{number}"] = tiles.convolution(part.after, size, part.before)
-    found = {name: tile for name, tile in made.items() if tile is not None}
-    if len(found) < len(made):
-        raise NotOnGPU("a convolution whose filter does not fit the shared memory of a block")
-    return found
+    return {name: tile for name, tile in made.items() if tile is not None}
 
 
 def _buffers(found: tuple[Part, ...], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, Buffer]]:
@@ -317,7 +321,12 @@ def _over_channels(kernel: str, part: Part, arguments: tuple[Word | tuple[Word, 
     return Launch(kernel, (-(-channels // _TOGETHER), 1), threads, 16 * width * _TOGETHER, arguments)
 
 
-def _tiled(kernel: str, tile: Tile, images: int, arguments: tuple[Word | tuple[Word, ...], ...]) -> Launch:
+def _launch(
+    kernel: str, tile: Tile | None, images: int, results: int, arguments: tuple[Word | tuple[Word, ...], ...]
+) -> Launch:
+    """A kernel of a convolution. Without a tile, a thread takes a result."""
+    if tile is None:
+        return Launch(kernel, _over(results), _THREADS, 0, arguments)
     return Launch(kernel, (tile.blocks[0], -(-images // tile.blocks[1])), tile.threads, tile.shared, arguments)
 
 

@@ -99,11 +99,13 @@ def _forward(number: int, part: Part, ending: str, tiles: Mapping[str, Tile]) ->
         arguments = "Input in, const float *centre, float *sums, Count images"
         yield _kernel(f"moments_{name}", arguments, f"moments<{read}>(in, centre, sums, images)")
     if isinstance(operation, Convolution):
-        tile = tiles[f"convolve_{number}"]
-        what = f"{read}, {_filter(operation, part.after[2])}, Tile<{_numbers(tile.arguments)}>"
+        tile = tiles.get(f"convolve_{number}")
+        if tile is None:
+            what = f"convolve_any<{read}, {_axes(part)}, {part.after[2]}>"
+        else:
+            what = f"convolve<{read}, {_filter(operation, part.after[2])}, Tile<{_numbers(tile.arguments)}>>"
         arguments = "Input in, const float *filter, const float *bias, float *y, Count images"
-        call = f"convolve<{what}>(in, filter, bias, y, images)"
-        yield _kernel(f"convolve_{name}", arguments, call, tile)
+        yield _kernel(f"convolve_{name}", arguments, f"{what}(in, filter, bias, y, images)", tile)
     elif isinstance(operation, MaxPool):
         arguments = "Input in, float *y, unsigned char *chosen, Count images"
         yield _kernel(f"pool_{name}", arguments, f"max_pool<{read}, {_of_max_pool(part)}>(in, y, chosen, images)")
@@ -130,18 +132,7 @@ def _backward(number: int, part: Part, tiles: Mapping[str, Tile]) -> Iterator[st
         )
         yield _kernel("loss_of_batch", arguments, f"loss<{read}>(in, labels, order, clock, count, dx, losses, images)")
     if isinstance(operation, Convolution):
-        tile = tiles[f"filter_gradient_{number}"]
-        what = f"{read}, {_filter(operation, part.after[2])}, FilterTile<{_numbers(tile.arguments)}>"
-        arguments = "Input in, const float *dy, float *parts, Count images"
-        call = f"filter_gradient<{what}>(in, dy, parts, images)"
-        yield _kernel(f"filter_gradient_{number}", arguments, call, tile)
-        if number > 1:
-            tile = tiles[f"input_gradient_{number}"]
-            stored = f"Stored<{_numbers(part.after)}, Chain<>>"
-            what = f"{stored}, {_filter(operation, part.before[2], flipped=True)}, Tile<{_numbers(tile.arguments)}>"
-            arguments = "Input in, const float *filter, float *dx, Count images"
-            call = f"convolve<{what}>(in, filter, nullptr, dx, images)"
-            yield _kernel(f"input_gradient_{number}", arguments, call, tile)
+        yield from _gradients(number, part, tiles)
     if number == 1:
         return
     given, source = "const float *dy", "InMemory{dy}"
@@ -159,6 +150,39 @@ def _backward(number: int, part: Part, tiles: Mapping[str, Tile]) -> Iterator[st
         call = f"pass_back<{read}, {kind}, {str(has_bias).lower()}>(in, {source}, dx, sums, images)"
         name = f"pass_back_{number}{'_with_bias' if has_bias else ''}"
         yield _kernel(name, f"Input in, {given}, float *dx, float *sums, Count images", call)
+
+
+def _gradients(number: int, part: Part, tiles: Mapping[str, Tile]) -> Iterator[str]:
+    """The kernels for the gradients of the filter and of the input of a convolution."""
+    operation, read, stored = part.operation, f"In{number}", f"Stored<{_numbers(part.after)}, Chain<>>"
+    assert isinstance(operation, Convolution)
+    name, arguments = f"filter_gradient_{number}", "Input in, const float *dy, float *parts, Count images"
+    tile = tiles.get(name)
+    if tile is None:
+        what = f"filter_gradient_any<{read}, {_axes(part)}, {part.after[2]}>"
+    else:
+        filters = f"{_filter(operation, part.after[2])}, FilterTile<{_numbers(tile.arguments)}>"
+        what = f"filter_gradient<{read}, {filters}>"
+    yield _kernel(name, arguments, f"{what}(in, dy, parts, images)", tile)
+    if number == 1:
+        return
+    name, arguments = f"input_gradient_{number}", "Input in, const float *filter, float *dx, Count images"
+    tile = tiles.get(name)
+    if tile is None:
+        what = f"input_gradient_any<{stored}, {_axes(part)}, {_numbers(part.before)}>"
+        yield _kernel(name, arguments, f"{what}(in, filter, dx, images)")
+    else:
+        what = f"{stored}, {_filter(operation, part.before[2], flipped=True)}, Tile<{_numbers(tile.arguments)}>"
+        yield _kernel(name, arguments, f"convolve<{what}>(in, filter, nullptr, dx, images)", tile)
+
+
+def _axes(part: Part) -> str:
+    """The axes of any convolution and the channels of a group, as any_convolution.cuh has them."""
+    operation = part.operation
+    assert isinstance(operation, Convolution)
+    numbers = operation.size, operation.stride, operation.padding, operation.dilation, part.before[:2], part.after[:2]
+    axes = (f"Axis<{_numbers(axis)}>" for axis in zip(*numbers, strict=True))
+    return f"{', '.join(axes)}, {part.before[2] // operation.groups}"
 
 
 def _kernel(name: str, arguments: str, call: str, tile: Tile | None = None) -> str:

@@ -8,23 +8,39 @@ from __future__ import annotations
 import pytest
 
 from bench.errors import UnusableInput
+from bench.network.specification import Architecture
 from bench.training import exact
 from bench.training.arithmetic.gpu import compiler
 from bench.training.arithmetic.gpu.plan import plan
 from models import ARCHITECTURES
 
+OWN = Architecture(
+    "own",
+    """
+import torch
+def make():
+    nn = torch.nn
+    layers = nn.Conv2d(1, 8, 3, 2), nn.Dropout2d(0.1), nn.Conv2d(8, 8, 3, groups=4, dilation=2), nn.AvgPool2d(2)
+    return nn.Sequential(*layers, nn.ReLU6(), nn.Flatten(), nn.Linear(128, 600), nn.Linear(600, 600), nn.LogSoftmax(1))
+""",
+    "make",
+    ARCHITECTURES["unpadded"].recipe,
+)
+"""What the documented networks do not have."""
 
-def source_of(name):
-    network, state = exact.begin(ARCHITECTURES[name], 1)
+
+def source_of(architecture):
+    network, state = exact.begin(architecture, 1)
     shapes = {key: one.shape for key, one in state.parameters.items()}
-    return plan(exact.program_of(ARCHITECTURES[name], network), shapes, state.trainable).source
+    return plan(exact.program_of(architecture, network), shapes, state.trainable).source
 
 
 @pytest.mark.nvrtc
 @pytest.mark.parametrize("architecture", ["sm_80", "sm_90", "sm_100"])
-@pytest.mark.parametrize("name", ARCHITECTURES)
+@pytest.mark.parametrize("name", [*ARCHITECTURES, "own"])
 def test_nvrtc_compiles_every_kernel(name, architecture):
-    assert compiler.compiled(source_of(name), architecture).startswith(b"\x7fELF")
+    found = source_of(OWN if name == "own" else ARCHITECTURES[name])
+    assert compiler.compiled(found, architecture).startswith(b"\x7fELF")
 
 
 @pytest.mark.nvrtc

@@ -61,6 +61,40 @@ class Mixed(nn.Module):
         return torch.log_softmax(self.body(images), dim=1)
 
 
+class AnyConvolutions(nn.Module):
+    """Convolutions with strides, dilation and groups."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Conv2d(1, 8, 5, stride=(2, 3), padding=(1, 2)),
+            nn.BatchNorm2d(8),
+            nn.ReLU(),
+            nn.Conv2d(8, 8, 3, padding=1, groups=8, bias=False),  # one channel a group
+            nn.Dropout(0.2),
+            nn.Conv2d(8, 12, (3, 2), stride=2, dilation=(2, 1), padding=(3, 0), groups=4),
+            nn.LeakyReLU(0.1),
+            nn.Conv2d(12, 6, 1, stride=2),  # most values take no part
+            nn.Flatten(),
+            nn.Linear(72, 10),
+        )
+
+    def forward(self, images):
+        return torch.log_softmax(self.body(images), dim=1)
+
+
+class Wide(nn.Module):
+    """A linear layer whose filter fits no block."""
+
+    def __init__(self):
+        super().__init__()
+        self.first, self.last = nn.Conv2d(1, 6, 3, padding=1), nn.Linear(6 * 784, 14)
+        self.end = nn.Linear(14, 10)
+
+    def forward(self, images):
+        return torch.log_softmax(self.end(self.last(self.first(images).flatten(1))), dim=1)
+
+
 def prepared(make, seeds):
     """The program of a network, and a state for each seed."""
     states = []
@@ -115,10 +149,12 @@ def assert_same(ours, theirs):
 ORDERS = numpy.stack([numpy.random.default_rng(seed).permutation(40)[:19] for seed in range(3)])
 
 
-@pytest.mark.parametrize("count", [1, 3])
-def test_every_operation_has_the_bits_of_the_cpu(count):
-    program, states = prepared(Mixed, range(1, count + 1))
-    states[0].parameters["body.1.weight"][:2] *= numpy.float32(1e-38)  # so that values are subnormal
+@pytest.mark.parametrize(
+    ("make", "count"), [pytest.param(Mixed, 1, marks=pytest.mark.slow), (Mixed, 3), (AnyConvolutions, 3), (Wide, 1)]
+)
+def test_every_operation_has_the_bits_of_the_cpu(make, count):
+    program, states = prepared(make, range(1, count + 1))
+    next(iter(states[0].parameters.values()))[:2] *= numpy.float32(1e-38)  # so that values are subnormal
     expected = deepcopy(states)
     runs = on_the_gpu(program, states, batch=8)  # 8, 8 and 3 images
     for _ in range(2):
