@@ -37,7 +37,7 @@ def _folder() -> tempfile.TemporaryDirectory[str]:
 def compiled(text: str, architecture: str = "") -> bytes:
     """Compile a source of kernels, once for each text; the module is the path of a library."""
     entries = "".join(f"ENTRY({name})\n" for name in source.kernels(text))
-    return str(_library(f'#include "host.h"\n{text}\n{entries}', "-O2")).encode() + b"\0"
+    return str(_library(f'#include "host.h"\n{text}\n{entries}', "-O1")).encode() + b"\0"
 
 
 def gpu() -> GPU:

@@ -148,11 +148,12 @@ def test_a_gpu_that_cannot_hold_the_runs_says_so_before_it_trains_and_gives_all_
 
 @needs_compiler
 def test_a_network_that_the_kernels_lack_is_refused(small):
-    other = dataclasses.replace(NET, source=SOURCE.replace("nn.BatchNorm2d(4)", "nn.GroupNorm(2, 4)"))
+    other = dataclasses.replace(NET, source=SOURCE.replace("nn.BatchNorm2d(4)", "nn.BatchNorm2d(4, momentum=None)"))
     with pytest.raises(UnusableInput) as caught:
         on_gpu(other, (1,), small, 1, (None,))
     assert str(caught.value) == (
-        "Net has no exact arithmetic on a GPU: GroupNorm: use --devices cpu, or --arithmetic native"
+        "Net has no exact arithmetic on a GPU: a BatchNorm with a cumulative average: "
+        "use --devices cpu, or --arithmetic native"
     )
 
 

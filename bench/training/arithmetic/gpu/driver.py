@@ -16,7 +16,8 @@ import numpy
 from numpy.typing import NDArray
 
 from bench.errors import UnusableInput
-from bench.training.arithmetic.gpu.plan import Launch, Word
+from bench.training.arithmetic.gpu.memory import Word
+from bench.training.arithmetic.gpu.plan import Launch
 
 Array = NDArray[Any]
 Compiler = Callable[[str, str], bytes]

@@ -1,7 +1,7 @@
 """A program as a GPU runs it: parts that write values to memory, and what each does to the values that it reads.
 
-A part is a convolution, a pool, a change of shape, or the log-probabilities. Everything else works on single values. It
-is not stored: the next part does it while it reads.
+A part is a convolution, a normalisation of each image, a pool, a change of shape, or the log-probabilities. Everything
+else works on single values. It is not stored: the next part does it while it reads.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from bench.training.arithmetic.norms import BatchNorm
+from bench.training.arithmetic.norms import BatchNorm, GroupNorm, LayerNorm
 from bench.training.arithmetic.operations import (
     Activation,
     AveragePool,
@@ -83,7 +83,7 @@ def _reasons(number: int, part: Part) -> Iterator[str]:
     if isinstance(operation, MaxPool):
         if operation.size[0] * operation.size[1] > _LARGEST_WINDOW:
             yield "a max-pool with large windows"
-    elif not isinstance(operation, AveragePool | Convolution | LogSoftmax | Reshape):
+    elif not isinstance(operation, AveragePool | Convolution | GroupNorm | LayerNorm | LogSoftmax | Reshape):
         yield type(operation).__name__
     for kind in (BatchNorm, Dropout):
         if sum(isinstance(one, kind) for one in part.chain) > 1:

@@ -1,4 +1,4 @@
-"""The plan of a step and of an evaluation on a GPU: kernels with their grids, and the memory that they use.
+"""The plan of a step and of an evaluation on a GPU: kernels with their grids and arguments.
 
 A plan is made of a program alone. It holds for every number of runs and images, and knows no device.
 """
@@ -11,22 +11,19 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bench.errors import UnusableInput
-from bench.training import randomness
-from bench.training.arithmetic.gpu import source, tiles
+from bench.training.arithmetic.gpu import memory, source, tiles
+from bench.training.arithmetic.gpu.memory import Buffer, Word, integer
 from bench.training.arithmetic.gpu.parts import Part, parts
 from bench.training.arithmetic.gpu.tiles import Tile
+from bench.training.arithmetic.norms import GroupNorm, LayerNorm
 from bench.training.arithmetic.operations import Convolution, LogSoftmax, MaxPool
 from bench.training.arithmetic.program import Program
 from bench.training.arithmetic.state import Mode
 
-Word = str | int | float | None
-"""Eight bytes of an argument of a kernel. Text is the name of a buffer, and stands for its address."""
-
 CLOCK = struct.Struct("<qqdd")
 """Steps so far, first image of the next batch, momentum and rate, as in common.cuh."""
 
-_NUMBERS, _TOGETHER, _CHUNK = 5, 8, 100  # as in chain.cuh, normalisation.cuh and loss.cuh
-_FILTER, _BIAS, _GIVEN = range(3)  # as in step.cuh
+_TOGETHER, _CHUNK = 8, 100  # as in normalisation.cuh and loss.cuh
 _THREADS = 128  # of a block that has no tile
 
 
@@ -39,15 +36,6 @@ class Launch:
     threads: int
     shared: int
     arguments: tuple[Word | tuple[Word, ...], ...]
-
-
-@dataclass(frozen=True)
-class Buffer:
-    """The bytes of a run: a fixed number, one for each image of a batch in training, and for each of any batch."""
-
-    fixed: int = 0
-    trained: int = 0
-    seen: int = 0
 
 
 @dataclass(frozen=True)
@@ -77,7 +65,7 @@ class Plan:
         """
         dropouts = self.tables["dropouts"]
         if dropouts:
-            words = -(-images * max(_integer(one[2]) for one in dropouts) // 16)
+            words = -(-images * max(integer(one[2]) for one in dropouts) // 16)
             arguments = ("dropouts", "seeds", "clock", images)
             yield Launch("masks", (-(-words // _THREADS), len(dropouts)), _THREADS, 0, arguments)
         for number, part in enumerate(self.parts, start=1):
@@ -139,6 +127,11 @@ class Plan:
             arguments = read, f"packed {operation.weight}", _parameter(operation.bias), y, images
             results = images * math.prod(part.after)
             return _launch(f"convolve_{ending}", self.tiles.get(f"convolve_{number}"), images, results, arguments)
+        if isinstance(operation, GroupNorm | LayerNorm):
+            parameters = _parameter(operation.weight), _parameter(operation.bias)
+            return _image_by_image(
+                f"normalise_{ending}", part, images, (read, *parameters, operation.epsilon, y, images)
+            )
         if isinstance(operation, LogSoftmax):
             return Launch(
                 f"predict_{ending}",
@@ -165,9 +158,14 @@ class Plan:
                 tile, values = self.tiles.get(name), images * math.prod(part.before)
                 copy = f"{'packed' if tile is None else 'flipped'} {operation.weight}"
                 yield _launch(name, tile, images, values, (stored, copy, dx, images))
+        elif isinstance(operation, GroupNorm | LayerNorm):
+            weight, made = _parameter(operation.weight), dx if number > 1 else None
+            ours = tuple(name and f"parts of {name}" for name in (operation.weight, operation.bias))
+            words = read, dy, weight, operation.epsilon, made, *ours, images
+            yield _image_by_image(f"normalise_gradient_{number}", part, images, words)
         if number == 1:
             return
-        is_stored = isinstance(operation, LogSoftmax | Convolution)
+        is_stored = isinstance(operation, Convolution | GroupNorm | LayerNorm | LogSoftmax)
         given = (dx,) if is_stored else (dy, f"chosen {number}") if isinstance(operation, MaxPool) else (dy,)
         columns = _over(images * part.before[1] * part.before[2])
         if part.norm is not None:
@@ -193,10 +191,10 @@ def plan(program: Program, shapes: Mapping[str, tuple[int, ...]], trainable: fro
     for number, part in enumerate(found, start=1):
         if isinstance(part.operation, Convolution):
             cuts.update(_cut(number, part))
-    table = tuple(_parameters(found, shapes, trainable))
-    tables = {"parameters": table, "dropouts": tuple(_dropouts(found))}
-    buffers = dict(_buffers(found, shapes))
-    longest = max(_integer(one[6]) for one in table)
+    table = tuple(memory.parameters(found, shapes, trainable))
+    tables = {"parameters": table, "dropouts": tuple(memory.dropouts(found))}
+    buffers = dict(memory.buffers(found, shapes))
+    longest = max(integer(one[6]) for one in table)
     return Plan(found, cuts, source.text(found, cuts), buffers, tables, longest)
 
 
@@ -214,77 +212,6 @@ def _cut(number: int, part: Part) -> dict[str, Tile]:
     if number > 1:
         made[f"input_gradient_{number}"] = tiles.convolution(part.after, size, part.before)
     return {name: tile for name, tile in made.items() if tile is not None}
-
-
-def _buffers(found: tuple[Part, ...], shapes: Mapping[str, tuple[int, ...]]) -> Iterator[tuple[str, Buffer]]:
-    """The memory of a run, by name."""
-    for name in ("seeds", "losses", "test losses", "correct"):
-        yield name, Buffer(8)
-    columns = [part.before[1] * part.before[2] for part in found if part.norm is not None]
-    yield "sums", Buffer(seen=8 * max(columns, default=0))
-    for name, shape in shapes.items():
-        for kind in ("parameter", "velocity", *(("packed", "flipped") if len(shape) > 1 else ())):
-            yield f"{kind} {name}", Buffer(4 * math.prod(shape))
-    for number, part in enumerate(found, start=1):
-        values, operation = math.prod(part.after), part.operation
-        if not isinstance(operation, LogSoftmax):
-            yield f"value {number}", Buffer(seen=4 * values)
-            yield f"gradient {number}", Buffer(trained=4 * values)
-        if isinstance(operation, MaxPool):
-            yield f"chosen {number}", Buffer(trained=values)
-        if isinstance(operation, Convolution):
-            yield f"filter parts {number}", Buffer(trained=4 * math.prod(shapes[operation.weight]))
-            if operation.bias is not None:
-                yield f"bias sums {number}", Buffer(trained=4 * part.after[1] * part.after[2])
-        if part.dropout is not None:
-            yield f"mask {number}", Buffer(2, trained=-(-_drawn(part) // 8))
-        if part.norm is not None:
-            channels = part.before[2]
-            yield f"numbers {number}", Buffer(4 * _NUMBERS * channels)
-            yield f"wide {number}", Buffer(16 * channels)
-            yield f"buffer {part.norm.mean}", Buffer(4 * channels)
-            yield f"buffer {part.norm.variance}", Buffer(4 * channels)
-            for parameter in part.norm.parameters:
-                yield f"gradient of {parameter}", Buffer(4 * channels)
-
-
-def _drawn(part: Part) -> int:
-    """How many values or channels of an image a dropout draws for."""
-    assert part.dropout is not None
-    return part.dropout.shape[0] if part.dropout.whole_channels else math.prod(part.dropout.shape)
-
-
-def _dropouts(found: tuple[Part, ...]) -> Iterator[tuple[Word, ...]]:
-    """The structures `Dropped` of random.cuh."""
-    for number, part in enumerate(found, start=1):
-        if part.dropout is not None:
-            threshold = randomness.keep_threshold(part.dropout.probability)
-            yield f"mask {number}", part.dropout.layer, _drawn(part), threshold
-
-
-def _parameters(
-    found: tuple[Part, ...], shapes: Mapping[str, tuple[int, ...]], trainable: frozenset[str]
-) -> Iterator[tuple[Word, ...]]:
-    """The structures `Parameter` of step.cuh."""
-
-    def given(name: str) -> tuple[Word, ...]:
-        return f"parameter {name}", f"velocity {name}"
-
-    for number, part in enumerate(found, start=1):
-        operation, norm = part.operation, part.norm
-        if isinstance(operation, Convolution):
-            outputs, inputs = shapes[operation.weight][:2]
-            taps, trains = operation.size[0] * operation.size[1], int(operation.weight in trainable)
-            copies = f"packed {operation.weight}", f"flipped {operation.weight}" if number > 1 else None
-            made = _FILTER, outputs * inputs * taps, outputs, inputs, taps, 0, trains
-            yield (*given(operation.weight), *copies, f"filter parts {number}", *made)
-            if operation.bias is not None:
-                made = _BIAS, outputs, outputs, 0, 0, part.after[1], int(operation.bias in trainable)
-                yield (*given(operation.bias), None, None, f"bias sums {number}", *made)
-        for name in (norm.weight, norm.bias) if norm is not None else ():
-            if name is not None:
-                made = _GIVEN, part.before[2], 0, 0, 0, 0, int(name in trainable)
-                yield (*given(name), None, None, f"gradient of {name}", *made)
 
 
 def _norm(number: int, part: Part) -> tuple[Word, ...]:
@@ -321,6 +248,13 @@ def _over_channels(kernel: str, part: Part, arguments: tuple[Word | tuple[Word, 
     return Launch(kernel, (-(-channels // _TOGETHER), 1), threads, 16 * width * _TOGETHER, arguments)
 
 
+def _image_by_image(kernel: str, part: Part, images: int, arguments: tuple[Word | tuple[Word, ...], ...]) -> Launch:
+    """A kernel of image_normalisation.cuh, whose blocks take an image each."""
+    _, width, channels = part.before
+    groups = part.operation.groups if isinstance(part.operation, GroupNorm) else 1
+    return Launch(kernel, (images, 1), _THREADS, 32 * groups + 8 * width * channels, arguments)
+
+
 def _launch(
     kernel: str, tile: Tile | None, images: int, results: int, arguments: tuple[Word | tuple[Word, ...], ...]
 ) -> Launch:
@@ -328,8 +262,3 @@ def _launch(
     if tile is None:
         return Launch(kernel, _over(results), _THREADS, 0, arguments)
     return Launch(kernel, (tile.blocks[0], -(-images // tile.blocks[1])), tile.threads, tile.shared, arguments)
-
-
-def _integer(word: Word) -> int:
-    assert isinstance(word, int)
-    return word

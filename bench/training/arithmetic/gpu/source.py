@@ -11,7 +11,7 @@ import numpy
 from bench.training import randomness
 from bench.training.arithmetic.gpu.parts import Part
 from bench.training.arithmetic.gpu.tiles import Tile
-from bench.training.arithmetic.norms import BatchNorm
+from bench.training.arithmetic.norms import BatchNorm, GroupNorm, LayerNorm
 from bench.training.arithmetic.operations import (
     Activation,
     AveragePool,
@@ -106,6 +106,10 @@ def _forward(number: int, part: Part, ending: str, tiles: Mapping[str, Tile]) ->
             what = f"convolve<{read}, {_filter(operation, part.after[2])}, Tile<{_numbers(tile.arguments)}>>"
         arguments = "Input in, const float *filter, const float *bias, float *y, Count images"
         yield _kernel(f"convolve_{name}", arguments, f"{what}(in, filter, bias, y, images)", tile)
+    elif isinstance(operation, GroupNorm | LayerNorm):
+        arguments = "Input in, const float *weight, const float *bias, double epsilon, float *y, Count images"
+        call = f"{_of_an_image(operation, read)}(in, weight, bias, epsilon, y, images)"
+        yield _kernel(f"normalise_{name}", arguments, call)
     elif isinstance(operation, MaxPool):
         arguments = "Input in, float *y, unsigned char *chosen, Count images"
         yield _kernel(f"pool_{name}", arguments, f"max_pool<{read}, {_of_max_pool(part)}>(in, y, chosen, images)")
@@ -133,6 +137,15 @@ def _backward(number: int, part: Part, tiles: Mapping[str, Tile]) -> Iterator[st
         yield _kernel("loss_of_batch", arguments, f"loss<{read}>(in, labels, order, clock, count, dx, losses, images)")
     if isinstance(operation, Convolution):
         yield from _gradients(number, part, tiles)
+    if isinstance(operation, GroupNorm | LayerNorm):
+        parts = "double" if isinstance(operation, GroupNorm) else "float"
+        arguments = "Input in, const float *dy, const float *weight, double epsilon, float *dx"
+        what = _of_an_image(operation, read, "_gradient")
+        yield _kernel(
+            f"normalise_gradient_{number}",
+            f"{arguments}, {parts} *weights, {parts} *biases, Count images",
+            f"{what}(in, dy, weight, epsilon, dx, weights, biases, images)",
+        )
     if number == 1:
         return
     given, source = "const float *dy", "InMemory{dy}"
@@ -174,6 +187,13 @@ def _gradients(number: int, part: Part, tiles: Mapping[str, Tile]) -> Iterator[s
     else:
         what = f"{stored}, {_filter(operation, part.before[2], flipped=True)}, Tile<{_numbers(tile.arguments)}>"
         yield _kernel(name, arguments, f"convolve<{what}>(in, filter, nullptr, dx, images)", tile)
+
+
+def _of_an_image(operation: GroupNorm | LayerNorm, read: str, ending: str = "") -> str:
+    """The function of image_normalisation.cuh for an operation."""
+    if isinstance(operation, GroupNorm):
+        return f"group_norm{ending}<{read}, {operation.groups}>"
+    return f"layer_norm{ending}<{read}>"
 
 
 def _axes(part: Part) -> str:

@@ -21,6 +21,7 @@ import torch
 def make():
     nn = torch.nn
     layers = nn.Conv2d(1, 8, 3, 2), nn.Dropout2d(0.1), nn.Conv2d(8, 8, 3, groups=4, dilation=2), nn.AvgPool2d(2)
+    layers += nn.GroupNorm(2, 8), nn.LayerNorm((8, 4, 4))
     return nn.Sequential(*layers, nn.ReLU6(), nn.Flatten(), nn.Linear(128, 600), nn.Linear(600, 600), nn.LogSoftmax(1))
 """,
     "make",

@@ -1,4 +1,4 @@
-"""Tests of `runs`, `plan`, `source`: the kernels for a GPU give the bits of the CPU, for one run and for several.
+"""Tests of `runs`, `plan`, `memory`, `source`: the kernels for a GPU give the bits of the CPU, for one run and several.
 
 Here the host's compiler and processor stand for the GPU; see `emulated_gpu`.
 """
@@ -83,6 +83,33 @@ class AnyConvolutions(nn.Module):
         return torch.log_softmax(self.body(images), dim=1)
 
 
+class OfImages(nn.Module):
+    """Normalisations of groups of channels and of whole images, also of the images of the data set."""
+
+    def __init__(self):
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.LayerNorm((1, 28, 28)),
+            nn.Conv2d(1, 6, 5, stride=2),
+            nn.ReLU(),
+            nn.GroupNorm(3, 6, eps=1e-3),
+            nn.Dropout(0.1),
+            nn.Conv2d(6, 8, 3),
+            nn.BatchNorm2d(8),
+            nn.GroupNorm(8, 8, affine=False),
+            nn.ReLU6(),
+            nn.LayerNorm((8, 10, 10), bias=False),
+            nn.AvgPool2d(2),
+            nn.Flatten(),
+            nn.GroupNorm(4, 200),
+            nn.Linear(200, 10),
+            nn.LayerNorm(10, elementwise_affine=False),
+        )
+
+    def forward(self, images):
+        return torch.log_softmax(self.body(images), dim=1)
+
+
 class Wide(nn.Module):
     """A linear layer whose filter fits no block."""
 
@@ -150,7 +177,8 @@ ORDERS = numpy.stack([numpy.random.default_rng(seed).permutation(40)[:19] for se
 
 
 @pytest.mark.parametrize(
-    ("make", "count"), [pytest.param(Mixed, 1, marks=pytest.mark.slow), (Mixed, 3), (AnyConvolutions, 3), (Wide, 1)]
+    ("make", "count"),
+    [pytest.param(Mixed, 1, marks=pytest.mark.slow), (Mixed, 3), (AnyConvolutions, 3), (OfImages, 3), (Wide, 1)],
 )
 def test_every_operation_has_the_bits_of_the_cpu(make, count):
     program, states = prepared(make, range(1, count + 1))

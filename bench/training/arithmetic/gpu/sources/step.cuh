@@ -3,13 +3,14 @@
 
 #include "common.cuh"
 
-enum Kind { FILTER, BIAS, GIVEN };
+enum Kind { FILTER, BIAS, GIVEN, WIDE };
 
 // A parameter (run, `count` values) with its velocity, and what its gradient is made of:
 // FILTER: (run, image, tap, input, output), and the filter has copies for the kernels: `packed` (tap, input, output),
 //     `flipped` (tap from the last one, output, input), or null.
 // BIAS: sums of columns (run, image, column, output).
 // GIVEN: the gradient itself (run, value).
+// WIDE: the gradient of each image, in float64 (run, image, value).
 struct Parameter {
     float *values, *velocities, *packed, *flipped;
     const float *parts;
@@ -40,6 +41,12 @@ extern "C" __global__ void pack_filters(const Parameter *parameters)
 __device__ inline float gradient_of(const Parameter &p, int i, int images)
 {
     if (p.kind == GIVEN) return p.parts[run() * p.count + i];
+    if (p.kind == WIDE) {
+        const double *parts = (const double *)p.parts + run() * images * p.count + i;
+        double sum = 0;
+        for (int n = 0; n < images; n++) sum += parts[n * p.count];
+        return (float)sum;
+    }
     const size_t step = p.kind == FILTER ? p.count : p.width * p.count;
     const float *from = p.parts + run() * images * step + i;
     double total = 0;
