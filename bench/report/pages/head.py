@@ -232,8 +232,9 @@ def first_by_seed(group: GroupSummary) -> str:
     """The first epoch at the target of every seed. For many seeds: the lowest and the highest one."""
     if len(group.seeds) > MANY_SEEDS:
         hits = [seed.first for seed in group.seeds if seed.first is not None]
-        others = f"{count(len(group.seeds) - len(hits), 'seed')} not at the target"
-        return f"{span(hits)}, {others}" if hits else others
+        left = len(group.seeds) - len(hits)
+        others = [f"{count(left, 'seed')} not at the target"] if left else []
+        return ", ".join([*([span(hits)] if hits else []), *others])
     return ", ".join(map(first_of, group.seeds))
 
 

@@ -49,6 +49,18 @@ def test_one_epoch_is_no_plural(tmp_path: Path) -> None:
     assert head._title(summary) == "99.4 % on MNIST in 1 epoch? One network, trained over seeds"
 
 
+@pytest.mark.parametrize(
+    ("at_target", "shown"), [(11, "1"), (10, "1, 1 seed not at the target"), (0, "11 seeds not at the target")]
+)
+def test_the_first_epochs_of_many_seeds_are_a_range(tmp_path: Path, at_target: int, shown: str) -> None:
+    rows = [
+        row
+        for seed in range(1, 12)
+        for row in synthetic.run_rows("unpadded", seed, [9940 if seed <= at_target else 9900] * 19)
+    ]
+    assert shown in tables(readme(tmp_path, rows, "unpadded"))[0][2]
+
+
 @pytest.mark.parametrize("seeds", [1, 2])
 def test_one_and_two_seeds(tmp_path: Path, seeds: int) -> None:
     shown = written(tmp_path, synthetic.full(seeds=range(1, seeds + 1)))
