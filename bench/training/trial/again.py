@@ -22,6 +22,7 @@ from bench.network.specification import Architecture
 from bench.training import environment, randomness
 from bench.training.randomness import Purpose
 from bench.training.trial.child import in_child
+from bench.training.trial.memory import content
 
 _IMAGES = 4
 
@@ -30,15 +31,15 @@ def fingerprint(architecture: Architecture) -> str:
     """Return a digest of the first weights of seed 1, and of the buffers and scores of a first pass."""
     network = randomness.build(architecture, 1)
     images = torch.rand(_IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(7))
-    content = hashlib.sha256()
+    digest = hashlib.sha256()
     with randomness.generators_restored():
         for training in (False, True):
             randomness.seed_generators(1, Purpose.NETWORK, 0)
             with torch.set_grad_enabled(training):
                 scores = network.train(training)(images)
             for tensor in (*network.state_dict().values(), scores):
-                content.update(tensor.detach().contiguous().numpy().tobytes())
-    return content.hexdigest()
+                digest.update(content(tensor))
+    return digest.hexdigest()
 
 
 class Process:
