@@ -1,4 +1,7 @@
-"""Refuse a network that reads a file while it is made. The content of that file would be in no digest."""
+"""Refuse a network that reads a file while it is made. The content of that file would be in no digest.
+
+So is the content of a folder or a database, the output of a program, and what another machine sends.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,26 @@ from bench.errors import UnusableInput
 from bench.network.source.text import place_of_code
 
 _SYSTEM = ("/dev", "/etc", "/proc", "/sys")
-_OWN_BUSINESS = ("importlib._bootstrap", "linecache", "matplotlib", "torch._dynamo", "torch._inductor")
+_OTHERS = {
+    "os.exec": "starts the program",
+    "os.listdir": "lists the folder",
+    "os.posix_spawn": "starts the program",
+    "os.scandir": "lists the folder",
+    "os.system": "starts the program",
+    "socket.connect": "connects to",
+    "sqlite3.connect": "reads the file",
+    "subprocess.Popen": "starts the program",
+}
+"""Events of Python, beside the opening of files, by which a network gets values from elsewhere; what it does then."""
+
+_OWN_BUSINESS = (
+    "importlib._bootstrap",
+    "importlib.metadata",
+    "linecache",
+    "matplotlib",
+    "torch._dynamo",
+    "torch._inductor",
+)
 """Modules that open files of their own: sources, fonts and compiled code."""
 
 
@@ -54,8 +76,8 @@ def reading_refused(root: str) -> Iterator[None]:
 
 def _refuse(watch: _Watch, error: Exception | None) -> None:
     for found in watch.opened[:1]:
-        advice = "write the values into its source, because the network must not change with that file"
-        raise UnusableInput(f"it reads the file {found}: {advice}") from error
+        advice = "write the values into its source, because the network must not change with what it finds there"
+        raise UnusableInput(f"it {found}: {advice}") from error
 
 
 @cache
@@ -65,18 +87,24 @@ def _install() -> None:
 
 
 def _hear(event: str, arguments: tuple[object, ...]) -> None:
-    if event != "open" or not _watches:
+    if not _watches:
         return
-    path, _, flags = arguments
-    assert isinstance(flags, int)
-    is_written = flags & os.O_ACCMODE == os.O_WRONLY or flags & os.O_TRUNC
-    if is_written or not isinstance(path, str | bytes | os.PathLike):  # a number is a file that is open already
+    if event == "open":
+        path, _, flags = arguments
+        assert isinstance(flags, int)
+        is_written = flags & os.O_ACCMODE == os.O_WRONLY or flags & os.O_TRUNC
+        if is_written or not isinstance(path, str | bytes | os.PathLike):  # a number is a file that is open already
+            return
+        does = "reads the file"
+    elif event in _OTHERS:
+        does, path = _OTHERS[event], arguments[event == "socket.connect"]  # the first argument is the socket itself
+    else:
         return
-    file = os.fsdecode(path)
+    place = os.fsdecode(path) if isinstance(path, str | bytes | os.PathLike) else str(path)
     for watch in _watches:
         line = _line_that_opens(watch.root)
-        if line and not _is_of_the_system(file):
-            watch.opened.append(f"{file} {line}")
+        if line and not (does != "starts the program" and _is_of_the_system(place)):
+            watch.opened.append(f"{does} {place} {line}")
 
 
 def _line_that_opens(root: str) -> str:

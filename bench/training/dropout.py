@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.errors import UnusableInput
 from bench.training import randomness
 
 
@@ -35,8 +36,17 @@ class SeededDropout:
     hold, and so do its hooks and all references to it.
     """
 
-    def __init__(self, module: nn.Dropout | nn.Dropout2d, seed: int, layer: int, clock: Clock) -> None:
+    def __init__(
+        self,
+        module: nn.Dropout | nn.Dropout2d,
+        seed: int,
+        layer: int,
+        clock: Clock,
+        original: nn.Dropout | nn.Dropout2d | None = None,
+    ) -> None:
+        """Take the place of the forward pass of a module, which can be a copy of another one of the author's."""
         self.module = module
+        self.original = original
         self.whole_channels = _WHOLE_CHANNELS[type(module).forward]
         self.seed = seed
         self.layer = layer
@@ -47,8 +57,14 @@ class SeededDropout:
 
         Raises:
             ValueError: the probability is not from 0 to 1.
+            UnusableInput: the module is a copy, and no longer as its original.
         """
         probability = self.module.p
+        if self.original is not None and _settings(self.original) != _settings(self.module):
+            raise UnusableInput(
+                "it has one dropout in two places, and changes its probability or mode: "
+                "give each place a dropout of its own"
+            )
         if not 0 <= probability <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {probability}")
         if not self.module.training or probability == 0:
@@ -67,6 +83,10 @@ class SeededDropout:
         stream = randomness.dropout_stream(self.layer, self.clock.calls[self.layer])
         self.clock.calls[self.layer] += 1
         return randomness.dropout_mask(self.seed, self.clock.step, stream, shape, probability)
+
+
+def _settings(module: nn.Dropout | nn.Dropout2d) -> tuple[float, bool, bool]:
+    return module.p, module.training, module.inplace
 
 
 _WHOLE_CHANNELS: dict[Callable[..., Tensor], bool] = {nn.Dropout.forward: False, nn.Dropout2d.forward: True}
@@ -95,8 +115,9 @@ def seed_dropout(network: nn.Module, seed: int, clock: Clock, probability: float
                 child.p = probability
             if type(child).forward not in _WHOLE_CHANNELS or (child not in seen and "forward" in vars(child)):
                 continue
-            if child in seen:
-                child = parent._modules[name] = copy.copy(child)
+            original = child if child in seen else None
+            if original is not None:
+                child = parent._modules[name] = copy.copy(original)
             seen.add(child)
-            child.forward = SeededDropout(child, seed, layer, clock)  # type: ignore[method-assign]
+            child.forward = SeededDropout(child, seed, layer, clock, original)  # type: ignore[method-assign]
             layer += 1

@@ -34,7 +34,7 @@ from bench.training.randomness import Purpose
 from bench.training.recipe import learning_rates, transforms
 from bench.training.trial import again
 from bench.training.trial.child import Values, in_child
-from bench.training.trial.memory import remembered
+from bench.training.trial.memory import content, remembered
 from bench.training.trial.settings import Settings
 from bench.wording import count
 
@@ -75,7 +75,8 @@ def inspect(architecture: Architecture) -> Values:
     evaluated = _try("in evaluation", lambda: _scores(network.eval(), images), _SHAPE)
     if not torch.equal(evaluated, _scores(network, images)):
         reason = "in evaluation it gives different scores for the same images"
-        raise UnusableInput(f"{reason}: turn off dropout and other randomness when self.training is false")
+        advice = "turn off dropout, other randomness and changes of its state when self.training is false"
+        raise UnusableInput(f"{reason}: {advice}")
     trained = _try("in training", lambda: _scores(network.train(), images), _SHAPE)
     unused = _unused(network, parameters, trained)
     kept = _try("in a step of training", lambda: _kept_between_passes(network, images))
@@ -88,7 +89,8 @@ def inspect(architecture: Architecture) -> Values:
         raise UnusableInput(_NOT_OF_THE_SEED)
     _try_to_continue(architecture)
     settings.require()
-    gives_logits = not all(_are_log_probabilities(scores) for scores in (evaluated, trained))
+    moved = _try("with other weights", lambda: _moved_scores(other, images))
+    gives_logits = not all(_are_log_probabilities(scores) for scores in (evaluated, trained, moved))
     as_trained = replace(architecture, gives_logits=gives_logits)
     return {
         "structure": asdict(_try("when its layers are examined", lambda: structure.examine(_build(architecture, 1)))),
@@ -129,7 +131,7 @@ def _try(when: str, function: Any, advice: str = "") -> Any:
 
 def _scores(network: nn.Module, images: Tensor) -> Tensor:
     """Return the scores of images (N, 1, 28, 28). Refuse scores that are not (N, 10) or not finite."""
-    scores = network(images)
+    scores = network(images.clone())  # it can change its input in place
     if not isinstance(scores, Tensor):
         raise UnusableInput(
             f"it gives a {type(scores).__name__}, not a tensor of scores (N, 10): return the scores alone"
@@ -140,6 +142,15 @@ def _scores(network: nn.Module, images: Tensor) -> Tensor:
     if not scores.isfinite().all():
         raise UnusableInput("before any training, it gives scores that are not finite")
     return scores
+
+
+def _moved_scores(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the scores of images (N, 1, 28, 28) with other weights. First weights can be special, such as zeros."""
+    with torch.no_grad():
+        for one in network.parameters():
+            one.add_(0.01)
+        moved: Tensor = network.eval()(images.clone())
+    return moved
 
 
 def _are_log_probabilities(scores: Tensor) -> bool:
@@ -202,12 +213,23 @@ def _try_one_step(architecture: Architecture) -> None:
         augmentation = trainer.augmentation
         images = _try("in its augmentation", lambda: augmentation(images))
     labels = torch.arange(IMAGES) % 10
+    _refuse_dropout_on_the_way_back(trainer, images)
     loss = _try("in a step of training", lambda: trainer.step(images, labels))
     if not loss.isfinite():
         raise UnusableInput(f"the loss of its first step is {float(loss)}, not a finite number")
     if 1 in (recipe.batch_size, TRAINING_IMAGES % recipe.batch_size):
         advice = f": choose another batch_size than {recipe.batch_size} in RECIPE"
         _try("in a batch of one image, which its recipe has", lambda: trainer.step(images[:1], labels[:1]), advice)
+
+
+def _refuse_dropout_on_the_way_back(trainer: NativeTrainer, images: Tensor) -> None:
+    """Refuse a network that computes a dropout again in the backward pass, because the mask is drawn anew there."""
+    scores = _try("in a step of training", lambda: trainer.network(images.clone()))
+    before = trainer.clock.calls.total()
+    _try("in a step of training", lambda: scores.sum().backward())
+    if trainer.clock.calls.total() != before:
+        problem = "it computes a dropout again in the backward pass, where it has another mask"
+        raise UnusableInput(f"{problem}: remove torch.utils.checkpoint around it")
 
 
 def _kept_between_passes(network: nn.Module, images: Tensor) -> list[str]:
@@ -257,7 +279,7 @@ def _numbers(state: loop.State) -> tuple[object, ...]:
     return (
         last.train_loss,
         last.test_loss,
-        *(None if one is None else one.contiguous().numpy().tobytes() for one in tensors),
+        *(None if one is None else content(one) for one in tensors),
     )
 
 

@@ -79,7 +79,7 @@ class NativeTrainer:
         with torch.no_grad():
             batches = dataset.test_images.split(EVALUATION_BATCH), dataset.test_labels.split(EVALUATION_BATCH)
             for batch, wanted in zip(*batches, strict=True):
-                scores = self.network(batch.contiguous(memory_format=self.memory_format))
+                scores = self.network(self._copied(batch))
                 predictions.append(scores.argmax(dim=1))
                 loss -= float(scores.gather(1, wanted.unsqueeze(1)).cpu().double().sum())
         seen = torch.cat(predictions)
@@ -96,10 +96,14 @@ class NativeTrainer:
         predictions = []
         with torch.no_grad():
             for batch in dataset.test_images.split(EVALUATION_BATCH):
-                scores = self.network(batch.contiguous(memory_format=self.memory_format))
+                scores = self.network(self._copied(batch))
                 predictions.append(scores.argmax(dim=1))
         self.network.load_state_dict(before)
         return int((torch.cat(predictions) == dataset.test_labels).sum())
+
+    def _copied(self, images: Tensor) -> Tensor:
+        """Return a copy of images, because a network can change its input in place."""
+        return images.contiguous(memory_format=self.memory_format).clone()
 
     def saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return copies of weights and buffers, and of the optimizer's state."""
@@ -115,7 +119,7 @@ def memory_format(architecture: Architecture) -> torch.memory_format:
     """Return channels last, which is faster, if a network computes the same in it. Return PyTorch's own format if not.
 
     A network can depend on the order of its values in memory. For example, `view` joins only axes that are neighbours
-    there, and a random mask is drawn in that order.
+    there, and a random mask is drawn in that order. Weights that share memory would get a memory of their own.
     """
     try:
         one, other = (_results(architecture, each) for each in (torch.channels_last, torch.contiguous_format))
@@ -130,7 +134,11 @@ def _results(architecture: Architecture, form: torch.memory_format) -> list[Tens
     """Return scores, gradients and buffers of a network in a memory format, in float64, where rounding is small."""
     images = torch.rand(_TRIED, 1, 28, 28, generator=torch.Generator().manual_seed(4), dtype=torch.float64)
     images = images.contiguous(memory_format=form)
-    network = randomness.build(architecture, 1).double().to(memory_format=form)  # type: ignore[call-overload]
+    network = randomness.build(architecture, 1).to(memory_format=form)  # type: ignore[call-overload]
+    with torch.no_grad():
+        for one in network.parameters():
+            one.add_(0.01)  # as a step changes them: with them it changes all that shares their memory
+    network = network.double()
     seed_dropout(network, 1, Clock(), architecture.recipe.dropout)
     with randomness.generators_restored():
         randomness.seed_generators(1, Purpose.NETWORK, 0)

@@ -83,6 +83,25 @@ def test_files_of_the_system_and_of_packages_can_be_read_and_any_file_can_be_wri
         read(write(tmp_path, net=source)[0]).build()
 
 
+OTHERS = {
+    "import subprocess; subprocess.run(['cat', 'a'])": "starts the program cat",
+    "import os; os.system('true')": "starts the program true",
+    "import os; os.popen('true').close()": "starts the program /bin/sh",
+    "import os; os.listdir('{}')": "lists the folder {}",
+    "import pathlib; list(pathlib.Path('{}').glob('*.py'))": "lists the folder {}",
+    "import sqlite3; sqlite3.connect('{}/data')": "reads the file {}/data",
+    "import socket; socket.create_connection(('127.0.0.1', 9))": "connects to ('127.0.0.1', 9)",
+}
+
+
+@pytest.mark.parametrize("text", OTHERS)
+def test_a_network_that_gets_values_from_elsewhere_is_refused(tmp_path, text):
+    source = changed("super().__init__()", f"super().__init__(); {text.format(tmp_path)}")
+    said = re.escape(f"it {OTHERS[text].format(tmp_path)} in line 8 of net.py: write the values into its source")
+    with pytest.raises(UnusableInput, match=said):
+        read(write(tmp_path, net=source)[0]).build()
+
+
 def test_other_code_reads_what_it_likes_after_a_network_was_built(tmp_path):
     path, values = write(tmp_path, net=PLAIN, values="5")
     read(path).build()

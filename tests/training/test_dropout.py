@@ -13,6 +13,7 @@ from own_exact import architecture
 from own_networks import DRAWS, write
 from torch import nn
 
+from bench.errors import UnusableInput
 from bench.network.network_file import read
 from bench.training import agreement, randomness
 from bench.training.arithmetic.operations import Dropout
@@ -75,6 +76,15 @@ def test_a_dropout_with_two_names_is_seeded_under_both(statements):
     network = ExactTrainer(one, 1).network
     assert layers(network) == [0, 1]
     assert agreement.obstacles(one) == ()
+
+
+@pytest.mark.parametrize(("name", "value"), [("p", 0.1), ("training", False), ("inplace", True)])
+def test_a_dropout_with_two_names_that_changes_under_one_of_them_is_refused(name, value):
+    network = ExactTrainer(architecture("self.a = self.b = nn.Dropout(0.5)", "x = self.b(x)"), 1).network.train()
+    network(torch.zeros(2, 1, 28, 28))
+    setattr(network.a, name, value)
+    with pytest.raises(UnusableInput, match="give each place a dropout of its own"):
+        network(torch.zeros(2, 1, 28, 28))
 
 
 def test_dropout2d_drops_whole_channels():

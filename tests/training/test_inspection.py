@@ -212,7 +212,22 @@ REFUSED = {
     ),
     "drops_in_evaluation": (
         forward("return F.dropout(self.scores(x.flatten(1)))"),
-        "in evaluation it gives different scores for the same images: turn off dropout and other randomness when",
+        "in evaluation it gives different scores for the same images: turn off dropout, other randomness",
+    ),
+    "drops_again_on_the_way_back": (
+        "from torch.utils.checkpoint import checkpoint\n"
+        + init(
+            "self.drop = nn.Dropout(0.5)",
+            forward("x = self.scores(x.flatten(1)); return checkpoint(self.drop, x, use_reentrant=False)"),
+        ),
+        "it computes a dropout again in the backward pass, where it has another mask: remove torch.utils.checkpoint",
+    ),
+    "changes_a_dropout_in_two_places": (
+        init(
+            "self.drop = nn.Dropout(0.5)\n        self.more = nn.Sequential(self.drop)",
+            forward("self.drop.p = 0.1; return self.scores(self.more(x.flatten(1)))"),
+        ),
+        "it has one dropout in two places, and changes its probability or mode: give each place a dropout of its own",
     ),
     "dropout_of_nothing": (
         recipe('{"dropout": 0.1}'),
@@ -285,8 +300,11 @@ def test_scores_are_log_probabilities_only_if_they_are_in_training_and_in_evalua
     both = forward("return self.scores(x.flatten(1)).log_softmax(1)")
     probabilities = forward("return self.scores(x.flatten(1)).softmax(1)")
     one = forward("x = self.scores(x.flatten(1))\n        return x if self.training else x.log_softmax(1)")
-    paths = write(tmp_path, a=both, b=probabilities, c=one, d=PLAIN)
-    assert [inspection.inspect(read(path))["gives_logits"] for path in paths] == [False, True, True, True]
+    zeros = init(
+        "self.spare = nn.Linear(3, 3); nn.init.zeros_(self.scores.weight); self.scores.bias.data.fill_(-2.302585)"
+    )
+    paths = write(tmp_path, a=both, b=probabilities, c=one, d=PLAIN, e=zeros)
+    assert [inspection.inspect(read(path))["gives_logits"] for path in paths] == [False, True, True, True, True]
 
 
 def test_what_keeps_a_network_from_exact_arithmetic_is_a_fact_and_no_refusal(tmp_path):
@@ -325,6 +343,11 @@ ACCEPTED = {
     "lazy": changed(
         "nn.Linear(784, 10)", "nn.Sequential(nn.LazyConv2d(4, 3), nn.Flatten(), nn.LazyLinear(10))"
     ).replace("x.flatten(1)", "x"),
+    "half_of_the_precision": init(
+        "self.low = nn.Linear(784, 784).bfloat16()",
+        forward("return self.scores(self.low(x.flatten(1).bfloat16()).float())"),
+    ),
+    "changes_its_images": forward("return self.scores(x.sub_(1).flatten(1))"),
     "optional_argument": forward(
         "return self.scores(x.flatten(1) if mask is None else x.flatten(1) * mask)",
         changed("forward(self, x)", "forward(self, x, mask=None)"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import own_networks
@@ -66,6 +67,18 @@ ODD = {
         "self.b = nn.Conv2d(4, 4, 3, padding=1)\nself.b.weight = self.a.weight",
         "x = self.b(x)",
     ),
+    "weights that share memory": (
+        "self.b = nn.Conv2d(4, 4, 3, padding=1)\nself.b.weight.data = self.a.weight.data",
+        "x = self.b(x)",
+    ),
+    "a weight that is a view of another one": (
+        "self.b, self.c = nn.Linear(256, 8), nn.Linear(8, 256)\nself.c.weight.data = self.b.weight.data.t()",
+        "x = self.c(self.b(x.flatten(1))).view(-1, 4, 8, 8)",
+    ),
+    "a buffer that is a view of a weight": (
+        "self.register_buffer('b', self.a.weight.data)",
+        "x = x + F.conv2d(x, self.b, padding=1)",
+    ),
     "frozen weights": ("self.a.weight.requires_grad_(False)", ""),
     "a part without gradients": ("self.b = nn.Conv2d(4, 4, 1)", "with torch.no_grad():\n    x = self.b(x)"),
     "a layer in evaluation": ("", "self.n.eval()"),
@@ -102,6 +115,16 @@ def test_an_odd_network_is_trained_as_a_plain_loop_trains_it_and_is_never_exact(
     for name, expected in network.state_dict().items():
         assert torch.allclose(found[name].float(), expected.float(), rtol=1e-3, atol=1e-4), name
     assert not torch.equal(found["last.weight"], initial["last.weight"])
+
+
+def test_an_evaluation_leaves_the_test_images_as_they_are(few):
+    changes = architecture("", "pass")
+    changes = replace(changes, source=changes.source.replace("self.first(x)", "self.first(x.sub_(1))"))
+    trainer, before = NativeTrainer(changes, 1, "cpu"), few.test_images.clone()
+    loss = trainer.evaluate(few).loss
+    trainer.correct_with_batch_statistics(few)
+    assert torch.equal(few.test_images, before)
+    assert trainer.evaluate(few).loss == loss
 
 
 def test_the_rate_of_an_epoch_is_that_of_its_steps(few):

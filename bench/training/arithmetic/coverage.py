@@ -29,7 +29,10 @@ from bench.training.randomness import dropout_stream
 
 
 def _pair(value: Any) -> tuple[int, int]:
-    return (int(value[0]), int(value[1])) if isinstance(value, tuple | list) else (int(value), int(value))
+    height, width = value if isinstance(value, tuple | list) else (value, value)
+    if isinstance(height, fx.Node) or isinstance(width, fx.Node):
+        raise NotCovered("a size that forward computes")
+    return int(height), int(width)
 
 
 def _arguments(node: fx.Node, names: Sequence[str], defaults: dict[str, Any]) -> dict[str, Any]:

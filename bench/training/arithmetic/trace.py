@@ -26,8 +26,12 @@ def trace(network: nn.Module) -> Program:
         NotCovered: the network cannot be traced, or has operations that the exact arithmetic does not have; one a line.
     """
     _refuse_hooks(network)
+    _refuse_shared_memory(network)
     with randomness.ONE_THREAD:
         graph = graph_of(network)
+        _, *others = (node for node in graph.graph.nodes if node.op == "placeholder")
+        if others:
+            raise NotCovered(f"a second argument of forward ({others[0]})")
         tensors = _shapes(graph, network)
     builder = Builder(dict(network.named_modules()))
     _take_all(builder, graph, tensors)
@@ -90,6 +94,7 @@ def _shapes(graph: fx.GraphModule, network: nn.Module) -> dict[fx.Node, Any]:
     was_training = network.training
     try:
         with torch.no_grad(), randomness.generators_restored():
+            network.eval()
             Noting(graph.eval()).run(torch.zeros(IMAGES, 1, 28, 28))
     except Exception as error:  # for example an assertion about the images
         raise NotCovered(f"a forward pass that fails for images of zeros ({type(error).__name__})") from error
@@ -103,10 +108,6 @@ def _take_all(builder: Builder, graph: fx.GraphModule, tensors: dict[fx.Node, An
     builder.tensors = tensors
     for node in graph.graph.nodes:
         if node.op == "placeholder":
-            if builder.shapes:
-                builder.missing.append(f"a second argument of forward ({node.name})")
-                builder.unknown.add(node)
-                continue
             builder.values[node] = 0
             builder.shapes.append((28, 28, 1))
         elif node.op == "output":
@@ -172,6 +173,20 @@ def _refuse_hooks(network: nn.Module) -> None:
             found.append(f"a hook on {name or 'the network'}")
     if found:
         raise NotCovered("\n".join(found))
+
+
+def _refuse_shared_memory(network: nn.Module) -> None:
+    """Raise NotCovered for weights or statistics that share memory. A change of one of them changes the other too."""
+    owners: dict[int, tuple[str, Tensor]] = {}
+    for prefix, module in network.named_modules():
+        for key, one in (*module._parameters.items(), *module._buffers.items()):
+            if one is None:
+                continue
+            name = f"{prefix}.{key}".lstrip(".")
+            first, owner = owners.setdefault(one.untyped_storage().data_ptr(), (name, one))
+            is_one_parameter = one is owner and isinstance(one, nn.Parameter)  # its layers are compared one by one
+            if name != first and one.numel() and not is_one_parameter:
+                raise NotCovered(f"{first} and {name}, which share memory")
 
 
 def _refuse_own_methods(name: str, module: nn.Module) -> None:

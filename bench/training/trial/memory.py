@@ -44,7 +44,7 @@ class _Walk:
         saved = network.state_dict(keep_vars=True).values()
         self._saved = {id(one) for one in saved if isinstance(one, Tensor)}
         self._modules = {id(one) for one in network.modules()}
-        self._seen: dict[int, tuple[int, Any]] = {}  # with the objects, so that no other one gets their number
+        self._seen: dict[int, tuple[str, Any]] = {}  # with the objects, so that no other one gets their number
 
     def network(self, network: nn.Module) -> None:
         for prefix, module in network.named_modules():
@@ -65,7 +65,7 @@ class _Walk:
         elif id(value) in self._seen:
             texts.append(f"again {self._seen[id(value)][0]}")
         else:
-            self._seen[id(value)] = len(self._seen), value
+            self._seen[id(value)] = f"{name} {len(texts)}", value
             self._look_into(name, value)
 
     def _look_into(self, name: str, value: Any) -> None:
@@ -117,7 +117,7 @@ class _Walk:
         self._take_all(name, (function.__defaults__, function.__kwdefaults__))
         self._take_named(f"{function.__qualname__}.", vars(function))
         if id(function.__globals__) not in self._seen:
-            self._seen[id(function.__globals__)] = len(self._seen), function.__globals__
+            self._seen[id(function.__globals__)] = name, function.__globals__
             self._take_named("", function.__globals__)
 
     def _take_object(self, name: str, value: Any) -> None:
@@ -154,9 +154,13 @@ def _text(value: Any) -> str:
     return re.sub(r"0x[0-9a-fA-F]+", "", repr(value))  # without addresses
 
 
-def _digest(tensor: Tensor) -> str:
+def content(tensor: Tensor) -> bytes:
+    """Return the values of a tensor of any type in their logical order."""
     try:
-        content = tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
+        return tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
     except RuntimeError:  # it is sparse or has no values
-        content = repr(tensor).encode()
-    return f"{tuple(tensor.shape)} {tensor.dtype} {hashlib.sha256(content).hexdigest()}"
+        return repr(tensor).encode()
+
+
+def _digest(tensor: Tensor) -> str:
+    return f"{tuple(tensor.shape)} {tensor.dtype} {hashlib.sha256(content(tensor)).hexdigest()}"

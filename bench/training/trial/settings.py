@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from types import ModuleType
 from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.modules.module import _has_any_global_hook
+from torch.nn.modules import module
+from torch.optim import optimizer
 
 from bench.errors import UnusableInput
 
@@ -49,8 +51,16 @@ def _settings() -> dict[str, object]:
         "the precision of matrix products": torch.get_float32_matmul_precision(),
         "whether oneDNN is used": torch.backends.mkldnn.enabled,
         "whether numbers near zero become zero": bool(torch.full((), 1e-40) * 1 == 0),
-        "hooks of all modules": _has_any_global_hook(),
+        "hooks of all modules": _global(module),
+        "hooks of all optimizers": _global(optimizer),
     }
+
+
+def _global(place: ModuleType) -> list[str]:
+    """The hooks that a module of PyTorch calls for all objects, by the names of their collections."""
+    return [
+        key for key, value in vars(place).items() if key.startswith("_global_") and isinstance(value, dict) and value
+    ]
 
 
 def _code() -> dict[str, Any]:

@@ -111,6 +111,18 @@ NOT_COVERED = {
         "x = self.b(self.a(x))",
         "a weight that two layers share (a)",
     ),
+    "weights in one memory": (
+        "self.a, self.b = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)\nself.b.weight.data = self.a.weight.data.mT",
+        "x = self.b(self.a(x))",
+        "a.weight and b.weight, which share memory",
+    ),
+    "statistics for two": (
+        "self.a, self.b = nn.BatchNorm2d(4), nn.BatchNorm2d(4)\nself.b.running_var = self.a.running_var",
+        "x = self.b(self.a(x))",
+        "a.running_var and b.running_var, which share memory",
+    ),
+    "a computed size": ("", "x = F.avg_pool2d(x, x.size()[2:])", "a size that forward computes"),
+    "a computed side": ("", "x = F.avg_pool2d(x, x.shape[-1])", "a size that forward computes"),
 }
 
 
@@ -133,6 +145,15 @@ def test_what_is_not_covered_is_named_once(case):
     else:
         assert reason in lines[0]
         assert not any("does not come from the images" in line for line in lines)
+
+
+def test_an_argument_beside_the_images_is_named():
+    masked = architecture("", "pass")
+    source = masked.source.replace(
+        "forward(self, x):", "forward(self, x, mask=None):\n        x = x if mask is None else x * mask"
+    )
+    with pytest.raises(NotCovered, match=r"a second argument of forward \(mask\)"):
+        trace(replace(masked, source=source).build())
 
 
 def test_scores_that_are_no_log_probabilities_are_named_unless_the_harness_makes_them_so():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import replace
 
 from own_exact import architecture
 
@@ -27,6 +28,16 @@ def test_the_other_process_builds_in_another_second():
     clock = architecture("import time; self.first.weight.data.fill_(int(time.time()) % 1000)", "pass")
     before = again.fingerprint(clock)
     assert again.Process().fingerprints([clock]) != [before]
+
+
+def test_the_other_process_is_elsewhere(monkeypatch):
+    monkeypatch.setenv("USER", "somebody")
+    texts = ("os.environ['HOME']", "os.environ.get('USER', '')", "os.getcwd()", "__file__", "str(time.localtime())")
+    one = replace(architecture("self.first.weight.data *= 1 + len(PLACE) + ord(PLACE[-9:][0])", "pass"), path="/a/b.py")
+    head = "import os, time\nPLACE = {}\n\n\nclass Net"
+    found = [replace(one, source=one.source.replace("class Net", head.format(text))) for text in texts]
+    here, there = map(again.fingerprint, found), again.Process().fingerprints(found)
+    assert all(one != other and other for one, other in zip(here, there, strict=True))
 
 
 def test_the_fingerprint_has_everything_that_a_first_pass_depends_on():

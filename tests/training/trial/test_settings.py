@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.optim import optimizer
 
 from bench.errors import UnusableInput
 from bench.training.trial.settings import Settings
@@ -32,6 +33,15 @@ def test_hooks_of_all_modules_are_named():
     settings = Settings()
     handle = nn.modules.module.register_module_full_backward_hook(lambda module, before, after: None)
     with pytest.raises(UnusableInput, match="settings of PyTorch \\(hooks of all modules\\)"):
+        settings.require()
+    handle.remove()
+    settings.require()
+
+
+def test_hooks_of_all_optimizers_are_named():
+    settings = Settings()
+    handle = optimizer.register_optimizer_step_post_hook(lambda one, arguments, keywords: None)
+    with pytest.raises(UnusableInput, match="settings of PyTorch \\(hooks of all optimizers\\)"):
         settings.require()
     handle.remove()
     settings.require()
