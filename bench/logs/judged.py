@@ -112,7 +112,7 @@ def notes(log: Log, network: Architecture) -> tuple[str, ...]:
 
 def _accuracy(option: str, text: str, log: Log) -> tuple[Fraction, str]:
     """The count that an accuracy is, not rounded, and the accuracy in words."""
-    found = re.fullmatch(r"([0-9]{1,12}(?:[.,][0-9]{1,12})?) *(%?)", text.strip())
+    found = re.fullmatch(r"([0-9]{1,12}(?:[.,][0-9]{1,12})?|[.,][0-9]{1,12}) *(%?)", text.strip())
     problem = f"{option} {text}"
     if not found:
         raise UnusableInput(f"{problem}: is no accuracy: give it like 99.4% or 0.994")

@@ -62,7 +62,10 @@ def read(paths: Sequence[Path], named: Mapping[str, str], total: int | None = No
     """
     measured, said = list[Measured](), dict[str, list[Path]]()
     for path, label in zip(paths, _labels(paths), strict=True):
-        found, file_notes = _read_file(table.read(path), label, named, budget)
+        source = table.read(path)
+        found, file_notes = _read_file(source, label, named, budget)
+        if not source.rows:
+            raise UnusableInput(f"{path}: has a header and no rows: add a row for each epoch")
         measured += found
         for note in file_notes:
             said.setdefault(note, []).append(path)
@@ -150,14 +153,14 @@ def _by_run(measured: Iterable[Measured]) -> tuple[dict[str, list[Measured]], in
             repeated += 1
     for one in without_number:
         if one.epoch not in runs.get(one.run, {}):
-            advice = "leave the cell empty if there was no evaluation; write 0 if the run had diverged"
+            advice = "write 0 if the run had diverged; leave the cell empty if the run had ended"
             raise UnusableInput(f"{one.place}: the accuracy of epoch {one.epoch} of run {one.run} is NaN: {advice}")
     ordered = {run: [by_epoch[epoch] for epoch in sorted(by_epoch)] for run, by_epoch in runs.items()}
     for run, several in ordered.items():
         for expected, one in enumerate(several, start=1):
             if one.epoch != expected:
-                problem = f"epoch {one.epoch} of run {run}, but its epoch {expected} is missing"
-                raise UnusableInput(f"{one.place}: {problem}: add its row; a log needs every epoch from the first on")
+                problem = f"epoch {one.epoch} of run {run}, but its epoch {expected} is missing or has no accuracy"
+                raise UnusableInput(f"{one.place}: {problem}: add it; a log needs every epoch from the first on")
     return ordered, repeated
 
 
