@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from bench.errors import UnusableInput
@@ -31,7 +32,8 @@ class Log:
     """The runs of one or several files. Counts are of `total`.
 
     `has_images` says whether that is the number of test images. Otherwise it is a power of ten, because the log has
-    accuracies and no number of images. `is_rounded` says that these may be rounded, because they have few decimals.
+    accuracies and no number of images. `rounding` is how far a count can be from the true one, because the accuracies
+    have few decimals; 0 if they have many.
     `notes` are sentences on how the files were read.
     """
 
@@ -39,7 +41,7 @@ class Log:
     runs: tuple[LoggedRun, ...]
     total: int
     has_images: bool
-    is_rounded: bool
+    rounding: Fraction
     notes: tuple[str, ...]
 
     @property
@@ -80,7 +82,8 @@ def read(paths: Sequence[Path], named: Mapping[str, str], total: int | None = No
     if total is None:
         _check_accuracies(flat)
     correct, of = (values.counts(flat, total), total) if total is not None else values.in_decimals(flat)
-    is_rounded = total is None and all(one.decimals < values.DIGITS for one in flat)
+    decimals = max(one.decimals for one in flat)
+    is_rounded = total is None and decimals < values.DIGITS
     part = iter(correct)
     seeds = _seeds(list(runs))
     logged = [
@@ -88,7 +91,12 @@ def read(paths: Sequence[Path], named: Mapping[str, str], total: int | None = No
         for (name, several), seed in zip(runs.items(), seeds, strict=True)
     ]
     return Log(
-        tuple(paths), tuple(sorted(logged, key=lambda run: run.seed)), of, total is not None, is_rounded, tuple(notes)
+        tuple(paths),
+        tuple(sorted(logged, key=lambda run: run.seed)),
+        of,
+        total is not None,
+        Fraction(of, 2 * 10**decimals) if is_rounded else Fraction(0),
+        tuple(notes),
     )
 
 

@@ -234,7 +234,7 @@ def test_accuracies_without_a_total_keep_the_decimals_that_they_need(tmp_path: P
     found = read_text(tmp_path, "epoch,acc\n1,0.99412\n2,0.5\n")
     assert (runs_of(found), found.total) == ({"log": [99_412, 50_000]}, 100_000)
     found = read_text(tmp_path, "epoch,acc\n1,0.99412345678\n")
-    assert (runs_of(found), found.total, found.is_rounded) == ({"log": [9_941_235]}, 10_000_000, False)
+    assert (runs_of(found), found.total, found.rounding) == ({"log": [9_941_235]}, 10_000_000, 0)
 
 
 def test_each_file_without_runs_is_a_run_named_after_what_tells_it_apart(tmp_path: Path):

@@ -153,6 +153,12 @@ def test_of_a_file_that_trains_only_the_network_and_what_it_needs_count(tmp_path
     assert one.digest != of(tmp_path, changed("784, 10", "784, 10, False", f"{PLAIN}\ntrain()")).digest
 
 
+def test_a_class_that_is_defined_twice_is_its_last_definition_and_a_line_says_so(tmp_path):
+    (path,) = write(tmp_path, net=f"{changed('784, 10', '784, 9')}\n\n{PLAIN}\ntorch.manual_seed(1)\n")
+    assert read(path).taken == "only Net is used, the last of 2 definitions; left out: torch.manual_seed(…)"
+    assert "784, 9" not in read(path).source
+
+
 def test_a_variable_that_is_made_by_a_call_is_a_network_too(tmp_path):
     text = (
         f"{PLAIN}\nfirst = Net()\nsecond = nn.Sequential(nn.Flatten(), nn.Linear(784, 10)).to('cpu')\nfirst.train()\n"
