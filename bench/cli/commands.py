@@ -235,6 +235,7 @@ def do_compare(arguments: argparse.Namespace) -> int:
     for path in (arguments.old, arguments.new):
         if not path.exists():
             raise UnusableInput(f"{path}: no such file; give two records, the older one first")
+        record.require_header(path)
     own = [catalogue.read(path).architectures for path in (arguments.old, arguments.new)]
     architectures = {**ARCHITECTURES, **own[0], **own[1]}
     old, new = (record.read(path, architectures) for path in (arguments.old, arguments.new))

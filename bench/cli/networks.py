@@ -23,6 +23,7 @@ from bench.network.source.choice import NoNetwork
 from bench.network.source.text import NOTEBOOK
 from bench.network.specification import Architecture
 from bench.network.structure_facts import Structure, from_json
+from bench.network.values import place_of_value
 from models import ARCHITECTURES
 
 GROUP = "bench.networks"
@@ -186,7 +187,9 @@ def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:
     found, problems = [], []
     for one, answer in zip(architectures, json.loads(done.stdout), strict=True):
         if "refused" in answer:
-            problems.append(f"{one.path}: {answer['refused']}")
+            reason = answer["refused"]
+            place = place_of_value("RECIPE", Path(one.path)) if reason.startswith("RECIPE ") else one.path
+            problems.append(f"{place}: {reason}")
         else:
             inspected = replace(
                 one,

@@ -43,7 +43,10 @@ def _main(words: Sequence[str] | None) -> int:
             stream.reconfigure(errors="backslashreplace")  # a character that the terminal lacks is escaped
     try:
         _require_current_folder()
-        arguments = _parser().parse_args(words)
+        arguments, others = _parser().parse_known_args(words)
+        if others:
+            advice = f"see `bench {arguments.command_name} --help`"
+            raise UnusableInput(f"unrecognized arguments: {' '.join(others)}; {advice}")
         command: Callable[[argparse.Namespace], int] = arguments.command
         return command(arguments)
     except UnusableInput as error:
@@ -91,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
 
     def command(name: str, function: Callable[[argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         subparser = subparsers.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        subparser.set_defaults(command=function)
+        subparser.set_defaults(command=function, command_name=name)
         return subparser
 
     for name, function, text in (

@@ -76,6 +76,8 @@ def find(table: Table, named: Mapping[str, str]) -> Layout:
     epoch = chosen.get("epoch", _first(names, (*_EPOCH, *_STEP)))
     if epoch is None and names[0] in _INDEX:
         epoch = 0
+    if epoch is None and all(re.fullmatch(r"[0-9.,eE%+ -]*", name) for name in table.header):
+        raise _error(table, "there is no header, only numbers: write one above this line, such as epoch,accuracy")
     if epoch is None:
         raise _error(
             table, f"no column is named epoch or step, only {_shown(table)}: name one with --column epoch=NAME"
@@ -165,7 +167,7 @@ def _nameless(table: Table, columns: Sequence[_Column]) -> list[_Column]:
         found = [one for one in runs if one.name in (metrics or {""})]
         if not any(_OTHER & set(one.name.split("_")) for one in found):
             return found
-    advice = "name one with --column accuracy=NAME, or the columns of the runs run 1, run 2, …"
+    advice = "name one with --column accuracy=NAME, or give the columns of the runs the names run 1, run 2, …"
     raise _error(table, f"no column is named accuracy or correct, only {_shown(table)}: {advice}")
 
 

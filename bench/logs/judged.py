@@ -104,15 +104,19 @@ def notes(log: Log, network: Architecture) -> tuple[str, ...]:
         found = [f"accuracies are numbers of correct images, of {log.total:,}"]
     else:
         found = [f"accuracies are in parts of {log.total:,}, because the log does not have the number of test images"]
-        target = network.target.correct
-        if log.is_rounded and any(target in run.correct[: network.recipe.epochs] for run in log.runs):
-            found.append(f"{target} counts as at the target, but the log may have rounded it up; --total N checks that")
+        target, rounding = network.target.correct, log.rounding
+        counts = {one for run in log.runs for one in run.correct[: network.recipe.epochs]}
+        for one in sorted(one for one in counts if rounding and target - rounding <= one < target + rounding):
+            side, way = ("at", "up") if one >= target else ("below", "down")
+            found.append(
+                f"{one} counts as {side} the target, but the log may have rounded it {way}; --total N checks that"
+            )
     return (*found, *log.notes)
 
 
 def _accuracy(option: str, text: str, log: Log) -> tuple[Fraction, str]:
     """The count that an accuracy is, not rounded, and the accuracy in words."""
-    found = re.fullmatch(r"([0-9]{1,12}(?:[.,][0-9]{1,12})?) *(%?)", text.strip())
+    found = re.fullmatch(r"([0-9]{1,12}(?:[.,][0-9]{1,12})?|[.,][0-9]{1,12}) *(%?)", text.strip())
     problem = f"{option} {text}"
     if not found:
         raise UnusableInput(f"{problem}: is no accuracy: give it like 99.4% or 0.994")

@@ -7,6 +7,7 @@ import os
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
 
 from bench.errors import UnusableInput
@@ -31,7 +32,8 @@ class Log:
     """The runs of one or several files. Counts are of `total`.
 
     `has_images` says whether that is the number of test images. Otherwise it is a power of ten, because the log has
-    accuracies and no number of images. `is_rounded` says that these may be rounded, because they have few decimals.
+    accuracies and no number of images. `rounding` is how far a count can be from the true one, because the accuracies
+    have few decimals; 0 if they have many.
     `notes` are sentences on how the files were read.
     """
 
@@ -39,7 +41,7 @@ class Log:
     runs: tuple[LoggedRun, ...]
     total: int
     has_images: bool
-    is_rounded: bool
+    rounding: Fraction
     notes: tuple[str, ...]
 
     @property
@@ -62,7 +64,10 @@ def read(paths: Sequence[Path], named: Mapping[str, str], total: int | None = No
     """
     measured, said = list[Measured](), dict[str, list[Path]]()
     for path, label in zip(paths, _labels(paths), strict=True):
-        found, file_notes = _read_file(table.read(path), label, named, budget)
+        source = table.read(path)
+        found, file_notes = _read_file(source, label, named, budget)
+        if not source.rows:
+            raise UnusableInput(f"{path}: has a header and no rows: add a row for each epoch")
         measured += found
         for note in file_notes:
             said.setdefault(note, []).append(path)
@@ -77,7 +82,8 @@ def read(paths: Sequence[Path], named: Mapping[str, str], total: int | None = No
     if total is None:
         _check_accuracies(flat)
     correct, of = (values.counts(flat, total), total) if total is not None else values.in_decimals(flat)
-    is_rounded = total is None and all(one.decimals < values.DIGITS for one in flat)
+    decimals = max(one.decimals for one in flat)
+    is_rounded = total is None and decimals < values.DIGITS
     part = iter(correct)
     seeds = _seeds(list(runs))
     logged = [
@@ -85,7 +91,12 @@ def read(paths: Sequence[Path], named: Mapping[str, str], total: int | None = No
         for (name, several), seed in zip(runs.items(), seeds, strict=True)
     ]
     return Log(
-        tuple(paths), tuple(sorted(logged, key=lambda run: run.seed)), of, total is not None, is_rounded, tuple(notes)
+        tuple(paths),
+        tuple(sorted(logged, key=lambda run: run.seed)),
+        of,
+        total is not None,
+        Fraction(of, 2 * 10**decimals) if is_rounded else Fraction(0),
+        tuple(notes),
     )
 
 
@@ -150,14 +161,14 @@ def _by_run(measured: Iterable[Measured]) -> tuple[dict[str, list[Measured]], in
             repeated += 1
     for one in without_number:
         if one.epoch not in runs.get(one.run, {}):
-            advice = "leave the cell empty if there was no evaluation; write 0 if the run had diverged"
+            advice = "write 0 if the run had diverged; leave the cell empty if the run had ended"
             raise UnusableInput(f"{one.place}: the accuracy of epoch {one.epoch} of run {one.run} is NaN: {advice}")
     ordered = {run: [by_epoch[epoch] for epoch in sorted(by_epoch)] for run, by_epoch in runs.items()}
     for run, several in ordered.items():
         for expected, one in enumerate(several, start=1):
             if one.epoch != expected:
-                problem = f"epoch {one.epoch} of run {run}, but its epoch {expected} is missing"
-                raise UnusableInput(f"{one.place}: {problem}: add its row; a log needs every epoch from the first on")
+                problem = f"epoch {one.epoch} of run {run}, but its epoch {expected} is missing or has no accuracy"
+                raise UnusableInput(f"{one.place}: {problem}: add it; a log needs every epoch from the first on")
     return ordered, repeated
 
 

@@ -47,6 +47,8 @@ def read(path: Path) -> Table:
     lines, first = _lines(path), 0
     named = re.fullmatch(r'"?sep=(.)"?', lines[0]) if lines else None
     first += named is not None
+    if lines[0].lstrip().startswith(("{", "[")):
+        raise UnusableInput(f"{path}: is JSON: write it as CSV, with a header and a row for each epoch")
     first = _header(lines, first)
     if first == len(lines):
         raise UnusableInput(f"{path}: is empty: name a CSV file with a header and a row for each epoch")
@@ -62,6 +64,8 @@ def read(path: Path) -> Table:
             cells = cells[: len(header)]
         if len(cells) != len(header):
             advice = "correct the line; if it has a decimal comma, separate the cells with semicolons"
+            if delimiter == " ":
+                advice = "write the log as CSV, with a header like run,epoch,accuracy"
             raise UnusableInput(f"{path}:{line}: {count(len(cells), 'cell')} under a header of {len(header)}: {advice}")
         rows.append((line, tuple(cells)))
     return Table(path, header_line, tuple(header), tuple(rows))
@@ -74,6 +78,8 @@ def _lines(path: Path) -> list[str]:
         content = path.read_bytes()
     except OSError as error:
         raise UnusableInput(f"{path}: cannot be read ({cause(error)}): name a CSV file") from error
+    if content.startswith(b"PK\x03\x04"):
+        raise UnusableInput(f"{path}: is a workbook or an archive: save the sheet as CSV, and name that file")
     encoding = _encoding(content)
     try:
         text = content.decode(encoding)

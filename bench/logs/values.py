@@ -101,6 +101,10 @@ def as_shares(measured: Sequence[Measured], says_percent: bool) -> list[Measured
         if low is not None:
             problem = f"run {low.run} is never above 1, and other runs are: some may be shares and some per cent"
             raise UnusableInput(f"{low.place}: {problem}: write all in the same way, or add a % to each")
+        small = next((one for one in numbers if 0 < (one.accuracy or 0) <= 1 and not one.has_percent), None)
+        if small is not None:
+            problem = f"accuracy is {small.accuracy}, and other epochs of run {small.run} are above 1"
+            raise UnusableInput(f"{small.place}: {problem}: write all in the same way, or add a % to each")
     shift = -2 if is_percent else 0
     shares = [one.accuracy if one.accuracy is None else one.accuracy.scaleb(shift) for one in measured]
     decimals = max((_decimals(share) for share in shares if share is not None and not share.is_nan()), default=0)

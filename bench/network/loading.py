@@ -125,8 +125,16 @@ class _Absent:
     def _fail(self, *arguments: object, **keywords: object) -> NoReturn:
         raise _Missing(self._message)
 
-    __call__ = __mro_entries__ = __getitem__ = __iter__ = __enter__ = __exit__ = _fail
-    __index__ = __int__ = __float__ = __add__ = __radd__ = __mul__ = __rmul__ = __floordiv__ = __truediv__ = _fail
+    __call__ = __mro_entries__ = __instancecheck__ = __subclasscheck__ = __enter__ = __exit__ = _fail
+    __getitem__ = __setitem__ = __delitem__ = __iter__ = __next__ = __len__ = __contains__ = __reversed__ = _fail
+    __bool__ = __index__ = __int__ = __float__ = __complex__ = __neg__ = __pos__ = __abs__ = __invert__ = _fail
+    __eq__ = __ne__ = __lt__ = __le__ = __gt__ = __ge__ = __round__ = __trunc__ = __floor__ = __ceil__ = _fail
+    __add__ = __sub__ = __mul__ = __matmul__ = __truediv__ = __floordiv__ = __mod__ = __divmod__ = __pow__ = _fail
+    __radd__ = __rsub__ = __rmul__ = __rmatmul__ = __rtruediv__ = __rfloordiv__ = __rmod__ = __rdivmod__ = _fail
+    __rpow__ = __and__ = __or__ = __xor__ = __lshift__ = __rshift__ = _fail
+    __rand__ = __ror__ = __rxor__ = __rlshift__ = __rrshift__ = _fail
+
+    __hash__ = object.__hash__
 
     def __getattr__(self, name: str) -> NoReturn:
         if name.startswith("__"):

@@ -9,6 +9,7 @@ The values are plain literals. So a run can be planned and reported without impo
 
 from __future__ import annotations
 
+import ast
 import re
 import warnings
 from collections.abc import Collection, Sequence
@@ -19,6 +20,7 @@ from bench.errors import UnusableInput
 from bench.network import calls
 from bench.network.source import choice, closure
 from bench.network.source import text as source_text
+from bench.network.source.names import definitions
 from bench.network.source.statements import Statements, extract
 from bench.network.specification import Architecture, Document, Recipe
 from bench.network.values import read_values
@@ -82,17 +84,22 @@ def _read(path: Path, recipe: Recipe | None, document: Document | None, member: 
         arguments=arguments,
         modules=tuple(sorted(modules.items())),
         module=where.module if modules else "network",
-        taken="" if is_whole else _taken(statements, needed, left_out),
+        taken="" if is_whole else _taken(statements, needed, left_out, _definitions_of(class_name, text.tree)),
     )
 
 
-def _taken(statements: Statements, needed: Collection[int], left_out: Sequence[str]) -> str:
+def _definitions_of(name: str, tree: ast.Module) -> int:
+    return sum(node.name == name for node in definitions(tree))
+
+
+def _taken(statements: Statements, needed: Collection[int], left_out: Sequence[str], defined_times: int) -> str:
     """Return in words what is taken of a file, and what it does that is left out."""
     names = [name for index in sorted(needed) for name in sorted(statements.names[index].binds)]
     defined = [name for name in dict.fromkeys(names) if name not in statements.imported]
     said = list(dict.fromkeys(left_out))
     rest = f"; left out: {listed([*said[:4], *(['more'] if len(said) > 4 else [])])}" if said else ""
-    return f"only {listed(defined)} {'is' if len(defined) == 1 else 'are'} used{rest}"
+    last = f", the last of {defined_times} definitions" if defined_times > 1 else ""
+    return f"only {listed(defined)} {'is' if len(defined) == 1 else 'are'} used{last}{rest}"
 
 
 def _name(path: Path, class_name: str, arguments: str) -> str:

@@ -17,6 +17,8 @@ from torch.utils.flop_counter import FlopCounterMode
 from bench.network.specification import Layer
 from bench.network.structure_facts import AveragePool, Followed, FunctionCall, Structure, store
 
+_ABOUT_SHAPES = ("shape", "size", "ndim", "dim", "ndimension", "numel", "nelement", "dtype", "device")
+
 _IMAGES = 2  # a batch of one image is special to some networks, for example if they call `squeeze`
 
 
@@ -117,22 +119,34 @@ def _last_average_pool(calls: Sequence[_ModuleCall]) -> AveragePool | None:
     return AveragePool(int(cells.grad.count_nonzero()), cells.numel(), output_side[0] * output_side[1])
 
 
+class _Tracer(fx.Tracer):
+    """A tracer that does not look into modules without children, because each of them is a layer of the table."""
+
+    def is_leaf_module(self, m: nn.Module, module_qualified_name: str) -> bool:
+        return not list(m.children()) or super().is_leaf_module(m, module_qualified_name)
+
+
 def _functions(network: nn.Module, layers: int) -> tuple[FunctionCall, ...] | None:
-    """Return the calls of the forward pass that are not modules.
+    """Return the calls of the forward pass that are not modules, and compute more than sizes.
 
     Return None if the pass cannot be traced, or if the trace has another number of layers.
     """
     try:
-        nodes = fx.symbolic_trace(network).graph.nodes
+        nodes = _Tracer().trace(network).nodes
     except Exception:  # the network's code can fail in any way when it runs on proxies instead of tensors
         return None
     calls, seen = [], 0
+    about_shapes = set[fx.Node]()
     for node in nodes:
         if node.op == "call_module":
             seen += 1
         elif node.op in ("call_function", "call_method"):
             name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
-            calls.append(FunctionCall(name, seen))
+            name = str(node.args[1]) if node.target is getattr else name
+            if name in _ABOUT_SHAPES or (node.all_input_nodes and about_shapes.issuperset(node.all_input_nodes)):
+                about_shapes.add(node)
+            else:
+                calls.append(FunctionCall(name, seen))
     return tuple(calls) if seen == layers else None
 
 

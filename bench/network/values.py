@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import ast
 import itertools
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from bench.errors import UnusableInput
@@ -13,7 +15,7 @@ from bench.network import calls
 from bench.network.source.candidates import Definitions
 from bench.network.source.canonical import value_name
 from bench.network.source.names import assigned, is_main_guard, names_of, running
-from bench.network.source.text import SourceText
+from bench.network.source.text import SourceText, read
 from bench.network.specification import RECIPE_BOUNDS, TRAINING_IMAGES, Claim, ClaimKind, Recipe, Target
 from bench.wording import count
 
@@ -40,6 +42,8 @@ _CLAIM_TEXTS: Mapping[ClaimKind, str] = {
     "sustained": "more than {target} of 10,000 in each of the last {value} epochs",
 }
 """The kinds of claim that a file can make, and the text of each."""
+
+_IN_IMAGES = ("reaches_target", "best", "last")
 
 
 @dataclass(frozen=True)
@@ -73,6 +77,12 @@ def read_values(text: SourceText, found: Definitions, documented: Recipe | None 
     recipe = documented or _recipe(values.get("RECIPE"))
     target = _target(values.get("TARGET"))
     return Values(recipe, target, _claims(values.get("CLAIM"), target, recipe))
+
+
+def place_of_value(name: str, path: Path) -> str:
+    """Return the place of the statement that sets a value in a file, for a message."""
+    text = read(path)
+    return next((text.place(node.lineno) for node in text.tree.body if value_name(node) == name), str(path))
 
 
 def _literals(text: SourceText) -> dict[str, _Value]:
@@ -185,7 +195,7 @@ _RECIPE_FIELDS: Mapping[str, tuple[Callable[[Any], Any], str]] = {
     "epochs": (_whole_number_between(*RECIPE_BOUNDS["epochs"]), "a whole number from 1 to 10000"),
     "dropout": (_number_between(*RECIPE_BOUNDS["dropout"]), "a number of at least 0 and below 1"),
     "augmentation": (_read_calls, "text like 'RandomRotation(degrees=7)', or a list of such texts"),
-    "schedule": (_read_call, "text like 'StepLR(step_size=6, gamma=0.1)'"),
+    "schedule": (_read_call, "text like 'StepLR(step_size=6, gamma=0.1)', without the optimizer"),
 }
 """The fields of a recipe: how to read each one, and what it must be."""
 
@@ -196,7 +206,18 @@ def _target(value: _Value | None) -> Target:
     try:
         return Target(_whole_number_between(1, 10_000)(value.content))
     except ValueError as error:
-        raise value.error(f"TARGET is {value.content!r}: give a whole number of test images, 1 to 10000") from error
+        example = _images_of(value.content)
+        raise value.error(
+            f"TARGET is {value.content!r}: give a whole number of test images, 1 to 10000{example}"
+        ) from error
+
+
+def _images_of(accuracy: object) -> str:
+    """Return how many of the 10,000 test images a share or a per cent is, as words after an advice, if it is one."""
+    found = re.fullmatch(r"([0-9]{1,3}(?:[.,][0-9]+)?) ?(%?)", str(accuracy).strip())
+    number = float(found[1].replace(",", ".")) if found else 0.0
+    percent = number if number > 1 or (found and found[2]) else 100 * number
+    return f", such as {round(100 * percent)} for {percent:g} %" if 1 < percent <= 100 else ""
 
 
 def _claims(value: _Value | None, target: Target, recipe: Recipe) -> tuple[Claim, ...]:
@@ -209,6 +230,9 @@ def _claims(value: _Value | None, target: Target, recipe: Recipe) -> tuple[Claim
             if kind not in _CLAIM_TEXTS:
                 raise value.error(f"CLAIM has the unknown key {kind!r}: use keys from {', '.join(_CLAIM_TEXTS)}")
             if isinstance(claimed, bool) or not isinstance(claimed, int) or not 1 <= claimed <= _LARGEST_CLAIM:
-                raise value.error(f"CLAIM has {kind} {claimed!r}: give a whole number from 1 to {_LARGEST_CLAIM}")
+                wanted = f"a whole number from 1 to {_LARGEST_CLAIM}"
+                if kind in _IN_IMAGES:
+                    wanted = f"a whole number of test images, 1 to 10000{_images_of(claimed)}"
+                raise value.error(f"CLAIM has {kind} {claimed!r}: give {wanted}")
     words = {"target": target.correct, "epochs": count(recipe.epochs, "epoch")}
     return tuple(Claim(kind, one, _CLAIM_TEXTS[kind].format(value=one, **words), "file") for kind, one in given.items())

@@ -29,8 +29,9 @@ def read(source: Path) -> pandas.DataFrame:
     """Read the rows of a record. The column `source` is the path of the record.
 
     Raises:
-        UnusableInput: a line cannot be used, or a column is unknown.
+        UnusableInput: the file is no record, a line cannot be used, or a column is unknown.
     """
+    record.require_header(source)
     problems: list[Problem] = []
     rows = record.read_rows(source, problems)
     for problem in problems:

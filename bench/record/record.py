@@ -188,7 +188,7 @@ def require_header(path: Path) -> None:
     if missing:
         raise UnusableInput(
             f"{path}:1: not a record, its header lacks {', '.join(missing[:3])}{' …' * (len(missing) > 3)}: "
-            "name the record with --runs"
+            "name the file that `run` wrote"
         )
 
 

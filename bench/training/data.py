@@ -76,6 +76,10 @@ class Evaluation:
     predictions: Tensor
 
 
+_CLONE = Path(__file__).resolve().parents[2] / "data"
+"""The folder of the images in a clone of this project."""
+
+
 def ensure(root: Path) -> None:
     """Make sure that the four files under `root` are complete and unaltered. Download missing files.
 
@@ -172,6 +176,8 @@ def _download(root: Path, names: list[str]) -> None:
                     path.rmdir()
             if isinstance(error, _DOWNLOAD_ERRORS):
                 advice = "copy the four files of MNIST there, or name a folder that has them with --data"
+                if raw_folder(_CLONE).is_dir() and root.resolve() != _CLONE:
+                    advice += f" {_CLONE}"
                 message = f"{folder}: {', '.join(names)} missing, and the download failed ({one_line(error)}): {advice}"
                 raise UnusableInput(message) from error
             raise

@@ -58,7 +58,10 @@ _THREAD_VARIABLES = (
 COMPUTING = ("data", "dropout", "loop", "native", "randomness", "recipe")
 """The modules of this room that compute a native run."""
 
-_REQUIRED_VARIABLES = {"CUBLAS_WORKSPACE_CONFIG": ":4096:8"}  # without it cuBLAS may choose another order of sums
+_REQUIRED_VARIABLES = {
+    "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it cuBLAS may choose another order of sums
+    "TORCHDYNAMO_DISABLE": "1",  # torch.compile then returns a network as it is; compiled code has bits of its own
+}
 
 # These settings of glibc keep memory in the process from one step to the next. Without them, the allocator gives the
 # memory back to the kernel, and the next step pays one page fault per page. They change the speed but no bit. Systems
@@ -90,6 +93,7 @@ def configure(device: str) -> None:
     """Set the threads, determinism and precision of this process. Call it only in a process that does nothing else."""
     torch.set_num_threads(THREADS)
     threadpool_limits(THREADS)
+    torch._C._set_graph_executor_optimize(False)  # TorchScript would compute other bits from its second call on
     if device != "cpu":
         torch.use_deterministic_algorithms(True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]

@@ -23,10 +23,10 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from bench.errors import UnusableInput, one_line
-from bench.network import structure
 from bench.network.loading import line_of
 from bench.network.opened import reading_refused
 from bench.network.specification import TRAINING_IMAGES, Architecture
+from bench.network.structure import examine
 from bench.training import agreement, environment, golden, loop, randomness, together
 from bench.training.data import Dataset
 from bench.training.native import NativeTrainer, copied
@@ -91,9 +91,10 @@ def inspect(architecture: Architecture) -> Values:
     settings.require()
     moved = _try("with other weights", lambda: _moved_scores(other, images))
     gives_logits = not all(_are_log_probabilities(scores) for scores in (evaluated, trained, moved))
+    structure_found = _try("in evaluation of two images of zeros", lambda: examine(_build(architecture, 1)))
     as_trained = replace(architecture, gives_logits=gives_logits)
     return {
-        "structure": asdict(_try("when its layers are examined", lambda: structure.examine(_build(architecture, 1)))),
+        "structure": asdict(structure_found),
         "gives_logits": gives_logits,
         "uncovered": (obstacles := agreement.obstacles(as_trained)),
         "uncovered_on_gpu": () if obstacles else together.uncovered(as_trained),
@@ -124,6 +125,8 @@ def _try(when: str, function: Any, advice: str = "") -> Any:
         said = one_line(error)
         if "CUDA" in said or "NVIDIA" in said:
             advice = ': remove .cuda() and .to("cuda"), because the harness moves the network to its device'
+        elif isinstance(error, EOFError):
+            advice = ": write the value into the file, because nobody can answer input() in a run"
         elif advice == _SHAPE and not _ABOUT_SHAPES.search(said):
             advice = ""
         raise UnusableInput(f"it fails {when} ({where}{type(error).__name__}: {said}){advice}") from error
@@ -140,7 +143,8 @@ def _scores(network: nn.Module, images: Tensor) -> Tensor:
         shapes = f"scores {tuple(scores.shape)} for images {tuple(images.shape)}"
         raise UnusableInput(f"it gives {shapes}, not scores {(len(images), 10)}")
     if not scores.isfinite().all():
-        raise UnusableInput("before any training, it gives scores that are not finite")
+        reason = "before any training, it gives scores that are not finite"
+        raise UnusableInput(f"{reason}: look for a logarithm, a root or a division in its forward pass")
     return scores
 
 
@@ -207,7 +211,7 @@ def _try_one_step(architecture: Architecture) -> None:
     has_dropout = any(isinstance(one, nn.Dropout | nn.Dropout2d) for one in trainer.network.modules())
     if recipe.dropout is not None and not has_dropout:
         missing = "but the network has no nn.Dropout or nn.Dropout2d"
-        raise UnusableInput(f"its recipe has dropout {recipe.dropout:g}, {missing}: remove dropout from RECIPE")
+        raise UnusableInput(f"RECIPE has dropout {recipe.dropout:g}, {missing}: remove it")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(2))
     if trainer.augmentation is not None:
         augmentation = trainer.augmentation
@@ -219,7 +223,7 @@ def _try_one_step(architecture: Architecture) -> None:
         raise UnusableInput(f"the loss of its first step is {float(loss)}, not a finite number")
     if 1 in (recipe.batch_size, TRAINING_IMAGES % recipe.batch_size):
         advice = f": choose another batch_size than {recipe.batch_size} in RECIPE"
-        _try("in a batch of one image, which its recipe has", lambda: trainer.step(images[:1], labels[:1]), advice)
+        _try("in a batch of one image, the last of an epoch", lambda: trainer.step(images[:1], labels[:1]), advice)
 
 
 def _refuse_dropout_on_the_way_back(trainer: NativeTrainer, images: Tensor) -> None:

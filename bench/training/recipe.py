@@ -5,11 +5,12 @@ from __future__ import annotations
 import importlib
 import warnings
 from collections.abc import Sequence
+from difflib import get_close_matches
 from types import ModuleType
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.optim import lr_scheduler
 
 from bench.errors import UnusableInput, one_line
@@ -54,12 +55,12 @@ def transforms() -> ModuleType:
 def _build_transform(text: str) -> Any:
     call = calls.parse(text)
     kind = getattr(transforms(), call.name, None)
-    if not (isinstance(kind, type) and issubclass(kind, torch.nn.Module)):
-        raise UnusableInput(f"augmentation {text}: torchvision.transforms.v2 has no transform {call.name}")
+    if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
+        raise _unknown("augmentation", text, "torchvision.transforms.v2", transforms(), nn.Module)
     try:
         return kind(*call.positional, **call.keywords)
     except Exception as error:  # a transform can raise any error for wrong arguments
-        raise UnusableInput(f"augmentation {text}: {one_line(error)}") from error
+        raise UnusableInput(f"RECIPE has augmentation {text!r}: {one_line(error)}: correct its arguments") from error
 
 
 def learning_rates(recipe: Recipe, epochs: int) -> list[float]:
@@ -75,7 +76,10 @@ def learning_rates(recipe: Recipe, epochs: int) -> list[float]:
     call = calls.parse(recipe.schedule)
     kind = getattr(lr_scheduler, call.name, None)
     if not (isinstance(kind, type) and issubclass(kind, lr_scheduler.LRScheduler)):
-        raise UnusableInput(f"schedule {recipe.schedule}: torch.optim.lr_scheduler has no scheduler {call.name}")
+        raise _unknown("schedule", recipe.schedule, "torch.optim.lr_scheduler", lr_scheduler, lr_scheduler.LRScheduler)
+    problem = f"RECIPE has schedule {recipe.schedule!r}"
+    if kind is lr_scheduler.ReduceLROnPlateau:
+        raise UnusableInput(f"{problem}: it depends on the loss: choose a schedule that depends on the epoch alone")
     rates = []
     try:
         with warnings.catch_warnings():
@@ -85,9 +89,21 @@ def learning_rates(recipe: Recipe, epochs: int) -> list[float]:
                 (group,) = optimizer.param_groups
                 rates.append(float(group["lr"]))
                 if group["momentum"] != recipe.momentum:
-                    raise ValueError("it also changes the momentum, which must stay constant: add cycle_momentum=False")
+                    reason = "it also changes the momentum, which must stay constant: add cycle_momentum=False"
+                    raise UnusableInput(f"{problem}: {reason}")
                 if len(rates) < epochs:
                     scheduler.step()
+    except UnusableInput:
+        raise
     except Exception as error:  # a scheduler can raise any error for wrong arguments
-        raise UnusableInput(f"schedule {recipe.schedule}: {one_line(error)}") from error
+        raise UnusableInput(f"{problem}: {one_line(error)}: correct its arguments") from error
     return rates
+
+
+def _unknown(key: str, text: str, place: str, module: ModuleType, base: type) -> UnusableInput:
+    """Return the error for a call in RECIPE of a class that a module of PyTorch does not have."""
+    name = calls.parse(text).name
+    names = [one for one, value in vars(module).items() if isinstance(value, type) and issubclass(value, base)]
+    close = get_close_matches(name, names, n=1)
+    advice = f"write {close[0]}" if close else "choose one of its classes"
+    return UnusableInput(f"RECIPE has {key} {text!r}: {place} has no {name}: {advice}")

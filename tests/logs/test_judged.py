@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from fractions import Fraction
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from bench.network.specification import Target
 
 def log(*runs: tuple[int, ...], total: int = 10_000, has_images: bool = True) -> Log:
     logged = tuple(LoggedRun(f"run {seed}", seed, counts) for seed, counts in enumerate(runs, start=1))
-    return Log((Path("a log.csv"),), logged, total, has_images, not has_images, ("read so",))
+    return Log((Path("a log.csv"),), logged, total, has_images, Fraction(not has_images, 2), ("read so",))
 
 
 @pytest.mark.parametrize("text", ["99.4%", "99.4 %", "99,4%", "99.4", "0.994", "0,9940"])
@@ -101,9 +102,15 @@ def test_an_accuracy_at_the_target_is_said_to_be_rounded_perhaps_if_the_total_is
     rounded = log((9940,), has_images=False)
     for found, is_said in (
         (rounded, True),
-        (dataclasses.replace(rounded, is_rounded=False), False),
+        (dataclasses.replace(rounded, rounding=Fraction(0)), False),
         (log((9941,), has_images=False), False),
         (log((9940,)), False),
     ):
         said = notes(found, architecture(found, claimed))
         assert any("may have rounded it up" in note for note in said) == is_said
+
+
+def test_an_accuracy_in_whole_per_cents_below_the_target_is_said_to_be_rounded_perhaps():
+    found = dataclasses.replace(log((9800, 9900, 10_000), has_images=False), rounding=Fraction(50))
+    said = notes(found, architecture(found, Claimed("99.4%")))
+    assert [note.partition(",")[0] for note in said if "rounded" in note] == ["9900 counts as below the target"]

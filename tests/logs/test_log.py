@@ -234,7 +234,7 @@ def test_accuracies_without_a_total_keep_the_decimals_that_they_need(tmp_path: P
     found = read_text(tmp_path, "epoch,acc\n1,0.99412\n2,0.5\n")
     assert (runs_of(found), found.total) == ({"log": [99_412, 50_000]}, 100_000)
     found = read_text(tmp_path, "epoch,acc\n1,0.99412345678\n")
-    assert (runs_of(found), found.total, found.is_rounded) == ({"log": [9_941_235]}, 10_000_000, False)
+    assert (runs_of(found), found.total, found.rounding) == ({"log": [9_941_235]}, 10_000_000, 0)
 
 
 def test_each_file_without_runs_is_a_run_named_after_what_tells_it_apart(tmp_path: Path):
@@ -271,9 +271,23 @@ def test_several_files_can_have_different_units_and_dialects(tmp_path: Path):
     ("text", "message"),
     [
         ("", "log.csv: is empty: name a CSV file with a header and a row for each epoch"),
-        ("epoch,acc\n", "log.csv: has no accuracy in any row: name the column with --column accuracy=NAME"),
-        ("epoch,acc\n1,\n", "log.csv: has no accuracy in any row"),
-        ("1,0.97\n2,0.98\n", "log.csv:1: no column is named epoch or step, only '1', '0.97'"),
+        ("epoch,acc\n", "log.csv: has a header and no rows: add a row for each epoch"),
+        ("epoch,acc\n1,\n", "log.csv: has no accuracy in any row: name the column with --column accuracy=NAME"),
+        (
+            "1,0.97\n2,0.98\n",
+            "log.csv:1: there is no header, only numbers: write one above this line, such as epoch,acc",
+        ),
+        ('{"val_acc": [0.97, 0.98]}', "log.csv: is JSON: write it as CSV, with a header and a row for each epoch"),
+        (
+            "Epoch 1/2\nAccuracy: 97 of 100\n",
+            "log.csv:2: 4 cells under a header of 2: write the log as CSV, with a hea",
+        ),
+        ("PK\x03\x04 and more", "log.csv: is a workbook or an archive: save the sheet as CSV, and name that file"),
+        (
+            "epoch,acc\n1,0.97\n2,98\n",
+            "log.csv:2: accuracy is 0.97, and other epochs of run log are above 1: write all",
+        ),
+        ("epoch,acc\n1,97\n2,n/a\n3,98\n", "log.csv:4: epoch 3 of run log, but its epoch 2 is missing or has no acc"),
         (
             "time,acc\n1,0.97\n",
             "log.csv:1: no column is named epoch or step, only 'time', 'acc': name one with --column",
@@ -297,7 +311,7 @@ def test_several_files_can_have_different_units_and_dialects(tmp_path: Path):
         ("epoch,acc\n1,1e999999999\n", "log.csv:2: accuracy is '1e999999999', not a number"),
         ("epoch,acc\n1,1.234,5\n", "log.csv:2: 3 cells"),
         ("epoch;acc\n1;1.234,5\n", "log.csv:2: accuracy is '1.234,5', not a number"),
-        ("epoch,acc\n1,0.9\n2,nan\n", "log.csv:3: the accuracy of epoch 2 of run log is NaN: leave the cell empty if"),
+        ("epoch,acc\n1,0.9\n2,nan\n", "log.csv:3: the accuracy of epoch 2 of run log is NaN: write 0 if the run had"),
         ("epoch,acc\n1,-0.9\n", "log.csv:2: accuracy is -0.9, not a share or 0 to 100 %: name another column"),
         ("epoch,acc (%)\n1,0.9\n", "log.csv:2: the name of the column says per cent, but no accuracy is above 1"),
         ("epoch,acc\n1,99\n2,994\n", "log.csv:3: accuracy is 994, not a share or 0 to 100 %"),
@@ -308,7 +322,7 @@ def test_several_files_can_have_different_units_and_dialects(tmp_path: Path):
         ("run,epoch,acc\n,1,0.97\n", "log.csv:2: run is empty: complete the row"),
         (
             "epoch,acc\n1,0.97\n3,0.98\n",
-            "log.csv:3: epoch 3 of run log, but its epoch 2 is missing: add its row; a log",
+            "log.csv:3: epoch 3 of run log, but its epoch 2 is missing or has no accuracy: add it; a log",
         ),
         ("epoch,acc\n3,0.98\n", "log.csv:2: epoch 3 of run log, but its epoch 1 is missing"),
         ("run,epoch,acc\na,0,1\nb,1,1\n", "log.csv:3: epoch 2 of run b, but its epoch 1 is missing"),

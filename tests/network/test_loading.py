@@ -90,6 +90,11 @@ def test_a_module_that_is_missing_harms_only_what_uses_it():
         "@nowhere.wrap\ndef x(): pass",
         "class x(nowhere.Base): pass\nclass y(x): pass",
         "x = nowhere.y\nx = x.z",
+        "x = 8 - nowhere\n",
+        "x = 8 % nowhere",
+        "x = nowhere == 'bn'",
+        "x = isinstance(1, nowhere)",
+        "x = -nowhere if 8 < nowhere else len(nowhere)",
     ],
 )
 def test_a_statement_that_uses_a_missing_module_harms_only_what_uses_its_names(text):

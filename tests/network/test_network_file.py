@@ -81,8 +81,10 @@ def test_a_file_is_read_without_running_it(tmp_path):
         ('"""Text."""\n\nTARGET = 10001', ":3: TARGET is 10001: give a whole number of test images, 1 to 10000"),
         ("CLAIM = 9951", ":1: CLAIM is not a dictionary: give one with keys from parameters, "),
         ('CLAIM = {"convolutions": 5}', ":1: CLAIM has the unknown key 'convolutions': use keys from"),
-        ('CLAIM = {"best": 99.5}', ":1: CLAIM has best 99.5: give a whole number from 1"),
-        ('CLAIM = {"best": 10000000000}', ":1: CLAIM has best 10000000000: give a whole number from 1 to 999999999"),
+        ('CLAIM = {"best": 99.5}', "give a whole number of test images, 1 to 10000, such as 9950 for 99.5 %"),
+        ('CLAIM = {"last": "99.51%"}', "give a whole number of test images, 1 to 10000, such as 9951 for 99.51 %"),
+        ('CLAIM = {"first_epoch": 0}', ":1: CLAIM has first_epoch 0: give a whole number from 1 to 999999999"),
+        ("TARGET = 0.994", "give a whole number of test images, 1 to 10000, such as 9940 for 99.4 %"),
     ],
 )
 def test_a_value_that_cannot_be_used_is_named_with_its_line(tmp_path, values, said):
@@ -106,7 +108,7 @@ def test_a_value_that_cannot_be_used_is_named_with_its_line(tmp_path, values, sa
             "2 networks, A and Net: name one of them, for example: python -m bench show ",
         ),
         ("class Net(:\n", ":1: this is not valid Python (invalid syntax): correct the file"),
-        ("\0", "this is not valid Python ("),
+        ("\0", "net.py: is no text, such as a saved model: name the Python file that defines the network"),
     ],
 )
 def test_a_file_without_just_one_network_is_refused(tmp_path, source, said):
@@ -149,6 +151,12 @@ def test_of_a_file_that_trains_only_the_network_and_what_it_needs_count(tmp_path
     assert one.recipe.epochs == 3
     assert one.digest == of(tmp_path, f"RECIPE = {{'epochs': 3}}\n{PLAIN}\ntrain()").digest
     assert one.digest != of(tmp_path, changed("784, 10", "784, 10, False", f"{PLAIN}\ntrain()")).digest
+
+
+def test_a_class_that_is_defined_twice_is_its_last_definition_and_a_line_says_so(tmp_path):
+    (path,) = write(tmp_path, net=f"{changed('784, 10', '784, 9')}\n\n{PLAIN}\ntorch.manual_seed(1)\n")
+    assert read(path).taken == "only Net is used, the last of 2 definitions; left out: torch.manual_seed(…)"
+    assert "784, 9" not in read(path).source
 
 
 def test_a_variable_that_is_made_by_a_call_is_a_network_too(tmp_path):

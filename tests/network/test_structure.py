@@ -244,16 +244,20 @@ def test_functions_are_unknown_where_the_forward_pass_cannot_be_traced() -> None
 
 
 class Doubling(nn.Module):
-    """A user's own layer. Tracing looks into it."""
+    """A user's own layer."""
 
     def forward(self, x: Tensor) -> Tensor:
         return x + x
 
 
-def test_functions_are_unknown_where_tracing_sees_other_layers() -> None:
+def test_an_own_layer_is_one_layer_without_its_functions() -> None:
     found = examine(chain(Doubling()))
     assert found.layers[1] == Layer("Doubling", (4, 28, 28), 0)
-    assert found.functions is None
+    assert found.functions == ()
+
+
+def test_functions_are_unknown_where_tracing_sees_other_layers() -> None:
+    assert examine(Doubling()).functions is None
 
 
 def test_examining_leaves_the_network_as_it_is() -> None:
@@ -319,6 +323,30 @@ class Weights(nn.Module):
 def test_a_network_without_layers_has_a_structure() -> None:
     found = examine(Weights())
     assert (found.parameters, found.convolutions, found.multiply_accumulates) == (7_840, 0, 7_840)
+
+
+class AboutSizes(nn.Module):
+    """A network that computes with the sizes of its images, and has a layer of its own."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.turn = Turn()
+        self.scores = nn.Linear(784, 10)
+
+    def forward(self, images: Tensor) -> Tensor:
+        half = self.turn(images).shape[2] // 2
+        return self.scores(images.view(images.size(0), half * 2 * images.shape[-1]).mT.mT)
+
+
+class Turn(nn.Module):
+    def forward(self, images: Tensor) -> Tensor:
+        return images.flip(3)
+
+
+def test_functions_that_only_compute_sizes_are_not_shown() -> None:
+    found = examine(AboutSizes())
+    assert [layer.kind for layer in found.layers] == ["Turn", "Linear"]
+    assert found.functions == (FunctionCall("view", 1), FunctionCall("mT", 1), FunctionCall("mT", 1))
 
 
 def test_a_scripted_network_is_one_layer() -> None:

@@ -231,7 +231,9 @@ def test_a_record_with_a_line_that_cannot_be_right_is_refused_with_that_line(ref
     bad = synthetic.text(ROWS).replace(",9939,", ",many,")
     assert refused(ROWS, bad).startswith("b.csv:3: correct is 'many', not a whole number from 0 to 999999999: ")
     assert refused(synthetic.text(ROWS)[:-5], ROWS).startswith("a.csv:4: the last line has no newline at its end")
-    assert refused(ROWS, "name,score\nann,1\n").startswith("b.csv:1: the header lacks model")
+    assert refused(ROWS, "name,score\nann,1\n").startswith(
+        "b.csv:1: not a record, its header lacks model, recipe, device …: name the file"
+    )
 
 
 def test_a_record_saved_by_a_spreadsheet_is_read_as_it_is(tmp_path: Path) -> None:

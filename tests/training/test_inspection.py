@@ -62,6 +62,7 @@ REFUSED = {
         forward("return self.scores(x.flatten(1)).mean(0)"),
         "it gives scores (10,) for images (8, 1, 28, 28), not scores (8, 10)",
     ),
+    "asks": (init("input()"), "write the value into the file, because nobody can answer input() in a run"),
     "infinite": (
         forward("return self.scores(x.flatten(1)) / 0"),
         "before any training, it gives scores that are not finite",
@@ -152,7 +153,7 @@ REFUSED = {
     "one_image_in_a_batch": (
         'RECIPE = {"batch_size": 59999}\n'
         + init("self.norm = nn.BatchNorm1d(10)", forward("return self.norm(self.scores(x.flatten(1)))")),
-        "it fails in a batch of one image, which its recipe has (in line 14 of one_image",
+        "it fails in a batch of one image, the last of an epoch (in line 14 of one_image",
     ),
     "color": (
         init("self.conv = nn.Conv2d(3, 4, 3)", forward("return self.scores(self.conv(x).flatten(1))")),
@@ -231,20 +232,32 @@ REFUSED = {
     ),
     "dropout_of_nothing": (
         recipe('{"dropout": 0.1}'),
-        "its recipe has dropout 0.1, but the network has no nn.Dropout or",
+        ":1: RECIPE has dropout 0.1, but the network has no nn.Dropout or nn.Dropout2d: remove it",
     ),
-    "no_transform": (recipe('{"augmentation": "Turn(7)"}'), "torchvision.transforms.v2 has no transform Turn"),
-    "wrong_transform": (recipe('{"augmentation": "RandomRotation(turn=7)"}'), "augmentation RandomRotation(turn=7): "),
+    "no_transform": (
+        recipe('{"augmentation": "RandomRotate(7)"}'),
+        ":1: RECIPE has augmentation 'RandomRotate(7)': torchvision.transforms.v2 has no RandomRotate: write RandomRot",
+    ),
+    "wrong_transform": (
+        recipe('{"augmentation": "RandomRotation(turn=7)"}'),
+        ":1: RECIPE has augmentation 'RandomRotation(turn=7)': ",
+    ),
     "other_shape": (
         recipe('{"augmentation": "Resize(14)"}'),
         "the augmentation changes the images from (8, 1, 28, 28) to (8, 1, 14, 14)",
     ),
-    "no_schedule": (recipe('{"schedule": "Slower(7)"}'), "torch.optim.lr_scheduler has no scheduler Slower"),
-    "wrong_schedule": (recipe('{"schedule": "StepLR(gamma=0.1)"}'), "schedule StepLR(gamma=0.1): "),
-    "plateau": (recipe('{"schedule": "ReduceLROnPlateau()"}'), "schedule ReduceLROnPlateau(): "),
+    "no_schedule": (
+        "\n" + recipe('{"schedule": "StepLRR(7)"}'),
+        ":2: RECIPE has schedule 'StepLRR(7)': torch.optim.lr_scheduler has no StepLRR: write StepLR",
+    ),
+    "wrong_schedule": (recipe('{"schedule": "StepLR(gamma=0.1)"}'), ":1: RECIPE has schedule 'StepLR(gamma=0.1)': "),
+    "plateau": (
+        recipe('{"schedule": "ReduceLROnPlateau()"}'),
+        "it depends on the loss: choose a schedule that depends on the",
+    ),
     "short": (
         recipe('{"schedule": "OneCycleLR(max_lr=1, total_steps=4, cycle_momentum=False)"}'),
-        "schedule OneCycleLR(",
+        ":1: RECIPE has schedule 'OneCycleLR(",
     ),
     "momentum": (recipe('{"schedule": "OneCycleLR(max_lr=1, total_steps=19)"}'), "it also changes the momentum"),
 }
@@ -282,11 +295,37 @@ def test_a_network_that_never_ends_is_refused_after_a_time_limit(tmp_path):
     assert b"building and trying it takes more than 1 seconds" in done.stdout
 
 
-def test_the_output_of_a_network_does_no_harm(tmp_path):
-    (path,) = write(tmp_path, net="print('{' * 100_000)\n" + PLAIN)
-    (found,) = networks.inspect([read(path)])
-    assert found.architecture.gives_logits
-    assert found.unused == ()
+ELSEWHERE = {
+    "prints": "print('{' * 100_000)\n" + PLAIN,
+    "compiles": init(
+        "self.block = torch.compile(nn.Sequential(nn.Flatten(), nn.Dropout(0.1)))",
+        forward("return self.scores(self.block(x))"),
+    ),
+    "scripts": changed(
+        "class Net", "@torch.jit.script\ndef swish(x):\n    return x * torch.sigmoid(x)\n\n\nclass Net"
+    ).replace("self.scores(x.flatten(1))", "self.scores(swish(x).flatten(1))"),
+}
+
+
+@pytest.fixture(scope="module")
+def elsewhere(tmp_path_factory):
+    """What the process of inspection finds of some networks."""
+    paths = write(tmp_path_factory.mktemp("elsewhere"), **ELSEWHERE)
+    return dict(zip(ELSEWHERE, networks.inspect([read(path) for path in paths]), strict=True))
+
+
+def test_the_output_of_a_network_does_no_harm(elsewhere):
+    assert elsewhere["prints"].architecture.gives_logits
+    assert elsewhere["prints"].unused == ()
+
+
+def test_a_compiled_part_is_trained_as_it_is_written(elsewhere):
+    assert [layer.kind for layer in elsewhere["compiles"].structure.layers] == ["Flatten", "Dropout", "Linear"]
+    assert elsewhere["compiles"].architecture.uncovered == ()
+
+
+def test_a_scripted_function_computes_the_same_bits_in_every_step(elsewhere):
+    assert elsewhere["scripts"].architecture.gives_logits
 
 
 @pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)

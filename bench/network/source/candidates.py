@@ -151,18 +151,26 @@ class Definitions:
         return [one.name for one in classes if any(self._base(base).startswith(_MODULES) for base in one.bases)]
 
     def makers(self, has_arguments: bool = False) -> list[str]:
-        """Return the functions that return the result of a call: those without required arguments, or the others."""
+        """Return the functions that may make a network: those without required arguments, or the others."""
         return [
             name
             for name, node in self.named.items()
             if isinstance(node, ast.FunctionDef)
             and bool(_required(node)) == has_arguments
             and any(
-                isinstance(one, ast.Return) and isinstance(one.value, ast.Call)
+                isinstance(one, ast.Return) and isinstance(one.value, ast.Call) and self._is_maker(one.value, node)
                 for inside in node.body
                 for one in running(inside)
             )
         ]
+
+    def _is_maker(self, value: ast.Call, function: ast.FunctionDef) -> bool:
+        """Whether a call may make a network: no function of PyTorch, no argument, and no method of a value."""
+        called = made_by(value)
+        first, name = ast.unparse(called).partition(".")[0], full_name(called, self._imported)
+        is_of_torch = name.startswith(_OTHER_TORCH) and not name.startswith(_MODULES)
+        is_argument = first in {one.arg for one in ast.walk(function.args) if isinstance(one, ast.arg)}
+        return first.isidentifier() and not (is_of_torch or is_argument or name.startswith("torch.nn.functional."))
 
     def calls_of(self, name: str) -> list[ast.Call]:
         """Return the calls of a class or a function that have arguments."""

@@ -83,6 +83,8 @@ def _file(path: Path, content: bytes) -> SourceText:
 def _decoded(path: Path, content: bytes) -> str:
     """Decode a file as Python does: by its mark or by its line `# coding: …`, otherwise as UTF-8."""
     problem = "it is not UTF-8"
+    if b"\0" in content and not content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        raise UnusableInput(f"{path}: is no text, such as a saved model: name the Python file that defines the network")
     try:
         name, _ = tokenize.detect_encoding(io.BytesIO(content).readline)
         problem = f"it is not {name.removesuffix('-sig').upper()}"

@@ -165,7 +165,15 @@ def test_a_class_or_a_function_can_be_named_with_plain_arguments(text, member, c
             "",
             "a net.py: defines no network: it needs one class derived from torch.nn.Module",
         ),
-        ("x = 1", "", "a net.py: defines no network: it needs one class derived from torch.nn.Module"),
+        *(
+            (text, "", "a net.py: defines no network: it needs one class derived from torch.nn.Module")
+            for text in (
+                "x = 1",
+                "def accuracy(p, t): return (p == t).float().mean()",
+                "def run(net, x): return net(x)",
+                "import torch.nn.functional as F\ndef loss(p, t): return F.nll_loss(p, t)",
+            )
+        ),
         ("x = 1", "Net", "a net.py: has no class or function Net: it has no network"),
     ],
 )
