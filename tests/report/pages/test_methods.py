@@ -89,7 +89,8 @@ def test_the_words_of_a_users_own_network_follow_from_its_values(tmp_path: Path)
         "20 epochs",
         "five",
         "notebook of this assignment",
-        "documented",
+        "documented run",
+        "documented last",
         "own log",
     ):
         assert foreign not in everything, foreign
