@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from bench.evidence.summary import Summary
+from bench.evidence.summary import GroupSummary, Summary
 from bench.network.specification import VARIED, Vary
+from bench.record.environments import EXACT
 from bench.report.markdown import DATA, anchor, code, link
 from bench.report.pages.variance import repeated
 from bench.wording import listed
@@ -48,11 +49,10 @@ def _commands(summary: Summary, runs: Path, folder: Path) -> list[str]:
     own = _files(record, "runs.csv", "--runs") + _files(folder.absolute().name, "report", "--report")
     beside = str(Path(record).with_stem(f"{runs.stem}-again"))
     again = _files(beside, "", "--runs") + _files(f"{folder.absolute().name}-again", "", "--report")
-    selection = f"{_models(summary)} {_selection(summary)}"
     commands = [
         (f"verify --epochs 3{own}", "Train the first epochs of every run again, and compare the bits."),
         (f"report{own}", "Write these pages again. The same record gives the same bytes."),
-        (f"all{selection}{again}", "Train everything again, beside this record and this report."),
+        *((f"all{selection}{again}", what) for selection, what in _selections(summary)),
         *(
             (f"all --vary {vary}{kind}{again}", f"And the runs in which the seed changes only {VARIED[vary]}.")
             for vary in VARIED
@@ -74,12 +74,43 @@ def _word(path: str) -> str:
     return f"$'{''.join(plain)}'"
 
 
-def _models(summary: Summary) -> str:
-    """The networks with runs. The record does not know the files of users' own networks."""
-    named = [network.name for network in summary.networks if network.groups and network.is_documented]
+def _selections(summary: Summary) -> Iterator[tuple[str, str]]:
+    """The options that select the runs of the report, and what a command with them does.
+
+    Exact arithmetic is the usual one. So runs that are native, although they could be exact, need an option.
+    """
+    of_the_usual, of_native = (
+        [one for one in summary.current if _could_be_exact(summary, one) == could] for could in (False, True)
+    )
+    if of_the_usual or not of_native:
+        yield _selection(summary, of_the_usual), "Train everything again, beside this record and this report."
+    if of_native:
+        what = "And the runs in native" if of_the_usual else "Train everything again in native"
+        beside = "" if of_the_usual else ", beside this record and this report"
+        yield f"{_selection(summary, of_native)} --arithmetic native", f"{what} arithmetic{beside}."
+
+
+def _could_be_exact(summary: Summary, one: GroupSummary) -> bool:
+    """Whether the runs of a group are native, but would be exact if they were trained now."""
+    architecture = next(network.architecture for network in summary.networks if network.name == one.group.model)
+    lacking = {"cpu": architecture.uncovered, "cuda": (*architecture.uncovered, *architecture.uncovered_on_gpu)}
+    return one.group.environment != EXACT.digest and not lacking.get(one.group.devices[0], ("the device",))
+
+
+def _selection(summary: Summary, of: Sequence[GroupSummary]) -> str:
+    """Networks, seeds and devices of groups. The record does not know the files of users' own networks."""
+    models = {one.group.model for one in of}
+    named = [network.name for network in summary.networks if network.name in models and network.is_documented]
     own = ["FILES"] if any(not network.is_documented for network in summary.networks) else []
     everything = not own and len(named) in (0, len(summary.networks))
-    return "" if everything else f" --models {','.join([*named, *own])}"
+    seeds = sorted({run.seed for one in of for run in one.group.runs})
+    devices = dict.fromkeys(device for one in of for device in one.group.devices)
+    parts = [
+        "" if everything else f" --models {','.join([*named, *own])}",
+        f" --seeds {_seeds(seeds)}",
+        f" --devices {','.join(devices)}" if devices else "",
+    ]
+    return "".join(parts)
 
 
 def _varied(summary: Summary, vary: Vary) -> str:
@@ -89,12 +120,6 @@ def _varied(summary: Summary, vary: Vary) -> str:
     names = dict.fromkeys(one.model if one.model in documented else "FILES" for one in runs)
     seeds = sorted({seed for one in runs for seed in one.seeds})
     return f" --models {','.join(names)} --seeds {_seeds(seeds)}" if runs else ""
-
-
-def _selection(summary: Summary) -> str:
-    seeds = sorted({run.seed for group in summary.current for run in group.group.runs})
-    devices = dict.fromkeys(device for group in summary.current for device in group.group.devices)
-    return f"--seeds {_seeds(seeds)}" + (f" --devices {','.join(devices)}" if devices else "")
 
 
 def _seeds(seeds: Sequence[int]) -> str:

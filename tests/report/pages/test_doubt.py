@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 import shlex
@@ -21,7 +22,7 @@ from bench.record.rows import Row
 from bench.report.files import pages
 from models import ARCHITECTURES
 
-ROWS = synthetic.full(seeds=(1, 2))
+ROWS = synthetic.full(seeds=(1, 2), environment=EXACT.digest)
 
 
 def commands(
@@ -78,12 +79,26 @@ def test_training_again_overwrites_neither_this_report_nor_another_one(tmp_path:
 
 
 def test_only_the_networks_that_have_runs_are_trained_again(tmp_path: Path) -> None:
-    record = synthetic.record(tmp_path, synthetic.full({"unpadded": 9940, "gap_head": 9940}, seeds=(3, 5)))
+    rows = synthetic.full({"unpadded": 9940, "gap_head": 9940}, seeds=(3, 5), environment=EXACT.digest)
+    record = synthetic.record(tmp_path, rows)
     own = synthetic.with_recipe(ARCHITECTURES["unpadded"], name="mine", document=None)
     for others, models in (({}, "unpadded,gap_head"), ({"mine": own}, "unpadded,gap_head,FILES")):
         networks = {**synthetic.architectures(), **others}
         page = pages(summarise(record, networks, structure_facts.load()), NO_PICTURES, record.path, tmp_path / "report")
         assert f"python -m bench all --models {models} --seeds 3,5 --devices cpu --runs" in page["README.md"]
+
+
+def test_native_runs_that_could_be_exact_are_trained_again_in_native_arithmetic(tmp_path: Path) -> None:
+    native = synthetic.full({"unpadded": 9930}, seeds=(1, 2, 3))
+    files = ["--runs", "runs-again.csv", "--report", "report-again"]
+    again = ["all", "--models", "unpadded", "--seeds", "3", "--devices", "cpu", "--arithmetic", "native", *files]
+    assert commands(tmp_path / "runs.csv", tmp_path / "report", rows=native)[2:] == [again]
+    both = commands(tmp_path / "runs.csv", tmp_path / "report", rows=[*ROWS, *native])
+    assert both[2:] == [["all", "--seeds", "2", "--devices", "cpu", *files], again]
+    uncovered = synthetic.architectures()
+    uncovered["unpadded"] = dataclasses.replace(uncovered["unpadded"], uncovered=("gelu",))
+    (usual,) = commands(tmp_path / "runs.csv", tmp_path / "report", uncovered, native)[2:]
+    assert "--arithmetic" not in usual
 
 
 def test_runs_in_which_only_one_kind_varies_are_trained_again_by_a_command_each(tmp_path: Path) -> None:
