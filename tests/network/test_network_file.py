@@ -216,6 +216,17 @@ def test_a_name_that_its_arguments_make_too_long_is_refused(tmp_path):
         read(path, member=f"Net('{'x' * 100}', 1)")
 
 
+@pytest.mark.parametrize("name", ["a", "b", "c"])
+def test_every_module_of_the_closure_is_in_the_digest(tmp_path, name):
+    sources = {"a": "import b\nWIDTH = b.WIDTH\n", "b": "WIDTH = 10\n", "c": "from a import WIDTH\n"}
+
+    def digest(**changes):
+        path, *_ = write(tmp_path, net="import c\n" + changed("784, 10", "784, c.WIDTH"), **{**sources, **changes})
+        return read(path).digest
+
+    assert digest(**{name: sources[name] + "MORE = 1\n"}) != digest()
+
+
 def test_a_module_beside_the_file_is_in_the_digest_but_not_its_comments_and_not_what_nobody_imports(tmp_path):
     def digest(blocks):
         path, *_ = write(tmp_path, net=BESIDE, blocks=blocks, utils="WIDTH = 9\n", others=blocks)

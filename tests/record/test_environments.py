@@ -86,3 +86,9 @@ def test_a_damaged_file_is_refused_and_not_replaced(tmp_path: Path, content: str
 def test_environments_need_no_torch() -> None:
     code = "import sys, bench.record.environments; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+def test_the_bits_of_an_exact_run_depend_on_no_device_and_those_of_a_native_run_on_its_own() -> None:
+    native = Environment((("device", "cpu"),)).digest
+    assert [environments.device_of_bits(device, EXACT.digest) for device in ("cpu", "cuda")] == ["", ""]
+    assert [environments.device_of_bits(device, native) for device in ("cpu", "cuda")] == ["cpu", "cuda"]
