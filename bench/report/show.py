@@ -117,7 +117,7 @@ def _show_own(
 def _arithmetic(architecture: Architecture) -> str:
     """How the network is trained on the CPU, and what keeps it from exact arithmetic."""
     if architecture.uncovered:
-        return f"native, by PyTorch's operators; exact arithmetic lacks: {'; '.join(architecture.uncovered)}"
+        return f"native, by PyTorch's operators; exact arithmetic does not cover: {'; '.join(architecture.uncovered)}"
     return "exact on the CPU, with the same bits on every machine"
 
 

@@ -99,7 +99,7 @@ def test_size_and_recipe_come_with_their_sources() -> None:
         ((), "exact on the CPU, with the same bits on every machine"),
         (
             ("torch.cumsum", "an augmentation"),
-            "native, by PyTorch's operators; exact arithmetic lacks: torch.cumsum; an augmentation",
+            "native, by PyTorch's operators; exact arithmetic does not cover: torch.cumsum; an augmentation",
         ),
     ],
 )
