@@ -117,10 +117,10 @@ def _show_own(
 def _arithmetic(architecture: Architecture) -> str:
     """How the network is trained, and what keeps it from exact arithmetic."""
     if architecture.uncovered:
-        return f"native, by PyTorch's operators; exact arithmetic lacks: {'; '.join(architecture.uncovered)}"
+        return f"native, by PyTorch's operators; exact arithmetic does not cover: {'; '.join(architecture.uncovered)}"
     if architecture.uncovered_on_gpu:
-        lacks = "; ".join(architecture.uncovered_on_gpu)
-        return f"exact on the CPU, with the same bits on every machine; native on a GPU, whose kernels lack: {lacks}"
+        more = "; ".join(architecture.uncovered_on_gpu)
+        return f"exact on the CPU, with the same bits on every machine; native on a GPU, which does not cover: {more}"
     return "exact, with the same bits on every machine"
 
 

@@ -100,12 +100,12 @@ def test_size_and_recipe_come_with_their_sources() -> None:
         (
             (),
             ("Add", "Cat"),
-            "exact on the CPU, with the same bits on every machine; native on a GPU, whose kernels lack: Add; Cat",
+            "exact on the CPU, with the same bits on every machine; native on a GPU, which does not cover: Add; Cat",
         ),
         (
             ("torch.cumsum", "an augmentation"),
             (),
-            "native, by PyTorch's operators; exact arithmetic lacks: torch.cumsum; an augmentation",
+            "native, by PyTorch's operators; exact arithmetic does not cover: torch.cumsum; an augmentation",
         ),
     ],
 )
