@@ -266,9 +266,13 @@ def _append(path: Path | None, lines: list[str], records: Sequence[Path]) -> Non
 def do_judge(arguments: argparse.Namespace) -> int:
     """Judge claims by the logs of other programs, print the verdicts, and write the report if it is wanted."""
     from bench.evidence.summary import summarise
-    from bench.logs import judged, log
+    from bench.logs import judged, log, table
     from bench.report import files, judgement_text
 
+    if arguments.target is None:
+        for path in arguments.logs:
+            table.read(path)  # a missing or unreadable file comes first
+        raise UnusableInput("the following arguments are required: --target; see `bench judge --help`")
     found = log.read(arguments.logs, parse_columns(arguments.column), arguments.total, arguments.epochs)
     claimed = judged.Claimed(arguments.target, arguments.first_epoch, arguments.best, arguments.last, arguments.epochs)
     network = judged.architecture(found, claimed)

@@ -196,7 +196,7 @@ def _add_claims(parser: argparse.ArgumentParser) -> None:
         "logs", type=_path, nargs="+", metavar="LOG.csv", help="CSV files with runs, epochs, accuracies"
     )
     accuracy = "like 99.4%%, 0.994 or, of the test images, 9940"
-    parser.add_argument("--target", required=True, metavar="ACCURACY", help=f"the accuracy to reach, {accuracy}")
+    parser.add_argument("--target", metavar="ACCURACY", help=f"required: the accuracy to reach, {accuracy}")
     for name, text in (
         ("--first-epoch", "the first epoch at the target, as claimed"),
         ("--epochs", "number of epochs of a run (default: those of the longest run)"),

@@ -33,8 +33,8 @@ class Series:
 
     `correct` has the numbers of correctly classified test images, of `total`. `ending` says how an incomplete run last
     ended, or that it diverged ("diverged: …"), or that it is contradicted ("contradicted: …"). It is empty for a
-    complete run. A run of a recipe that nobody knows counts as incomplete. `devices` are those that trained it,
-    with the same bits.
+    complete run. A run of a recipe that nobody knows counts as incomplete. `devices` are those that finished an epoch
+    of it, or on which it diverged.
     """
 
     seed: int
@@ -79,10 +79,11 @@ class Timing:
 class Group:
     """The runs of one network that may be pooled, by ascending seed.
 
-    Only exact runs can have several `devices`. `machines` describes each machine that trained them. `is_current` says
-    whether `recipe` is the network's current recipe. If `vary` names a kind of random numbers, it is the current recipe
-    in which only this kind follows the seed. In both cases `budget` is the documented number of epochs. Nobody knows
-    how many epochs another recipe asks for. There, `budget` is the number of epochs of the longest run.
+    Only exact runs can have several `devices`: those of the runs, or all that tried if no run has any. `machines`
+    describes each machine that trained them. `is_current` says whether `recipe` is the network's current recipe. If
+    `vary` names a kind of random numbers, it is the current recipe in which only this kind follows the seed. In both
+    cases `budget` is the documented number of epochs. Nobody knows how many epochs another recipe asks for. There,
+    `budget` is the number of epochs of the longest run.
     """
 
     model: str
@@ -128,7 +129,11 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
     recipes = rows[["model", "recipe"]].drop_duplicates().itertuples(index=False, name=None)
     known = {key: one.recipe for key in recipes if (one := architectures[key[0]].with_digest(key[1]))}
     budgets = {key: one.epochs for key, one in known.items()}
-    trained = {key: tuple(_in_order(part.unique())) for key, part in rows.groupby(list(GROUP_KEY))["device"]}
+    trained = {
+        key: tuple(_in_order(part.unique()))
+        for some in (rows, rows[_has_trained(rows)])
+        for key, part in some.groupby(list(GROUP_KEY))["device"]
+    }
     timings = _timings(rows)
     found: dict[_Key, list[Series]] = {}
     for key, series in _runs(rows, budgets, record.contradicted):
@@ -159,6 +164,11 @@ def groups(record: Record, architectures: Mapping[str, Architecture]) -> tuple[G
     return tuple(sorted(everything, key=place))
 
 
+def _has_trained(rows: pandas.DataFrame) -> pandas.Series:
+    """Whether each row says something of the bits of its run. An interruption or an error on a device does not."""
+    return rows["status"].isin(("ok", "diverged"))
+
+
 def _in_order(devices: Iterable[str]) -> list[str]:
     return sorted(devices, key=(*DEVICES, LOGGED).index)
 
@@ -185,7 +195,8 @@ def _runs(
     number = rows.groupby(list(BITS_KEY)).ngroup().to_numpy()
     keys = rows[list(BITS_KEY)].iloc[np.unique(number, return_index=True)[1]]
     ends = np.array([contradicted.get(key, np.inf) for key in keys.itertuples(index=False, name=None)])
-    devices = rows.groupby(number)["device"].unique().tolist()
+    has_trained = _has_trained(rows).to_numpy()
+    devices = rows[has_trained].groupby(number[has_trained])["device"].unique().to_dict()
     finished = (rows["status"] == "ok").to_numpy()
     epoch = rows["epoch"].to_numpy()
     order = np.flatnonzero(finished & (epoch < ends[number] if len(ends) else finished))
@@ -215,7 +226,7 @@ def _runs(
                 smallest_variance=tuple(smallest_variance[part]),
                 correct_batch_statistics=tuple(correct_batch_statistics[part]),
                 ending=ending if is_short else "",
-                devices=tuple(_in_order(devices[run])),
+                devices=tuple(_in_order(devices.get(run, ()))),
             ),
         )
 

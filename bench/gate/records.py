@@ -37,7 +37,7 @@ def check_record(runs: Path, architectures: Mapping[str, Architecture]) -> list[
     findings += _recipes(found, known)
     path = misses.path_beside(runs)
     if path.exists() or missed.problems:
-        findings += _lines(path, missed.problems, f"the misses of {count(len(missed.runs), 'run')}")
+        findings += _lines(path, missed.problems, f"the misses of {count(len(missed.runs), 'epoch')}")
     path = verifications.path_beside(runs)
     if path.exists() or verified.problems:
         findings += _lines(path, verified.problems, count(len(verified.found), "verification"))

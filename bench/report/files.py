@@ -122,7 +122,7 @@ def pages(summary: Summary, alts: Mapping[str, str], runs: Path, folder: Path) -
         front += [*variance.in_brief(summary), *doubt.lines(summary, runs, folder)]
     texts = {
         README: front,
-        **{page_of(one.name): networks.lines(one, summary.networks, alts) for one in summary.networks},
+        **{page_of(one.name): networks.lines(one, summary, alts) for one in summary.networks},
         METHODS: methods.lines(summary, defined),
         **({} if summary.is_of_a_log else {DATA: across.lines(summary, alts)}),
     }

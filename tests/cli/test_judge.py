@@ -161,3 +161,15 @@ def test_the_log_of_a_network_of_ours_gets_the_verdicts_of_the_report(root: Path
     verdicts = [{one["kind"]: (one["value"], one["outcome"]) for one in group["claims"]} for group in (ours, theirs)]
     for kind in ("reaches_target", "best"):
         assert verdicts[0][kind] == verdicts[1][kind]
+
+
+@pytest.mark.parametrize(
+    ("file", "line"),
+    [("nofile.csv", "bench: nofile.csv: "), ("log.csv", "bench: the following arguments are required: --target; see")],
+)
+def test_without_a_target_the_first_thing_to_correct_is_named(
+    file: str, line: str, capsys: pytest.CaptureFixture[str]
+):
+    assert main(["judge", file]) == 2
+    (said,) = capsys.readouterr().err.splitlines()
+    assert said.startswith(line)

@@ -46,7 +46,7 @@ def test_a_sound_record_with_sound_files_beside_it_passes(runs):
         [
             "1 epoch, every line valid",
             f"{TODAY}, as of today",
-            "the misses of 1 run, every line valid",
+            "the misses of 1 epoch, every line valid",
             "1 verification, every line valid",
             "1 environment, every digest valid",
         ],

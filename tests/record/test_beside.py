@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bench.errors import UnusableInput
 from bench.record import beside, catalogue, misses, record, verifications
 
 PATHS = [misses.path_beside, verifications.path_beside, catalogue.path_beside, record.aside, record.state_folder]
@@ -44,3 +45,16 @@ def test_links_that_go_round_in_a_circle_raise_nothing(tmp_path: Path):
     (tmp_path / "a.csv").symlink_to("b.csv")
     (tmp_path / "b.csv").symlink_to("a.csv")
     assert beside.path(tmp_path / "a.csv", "misses").parent == tmp_path
+
+
+def test_a_file_that_was_left_beside_a_link_when_its_record_moved_is_named(tmp_path: Path):
+    old, real = tmp_path / "runs.csv", tmp_path / "moved" / "all.csv"
+    real.parent.mkdir()
+    old.symlink_to(real)
+    left = tmp_path / "runs.misses.csv"
+    left.write_text("")
+    assert verifications.path_beside(old) == verifications.path_beside(real)
+    with pytest.raises(UnusableInput, match=r"runs\.misses\.csv: is beside the link .*: move it to .*all\.misses\.csv$"):
+        misses.path_beside(old)
+    left.rename(misses.path_beside(real))
+    assert misses.path_beside(old) == misses.path_beside(real)

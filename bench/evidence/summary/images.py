@@ -60,7 +60,7 @@ class Images:
     """The agreement in every group, the agreement of all runs `together`, and the images that most runs miss.
 
     `as_often` is the number of further images that are missed as often as the last image of `most_missed`. `without` is
-    the number of complete runs whose misses are not recorded.
+    the number of complete runs whose misses of the epoch that is looked at are not recorded.
     """
 
     groups: tuple[Agreement, ...] = ()
@@ -84,8 +84,10 @@ def images(groups: Sequence[GroupSummary], by_run: MissedByRun) -> Images:
         if chosen:
             found.append(_agreement(what.model, group.label, chosen))
         together += chosen
+        epoch = chosen[0].key[5] if chosen else 0
         without += sum(
-            len(run.correct) >= what.budget not in epochs for run, epochs in zip(what.runs, missed, strict=True)
+            len(run.correct) >= what.budget and epoch not in epochs
+            for run, epochs in zip(what.runs, missed, strict=True)
         )
     if not together:
         return Images(without=without)

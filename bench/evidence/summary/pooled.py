@@ -89,8 +89,8 @@ class GroupSummary:
 
     @property
     def planned(self) -> int:
-        """The number of epochs that the recorded seeds have when they are complete."""
-        return self.group.budget * len(self.group.runs)
+        """The number of epochs that the recorded seeds have when they are over. A seed that diverged gets no more."""
+        return sum(seed.done if seed.diverged else self.group.budget for seed in self.seeds)
 
     @property
     def done(self) -> int:

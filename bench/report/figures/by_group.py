@@ -70,7 +70,7 @@ def seconds_per_epoch(groups: Sequence[GroupSummary]) -> Picture:
             marks.short_name(name) + (f", {where}" if several else "")
             for name, where in zip(names, wheres, strict=True)
         ]
-        figure, axes = canvas.rows(rows or ["no run is recorded"])
+        figure, axes = canvas.rows(rows or ["no run"])
         for y, (group, timing) in enumerate(timed):
             colour, middle = marks.colour(group), timing.median_seconds
             axes.plot(

@@ -13,7 +13,15 @@ from bench.record.ledger import Problem
 from bench.report.markdown import DATA, LAST, NOTHING, SECONDS, TIME, code, image, number, span, table, text
 from bench.report.pages import components, images, paired, variance
 from bench.report.pages.doubt import LEFT_OUT
-from bench.report.pages.head import SIDE_BY_SIDE, linked_name, machines_of, navigation, restricted_mean
+from bench.report.pages.head import (
+    OTHER_RECIPES,
+    SIDE_BY_SIDE,
+    linked_name,
+    machines_of,
+    navigation,
+    nothing_recorded,
+    restricted_mean,
+)
 from bench.wording import count
 
 _PROBLEMS_SHOWN = 20
@@ -69,7 +77,7 @@ def _side_by_side(summary: Summary) -> list[str]:
             ]
         )
     if not rows:
-        return ["No run is recorded yet.", ""]
+        return [nothing_recorded(summary), ""]
     return [
         *table(header, rows, "llr"),
         "Standard deviations and variances are over seeds. All seeds of a row have the same recipe and environment.",
@@ -128,7 +136,7 @@ def _speed(summary: Summary) -> list[str]:
         speed = str(architecture.document.batches_per_second) if architecture.document else NOTHING
         rows[-1] += [speed] if is_documented else []
     if not rows:
-        return ["No run is recorded yet.", ""]
+        return [nothing_recorded(summary), ""]
     note = (
         "The seconds are medians over all recorded epochs. A run on the CPU has one thread, and other runs can run at "
         "the same time. Exact arithmetic is the harness's own code, which its tests compare with PyTorch. To measure "
@@ -178,7 +186,7 @@ def _other_recipes(summary: Summary) -> list[str]:
     )
     kinds = {bool(one.vary) for one in summary.other_recipes}
     notes = [*([note, ""] if False in kinds else []), *([on_vary, ""] if True in kinds else [])]
-    return ["## Runs of another recipe", "", *table(header, map(_other, summary.other_recipes), "llllr"), *notes]
+    return [f"## {OTHER_RECIPES}", "", *table(header, map(_other, summary.other_recipes), "llllr"), *notes]
 
 
 def _other(runs: OtherRecipe) -> list[str]:

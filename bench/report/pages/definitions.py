@@ -124,7 +124,12 @@ def _terms(summary: Summary) -> tuple[Term, ...]:
             "of one epoch.",
             rf"\b[Mm]ean of the last {FINAL_EPOCHS} epochs\b",
         ),
-        Term("planned", "The number of epochs of the recipe, added up over all recorded seeds.", r"\bplanned\b"),
+        Term(
+            "planned",
+            "The number of epochs of the recipe, added up over all recorded seeds. For a seed that diverged, only the "
+            "epochs before that count, because it is over.",
+            r"\bplanned\b",
+        ),
         Term(
             "unfinished",
             "A run that crashed, was interrupted, ran out of time or is still running, before it had all epochs of its "

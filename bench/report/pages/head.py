@@ -40,6 +40,7 @@ _PLACES = 5
 """The first page describes at most this many places of runs."""
 
 SIDE_BY_SIDE = "Networks side by side"
+OTHER_RECIPES = "Runs of another recipe"
 
 _WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
 _SINGULARS: dict[Outcome, str] = {
@@ -118,9 +119,7 @@ def _overview(summary: Summary, alts: Mapping[str, str]) -> list[str]:
 def _finding(summary: Summary) -> list[str]:
     if not summary.labels:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_without_runs]
-        others = any(other.vary for other in summary.other_recipes)
-        none = "No ordinary run is recorded yet, only runs of `--vary`." if others else "No run is recorded yet."
-        return [f"**{none} {_tallies(verdicts, summary)}**", ""]
+        return [f"**{nothing_recorded(summary)} {_tallies(verdicts, summary)}**", ""]
     sentences = []
     for label in summary.labels[:_PLACES]:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_on(label)]
@@ -138,6 +137,15 @@ def _finding(summary: Summary) -> list[str]:
     return [sentence for one in sentences for sentence in (one, "")]
 
 
+def nothing_recorded(summary: Summary) -> str:
+    """That no run is recorded whose recipe is the current one of its network, and which others are."""
+    if not summary.other_recipes:
+        return "No run is recorded yet."
+    if all(other.vary for other in summary.other_recipes):
+        return "No ordinary run is recorded yet, only runs of `--vary`."
+    return "No run of the networks as they are now is recorded yet, only runs of other recipes."
+
+
 def _progress(summary: Summary) -> list[str]:
     done, planned = sum(group.done for group in summary.current), sum(group.planned for group in summary.current)
     missing = [linked_name(network.name) for network in summary.networks if not network.groups]
@@ -145,10 +153,13 @@ def _progress(summary: Summary) -> list[str]:
         return []
     sentence = (
         f"**This record is partial: {done:,} epochs done of {planned:,} planned.** The planned epochs are those of "
-        "the recipe, for every recorded seed."
+        "the recipe, for every recorded seed that did not diverge."
     )
     named = ", ".join(missing[:MANY_ROWS]) + (f" and {len(missing) - MANY_ROWS} more" * (len(missing) > MANY_ROWS))
-    return [sentence + (f" Networks without a run: {named}." if missing else ""), ""]
+    others = {other.model for other in summary.other_recipes}
+    has_others = any(not network.groups and network.name in others for network in summary.networks)
+    what = "a run of their current recipe" if has_others else "a run"
+    return [sentence + (f" Networks without {what}: {named}." if missing else ""), ""]
 
 
 def _networks(summary: Summary) -> list[str]:

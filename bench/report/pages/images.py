@@ -38,7 +38,7 @@ def _sentences(together: Agreement, without: int) -> Iterator[str]:
         )
     yield ""
     if without:
-        yield f"Not in this table: {count(without, 'complete run')} without stored predictions of the last epoch."
+        yield f"Not in this table: {count(without, 'complete run')} without stored predictions of that epoch."
         yield ""
 
 

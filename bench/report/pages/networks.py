@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
 from bench.evidence.statistics import TimeToTarget, first_hit, last_hit, sustained_hit
-from bench.evidence.summary import FINAL_EPOCHS, STREAK, GroupSummary, NetworkSummary, SeedResult
+from bench.evidence.summary import FINAL_EPOCHS, STREAK, GroupSummary, NetworkSummary, SeedResult, Summary
 from bench.evidence.verdicts import Verdict, is_about_a_share
 from bench.report.markdown import (
+    DATA,
     METHODS,
     NOTHING,
     anchor,
@@ -26,15 +27,15 @@ from bench.report.markdown import (
 )
 from bench.report.pages import epochs
 from bench.report.pages.definitions import CONFIDENCE, HOW_READ, VERDICTS
-from bench.report.pages.head import MANY_SEEDS, first_of, navigation, restricted_mean
+from bench.report.pages.head import MANY_SEEDS, OTHER_RECIPES, first_of, navigation, restricted_mean
 from bench.wording import count, listed
 
 
-def lines(network: NetworkSummary, networks: Sequence[NetworkSummary], alts: Mapping[str, str]) -> list[str]:
-    """All lines about one network. `networks` are those of the report."""
-    found = [f"# {code(network.name)}", "", *navigation(networks, page_of(network.name)), *_origin(network)]
+def lines(network: NetworkSummary, summary: Summary, alts: Mapping[str, str]) -> list[str]:
+    """All lines about one network of a report."""
+    found = [f"# {code(network.name)}", "", *navigation(summary.networks, page_of(network.name)), *_origin(network)]
     if not network.groups:
-        found += ["**No run of this network is recorded.**", "", "## Claims", ""]
+        found += [f"**{_nothing_recorded(network, summary)}**", "", "## Claims", ""]
         found += _claims(network.verdicts_without_runs)
     for group in network.groups:
         found += [f"## Claims{_where(network, group)}", "", *_progress(group), *_claims(group.verdicts)]
@@ -47,6 +48,12 @@ def lines(network: NetworkSummary, networks: Sequence[NetworkSummary], alts: Map
         found += [*_last(network, group), *_final(network, group)]
         found += [f"## Collapses{where}", "", *epochs.collapsed(group)]
     return found
+
+
+def _nothing_recorded(network: NetworkSummary, summary: Summary) -> str:
+    if all(other.model != network.name for other in summary.other_recipes):
+        return "No run of this network is recorded."
+    return f"Only runs of other recipes are recorded: see {link(OTHER_RECIPES, f'{DATA}#{anchor(OTHER_RECIPES)}')}."
 
 
 def _where(network: NetworkSummary, group: GroupSummary) -> str:

@@ -93,7 +93,7 @@ def _images(summary: Summary) -> str:
 def _choosing(summary: Summary) -> str:
     one = _largest(summary)
     if one is None or one.best_minus_last is None:
-        return "Unknown, because no run is complete yet."
+        return "Unknown, because no ordinary run is complete yet."
     said = f"The best epoch of a run has {number(one.best_minus_last, 1)} images more than its last one on average."
     if one.flattery is None:
         unknown = "How much the best epoch gains because it is chosen on the test set is unknown"
@@ -123,7 +123,9 @@ def _between_devices(summary: Summary) -> str:
     if summary.between_devices:
         return paired.power(summary.between_devices)
     one_place = "all runs are from one device and one environment"
-    reason = one_place if len(summary.labels) == 1 else "no seed is finished on two devices or in two environments"
+    devices = {device for group in summary.current for device in group.group.devices}
+    is_one_place = len(summary.places) == len(devices) == 1
+    reason = one_place if is_one_place else "no seed is finished on two devices or in two environments"
     return f"Unknown, because {reason}."
 
 

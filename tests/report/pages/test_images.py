@@ -105,7 +105,7 @@ def test_one_run_differs_from_nobody(tmp_path: Path) -> None:
     page = section(written(record_with(tmp_path, synthetic.misses(ROWS)[:1]))["data.md"], IMAGES)
     assert "The predictions of one run are kept. It misses " in page
     assert [row[4:6] for row in tables(page)[0][2:]] == [["–", "–"]] * 2
-    assert "Not in this table: 5 complete runs without stored predictions of the last epoch." in page
+    assert "Not in this table: 5 complete runs without stored predictions of that epoch." in page
 
 
 def test_verified_runs_are_counted_and_those_that_differ_are_named(tmp_path: Path) -> None:
