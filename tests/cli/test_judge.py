@@ -167,9 +167,7 @@ def test_the_log_of_a_network_of_ours_gets_the_verdicts_of_the_report(root: Path
     ("file", "line"),
     [("nofile.csv", "bench: nofile.csv: "), ("log.csv", "bench: the following arguments are required: --target; see")],
 )
-def test_without_a_target_the_first_thing_to_correct_is_named(
-    file: str, line: str, capsys: pytest.CaptureFixture[str]
-):
+def test_without_a_target_the_first_thing_to_correct_is_named(file: str, line: str, capsys: pytest.CaptureFixture[str]):
     assert main(["judge", file]) == 2
     (said,) = capsys.readouterr().err.splitlines()
     assert said.startswith(line)

@@ -185,3 +185,10 @@ def test_the_recipe_of_a_users_network_is_that_of_its_file_beside_the_record(run
     changed = replace(own, recipe=replace(own.recipe, batch_size=64))
     catalogue.add(runs, {"own": changed}, {"own": structure})
     assert [subject for subject, _ in check(runs)[0]] == ["own: recipe of the runs"]
+
+
+def test_the_misses_of_a_run_are_counted_by_epoch(runs):
+    runs.write_text(text_of(ROW, row(2, recipe=TODAY, environment=EXACT.digest, correct=9998)))
+    for epoch in (1, 2):
+        misses.Writer(runs).append(RUN, epoch, [(8, 5, 6), (18, 3, 8)])
+    assert "the misses of 2 epochs, every line valid" in check(runs)[1]

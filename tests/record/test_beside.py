@@ -54,7 +54,7 @@ def test_a_file_that_was_left_beside_a_link_when_its_record_moved_is_named(tmp_p
     left = tmp_path / "runs.misses.csv"
     left.write_text("")
     assert verifications.path_beside(old) == verifications.path_beside(real)
-    with pytest.raises(UnusableInput, match=r"runs\.misses\.csv: is beside the link .*: move it to .*all\.misses\.csv$"):
+    with pytest.raises(UnusableInput, match=r"runs\.misses\.csv: is beside the link .* move it to .*all\.misses\.csv$"):
         misses.path_beside(old)
     left.rename(misses.path_beside(real))
     assert misses.path_beside(old) == misses.path_beside(real)

@@ -1,9 +1,10 @@
 """Test whether convergence changed between two records: the epochs to the target and the last accuracy. Pure.
 
-Only runs of the same network and device are compared. Runs of a recipe that the network no longer has are left out,
-because nobody knows their target and their number of epochs. Runs of different environments are never pooled. If NEW
-has environments that OLD does not have, each of these new environments is compared with each environment of OLD, and
-environments in both files are ignored. Otherwise, every environment is compared with itself.
+Only runs of the same network and device are compared. The device of an exact run does not matter. Runs of a recipe that
+the network no longer has are left out, because nobody knows their target and their number of epochs. Runs of different
+environments are never pooled. If NEW has environments that OLD does not have, each of these new environments is
+compared with each environment of OLD, and environments in both files are ignored. Otherwise, every environment is
+compared with itself.
 
 The tests treat the two sets of runs as independent samples. The same seed starts with the same weights in another
 environment, but rounding makes the two runs differ within an epoch or two.
@@ -70,10 +71,13 @@ def _groups_to_compare(
     old: Sequence[Group], new: Sequence[Group], names: tuple[str, str], notes: list[str]
 ) -> Iterator[tuple[Group, Group]]:
     """The pairs of groups to compare, by the rule at the top of this module. `notes` gets what is not compared."""
-    for model, device in dict.fromkeys((group.model, device) for group in (*old, *new) for device in group.devices):
+    devices: dict[tuple[str, ...], dict[str, None]] = {}  # an exact group has those of both records
+    for group in (*old, *new):
+        devices.setdefault(group.key, {}).update(dict.fromkeys(group.devices))
+    for model, device in dict.fromkeys((key[0], device) for key, several in devices.items() for device in several):
         place = f"{model} on {device}"
         ours, theirs = (
-            [group for group in side if group.model == model and device in group.devices] for side in (old, new)
+            [group for group in side if group.model == model and device in devices[group.key]] for side in (old, new)
         )
         for name, side in zip(names, (ours, theirs), strict=True):
             for recipe, vary in sorted({(group.recipe, group.vary) for group in side if not group.is_current}):

@@ -85,9 +85,9 @@ RULES: tuple[str, ...] = (
     ),
     (
         "A claimed first epoch, best accuracy or last accuracy describes one run. That run is judged as one more draw "
-        "beside the complete seeds. If the document's own log contradicts the claim, the claim does not hold, even if "
-        "the seeds agree with it."
+        "beside the complete seeds."
     ),
+    ("If the document's own log contradicts such a claim, the claim does not hold, even if the seeds agree with it."),
     (
         f"The test of a first epoch has {_BOTH} seeds and two sides. The test of a best or last accuracy has {_HIGH} "
         "seeds and one side, because people publish high values. They are the first seeds that are complete or "
@@ -96,7 +96,7 @@ RULES: tuple[str, ...] = (
         "seeds. A seed that never reaches the target is later than every epoch."
     ),
     (
-        "“Holds” means only that the documented run cannot be told from our seeds. The ranges of one new run in the "
+        "“Holds” means only that the described run cannot be told from our seeds. The ranges of one new run in the "
         "evidence describe the seeds and decide nothing: for a first epoch it is the range of our n seeds, with a "
         "confidence of (n − 1)/(n + 1), and for an accuracy the 95 % prediction interval (Student's t)."
     ),

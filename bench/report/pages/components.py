@@ -22,7 +22,9 @@ def lines(sources: Sources, alts: Mapping[str, str]) -> list[str]:
     elif sources.groups:
         found += [f"**Weights, order of the images, dropout**: Not measured. {_how_to_measure(list(VARIED))}", ""]
     if sources.groups:
-        found += [*_choice([*sources.groups, *sources.together]), *_how_to_read_choice()]
+        is_documented = any(one.is_documented for one in sources.groups)
+        several = [*sources.groups, *sources.together]
+        found += [*_choice(several, is_documented), *_how_to_read_choice(is_documented)]
     return found + (_places(sources.places) if sources.places else [])
 
 
@@ -117,13 +119,13 @@ def _how_to_measure(missing: Sequence[Vary]) -> str:
     )
 
 
-def _choice(several: list[GroupSources]) -> list[str]:
+def _choice(several: list[GroupSources], is_documented: bool) -> list[str]:
     header = ["network", "on", "best − last", "best − honest best (runs)"]
-    header += ["documented last: the best of", "documented best: the best of"]
+    header += ["documented last: the best of", "documented best: the best of"] if is_documented else []
     rows = []
     for one in several:
         flattery = f"{number(one.flattery, 1)} ({one.with_misses})" if one.with_misses else NOTHING
-        typical = [_typical(one, k) for k in (one.typical_last, one.typical_best)]
+        typical = [_typical(one, k) for k in (one.typical_last, one.typical_best)] if is_documented else []
         rows.append([*_name(one), number(one.best_minus_last, 1), flattery, *typical])
     return table(header, rows, "llr")
 
@@ -134,7 +136,11 @@ def _typical(one: GroupSources, k: int | None) -> str:
     return NOTHING if not one.is_documented else f"more than {one.runs}" if k is None else count(k, "seed")
 
 
-def _how_to_read_choice() -> list[str]:
+def _how_to_read_choice(is_documented: bool) -> list[str]:
+    typical = (
+        " The last two columns say how many seeds one must train so that the best of them is as good as the "
+        "documented value, on average (Tang et al., arXiv 2004.13705)."
+    )
     return [
         (
             "Best minus last is the mean over complete runs, in images. A best epoch is chosen on the images that "
@@ -142,9 +148,7 @@ def _how_to_read_choice() -> list[str]:
             "chooses the epoch, and the other half scores it. This needs the misses of every epoch, and of more "
             f"than {MOST_CHOICES:,} runs it uses the lowest seeds of each network. Half of the images choose less "
             "well than all of them, so the true gain is, if anything, a little smaller. It can be more than best "
-            "minus last, because an honest best epoch can be worse than the last one. The last two columns say "
-            "how many seeds one must train so that the best of them is as good as the documented value, on "
-            "average (Tang et al., arXiv 2004.13705)."
+            "minus last, because an honest best epoch can be worse than the last one." + typical * is_documented
         ),
         "",
     ]

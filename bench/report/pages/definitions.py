@@ -42,8 +42,9 @@ _NOT_OF_A_LOG = (
 
 def terms(summary: Summary) -> tuple[Term, ...]:
     """The terms of a report, in the order of the page of methods."""
-    every = _terms(summary)
-    return tuple(term for term in every if not (summary.is_of_a_log and term.name in _NOT_OF_A_LOG))
+    is_documented = any(network.is_documented for network in summary.networks)
+    unused = {*(_NOT_OF_A_LOG if summary.is_of_a_log else ()), *(() if is_documented else ("documented",))}
+    return tuple(term for term in _terms(summary) if term.name not in unused)
 
 
 def _terms(summary: Summary) -> tuple[Term, ...]:

@@ -29,7 +29,7 @@ def lines(summary: Summary, defined: Sequence[Term]) -> list[str]:
         "",
         "In detail:",
         "",
-        *(f"- {text(rule)}" for rule in verdicts.RULES),
+        *(f"- {text(rule)}" for rule in verdicts.RULES if is_documented or "the document's own" not in rule),
         "",
         *(_how_read(summary) if summary.is_of_a_log else []),
         *([*_in_common(), *_context()] if is_documented else []),

@@ -119,3 +119,12 @@ def test_complete_runs_without_predictions_are_counted(tmp_path: Path) -> None:
 def test_runs_of_another_recipe_count_nowhere(tmp_path: Path) -> None:
     other = synthetic.run_rows("unpadded", 1, [9950] * 19, recipe="ffff0000")
     assert images_of(tmp_path, other, synthetic.misses(other)) == Images()
+
+
+def test_a_complete_run_that_is_looked_at_after_an_earlier_epoch_is_not_missing(tmp_path: Path) -> None:
+    early = synthetic.misses([row for row in ROWS if row.epoch <= 3])
+    assert images_of(tmp_path, ROWS, early).without == 0
+    unpadded = [row for row in ROWS if row.model == "unpadded"]
+    last = synthetic.misses([row for row in unpadded if row.seed == 1])
+    found = images_of(tmp_path, unpadded, [*early[:2], *last])
+    assert ([(one.epoch, one.runs) for one in found.groups], found.without) == ([(3, 2)], 1)

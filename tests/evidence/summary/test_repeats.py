@@ -9,6 +9,7 @@ import synthetic
 from bench.evidence.summary import Repeats, summarise
 from bench.network import structure_facts
 from bench.record.environments import EXACT
+from bench.record.rows import Row
 from bench.record.verifications import Verifications, Verified
 
 ROWS = synthetic.full({"unpadded": 9940}, seeds=(1, 2, 3))
@@ -64,3 +65,19 @@ def test_exact_runs_of_several_devices_are_counted_and_a_verification_is_of_all_
 def test_runs_of_another_recipe_count_nowhere(tmp_path: Path) -> None:
     other = Verified("unpadded", "ffff0000", "cpu", synthetic.CPU, 1, 5, True, "2026-02-01T12:00:00Z", synthetic.CPU)
     assert repeats(tmp_path, other) == Repeats(3, 0, 0, 0, 0, 0, ())
+
+
+def test_an_interruption_on_a_second_device_compares_no_bits_and_a_divergence_does(tmp_path: Path) -> None:
+    def run(seed: int, device: str, correct: list[int], ending: tuple[str, str] | None = None) -> list[Row]:
+        return synthetic.run_rows("unpadded", seed, correct, environment=EXACT.digest, device=device, ending=ending)
+
+    diverged, interrupted = ("diverged", "the loss is not finite"), ("interrupted", "SIGINT")
+    rows = [*run(1, "cpu", [9900]), *run(1, "cuda", [], interrupted), *run(2, "cpu", [], diverged)]
+    one = summarise(synthetic.record(tmp_path, rows), synthetic.architectures(), structure_facts.load())
+    assert (one.repeats.on_several_devices, one.places[0].device) == (0, "cpu")
+    rows += [*run(2, "cuda", [], diverged), *run(3, "cuda", [9900]), *run(3, "cpu", [], diverged)]
+    one = summarise(synthetic.record(tmp_path, rows), synthetic.architectures(), structure_facts.load())
+    assert (one.repeats.on_several_devices, one.repeats.equal_on_devices) == (2, 1)
+    rows = run(4, "cuda", [], interrupted)
+    one = summarise(synthetic.record(tmp_path, rows), synthetic.architectures(), structure_facts.load())
+    assert [(place.device, place.runs) for place in one.places] == [("cuda", 1)]

@@ -16,6 +16,7 @@ from reports import MIXED, NO_PICTURES, TWO, readme
 from bench.cli.parser import _parser
 from bench.evidence.summary import summarise
 from bench.network import structure_facts
+from bench.record.environments import EXACT
 from bench.record.rows import Row
 from bench.report.files import pages
 from models import ARCHITECTURES
@@ -133,3 +134,13 @@ def test_what_was_left_out_is_said_on_the_first_page(tmp_path: Path) -> None:
     assert "No: every line of the record was read and used." in readme(tmp_path, ROWS)
     said = "See what was left out: 2 lines have a problem and runs of other recipes are described apart."
     assert said in readme(tmp_path, MIXED, *TWO, extra="torn\ntorn again\n")
+
+
+def test_runs_of_one_network_on_disjoint_devices_are_not_said_to_be_from_one(tmp_path: Path) -> None:
+    rows = [
+        row
+        for seed, device in ((1, "cpu"), (2, "cuda"))
+        for row in synthetic.run_rows("unpadded", seed, [9900] * 19, environment=EXACT.digest, device=device)
+    ]
+    brief = readme(tmp_path, rows, "unpadded")
+    assert "Unknown, because no seed is finished on two devices or in two environments." in brief

@@ -178,3 +178,27 @@ def test_an_accuracy_of_another_total_is_compared_as_a_share(tmp_path: Path) -> 
     front = readme(tmp_path, synthetic.run_rows("unpadded", 1, [9939, 9940]), architectures=architectures)
     row = next(row for row in tables(front)[0] if row[0] == "`unpadded`")
     assert row[5] == "2"
+
+
+def test_a_run_that_diverged_leaves_nothing_to_do(tmp_path: Path) -> None:
+    rows = synthetic.full({"unpadded": 9900}, seeds=(1, 2))
+    rows += synthetic.run_rows("unpadded", 3, [9800, 9810], ending=("diverged", "the loss is not finite"))
+    shown = {name: without_links(page) for name, page in written(tmp_path, rows, "unpadded").items()}
+    assert "partial" not in shown["README.md"]
+    assert "may still rise" not in shown["README.md"]
+    assert "epochs done of" not in shown["unpadded.md"]
+    assert "seed 3 after epoch 2 (diverged: " in shown["unpadded.md"]
+
+
+def test_a_record_that_has_only_runs_of_an_earlier_recipe_says_so_on_every_page(tmp_path: Path) -> None:
+    rows = [
+        *synthetic.full({"gap_head": 9945}, seeds=(1,)),
+        *synthetic.run_rows("unpadded", 1, [9950] * 5, recipe="f" * 8),
+    ]
+    shown = {name: without_links(page) for name, page in written(tmp_path, rows, "gap_head", "unpadded").items()}
+    assert "Networks without a run of their current recipe: `unpadded`." in shown["README.md"]
+    assert "**Only runs of other recipes are recorded: see Runs of another recipe.**" in shown["unpadded.md"]
+    shown = {name: without_links(page) for name, page in written(tmp_path, rows[-5:], "unpadded").items()}
+    for name in ("README.md", "data.md"):
+        assert "No run of the networks as they are now is recorded yet, only runs of other recipes." in shown[name]
+        assert "No run is recorded" not in shown[name]

@@ -81,5 +81,16 @@ def test_the_words_of_a_users_own_network_follow_from_its_values(tmp_path: Path)
     assert "# 49.75 % on MNIST in 7 epochs? One network, trained over seeds" in shown["README.md"]
     assert "49.75 % (9950 of 20,000 test images)" in section(shown["methods.md"], "### target")
     assert "70.7 images" in section(shown["methods.md"], "### sampling error")
-    for foreign in ("9940", "9939", "99.4", "10,000 test images", "20 epochs", "five", "notebook of this assignment"):
+    for foreign in (
+        "9940",
+        "9939",
+        "99.4",
+        "10,000 test images",
+        "20 epochs",
+        "five",
+        "notebook of this assignment",
+        "documented run",
+        "documented last",
+        "own log",
+    ):
         assert foreign not in everything, foreign
