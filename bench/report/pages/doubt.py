@@ -49,10 +49,12 @@ def _commands(summary: Summary, runs: Path, folder: Path) -> list[str]:
     beside = str(Path(record).with_stem(f"{runs.stem}-again"))
     again = _files(beside, "", "--runs") + _files(f"{folder.absolute().name}-again", "", "--report")
     selection = f"{_models(summary)} {_selection(summary)}"
+    files = _models(summary) if _has_own(summary) else ""  # the code beside the record is run only with --trust
+    trained = summary.current or not summary.other_recipes  # otherwise `all` would train runs that are not recorded
     commands = [
-        (f"verify --epochs 3{own}", "Train the first epochs of every run again, and compare the bits."),
+        (f"verify{files} --epochs 3{own}", "Train the first epochs of every run again, and compare the bits."),
         (f"report{own}", "Write these pages again. The same record gives the same bytes."),
-        (f"all{selection}{again}", "Train everything again, beside this record and this report."),
+        *([(f"all{selection}{again}", "Train everything again, beside this record and this report.")] if trained else []),
         *(
             (f"all --vary {vary}{kind}{again}", f"And the runs in which the seed changes only {VARIED[vary]}.")
             for vary in VARIED
@@ -77,9 +79,13 @@ def _word(path: str) -> str:
 def _models(summary: Summary) -> str:
     """The networks with runs. The record does not know the files of users' own networks."""
     named = [network.name for network in summary.networks if network.groups and network.is_documented]
-    own = ["FILES"] if any(not network.is_documented for network in summary.networks) else []
+    own = ["FILES"] if _has_own(summary) else []
     everything = not own and len(named) in (0, len(summary.networks))
     return "" if everything else f" --models {','.join([*named, *own])}"
+
+
+def _has_own(summary: Summary) -> bool:
+    return any(not network.is_documented for network in summary.networks)
 
 
 def _varied(summary: Summary, vary: Vary) -> str:
