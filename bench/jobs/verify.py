@@ -77,14 +77,16 @@ def verify(
     `subset` keeps only the first training and test images. It must be that of the record.
 
     Raises:
-        UnusableInput: none of the requested runs is recorded, or the data cannot be used.
+        UnusableInput: there is no record, or it has no epoch of the requested runs, or the data cannot be used.
     """
+    if not places.runs.exists():
+        raise UnusableInput(f"{places.runs}: no such record to verify: train one, or give it with --runs")
     found = record.read(places.runs, architectures)
     warn(found)
     rows = _requested(found.epochs, request)
     if rows.empty:
         advice = "choose other --models, --devices or --seeds, or another --runs file"
-        raise UnusableInput(f"{places.runs}: none of the requested runs is recorded: {advice}")
+        raise UnusableInput(f"{places.runs}: has no finished epoch of the requested runs: {advice}")
     here = {device: environment.describe(device, "native") for device in environment.available_devices()}
     findings = [*_left_out(found), *_not_recorded(rows, request)]
     again: dict[Run, tuple[Run, pandas.DataFrame]] = {}
@@ -152,7 +154,7 @@ def _left_out(found: record.Record) -> list[Finding]:
 
 
 def _not_recorded(rows: pandas.DataFrame, request: Request) -> list[Finding]:
-    """Return a finding for every requested combination of network, device and seed that the record lacks."""
+    """Return a finding for every requested network, device and seed of which no finished epoch is recorded."""
     wanted: list[tuple[str, ...]] = [()]
     columns = []
     for column, values in (("model", request.models), ("device", request.devices), ("seed", request.seeds)):
@@ -161,7 +163,11 @@ def _not_recorded(rows: pandas.DataFrame, request: Request) -> list[Finding]:
             wanted = [(*one, str(value)) for one in wanted for value in values]
     present = set(rows[columns].astype(str).itertuples(index=False, name=None)) if columns else {()}
     return [
-        Finding(", ".join(f"{column} {value}" for column, value in zip(columns, one, strict=True)), 0, "not recorded")
+        Finding(
+            ", ".join(f"{column} {value}" for column, value in zip(columns, one, strict=True)),
+            0,
+            "not compared: no finished epoch is recorded",
+        )
         for one in wanted
         if one not in present
     ]

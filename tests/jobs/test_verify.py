@@ -154,19 +154,32 @@ def test_a_difference_in_one_run_does_not_hide_that_the_other_is_identical(place
 def test_a_run_that_is_asked_for_and_not_recorded_is_a_failure(places):
     found = verified(Request(("unpadded",), ("cpu",), (1, 2), 1, 2), places)
     assert not found.is_identical
-    assert [finding.difference for finding in found.findings if "seed 2" in finding.name] == ["not recorded"]
+    assert [finding.difference for finding in found.findings if "seed 2" in finding.name] == [
+        "not compared: no finished epoch is recorded"
+    ]
 
 
 @pytest.mark.parametrize(
     "request_", [Request(None, None, (7,), None, 1), Request(("squeeze_fc",), None, None, None, 1)]
 )
 def test_nothing_to_compare_is_an_error(places, request_):
-    with pytest.raises(UnusableInput, match="none of the requested runs is recorded"):
+    with pytest.raises(UnusableInput, match="runs.csv: has no finished epoch of the requested runs: choose other"):
         verified(request_, places)
 
 
+def test_of_a_run_that_ended_in_its_first_epoch_nothing_is_called_unrecorded(tmp_path, root):
+    architecture = ARCHITECTURES["unpadded"]
+    ending = ("diverged", "the loss is not finite")
+    rows = synthetic.run_rows(
+        "unpadded", 1, [], recipe=architecture.digest, environment=EXACT.digest, ending=ending, machine="one"
+    )
+    recorded = synthetic.record(tmp_path, rows)
+    with pytest.raises(UnusableInput, match="has no finished epoch of the requested runs"):
+        verified(EVERYTHING, Places(recorded.path, tmp_path, root / "data"))
+
+
 def test_a_missing_record_is_an_error(tmp_path, root):
-    with pytest.raises(UnusableInput, match="none of the requested runs is recorded"):
+    with pytest.raises(UnusableInput, match="runs.csv: no such record to verify"):
         verified(EVERYTHING, Places(tmp_path / "runs.csv", tmp_path, root / "data"))
 
 

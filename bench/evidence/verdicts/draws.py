@@ -75,4 +75,8 @@ def _one_new_run(claim: Claim, case: Case) -> str:
 
 
 def _no_seed(case: Case) -> str:
-    return f"no seed has all {case.budget} epochs" if case.runs else "no seed has run"
+    return f"no seed has {_all(case.budget)}" if case.runs else "no seed has run"
+
+
+def _all(epochs: int) -> str:
+    return "its one epoch" if epochs == 1 else f"all {epochs} epochs"

@@ -89,6 +89,8 @@ def _between_networks(summary: Summary) -> list[str]:
     if summary.has_many_networks:
         return [f"More than {MANY_NETWORKS} networks have runs. This report does not compare or draw so many.", ""]
     if not summary.between_networks:
+        if len(summary.networks) == 1:
+            return []
         return ["No two networks have finished runs of the same seed in one environment yet.", ""]
     found = []
     for label, tests in _by_label(summary.between_networks):

@@ -87,15 +87,24 @@ def _spread(network: Kinds, one: Kind, spread: Spread | None) -> str:
     if one.is_constant:
         return "0, all runs are equal"
     if spread is None:
-        return "no dropout" if one.vary == "dropout" and network.has_dropout is False else "not measured"
+        return "no dropout" if _lacks_dropout(network, one) else "not measured"
     lower, upper = (number(math.sqrt(bound), 1) for bound in (spread.interval.lower, spread.interval.upper))
     return f"{number(math.sqrt(spread.variance), 1)} ({lower} to {upper})"
+
+
+def _lacks_dropout(network: Kinds, one: Kind) -> bool:
+    return one.vary == "dropout" and network.has_dropout is False
 
 
 def _how_to_read_kinds(found: tuple[Kinds, ...]) -> list[str]:
     missing = [
         one.vary
-        for one in {one.vary: one for network in found for one in network.kinds if one.vary and not one.last}.values()
+        for one in {
+            one.vary: one
+            for network in found
+            for one in network.kinds
+            if one.vary and not one.last and not _lacks_dropout(network, one)
+        }.values()
     ]
     return [
         (
@@ -113,7 +122,7 @@ def _how_to_read_kinds(found: tuple[Kinds, ...]) -> list[str]:
 
 def _how_to_measure(missing: Sequence[Vary]) -> str:
     first, *others = missing
-    said = f"`python -m bench run --vary {first} --seeds 1-8` measures the effect of {VARIED[first]}."
+    said = f"To measure the effect of {VARIED[first]}, train these networks with `--vary {first} --seeds 1-8` too."
     return said + (
         f" For the rest, write {listed(list(map(code, others)))} in place of {code(first)}." if others else ""
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from bench.evidence.summary import GroupSummary, Summary
@@ -49,10 +49,13 @@ def _commands(summary: Summary, runs: Path, folder: Path) -> list[str]:
     own = _files(record, "runs.csv", "--runs") + _files(folder.absolute().name, "report", "--report")
     beside = str(Path(record).with_stem(f"{runs.stem}-again"))
     again = _files(beside, "", "--runs") + _files(f"{folder.absolute().name}-again", "", "--report")
+    every = {network.name for network in summary.networks if network.groups}
+    files = _models(summary, every) if _has_own(summary) else ""  # the code beside the record is run only with --trust
+    trained = summary.current or not summary.other_recipes  # otherwise `all` would train runs that are not recorded
     commands = [
-        (f"verify --epochs 3{own}", "Train the first epochs of every run again, and compare the bits."),
+        (f"verify{files} --epochs 3{own}", "Train the first epochs of every run again, and compare the bits."),
         (f"report{own}", "Write these pages again. The same record gives the same bytes."),
-        *((f"all{selection}{again}", what) for selection, what in _selections(summary)),
+        *((f"all{selection}{again}", what) for selection, what in _selections(summary) if trained),
         *(
             (f"all --vary {vary}{kind}{again}", f"And the runs in which the seed changes only {VARIED[vary]}.")
             for vary in VARIED
@@ -98,19 +101,27 @@ def _could_be_exact(summary: Summary, one: GroupSummary) -> bool:
 
 
 def _selection(summary: Summary, of: Sequence[GroupSummary]) -> str:
-    """Networks, seeds and devices of groups. The record does not know the files of users' own networks."""
-    models = {one.group.model for one in of}
-    named = [network.name for network in summary.networks if network.name in models and network.is_documented]
-    own = ["FILES"] if any(not network.is_documented for network in summary.networks) else []
-    everything = not own and len(named) in (0, len(summary.networks))
+    """Networks, seeds and devices of groups."""
     seeds = sorted({run.seed for one in of for run in one.group.runs})
     devices = dict.fromkeys(device for one in of for device in one.group.devices)
     parts = [
-        "" if everything else f" --models {','.join([*named, *own])}",
+        _models(summary, {one.group.model for one in of}),
         f" --seeds {_seeds(seeds)}",
         f" --devices {','.join(devices)}" if devices else "",
     ]
     return "".join(parts)
+
+
+def _models(summary: Summary, models: Collection[str]) -> str:
+    """The option for these networks. The record does not know the files of users' own networks."""
+    named = [network.name for network in summary.networks if network.name in models and network.is_documented]
+    own = ["FILES"] if _has_own(summary) else []
+    everything = not own and len(named) in (0, len(summary.networks))
+    return "" if everything else f" --models {','.join([*named, *own])}"
+
+
+def _has_own(summary: Summary) -> bool:
+    return any(not network.is_documented for network in summary.networks)
 
 
 def _varied(summary: Summary, vary: Vary) -> str:

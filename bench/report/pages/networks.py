@@ -111,7 +111,7 @@ def _progress(group: GroupSummary) -> list[str]:
         found += [f"Seeds not recorded: {seeds}. {note}", ""]
     if group.done < group.planned:
         whole = f"{len(group.group.complete)} of {count(len(group.seeds), 'run')} complete"
-        found += [f"**{group.done} epochs done of {group.planned} planned; {whole}.**", ""]
+        found += [f"**{count(group.done, 'epoch')} done of {group.planned} planned; {whole}.**", ""]
     if stopped:
         more = f" and {len(stopped) - 20} more" if len(stopped) > 20 else ""
         found += [f"Ended early: {'; '.join(stopped[:20])}{more}.", ""]

@@ -131,12 +131,13 @@ def _between_devices(summary: Summary) -> str:
 
 def lines(summary: Summary) -> list[str]:
     """The section of the page of data: one paragraph for each source."""
+    seeds = any(len(group.last) > 1 or group.first.hits > 1 for group in summary.current)
     found = [
         f"## {TITLE}",
         "",
         f"**Repeat**: The same seed in the same environment must give the same bits. {repeated(summary.repeats)}",
         "",
-        "**Seed**: See the standard deviations and variances in the table above.",
+        f"**Seed**: {'See the standard deviations and variances in the table above.' if seeds else _seed(summary)}",
         "",
     ]
     advice = " Train the same seeds on another device to see its effect."

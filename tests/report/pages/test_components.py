@@ -80,7 +80,7 @@ def test_what_the_seed_changes_has_a_table_a_sentence_and_a_figure(tmp_path: Pat
             quantiles = scipy.stats.chi2(seeds - 1).ppf([0.975, 0.025])
             bounds = np.sqrt((seeds - 1) * variance(counts) / quantiles)
             assert (lower, upper) == pytest.approx(tuple(bounds), abs=0.051)
-    assert "`python -m bench run --vary dropout --seeds 1-8` measures the effect of dropout." in told
+    assert "To measure the effect of dropout, train these networks with `--vary dropout --seeds 1-8` too." in told
     brief = section(without_links(files["README.md"]), TITLE)
     weights, order = (row[4].split()[0] for row in kinds[3:5])
     said = f"It is {weights} if the seed changes only the first weights and {order} if only the order of the images."
@@ -91,11 +91,12 @@ def test_what_the_seed_changes_has_a_table_a_sentence_and_a_figure(tmp_path: Pat
     assert "unpadded: dropout" not in drawn
 
 
-def test_kinds_that_nobody_has_measured_come_with_the_command_that_measures_them(tmp_path: Path) -> None:
+def test_kinds_that_nobody_has_measured_come_with_the_options_that_measure_them(tmp_path: Path) -> None:
     data = page("data.md", tmp_path, synthetic.full({"unpadded": 9940}), "unpadded")
     assert (
-        "**Weights, order of the images, dropout**: Not measured. `python -m bench run --vary weights --seeds 1-8` "
-        "measures the effect of the first weights. For the rest, write `order` and `dropout` in place of `weights`."
+        "**Weights, order of the images, dropout**: Not measured. To measure the effect of the first weights, train "
+        "these networks with `--vary weights --seeds 1-8` too. For the rest, write `order` and `dropout` in place of "
+        "`weights`."
     ) in section(data, TITLE)
     assert "seed changes only" not in page("README.md", tmp_path, synthetic.full({"unpadded": 9940}), "unpadded")
 
@@ -114,8 +115,11 @@ def test_a_network_without_dropout_says_so(tmp_path: Path) -> None:
         synthetic.architectures("unpadded"),
         {"unpadded": replace(structure, layers=layers)},
     )
-    (kinds,) = tables("\n".join(components.lines(summary.sources, {})))
+    shown = "\n".join(components.lines(summary.sources, {}))
+    (kinds,) = tables(shown)
     assert kinds[5][2:] == ["dropout", "0", "no dropout", "no dropout"]
+    assert "--vary weights" in shown
+    assert "`dropout`" not in shown
 
 
 def test_the_recipe_of_a_kind_is_named_among_the_other_recipes(tmp_path: Path) -> None:

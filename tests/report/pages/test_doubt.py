@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import synthetic
 from pages import section
-from reports import MIXED, NO_PICTURES, TWO, readme
+from reports import MIXED, NO_PICTURES, TWO, page, readme
 
 from bench.cli.parser import _parser
 from bench.evidence.summary import summarise
@@ -116,6 +116,37 @@ def test_runs_in_which_only_one_kind_varies_are_trained_again_by_a_command_each(
         ["all", "--vary", "order", "--models", "unpadded,gap_head", "--seeds", "3", *again],
         ["all", "--vary", "dropout", "--models", "unpadded", "--seeds", "1", *again],
     ]
+
+
+def test_without_a_run_of_a_current_recipe_no_command_trains_runs_that_are_not_recorded(tmp_path: Path) -> None:
+    rows = synthetic.full({"unpadded": 9930}, (1,), recipe="ffff0000")
+    assert [words[0] for words in commands(tmp_path / "runs.csv", tmp_path / "report", rows=rows)] == [
+        "verify",
+        "report",
+    ]
+    recipe = synthetic.architectures()["unpadded"].varied("order").digest
+    rows += synthetic.full({"unpadded": 9930}, (1,), recipe=recipe)
+    *_, (*last,) = commands(tmp_path / "runs.csv", tmp_path / "report", rows=rows)
+    assert last[:3] == ["all", "--vary", "order"]
+    assert len(commands(tmp_path / "runs.csv", tmp_path / "report", rows=rows)) == 3
+
+
+def test_a_users_own_network_is_verified_from_its_file(tmp_path: Path) -> None:
+    own = synthetic.with_recipe(ARCHITECTURES["unpadded"], name="mine", document=None)
+    rows = synthetic.run_rows("mine", 1, synthetic.counts(1, 19))
+    verify, _, again = commands(tmp_path / "runs.csv", tmp_path / "report", {"mine": own}, rows)
+    assert verify == ["verify", "--models", "FILES", "--epochs", "3"]
+    assert again[:3] == ["all", "--models", "FILES"]
+
+
+def test_no_sentence_points_to_a_table_or_a_comparison_that_a_report_cannot_have(tmp_path: Path) -> None:
+    others = synthetic.full({"unpadded": 9930}, (1,), recipe="ffff0000")
+    told = page("data.md", tmp_path, others, "unpadded")
+    assert "in the table above" not in told
+    assert "**Seed**: Unknown, because no network has two complete runs in one place yet." in told
+    assert "No two networks" not in told
+    assert "No two networks" in page("data.md", tmp_path, others, "unpadded", "gap_head")
+    assert "in the table above" in page("data.md", tmp_path, synthetic.full({"unpadded": 9940}), "unpadded")
 
 
 def test_seeds_that_are_far_apart_are_named_at_once(tmp_path: Path) -> None:

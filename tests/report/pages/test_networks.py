@@ -56,6 +56,12 @@ def test_a_run_that_crashed_in_its_first_epoch(tmp_path: Path) -> None:
     assert "> 0" in page
 
 
+def test_one_epoch_is_no_plural(tmp_path: Path) -> None:
+    pages = written(tmp_path, synthetic.run_rows("unpadded", 1, [9900]), "unpadded")
+    assert "**1 epoch done of 19 planned; 0 of 1 run complete.**" in without_links(pages["unpadded.md"])
+    assert "**This record is partial: 1 epoch done of 19 planned.**" in without_links(pages["README.md"])
+
+
 def test_counts_at_the_target_are_bold_and_those_below_are_not(tmp_path: Path) -> None:
     page = unpadded(tmp_path, synthetic.run_rows("unpadded", 1, [9939, 9940, 9941]))
     (accuracies,) = tables(section(page, "## Correct test images by epoch"))
