@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import os
 import re
 import shlex
@@ -96,7 +95,7 @@ def test_native_runs_that_could_be_exact_are_trained_again_in_native_arithmetic(
     both = commands(tmp_path / "runs.csv", tmp_path / "report", rows=[*ROWS, *native])
     assert both[2:] == [["all", "--seeds", "2", "--devices", "cpu", *files], again]
     uncovered = synthetic.architectures()
-    uncovered["unpadded"] = dataclasses.replace(uncovered["unpadded"], uncovered=("gelu",))
+    uncovered["unpadded"] = synthetic.with_recipe(uncovered["unpadded"], uncovered=("gelu",))
     (usual,) = commands(tmp_path / "runs.csv", tmp_path / "report", uncovered, native)[2:]
     assert "--arithmetic" not in usual
 
