@@ -41,6 +41,7 @@ _CLAIM_TEXTS: Mapping[ClaimKind, str] = {
     "last": "{value} of 10,000 in the last epoch",
     "sustained": "more than {target} of 10,000 in each of the last {value} epochs",
 }
+_SUSTAINED_ONCE = "more than {target} of 10,000 in the last epoch"
 """The kinds of claim that a file can make, and the text of each."""
 
 _IN_IMAGES = ("reaches_target", "best", "last")
@@ -229,10 +230,12 @@ def _claims(value: _Value | None, target: Target, recipe: Recipe) -> tuple[Claim
         for kind, claimed in given.items():
             if kind not in _CLAIM_TEXTS:
                 raise value.error(f"CLAIM has the unknown key {kind!r}: use keys from {', '.join(_CLAIM_TEXTS)}")
-            if isinstance(claimed, bool) or not isinstance(claimed, int) or not 1 <= claimed <= _LARGEST_CLAIM:
-                wanted = f"a whole number from 1 to {_LARGEST_CLAIM}"
+            least = 2 if kind == "epochs_below" else 1  # no run has fewer epochs than one
+            if isinstance(claimed, bool) or not isinstance(claimed, int) or not least <= claimed <= _LARGEST_CLAIM:
+                wanted = f"a whole number from {least} to {_LARGEST_CLAIM}"
                 if kind in _IN_IMAGES:
                     wanted = f"a whole number of test images, 1 to 10000{_images_of(claimed)}"
                 raise value.error(f"CLAIM has {kind} {claimed!r}: give {wanted}")
     words = {"target": target.correct, "epochs": count(recipe.epochs, "epoch")}
-    return tuple(Claim(kind, one, _CLAIM_TEXTS[kind].format(value=one, **words), "file") for kind, one in given.items())
+    texts = {**_CLAIM_TEXTS, **({"sustained": _SUSTAINED_ONCE} if given.get("sustained") == 1 else {})}
+    return tuple(Claim(kind, one, texts[kind].format(value=one, **words), "file") for kind, one in given.items())

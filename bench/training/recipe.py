@@ -54,6 +54,9 @@ def transforms() -> ModuleType:
 
 def _build_transform(text: str) -> Any:
     call = calls.parse(text)
+    if call.name == "Normalize":
+        problem = f"RECIPE has augmentation {text!r}: the harness normalises training and test images itself"
+        raise UnusableInput(f"{problem}: remove it")
     kind = getattr(transforms(), call.name, None)
     if not (isinstance(kind, type) and issubclass(kind, nn.Module)):
         raise _unknown("augmentation", text, "torchvision.transforms.v2", transforms(), nn.Module)

@@ -37,7 +37,7 @@ def test_a_file_without_values_has_the_defaults(tmp_path):
 def test_values_beside_the_network_are_its_recipe_target_and_claims(tmp_path):
     values = (
         'RECIPE = {"learning_rate": 1, "epochs": 3, "schedule": "StepLR( step_size = 6 )"}\n'
-        'TARGET: int = 9900\nCLAIM = {"best": 9951, "epochs_below": 20}\n'
+        'TARGET: int = 9900\nCLAIM = {"best": 9951, "epochs_below": 20, "sustained": 1}\n'
     )
     one = of(tmp_path, values + PLAIN)
     assert one.recipe == replace(DEFAULT_RECIPE, learning_rate=1.0, epochs=3, schedule="StepLR(step_size=6)")
@@ -45,6 +45,7 @@ def test_values_beside_the_network_are_its_recipe_target_and_claims(tmp_path):
     assert [claim.text for claim in one.claims] == [
         "9951 of 10,000 in the best epoch",
         "9900 of 10,000 in fewer than 20 epochs",
+        "more than 9900 of 10,000 in the last epoch",
     ]
 
 
@@ -83,6 +84,7 @@ def test_a_file_is_read_without_running_it(tmp_path):
         ('CLAIM = {"convolutions": 5}', ":1: CLAIM has the unknown key 'convolutions': use keys from"),
         ('CLAIM = {"best": 99.5}', "give a whole number of test images, 1 to 10000, such as 9950 for 99.5 %"),
         ('CLAIM = {"last": "99.51%"}', "give a whole number of test images, 1 to 10000, such as 9951 for 99.51 %"),
+        ('CLAIM = {"epochs_below": 1}', ":1: CLAIM has epochs_below 1: give a whole number from 2 to 999999999"),
         ('CLAIM = {"first_epoch": 0}', ":1: CLAIM has first_epoch 0: give a whole number from 1 to 999999999"),
         ("TARGET = 0.994", "give a whole number of test images, 1 to 10000, such as 9940 for 99.4 %"),
     ],

@@ -25,6 +25,15 @@ def test_a_schedule_gives_every_epoch_its_rate_however_many_are_trained(tmp_path
     assert state.optimizer["param_groups"][0]["lr"] == 0.05 * 0.5 * 0.5
 
 
+def test_an_augmentation_that_would_normalise_a_second_time_is_refused():
+    with pytest.raises(UnusableInput) as caught:
+        Augmentation(["Normalize((0.1307,), (0.3081,))"])
+    assert str(caught.value) == (
+        "RECIPE has augmentation 'Normalize((0.1307,), (0.3081,))': the harness normalises training and test images "
+        "itself: remove it"
+    )
+
+
 def test_an_augmentation_sees_images_from_0_to_1_and_keeps_them_normalised(dataset):
     images = dataset.train_images[:8]
     upside_down = Augmentation(["RandomVerticalFlip(p=1.0)"])(images)
