@@ -6,6 +6,7 @@ import pytest
 import torch
 from own_networks import DRAWS, write
 
+from bench.errors import UnusableInput
 from bench.network.network_file import read
 from bench.network.specification import Recipe
 from bench.network.values import DEFAULT_RECIPE
