@@ -163,7 +163,7 @@ def test_a_run_that_is_asked_for_and_not_recorded_is_a_failure(places):
     "request_", [Request(None, None, (7,), None, 1), Request(("squeeze_fc",), None, None, None, 1)]
 )
 def test_nothing_to_compare_is_an_error(places, request_):
-    with pytest.raises(UnusableInput, match="runs.csv: has no finished epoch of the requested runs: choose other"):
+    with pytest.raises(UnusableInput, match=r"runs\.csv: has no finished epoch of the requested runs: choose other"):
         verified(request_, places)
 
 
@@ -179,7 +179,7 @@ def test_of_a_run_that_ended_in_its_first_epoch_nothing_is_called_unrecorded(tmp
 
 
 def test_a_missing_record_is_an_error(tmp_path, root):
-    with pytest.raises(UnusableInput, match="runs.csv: no such record to verify"):
+    with pytest.raises(UnusableInput, match=r"runs\.csv: no such record to verify"):
         verified(EVERYTHING, Places(tmp_path / "runs.csv", tmp_path, root / "data"))
 
 

@@ -54,7 +54,11 @@ def _commands(summary: Summary, runs: Path, folder: Path) -> list[str]:
     commands = [
         (f"verify{files} --epochs 3{own}", "Train the first epochs of every run again, and compare the bits."),
         (f"report{own}", "Write these pages again. The same record gives the same bytes."),
-        *([(f"all{selection}{again}", "Train everything again, beside this record and this report.")] if trained else []),
+        *(
+            [(f"all{selection}{again}", "Train everything again, beside this record and this report.")]
+            if trained
+            else []
+        ),
         *(
             (f"all --vary {vary}{kind}{again}", f"And the runs in which the seed changes only {VARIED[vary]}.")
             for vary in VARIED

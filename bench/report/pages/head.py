@@ -152,8 +152,8 @@ def _progress(summary: Summary) -> list[str]:
     if done == planned and (not missing or not summary.current):
         return []
     sentence = (
-        f"**This record is partial: {count(done, 'epoch')} done of {planned:,} planned.** The planned epochs are those of "
-        "the recipe, for every recorded seed that did not diverge."
+        f"**This record is partial: {count(done, 'epoch')} done of {planned:,} planned.** The planned epochs are those "
+        "of the recipe, for every recorded seed that did not diverge."
     )
     named = ", ".join(missing[:MANY_ROWS]) + (f" and {len(missing) - MANY_ROWS} more" * (len(missing) > MANY_ROWS))
     others = {other.model for other in summary.other_recipes}
