@@ -7,6 +7,9 @@ from pathlib import Path
 
 from bench.errors import UnusableInput
 
+KINDS = {"misses": ".csv", "verified": ".csv", "kept": ".csv", "networks": ".json", "environments": ".json"}
+"""The kinds of files beside a record, and how their names end."""
+
 
 def real(runs: Path) -> Path:
     """The path of the record itself, if `runs` is a symbolic link to it. The files beside it have its name."""

@@ -72,8 +72,11 @@ def exclusive(path: Path) -> Iterator[Writer]:
     the process is killed. The path of the writer is that of the file itself, if `path` is a link to it.
 
     Raises:
-        UnusableInput: another process holds the record (the message says which), or it cannot be written.
+        UnusableInput: another process holds the record (the message says which), or it cannot be written, or like
+            `bench.record.beside.path`.
     """
+    for kind, ending in beside.KINDS.items():  # before the job makes such a file itself, beside the record
+        beside.path(path, kind, ending)
     folder = state_folder(path)
     holder = folder / "holder"
     lock = filelock.FileLock(folder / "lock", timeout=0)

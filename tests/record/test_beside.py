@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UnusableInput
-from bench.record import beside, catalogue, misses, record, verifications
+from bench.record import beside, catalogue, environments, misses, record, verifications
 
 PATHS = [misses.path_beside, verifications.path_beside, catalogue.path_beside, record.aside, record.state_folder]
 NAMES = ["runs.csv", "runs.txt", "runs", "runs.", ".csv", "runs.CSV", "runs.csv.csv", "runs.txt.csv", "a.runs.csv"]
@@ -22,6 +22,12 @@ def test_the_names_are_as_documented():
         "runs.kept.csv",
         ".runs.csv.state",
     ]
+
+
+def test_every_kind_of_file_is_known():
+    assert {beside.path(Path("a.csv"), *one) for one in beside.KINDS.items()} == {
+        path(Path("a.csv")) for path in (*PATHS[:4], environments.path_beside)
+    }
 
 
 @pytest.mark.parametrize(("one", "other"), [*itertools.combinations(NAMES, 2)])
@@ -56,5 +62,7 @@ def test_a_file_that_was_left_beside_a_link_when_its_record_moved_is_named(tmp_p
     assert verifications.path_beside(old) == verifications.path_beside(real)
     with pytest.raises(UnusableInput, match=r"runs\.misses\.csv: is beside the link .* move it to .*all\.misses\.csv$"):
         misses.path_beside(old)
+    with pytest.raises(UnusableInput, match="is beside the link"), record.exclusive(old):
+        pass
     left.rename(misses.path_beside(real))
     assert misses.path_beside(old) == misses.path_beside(real)
