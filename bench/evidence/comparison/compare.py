@@ -156,7 +156,8 @@ def _with_adjusted_p_values(pairs: Iterable[Pair]) -> tuple[Pair, ...]:
 
 def _notes_on_runs(pair: Pair) -> Iterator[str]:
     if pair.epochs < pair.budget:
-        yield f"{pair}: only the first {pair.epochs} of {pair.budget} epochs are in both"
+        compared, are = ("first", "is") if pair.epochs == 1 else (f"first {pair.epochs}", "are")
+        yield f"{pair}: only the {compared} of {pair.budget} epochs {are} in both"
     for side in (pair.old, pair.new):
         where = f"{pair}, {side.environment}"
         if side.diverged:

@@ -311,6 +311,10 @@ def test_short_records_are_compared_over_the_epochs_that_both_have(files: Files)
     assert (pair.old.last, pair.new.last) == ((9900,) * 5, (9935,) * 5)
     assert [change.finding for change in pair.changes] == ["faster", "higher"]
     assert found.notes == ("unpadded on cpu: only the first 3 of 19 epochs are in both",)
+    shortest = [row for row in short if row.epoch == 1]
+    assert files.compare(rows("unpadded", LATE), shortest).notes == (
+        "unpadded on cpu: only the first of 19 epochs is in both",
+    )
 
 
 def test_epochs_beyond_the_documented_ones_do_not_count(files: Files) -> None:

@@ -430,6 +430,7 @@ def test_only_complete_runs_are_draws() -> None:
     assert verdict("best", 9945, group(values, cut)) == verdict("best", 9945, group(values))
     assert verdict("first_epoch", 9, group(values, cut)).evidence == verdict("first_epoch", 9, group(values)).evidence
     assert "no seed has all 19 epochs" in verdict("best", 9945, group([], cut)).evidence
+    assert "no seed has its one epoch" in verdict("best", 9945, group([], [run(99, [], "error")], budget=1)).evidence
     assert "no seed has run" in verdict("best", 9945, None).evidence
 
 
