@@ -237,5 +237,7 @@ def _claims(value: _Value | None, target: Target, recipe: Recipe) -> tuple[Claim
                     wanted = f"a whole number of test images, 1 to 10000{_images_of(claimed)}"
                 raise value.error(f"CLAIM has {kind} {claimed!r}: give {wanted}")
     words = {"target": target.correct, "epochs": count(recipe.epochs, "epoch")}
-    texts = {**_CLAIM_TEXTS, **({"sustained": _SUSTAINED_ONCE} if given.get("sustained") == 1 else {})}
+    texts = dict(_CLAIM_TEXTS)
+    if given.get("sustained") == 1:
+        texts["sustained"] = _SUSTAINED_ONCE
     return tuple(Claim(kind, one, texts[kind].format(value=one, **words), "file") for kind, one in given.items())
