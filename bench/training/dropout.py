@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from bench.errors import UnusableInput
 from bench.training import randomness
 
 
@@ -32,11 +33,15 @@ class SeededDropout:
     """The forward pass of a dropout of values (N, C, H, W) or of whole channels, in place of PyTorch's.
 
     Every call in a step has a mask of its own. The module stays what it is: its probability, its mode and `inplace`
-    hold, and so do its hooks and all references to it.
+    hold, and so do its hooks and all references to it. `twins` has it and its copies at the other places where it was
+    registered.
     """
 
-    def __init__(self, module: nn.Dropout | nn.Dropout2d, seed: int, layer: int, clock: Clock) -> None:
+    def __init__(
+        self, module: nn.Dropout | nn.Dropout2d, twins: list[nn.Module], seed: int, layer: int, clock: Clock
+    ) -> None:
         self.module = module
+        self.twins = twins
         self.whole_channels = _WHOLE_CHANNELS[type(module).forward]
         self.seed = seed
         self.layer = layer
@@ -47,7 +52,10 @@ class SeededDropout:
 
         Raises:
             ValueError: the probability is not from 0 to 1.
+            UnusableInput: the module is registered twice, and its code has changed it at one place only.
         """
+        if len({(one.p, one.training, one.inplace) for one in self.twins}) > 1:
+            raise UnusableInput("its code changes a dropout that is registered twice: make a dropout for each place")
         probability = self.module.p
         if not 0 <= probability <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {probability}")
@@ -86,7 +94,7 @@ def seed_dropout(network: nn.Module, seed: int, clock: Clock, probability: float
     is the author's; it draws from the generators that are seeded for each step.
     If `probability` is given, it replaces the probability of every Dropout and Dropout2d.
     """
-    layer, seen = 0, set()
+    layer, seen = 0, dict[nn.Module, list[nn.Module]]()
     for parent in list(network.modules()):
         for name, child in list(parent._modules.items()):  # named_children() leaves out what is registered twice
             if not isinstance(child, nn.Dropout | nn.Dropout2d):
@@ -95,8 +103,9 @@ def seed_dropout(network: nn.Module, seed: int, clock: Clock, probability: float
                 child.p = probability
             if type(child).forward not in _WHOLE_CHANNELS or (child not in seen and "forward" in vars(child)):
                 continue
-            if child in seen:
+            twins = seen.setdefault(child, [])
+            if twins:
                 child = parent._modules[name] = copy.copy(child)
-            seen.add(child)
-            child.forward = SeededDropout(child, seed, layer, clock)  # type: ignore[method-assign]
+            twins.append(child)
+            child.forward = SeededDropout(child, twins, seed, layer, clock)  # type: ignore[method-assign]
             layer += 1

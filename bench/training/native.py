@@ -10,6 +10,7 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.multiprocessing.reductions import StorageWeakRef
 
 from bench.network.specification import Architecture
 from bench.training import randomness
@@ -36,7 +37,8 @@ class NativeTrainer:
         self._seeds = randomness.seeds(recipe.vary, seed)
         self.memory_format = memory_format(architecture)
         self.network: nn.Module = randomness.build(architecture, self._seeds.weights).to(device)
-        self.network = self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        if self.memory_format == torch.channels_last:
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.clock = Clock()
         seed_dropout(self.network, self._seeds.dropout, self.clock, recipe.dropout)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
@@ -79,7 +81,7 @@ class NativeTrainer:
         with torch.no_grad():
             batches = dataset.test_images.split(EVALUATION_BATCH), dataset.test_labels.split(EVALUATION_BATCH)
             for batch, wanted in zip(*batches, strict=True):
-                scores = self.network(batch.contiguous(memory_format=self.memory_format))
+                scores = self.network(self._copied(batch))
                 predictions.append(scores.argmax(dim=1))
                 loss -= float(scores.gather(1, wanted.unsqueeze(1)).cpu().double().sum())
         seen = torch.cat(predictions)
@@ -96,10 +98,13 @@ class NativeTrainer:
         predictions = []
         with torch.no_grad():
             for batch in dataset.test_images.split(EVALUATION_BATCH):
-                scores = self.network(batch.contiguous(memory_format=self.memory_format))
-                predictions.append(scores.argmax(dim=1))
+                predictions.append(self.network(self._copied(batch)).argmax(dim=1))
         self.network.load_state_dict(before)
         return int((torch.cat(predictions) == dataset.test_labels).sum())
+
+    def _copied(self, images: Tensor) -> Tensor:
+        """Return images of a data set as a network gets them, which may change them in place."""
+        return images.clone(memory_format=self.memory_format)
 
     def saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return copies of weights and buffers, and of the optimizer's state."""
@@ -115,15 +120,31 @@ def memory_format(architecture: Architecture) -> torch.memory_format:
     """Return channels last, which is faster, if a network computes the same in it. Return PyTorch's own format if not.
 
     A network can depend on the order of its values in memory. For example, `view` joins only axes that are neighbours
-    there, and a random mask is drawn in that order.
+    there, and a random mask is drawn in that order. Its weights can also share memory, which another order would end.
     """
     try:
+        if _shares_weights(architecture):
+            return torch.contiguous_format
         one, other = (_results(architecture, each) for each in (torch.channels_last, torch.contiguous_format))
     except Exception:  # a network fails in any way in a format that it does not expect
         return torch.contiguous_format
     pairs = zip(one, other, strict=True)
     is_same = all(torch.allclose(a, b, rtol=1e-6, atol=1e-9, equal_nan=True) for a, b in pairs)
     return torch.channels_last if is_same else torch.contiguous_format
+
+
+def _shares_weights(architecture: Architecture) -> bool:
+    """Whether a weight has its memory in common with another tensor, and would lose that in channels last."""
+
+    def memories() -> list[StorageWeakRef]:
+        return [StorageWeakRef(one.untyped_storage()) for one in (*network.parameters(), *network.buffers())]
+
+    network = randomness.build(architecture, 1)
+    before = memories()
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    after = memories()
+    is_left = any(one not in after and not one.expired() for one in before)
+    return is_left or [before.index(one) for one in before] != [after.index(one) for one in after]
 
 
 def _results(architecture: Architecture, form: torch.memory_format) -> list[Tensor]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 
 import own_networks
@@ -66,6 +67,22 @@ ODD = {
         "self.b = nn.Conv2d(4, 4, 3, padding=1)\nself.b.weight = self.a.weight",
         "x = self.b(x)",
     ),
+    "weights in the memory of another layer": (
+        "self.b = nn.Conv2d(4, 4, 3, padding=1)\nself.b.weight.data = self.a.weight.data",
+        "x = self.b(x)",
+    ),
+    "weights in the memory of another layer, in another order": (
+        "self.b = nn.Conv2d(4, 4, 3, padding=1)\nself.b.weight.data = self.a.weight.data.transpose(0, 1)",
+        "x = self.b(x)",
+    ),
+    "a buffer in the memory of a weight": (
+        "self.register_buffer('b', self.a.weight.data)",
+        "x = F.conv2d(x, self.b, padding=1)",
+    ),
+    "a tensor in the memory of a weight": (
+        "self.b = self.a.weight.detach()",
+        "x = F.conv2d(x, self.b, padding=1)",
+    ),
     "frozen weights": ("self.a.weight.requires_grad_(False)", ""),
     "a part without gradients": ("self.b = nn.Conv2d(4, 4, 1)", "with torch.no_grad():\n    x = self.b(x)"),
     "a layer in evaluation": ("", "self.n.eval()"),
@@ -82,6 +99,16 @@ ODD = {
         "with torch.autocast('cpu', torch.bfloat16):\n    y = self.b(x)\nx = x + y",
     ),
 }
+
+
+def test_a_network_that_changes_its_input_gets_the_same_test_images_in_every_epoch(few):
+    one = architecture(LAYERS, "x = self.n(self.a(x))")
+    one = replace(one, source=one.source.replace("def forward(self, x):", "def forward(self, x):\n        x.sub_(0.5)"))
+    trainer, before = NativeTrainer(one, 1, "cpu"), few.test_images.clone()
+    found = [trainer.evaluate(few), trainer.evaluate(few)]
+    assert found[0].loss == found[1].loss
+    trainer.correct_with_batch_statistics(few)
+    assert torch.equal(few.test_images, before)
 
 
 @pytest.mark.parametrize("case", ODD)

@@ -90,11 +90,12 @@ def _shapes(graph: fx.GraphModule, network: nn.Module) -> dict[fx.Node, Any]:
     was_training = network.training
     try:
         with torch.no_grad(), randomness.generators_restored():
-            Noting(graph.eval()).run(torch.zeros(IMAGES, 1, 28, 28))
+            network.train(False)  # the graph has the same layers
+            Noting(graph).run(torch.zeros(IMAGES, 1, 28, 28))
     except Exception as error:  # for example an assertion about the images
         raise NotCovered(f"a forward pass that fails for images of zeros ({type(error).__name__})") from error
     finally:
-        network.train(was_training)  # the graph has the same layers
+        network.train(was_training)
     return found
 
 
@@ -132,6 +133,8 @@ def _is_about_shapes(builder: Builder, node: fx.Node) -> bool:
 def _take(builder: Builder, node: fx.Node) -> None:
     """Let the rule of a node append its operation, or note what is not covered."""
     try:
+        if node.op.startswith("call") and not node.args:
+            raise NotCovered(f"a call that names its input ({node.name})")
         if node.op == "call_module":
             module = builder.modules[str(node.target)]
             _refuse_own_methods(str(node.target), module)
@@ -182,12 +185,16 @@ def _refuse_own_methods(name: str, module: nn.Module) -> None:
 
 
 def _check(builder: Builder, name: str, module: nn.Module) -> None:
-    """Raise NotCovered for weights or statistics that are used twice."""
-    parameters = list(module.parameters(recurse=False))
+    """Raise NotCovered for weights or statistics that are used twice, or whose memory is used twice."""
+    own = _memories(module)
     if name in builder.used:
         raise NotCovered(f"a layer with weights or statistics that is used twice ({name})")
-    if parameters or any(True for _ in module.buffers(recurse=False)):
+    if own:
         builder.used.add(name)
-    others = [one for key, module_ in builder.modules.items() if key != name for one in module_._parameters.values()]
-    if any(one is other for one in parameters for other in others):
-        raise NotCovered(f"a weight that two layers share ({name})")
+    if any(own & _memories(other) for key, other in builder.modules.items() if key != name):
+        raise NotCovered(f"weights or statistics that two layers share ({name})")
+
+
+def _memories(module: nn.Module) -> set[int]:
+    tensors = (*module.parameters(recurse=False), *module.buffers(recurse=False))
+    return {one.untyped_storage().data_ptr() for one in tensors if one.numel()}

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import pickle
 import subprocess
 import sys
@@ -16,6 +17,7 @@ import time
 from collections.abc import Sequence
 
 import torch
+from torch import Tensor
 
 from bench.children import child_command
 from bench.network.specification import Architecture
@@ -30,23 +32,28 @@ def fingerprint(architecture: Architecture) -> str:
     """Return a digest of the first weights of seed 1, and of the buffers and scores of a first pass."""
     network = randomness.build(architecture, 1)
     images = torch.rand(_IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(7))
-    content = hashlib.sha256()
+    digest = hashlib.sha256()
     with randomness.generators_restored():
         for training in (False, True):
             randomness.seed_generators(1, Purpose.NETWORK, 0)
             with torch.set_grad_enabled(training):
                 scores = network.train(training)(images)
             for tensor in (*network.state_dict().values(), scores):
-                content.update(tensor.detach().contiguous().numpy().tobytes())
-    return content.hexdigest()
+                digest.update(content(tensor))
+    return digest.hexdigest()
+
+
+def content(tensor: Tensor) -> bytes:
+    """Return the bytes of the values of a tensor of any type."""
+    return tensor.detach().contiguous().view(-1).view(torch.uint8).numpy().tobytes()
 
 
 class Process:
-    """The process, which starts at once. It builds nothing before it is asked."""
+    """The process, which starts at once, in another folder. It builds nothing before it is asked."""
 
     def __init__(self) -> None:
         self._child = subprocess.Popen(
-            child_command("bench.training.trial.again"), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            child_command("bench.training.trial.again"), cwd=os.sep, stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
 
     def fingerprints(self, architectures: Sequence[Architecture]) -> list[str]:

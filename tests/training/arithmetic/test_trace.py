@@ -41,6 +41,7 @@ COVERED = {
     "mean that keeps its axes": ("", "x = torch.mean(x, dim=[-1, -2], keepdim=True)"),
     "view": ("", "x = x.reshape(x.size(0), 8, 4, 8).flatten(1).view(-1, 16, 4, 4)"),
     "flatten": ("self.a = nn.Flatten()", "x = torch.flatten(torch.reshape(self.a(x), (-1, 2, 8, 16)), 1)"),
+    "a view in place": ("", "x = x.flatten(1)\nx = F.relu(x, inplace=True)"),
     "squeeze": ("", "x = F.adaptive_avg_pool2d(x, 1).squeeze((2, 3))"),
     "addition": ("", "y = torch.add(x, x.relu()) + x\ny += x\nx = y.add(y)"),
     "concatenation": ("", "x = torch.cat([x, x.relu(), x], dim=1)"),
@@ -109,7 +110,28 @@ NOT_COVERED = {
     "one weight for two": (
         "self.a, self.b = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)\nself.b.weight = self.a.weight",
         "x = self.b(self.a(x))",
-        "a weight that two layers share (a)",
+        "weights or statistics that two layers share (a)",
+    ),
+    "one memory for two": (
+        "self.a, self.b = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)\nself.b.weight.data = self.a.weight.data.mT",
+        "x = self.b(self.a(x))",
+        "weights or statistics that two layers share (a)",
+    ),
+    "statistics for two": (
+        "self.a, self.b = nn.BatchNorm2d(4), nn.BatchNorm2d(4)\nself.b.running_mean = self.a.running_mean",
+        "x = self.b(self.a(x))",
+        "weights or statistics that two layers share (a)",
+    ),
+    "a keyword": ("", "x = torch.flatten(input=x, start_dim=1)", "a call that names its input (flatten)"),
+    "a change in place of a view": (
+        "self.a = nn.Conv2d(4, 4, 3)",
+        "x = self.a(x)\ny = x.flatten(1)\nF.relu6(x, inplace=True)\nx = y",
+        "a change in place of values that have two shapes (relu6)",
+    ),
+    "a view that is changed in place": (
+        "self.a = nn.Conv2d(4, 4, 3)",
+        "x = self.a(x)\ny = x.flatten(1).relu_()",
+        "a change in place of values that have two shapes (relu_)",
     ),
 }
 

@@ -29,6 +29,17 @@ def test_the_other_process_builds_in_another_second():
     assert again.Process().fingerprints([clock]) != [before]
 
 
+def test_the_other_process_builds_in_another_folder():
+    folder = architecture("import os; self.first.weight.data.fill_(len(os.getcwd()))", "pass")
+    before = again.fingerprint(folder)
+    assert again.Process().fingerprints([folder]) != [before]
+
+
+def test_a_buffer_of_any_type_is_in_the_fingerprint():
+    bodies = [f"self.register_buffer('s', torch.tensor({value}, dtype=torch.bfloat16))" for value in (1, 2)]
+    assert len({again.fingerprint(architecture(one, "pass")) for one in bodies}) == 2
+
+
 def test_the_fingerprint_has_everything_that_a_first_pass_depends_on():
     bodies = ("x = self.n(x)", "x = self.n(x) * self.s", "x = F.dropout(self.n(x), self.s, self.training)")
     found = {
