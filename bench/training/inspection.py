@@ -73,11 +73,11 @@ def inspect(architecture: Architecture) -> Values:
     if all(torch.equal(one, two) for one, two in zip(parameters.values(), other.parameters(), strict=True)):
         raise UnusableInput("its initial weights are the same for every seed: remove the code that seeds a generator")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(1)) * 2 - 0.5
-    evaluated = _try("in evaluation", lambda: _scores(network.eval(), images), _SHAPE)
-    if not torch.equal(evaluated, _scores(network, images)):
+    evaluated = _try("in evaluation", lambda: _scores(network.eval(), images.clone()), _SHAPE)
+    if not torch.equal(evaluated, _scores(network, images.clone())):  # it may change them in place
         reason = "in evaluation it gives different scores for the same images"
         raise UnusableInput(f"{reason}: turn off dropout and other randomness when self.training is false")
-    trained = _try("in training", lambda: _scores(network.train(), images), _SHAPE)
+    trained = _try("in training", lambda: _scores(network.train(), images.clone()), _SHAPE)
     unused = _unused(network, parameters, trained)
     kept = _try("in a step of training", lambda: _kept_between_passes(network, images))
     if kept:
@@ -148,7 +148,7 @@ def _try(when: str, function: Any, advice: str = "") -> Any:
 
 def _scores(network: nn.Module, images: Tensor) -> Tensor:
     """Return the scores of images (N, 1, 28, 28). Refuse scores that are not (N, 10) or not finite."""
-    scores = network(images.clone())  # it may change them in place
+    scores = network(images)
     if not isinstance(scores, Tensor):
         raise UnusableInput(
             f"it gives a {type(scores).__name__}, not a tensor of scores (N, 10): return the scores alone"
@@ -234,14 +234,14 @@ def _kept_between_passes(network: nn.Module, images: Tensor) -> list[str]:
 
     A network may keep an activation for others to look at. But it must not count, or collect values.
     """
-    state, found = copied(network.state_dict()), []
+    state, given, found = copied(network.state_dict()), images.clone(), list[dict[str, str]]()
     for _ in range(2):
         network.load_state_dict(state)
         network.zero_grad()
         with randomness.generators_restored():
             randomness.seed_generators(1, Purpose.NETWORK, 0)
-            _scores(network.train(), images).sum().backward()
-            _scores(network.eval(), images)
+            _scores(network.train(), given.copy_(images)).sum().backward()
+            _scores(network.eval(), given.copy_(images))
         found.append(remembered(network))
     return [name for name in found[1] if found[0].get(name) != found[1][name]]
 
