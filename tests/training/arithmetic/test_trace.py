@@ -97,6 +97,16 @@ NOT_COVERED = {
     "no gradients": ("", "with torch.no_grad():\n    x = x.relu()", "a part of forward without gradients"),
     "a hook": ("self.a = nn.ReLU()\nself.a.register_forward_hook(print)", "x = self.a(x)", "a hook on a"),
     "a hook on a weight": ("self.first.weight.register_hook(lambda g: g * 0.9)", "pass", "a hook on first"),
+    "a hook after a gradient": (
+        "self.first.weight.register_post_accumulate_grad_hook(print)",
+        "pass",
+        "a hook on first",
+    ),
+    "a hook before a gradient": (
+        "self.a = nn.ReLU()\nself.a.register_full_backward_pre_hook(print)",
+        "x = self.a(x)",
+        "a hook on a",
+    ),
     "another weight": (
         "self.a = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3))",
         "x = self.a(x)",
