@@ -33,20 +33,15 @@ class SeededDropout:
     """The forward pass of a dropout of values (N, C, H, W) or of whole channels, in place of PyTorch's.
 
     Every call in a step has a mask of its own. The module stays what it is: its probability, its mode and `inplace`
-    hold, and so do its hooks and all references to it.
+    hold, and so do its hooks and all references to it. `twins` has it and its copies at the other places where it was
+    registered.
     """
 
     def __init__(
-        self,
-        module: nn.Dropout | nn.Dropout2d,
-        seed: int,
-        layer: int,
-        clock: Clock,
-        original: nn.Dropout | nn.Dropout2d | None = None,
+        self, module: nn.Dropout | nn.Dropout2d, twins: list[nn.Module], seed: int, layer: int, clock: Clock
     ) -> None:
-        """Take the place of the forward pass of a module, which can be a copy of another one of the author's."""
         self.module = module
-        self.original = original
+        self.twins = twins
         self.whole_channels = _WHOLE_CHANNELS[type(module).forward]
         self.seed = seed
         self.layer = layer
@@ -57,14 +52,14 @@ class SeededDropout:
 
         Raises:
             ValueError: the probability is not from 0 to 1.
-            UnusableInput: the module is a copy, and no longer as its original.
+            UnusableInput: the module is registered twice, and its code has changed it at one place only.
         """
-        probability = self.module.p
-        if self.original is not None and _settings(self.original) != _settings(self.module):
+        if len({(one.p, one.training, one.inplace) for one in self.twins}) > 1:
             raise UnusableInput(
                 "it has one dropout in two places, and changes its probability or mode: "
                 "give each place a dropout of its own"
             )
+        probability = self.module.p
         if not 0 <= probability <= 1:
             raise ValueError(f"dropout probability has to be between 0 and 1, but got {probability}")
         if not self.module.training or probability == 0:
@@ -85,10 +80,6 @@ class SeededDropout:
         return randomness.dropout_mask(self.seed, self.clock.step, stream, shape, probability)
 
 
-def _settings(module: nn.Dropout | nn.Dropout2d) -> tuple[float, bool, bool]:
-    return module.p, module.training, module.inplace
-
-
 _WHOLE_CHANNELS: dict[Callable[..., Tensor], bool] = {nn.Dropout.forward: False, nn.Dropout2d.forward: True}
 """PyTorch's own forward passes, which `seed_dropout` replaces, and whether they drop whole channels."""
 
@@ -106,7 +97,7 @@ def seed_dropout(network: nn.Module, seed: int, clock: Clock, probability: float
     is the author's; it draws from the generators that are seeded for each step.
     If `probability` is given, it replaces the probability of every Dropout and Dropout2d.
     """
-    layer, seen = 0, set()
+    layer, seen = 0, dict[nn.Module, list[nn.Module]]()
     for parent in list(network.modules()):
         for name, child in list(parent._modules.items()):  # named_children() leaves out what is registered twice
             if not isinstance(child, nn.Dropout | nn.Dropout2d):
@@ -115,9 +106,9 @@ def seed_dropout(network: nn.Module, seed: int, clock: Clock, probability: float
                 child.p = probability
             if type(child).forward not in _WHOLE_CHANNELS or (child not in seen and "forward" in vars(child)):
                 continue
-            original = child if child in seen else None
-            if original is not None:
-                child = parent._modules[name] = copy.copy(original)
-            seen.add(child)
-            child.forward = SeededDropout(child, seed, layer, clock, original)  # type: ignore[method-assign]
+            twins = seen.setdefault(child, [])
+            if twins:
+                child = parent._modules[name] = copy.copy(child)
+            twins.append(child)
+            child.forward = SeededDropout(child, twins, seed, layer, clock)  # type: ignore[method-assign]
             layer += 1

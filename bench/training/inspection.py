@@ -66,18 +66,19 @@ def inspect(architecture: Architecture) -> Values:
     settings = Settings()
     network, other = (_build(architecture, seed) for seed in (1, 2))
     settings.require()
+    _require_methods(network)
     parameters = dict(network.named_parameters())
     if not any(parameter.requires_grad for parameter in parameters.values()):
         raise UnusableInput("it has no parameters to train")
     if all(torch.equal(one, two) for one, two in zip(parameters.values(), other.parameters(), strict=True)):
         raise UnusableInput("its initial weights are the same for every seed: remove the code that seeds a generator")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(1)) * 2 - 0.5
-    evaluated = _try("in evaluation", lambda: _scores(network.eval(), images), _SHAPE)
-    if not torch.equal(evaluated, _scores(network, images)):
+    evaluated = _try("in evaluation", lambda: _scores(network.eval(), images.clone()), _SHAPE)
+    if not torch.equal(evaluated, _scores(network, images.clone())):  # it may change them in place
         reason = "in evaluation it gives different scores for the same images"
         advice = "turn off dropout, other randomness and changes of its state when self.training is false"
         raise UnusableInput(f"{reason}: {advice}")
-    trained = _try("in training", lambda: _scores(network.train(), images), _SHAPE)
+    trained = _try("in training", lambda: _scores(network.train(), images.clone()), _SHAPE)
     unused = _unused(network, parameters, trained)
     kept = _try("in a step of training", lambda: _kept_between_passes(network, images))
     if kept:
@@ -87,12 +88,12 @@ def inspect(architecture: Architecture) -> Values:
     fingerprint = again.fingerprint(architecture)
     if again.fingerprint(architecture) != fingerprint:
         raise UnusableInput(_NOT_OF_THE_SEED)
-    _try_to_continue(architecture)
-    settings.require()
     moved = _try("with other weights", lambda: _moved_scores(other, images))
     gives_logits = not all(_are_log_probabilities(scores) for scores in (evaluated, trained, moved))
     structure_found = _try("in evaluation of two images of zeros", lambda: examine(_build(architecture, 1)))
     as_trained = replace(architecture, gives_logits=gives_logits)
+    _try_to_continue(as_trained)
+    settings.require()
     return {
         "structure": asdict(structure_found),
         "gives_logits": gives_logits,
@@ -112,6 +113,24 @@ def _build(architecture: Architecture, seed: int) -> nn.Module:
     if lazy:
         raise UnusableInput(f"its forward pass does not use the lazy layer {', '.join(lazy)}: remove it")
     return network
+
+
+def _require_methods(network: nn.Module) -> None:
+    """Refuse a network that replaces methods of PyTorch by others with another effect on how it is trained.
+
+    Raises:
+        UnusableInput: the network is not evaluated, trained as a whole, or saved as PyTorch does it.
+    """
+    if network.eval.__func__ is not nn.Module.eval:  # type: ignore[attr-defined]
+        advice = "write it into train(self, mode), whose mode is then False"
+        raise UnusableInput(f"it has its own method eval, which is not called: {advice}")
+    registered = {id(one) for module in network.modules() for one in module._parameters.values() if one is not None}
+    if {id(one) for one in _try("when its parameters are listed", lambda: list(network.parameters()))} != registered:
+        advice = "remove this method, and use requires_grad_(False) for what must not be trained"
+        raise UnusableInput(f"its own method parameters does not give all of its parameters: {advice}")
+    extra = [name for name, one in network.state_dict().items() if not isinstance(one, Tensor)]
+    if extra:
+        raise UnusableInput(f"its saved state has {', '.join(extra[:3])}, not only tensors: use register_buffer")
 
 
 def _try(when: str, function: Any, advice: str = "") -> Any:
@@ -241,34 +260,35 @@ def _kept_between_passes(network: nn.Module, images: Tensor) -> list[str]:
 
     A network may keep an activation for others to look at. But it must not count, or collect values.
     """
-    state, found = copied(network.state_dict()), []
+    state, given, found = copied(network.state_dict()), images.clone(), list[dict[str, str]]()
     for _ in range(2):
         network.load_state_dict(state)
         network.zero_grad()
         with randomness.generators_restored():
             randomness.seed_generators(1, Purpose.NETWORK, 0)
-            _scores(network.train(), images).sum().backward()
-            _scores(network.eval(), images)
+            _scores(network.train(), given.copy_(images)).sum().backward()
+            _scores(network.eval(), given.copy_(images))
         found.append(remembered(network))
     return [name for name in found[1] if found[0].get(name) != found[1][name]]
 
 
 def _try_to_continue(architecture: Architecture) -> None:
-    """Train two steps, save the state, load it into a new network and train two more. Four in a row must be the same.
+    """Train three steps, save the state, load it into a new network and train three more. Six in a row are the same.
+
+    The number is odd, so that something that goes to and fro is not back where it was.
 
     Raises:
         UnusableInput: they are not.
     """
     generator = torch.Generator().manual_seed(5)
-    images, labels = torch.rand(2 * IMAGES, 1, 28, 28, generator=generator), torch.arange(2 * IMAGES) % 10
+    images, labels = torch.rand(3 * IMAGES, 1, 28, 28, generator=generator), torch.arange(3 * IMAGES) % 10
     few = Dataset(images, labels, images[:IMAGES], labels[:IMAGES])
     recipe = replace(architecture.recipe, batch_size=IMAGES, learning_rate=1e-3, schedule="")
 
     def states(start: loop.State | None = None) -> list[loop.State]:
-        as_tried = replace(architecture, recipe=recipe, gives_logits=True)
-        return list(loop.train(as_tried, 1, "cpu", few, 2, start, "native"))
+        return list(loop.train(replace(architecture, recipe=recipe), 1, "cpu", few, 2, start, "native"))
 
-    middle, straight = _try("in an epoch of two steps", states)
+    middle, straight = _try("in an epoch of three steps", states)
     (resumed,) = _try("when it continues from a saved state", lambda: states(middle))
     if _numbers(straight) != _numbers(resumed):
         problem = "a run that continues from a saved state gives other numbers than one without a break"

@@ -36,7 +36,8 @@ class NativeTrainer:
         self._seeds = randomness.seeds(recipe.vary, seed)
         self.memory_format = memory_format(architecture)
         self.network: nn.Module = randomness.build(architecture, self._seeds.weights).to(device)
-        self.network = self.network.to(memory_format=self.memory_format)  # type: ignore[call-overload]
+        if self.memory_format == torch.channels_last:
+            self.network = self.network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
         self.clock = Clock()
         seed_dropout(self.network, self._seeds.dropout, self.clock, recipe.dropout)
         self.optimizer = torch.optim.SGD(self.network.parameters(), lr=recipe.learning_rate, momentum=recipe.momentum)
@@ -96,14 +97,13 @@ class NativeTrainer:
         predictions = []
         with torch.no_grad():
             for batch in dataset.test_images.split(EVALUATION_BATCH):
-                scores = self.network(self._copied(batch))
-                predictions.append(scores.argmax(dim=1))
+                predictions.append(self.network(self._copied(batch)).argmax(dim=1))
         self.network.load_state_dict(before)
         return int((torch.cat(predictions) == dataset.test_labels).sum())
 
     def _copied(self, images: Tensor) -> Tensor:
-        """Return a copy of images, because a network can change its input in place."""
-        return images.contiguous(memory_format=self.memory_format).clone()
+        """Return images of a data set as a network gets them, which may change them in place."""
+        return images.clone(memory_format=self.memory_format)
 
     def saved(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Return copies of weights and buffers, and of the optimizer's state."""

@@ -12,6 +12,7 @@ from bench.errors import UnusableInput
 from bench.network.network_file import read
 from bench.training import agreement, exact
 from bench.training.arithmetic import operations
+from bench.training.arithmetic.engine import Engine
 
 LAYERS = """self.relu, self.i = nn.ReLU(inplace=True), nn.Identity()
 self.a, self.n = nn.Conv2d(4, 4, 3, padding=1), nn.BatchNorm2d(4)"""
@@ -25,7 +26,16 @@ IN_PLACE = {
     "a result and its source": "y = x\nself.relu(x)\nx = y",
 }
 FOUND = {
-    "a view that is changed in place": ("", "y = x.view(-1, 4, 4, 16)\ny.relu_()", "another loss than PyTorch's"),
+    "a view that is changed in place": (
+        "",
+        "y = x.view(-1, 4, 4, 16)\ny.relu_()",
+        "a change in place of values that have two shapes",
+    ),
+    "a view of values that a change in place leaves as they are at first": (
+        "nn.init.zeros_(self.a.weight)\nnn.init.ones_(self.a.bias)",
+        "x = self.a(x)\ny = x.view(-1, 16, 4, 4)\nF.relu6(x, inplace=True)\nx = y.view(-1, 4, 8, 8)",
+        "a change in place of values that have two shapes",
+    ),
     "a layer with another forward": ("self.relu.forward = lambda x: x", "x = self.relu(x)", "another forward of relu"),
     "a normalisation that is not used": ("self.m = nn.BatchNorm2d(4)", "self.m(x)", "another m.running_mean"),
     "a normalisation that stays in evaluation": (
@@ -161,6 +171,31 @@ def test_a_wrong_gradient_is_found_even_if_all_results_are_right(monkeypatch):
     monkeypatch.setattr(operations.elementwise, "relu_gradient", wrong)
     monkeypatch.setattr(exact, "merged", lambda program: program)
     assert "another gradient of first.weight than PyTorch's" in agreement.obstacles(one)
+
+
+def test_a_gradient_that_is_missing_is_found(monkeypatch):
+    right = operations.Convolution.end
+
+    def wrong(self, state):
+        right(self, state)
+        state.gradients.pop("first.bias", None)
+
+    monkeypatch.setattr(operations.Convolution, "end", wrong)
+    assert agreement.obstacles(architecture("", "pass")) == ("another gradient of first.bias than PyTorch's",)
+
+
+def test_a_loss_or_an_output_that_is_wrong_by_one_percent_is_found(monkeypatch):
+    step, scores = Engine.step, Engine.scores
+    with monkeypatch.context() as patch:
+        patch.setattr(Engine, "step", lambda *arguments: step(*arguments) * 1.01)
+        found = agreement.obstacles(architecture("", "pass"))
+        assert found
+        assert all(one.startswith("another loss than PyTorch's (") for one in found)
+    monkeypatch.setattr(Engine, "scores", lambda *arguments: scores(*arguments) * numpy.float32(1.01))
+    assert agreement.obstacles(architecture("", "pass")) == (
+        "another output in evaluation than PyTorch's",
+        "another output than PyTorch's with large weights",
+    )
 
 
 def test_a_result_that_is_wrong_for_large_values_only_is_found(monkeypatch):

@@ -71,6 +71,10 @@ ODD = {
         "self.b = nn.Conv2d(4, 4, 3, padding=1)\nself.b.weight.data = self.a.weight.data",
         "x = self.b(x)",
     ),
+    "weights in the memory of another layer, in another order": (
+        "self.b = nn.Conv2d(4, 4, 3, padding=1)\nself.b.weight.data = self.a.weight.data.transpose(0, 1)",
+        "x = self.b(x)",
+    ),
     "a weight that is a view of another one": (
         "self.b, self.c = nn.Linear(256, 8), nn.Linear(8, 256)\nself.c.weight.data = self.b.weight.data.t()",
         "x = self.c(self.b(x.flatten(1))).view(-1, 4, 8, 8)",
@@ -78,6 +82,10 @@ ODD = {
     "a buffer that is a view of a weight": (
         "self.register_buffer('b', self.a.weight.data)",
         "x = x + F.conv2d(x, self.b, padding=1)",
+    ),
+    "a tensor in the memory of a weight": (
+        "self.b = self.a.weight.detach()",
+        "x = F.conv2d(x, self.b, padding=1)",
     ),
     "frozen weights": ("self.a.weight.requires_grad_(False)", ""),
     "a part without gradients": ("self.b = nn.Conv2d(4, 4, 1)", "with torch.no_grad():\n    x = self.b(x)"),
@@ -95,6 +103,16 @@ ODD = {
         "with torch.autocast('cpu', torch.bfloat16):\n    y = self.b(x)\nx = x + y",
     ),
 }
+
+
+def test_a_network_that_changes_its_input_gets_the_same_test_images_in_every_epoch(few):
+    one = architecture(LAYERS, "x = self.n(self.a(x))")
+    one = replace(one, source=one.source.replace("def forward(self, x):", "def forward(self, x):\n        x.sub_(0.5)"))
+    trainer, before = NativeTrainer(one, 1, "cpu"), few.test_images.clone()
+    found = [trainer.evaluate(few), trainer.evaluate(few)]
+    assert found[0].loss == found[1].loss
+    trainer.correct_with_batch_statistics(few)
+    assert torch.equal(few.test_images, before)
 
 
 @pytest.mark.parametrize("case", ODD)

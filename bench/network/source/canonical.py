@@ -26,6 +26,19 @@ def changed_values(source: str, executed: Mapping[str, Any]) -> list[str]:
     return [name for name, value in stated.items() if name and executed[name] != ast.literal_eval(value)]
 
 
+_READS_DOCSTRINGS = re.compile(r"__doc__|\bgetdoc\b|\bgetsource")
+
+
+def _parsed(source: str) -> ast.Module:
+    """Parse code, without its docstrings unless it reads docstrings."""
+    tree = ast.parse(source)
+    if not _READS_DOCSTRINGS.search(source):
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and _is_docstring(node.body[:1]):
+                del node.body[0]
+    return tree
+
+
 def _canonical(node: Any) -> Iterator[str]:
     """Yield a syntax tree as text that is the same in every version of Python.
 
@@ -35,12 +48,6 @@ def _canonical(node: Any) -> Iterator[str]:
     if isinstance(node, ast.AST):
         yield f"({type(node).__name__}"
         for name, value in ast.iter_fields(node):
-            if (
-                name == "body"
-                and isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef)
-                and _is_docstring(value[:1])
-            ):
-                value = value[1:]
             if value not in (None, []) and name not in ("ctx", "kind", "type_comment"):
                 yield f" {name}="
                 yield from _canonical(value)
@@ -62,8 +69,11 @@ def _is_docstring(body: list[ast.stmt]) -> bool:
 
 
 def canonical(source: str) -> str:
-    """Return Python code as text that changes with the code, but not with its comments, docstrings and layout."""
-    return "".join(_canonical(ast.parse(source)))
+    """Return Python code as text that changes with the code, but not with its comments, docstrings and layout.
+
+    Docstrings count if the code reads docstrings.
+    """
+    return "".join(_canonical(_parsed(source)))
 
 
 def canonical_network(source: str, modules: Iterable[str]) -> str:
@@ -71,7 +81,7 @@ def canonical_network(source: str, modules: Iterable[str]) -> str:
 
     A value that the file, or one of its own `modules` in canonical text, uses is code as well.
     """
-    tree = ast.parse(source)
+    tree = _parsed(source)
     values = [node for node in tree.body if value_name(node)]
     tree.body = [node for node in tree.body if node not in values]
     text = "".join(_canonical(tree))
@@ -79,5 +89,5 @@ def canonical_network(source: str, modules: Iterable[str]) -> str:
     used = set(VALUES) if found - set(VALUES) else found
     if not used:
         return text
-    tree.body = [node for node in ast.parse(source).body if value_name(node) in (None, *used)]
+    tree.body = [node for node in _parsed(source).body if value_name(node) in (None, *used)]
     return "".join(_canonical(tree))

@@ -91,6 +91,10 @@ def names_of(node: ast.stmt) -> Names:
         eager = {one.id for one in ast.walk(node) if isinstance(one, ast.Name)}
     assigns = {name for one in running(node) for name in assigned(one)}
     calls = {name for one in running(node) for name in called_on(one)}
+    for loop in (one for one in running(node) if isinstance(one, ast.For)):  # what changes the items changes the whole
+        items = {one.id for one in ast.walk(loop.target) if isinstance(one, ast.Name)}
+        if items & (assigns | calls):
+            assigns |= {one.id for one in ast.walk(loop.iter) if isinstance(one, ast.Name)}
     return Names(*map(frozenset, (binds, eager, deferred, assigns, calls)))
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -78,9 +79,21 @@ class Builder:
             self.values[node] = found
 
     def in_place(self, node: fx.Node) -> None:
-        """What changed a value in place changed it for every later user."""
+        """What changed a value in place changed it for every later user.
+
+        Raises:
+            NotCovered: it also changed another value, which has the same memory and is used later.
+        """
         source = node.args[0]
         if isinstance(source, fx.Node) and node in self.values:
             old = self.values[source]
+            later = set(itertools.dropwhile(lambda one: one is not node, node.graph.nodes))
+            for other, value in self.values.items():
+                if value not in (old, self.values[node]) and self._share(source, other) and later & other.users.keys():
+                    raise NotCovered(f"a change in place of values that have two shapes ({node.name})")
             for other in [one for one, value in self.values.items() if value == old]:
                 self.values[other] = self.values[node]
+
+    def _share(self, *nodes: fx.Node) -> bool:
+        """Whether the values of nodes have the same memory."""
+        return len({self.tensors[one].untyped_storage().data_ptr() for one in nodes}) == 1

@@ -94,12 +94,12 @@ def _shapes(graph: fx.GraphModule, network: nn.Module) -> dict[fx.Node, Any]:
     was_training = network.training
     try:
         with torch.no_grad(), randomness.generators_restored():
-            network.eval()
-            Noting(graph.eval()).run(torch.zeros(IMAGES, 1, 28, 28))
+            network.train(False)  # the graph has the same layers
+            Noting(graph).run(torch.zeros(IMAGES, 1, 28, 28))
     except Exception as error:  # for example an assertion about the images
         raise NotCovered(f"a forward pass that fails for images of zeros ({type(error).__name__})") from error
     finally:
-        network.train(was_training)  # the graph has the same layers
+        network.train(was_training)
     return found
 
 
@@ -133,6 +133,8 @@ def _is_about_shapes(builder: Builder, node: fx.Node) -> bool:
 def _take(builder: Builder, node: fx.Node) -> None:
     """Let the rule of a node append its operation, or note what is not covered."""
     try:
+        if node.op.startswith("call") and not node.args:
+            raise NotCovered(f"a call that names its input ({node.name})")
         if node.op == "call_module":
             module = builder.modules[str(node.target)]
             _refuse_own_methods(str(node.target), module)
@@ -177,15 +179,14 @@ def _refuse_hooks(network: nn.Module) -> None:
 
 def _refuse_shared_memory(network: nn.Module) -> None:
     """Raise NotCovered for weights or statistics that share memory. A change of one of them changes the other too."""
-    owners: dict[int, tuple[str, Tensor]] = {}
+    owners: dict[int, str] = {}
     for prefix, module in network.named_modules():
         for key, one in (*module._parameters.items(), *module._buffers.items()):
             if one is None:
                 continue
             name = f"{prefix}.{key}".lstrip(".")
-            first, owner = owners.setdefault(one.untyped_storage().data_ptr(), (name, one))
-            is_one_parameter = one is owner and isinstance(one, nn.Parameter)  # its layers are compared one by one
-            if name != first and one.numel() and not is_one_parameter:
+            first = owners.setdefault(one.untyped_storage().data_ptr(), name)
+            if name != first and one.numel():
                 raise NotCovered(f"{first} and {name}, which share memory")
 
 
@@ -198,11 +199,7 @@ def _refuse_own_methods(name: str, module: nn.Module) -> None:
 
 def _check(builder: Builder, name: str, module: nn.Module) -> None:
     """Raise NotCovered for weights or statistics that are used twice."""
-    parameters = list(module.parameters(recurse=False))
     if name in builder.used:
         raise NotCovered(f"a layer with weights or statistics that is used twice ({name})")
-    if parameters or any(True for _ in module.buffers(recurse=False)):
+    if any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False))):
         builder.used.add(name)
-    others = [one for key, module_ in builder.modules.items() if key != name for one in module_._parameters.values()]
-    if any(one is other for one in parameters for other in others):
-        raise NotCovered(f"a weight that two layers share ({name})")

@@ -46,7 +46,7 @@ def fingerprint(architecture: Architecture) -> str:
 
 
 class Process:
-    """The process, which starts at once. It builds nothing before it is asked."""
+    """The process, which starts at once, in another folder. It builds nothing before it is asked."""
 
     def __init__(self) -> None:
         elsewhere = {**os.environ, "PYTHONUSERBASE": site.getuserbase(), "HOME": "/", "TZ": "UTC+5"}

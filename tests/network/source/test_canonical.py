@@ -12,6 +12,12 @@ def test_comments_docstrings_and_layout_are_no_code(other):
     assert canonical(other) == canonical("x = 1") != canonical("x = 2")
 
 
+def test_a_docstring_counts_if_the_code_reads_docstrings():
+    reads = "class Net:\n    '{}'\n    width = int(__doc__)"
+    assert canonical(reads.format(8)) != canonical(reads.format(12))
+    assert canonical_network(reads.format(8), ()) != canonical_network(reads.format(12), ())
+
+
 def test_a_value_counts_only_if_the_code_or_an_own_module_names_it():
     def texts(code, *modules):
         modules = [canonical(one) for one in modules]

@@ -88,6 +88,7 @@ def test_a_later_definition_replaces_an_earlier_one_and_what_that_needed():
         "T = {}\nclass B:\n    def __init_subclass__(c): T[1] = c\nclass A(B): pass\nclass Net: x = T\n",
         "exec('x = 5')\nclass Net: y = x\n",
         "class Net: pass\nsetattr(Net, 'x', 5)\n",
+        "class Net: pass\nNet.all = [Net]\nfor one in Net.all:\n    one.width = 5\n",
         "import torch\ntorch.nn.Linear.reset_parameters = print\nclass Net(torch.nn.Module): pass\n",
         "import torch\ntorch.set_default_dtype(torch.float64)\nclass Net(torch.nn.Module): pass\n",
         "if 1:\n    x = 1\nelse:\n    x = 2\nclass Net: y = x\n",

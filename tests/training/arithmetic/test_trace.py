@@ -41,6 +41,7 @@ COVERED = {
     "mean that keeps its axes": ("", "x = torch.mean(x, dim=[-1, -2], keepdim=True)"),
     "view": ("", "x = x.reshape(x.size(0), 8, 4, 8).flatten(1).view(-1, 16, 4, 4)"),
     "flatten": ("self.a = nn.Flatten()", "x = torch.flatten(torch.reshape(self.a(x), (-1, 2, 8, 16)), 1)"),
+    "a view in place": ("", "x = x.flatten(1)\nx = F.relu(x, inplace=True)"),
     "squeeze": ("", "x = F.adaptive_avg_pool2d(x, 1).squeeze((2, 3))"),
     "addition": ("", "y = torch.add(x, x.relu()) + x\ny += x\nx = y.add(y)"),
     "concatenation": ("", "x = torch.cat([x, x.relu(), x], dim=1)"),
@@ -96,6 +97,16 @@ NOT_COVERED = {
     "no gradients": ("", "with torch.no_grad():\n    x = x.relu()", "a part of forward without gradients"),
     "a hook": ("self.a = nn.ReLU()\nself.a.register_forward_hook(print)", "x = self.a(x)", "a hook on a"),
     "a hook on a weight": ("self.first.weight.register_hook(lambda g: g * 0.9)", "pass", "a hook on first"),
+    "a hook after a gradient": (
+        "self.first.weight.register_post_accumulate_grad_hook(print)",
+        "pass",
+        "a hook on first",
+    ),
+    "a hook before a gradient": (
+        "self.a = nn.ReLU()\nself.a.register_full_backward_pre_hook(print)",
+        "x = self.a(x)",
+        "a hook on a",
+    ),
     "another weight": (
         "self.a = nn.utils.parametrizations.weight_norm(nn.Conv2d(4, 4, 3))",
         "x = self.a(x)",
@@ -109,17 +120,28 @@ NOT_COVERED = {
     "one weight for two": (
         "self.a, self.b = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)\nself.b.weight = self.a.weight",
         "x = self.b(self.a(x))",
-        "a weight that two layers share (a)",
+        "a.weight and b.weight, which share memory",
+    ),
+    "statistics for two": (
+        "self.a, self.b = nn.BatchNorm2d(4), nn.BatchNorm2d(4)\nself.b.running_mean = self.a.running_mean",
+        "x = self.b(self.a(x))",
+        "a.running_mean and b.running_mean, which share memory",
+    ),
+    "a keyword": ("", "x = torch.flatten(input=x, start_dim=1)", "a call that names its input (flatten)"),
+    "a change in place of a view": (
+        "self.a = nn.Conv2d(4, 4, 3)",
+        "x = self.a(x)\ny = x.flatten(1)\nF.relu6(x, inplace=True)\nx = y",
+        "a change in place of values that have two shapes (relu6)",
+    ),
+    "a view that is changed in place": (
+        "self.a = nn.Conv2d(4, 4, 3)",
+        "x = self.a(x)\ny = x.flatten(1).relu_()",
+        "a change in place of values that have two shapes (relu_)",
     ),
     "weights in one memory": (
         "self.a, self.b = nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3)\nself.b.weight.data = self.a.weight.data.mT",
         "x = self.b(self.a(x))",
         "a.weight and b.weight, which share memory",
-    ),
-    "statistics for two": (
-        "self.a, self.b = nn.BatchNorm2d(4), nn.BatchNorm2d(4)\nself.b.running_var = self.a.running_var",
-        "x = self.b(self.a(x))",
-        "a.running_var and b.running_var, which share memory",
     ),
     "a computed size": ("", "x = F.avg_pool2d(x, x.size()[2:])", "a size that forward computes"),
     "a computed side": ("", "x = F.avg_pool2d(x, x.shape[-1])", "a size that forward computes"),
