@@ -20,6 +20,7 @@ from bench.errors import UnusableInput
 from bench.network import calls
 from bench.network.source import choice, closure
 from bench.network.source import text as source_text
+from bench.network.source.candidates import Definitions
 from bench.network.source.names import definitions
 from bench.network.source.statements import Statements, extract
 from bench.network.specification import Architecture, Document, Recipe
@@ -72,6 +73,7 @@ def _read(path: Path, recipe: Recipe | None, document: Document | None, member: 
     source = text.text if is_whole else extract(text.text, text.tree, needed)
     running = statements.executed(class_name) if is_whole else needed
     modules = closure.closure(where, [text.tree.body[index] for index in sorted(running)])
+    taken = "" if is_whole else _taken(statements, needed, left_out, _definitions_of(class_name, text.tree))
     return Architecture(
         name=_name(path, "" if is_only and not arguments else class_name, arguments),
         source=source,
@@ -84,7 +86,7 @@ def _read(path: Path, recipe: Recipe | None, document: Document | None, member: 
         arguments=arguments,
         modules=tuple(sorted(modules.items())),
         module=where.module if modules else "network",
-        taken="" if is_whole else _taken(statements, needed, left_out, _definitions_of(class_name, text.tree)),
+        taken="; ".join(filter(None, [taken, _made_otherwise(text, found, statements, class_name)])),
     )
 
 
@@ -100,6 +102,17 @@ def _taken(statements: Statements, needed: Collection[int], left_out: Sequence[s
     rest = f"; left out: {listed([*said[:4], *(['more'] if len(said) > 4 else [])])}" if said else ""
     last = f", the last of {defined_times} definitions" if defined_times > 1 else ""
     return f"only {listed(defined)} {'is' if len(defined) == 1 else 'are'} used{last}{rest}"
+
+
+def _made_otherwise(text: source_text.SourceText, found: Definitions, statements: Statements, class_name: str) -> str:
+    """Return in words that the file makes another network of the class, and how to name it."""
+    for name in found.made_of(class_name) if class_name in found.named else ():
+        changing = statements.changing(name)
+        if changing or not found.is_plain(name, class_name):
+            place = text.place(text.tree.body[changing[0]].lineno) if changing else text.path
+            what = f"{place} changes {name} after it is made" if changing else f"{name} is more than {class_name}"
+            return f"{what}, which is not used: to train it, name {text.path}::{name}"
+    return ""
 
 
 def _name(path: Path, class_name: str, arguments: str) -> str:

@@ -6,6 +6,7 @@ sorted, so that the order of the sources does not matter.
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
@@ -152,14 +153,33 @@ def _trained_again(read: pandas.DataFrame, rows: pandas.DataFrame) -> Iterator[V
         ["order", *EPOCH_KEY, "recorded_at", "machine"]
     )
     trained = ordered.drop_duplicates(columns)
-    again = trained.assign(training=trained.groupby(list(EPOCH_KEY)).cumcount()).query("training > 0")
-    for (model, recipe, device, digest, seed, _), part in again.groupby([*RUN_KEY, "training"]):
-        by_epoch = part.sort_values("epoch")
-        whole = by_epoch[by_epoch["epoch"].to_numpy() == np.arange(1, len(part) + 1)]
-        if not whole.empty:
-            last = whole.sort_values(["recorded_at", "epoch", "machine"]).iloc[-1]
+    again = trained[trained.duplicated(list(EPOCH_KEY))]
+    for (model, recipe, device, digest, seed), part in again.groupby(list(RUN_KEY)):
+        rows_of_run = part[["epoch", "recorded_at", "machine"]].itertuples(index=False, name=None)
+        for training in _trainings(sorted(rows_of_run)):
+            recorded_at, _, machine = max((when, epoch, where) for epoch, when, where in training)
             run = model, recipe, device, digest, int(seed)
-            yield Verified(*run, len(whole), True, last["recorded_at"], digest, last["machine"])
+            yield Verified(*run, len(training), True, recorded_at, digest, machine)
+
+
+def _trainings(rows: Sequence[tuple[int, str, str]]) -> list[list[tuple[int, str, str]]]:
+    """Divide the further rows (epoch, time, machine) of a run into trainings. `rows` are sorted.
+
+    An epoch goes on with the training of the same machine, or else with another one. So a mixture of two trainings,
+    whose other halves are in the record, counts as one.
+    """
+    trainings: list[list[tuple[int, str, str]]] = []
+    for epoch, group in itertools.groupby(rows, key=lambda one: one[0]):
+        left = list(group)
+        if epoch == 1:
+            trainings = [[one] for one in left]
+        waiting = [one for one in trainings if one[-1][0] == epoch - 1]
+        for training in sorted(waiting, key=lambda one: all(one[-1][2] != machine for _, _, machine in left)):
+            following = next((one for one in left if one[2] == training[-1][2]), left[0] if left else None)
+            if following is not None:
+                training.append(following)
+                left.remove(following)
+    return trainings
 
 
 def _joined_networks(sources: Sequence[Path], rows: pandas.DataFrame) -> Catalogue:

@@ -176,6 +176,36 @@ def test_a_variable_that_is_made_by_a_call_is_a_network_too(tmp_path):
     assert found[1].build_as_written() is not found[1].build_as_written()
 
 
+@pytest.mark.parametrize(
+    ("script", "said"),
+    [
+        (
+            "model = Net()\nmodel = model.to('cpu')\nmodel.train()\nsize = sum(p.sum() for p in Net().parameters())\n",
+            "",
+        ),
+        ("model = Net()\nmodel.scores = nn.Identity()\n", "net.py:{line} changes model after it is made"),
+        ("model = Net().to('cpu')\nmodel.apply(print)\n", "net.py:{line} changes model after it is made"),
+        ("model = Net().apply(print)\n", "model is more than Net"),
+        ("model = nn.Sequential(nn.BatchNorm2d(1), Net())\n", "model is more than Net"),
+    ],
+)
+def test_a_network_that_the_file_changes_after_it_is_made_is_named(tmp_path, script, said):
+    text = f"{PLAIN}\n{script}"
+    (path,) = write(tmp_path, net=text)
+    taken = read(path).taken
+    assert said.format(line=text.count("\n")) in taken
+    assert taken.endswith(f", which is not used: to train it, name {path}::model") == bool(said)
+    assert "which is not used" not in read(path, member="model").taken
+
+
+def test_a_function_that_changes_the_class_it_gets_belongs_to_the_network(tmp_path):
+    script = "\n\ndef widen(cls):\n    cls.width = 8\n\n\nwiden(Net)\ntrain(Net)\n"
+    (path,) = write(tmp_path, net=f"{PLAIN}{script}")
+    one = read(path)
+    assert one.source.rstrip().endswith("widen(Net)")
+    assert one.taken == "only Net and widen are used; left out: train(…)"
+
+
 def test_a_change_of_another_network_of_the_file_changes_nothing(tmp_path):
     def digests(source):
         (path,) = write(tmp_path, nets=source)

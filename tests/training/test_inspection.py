@@ -184,13 +184,6 @@ REFUSED = {
         changed(FORWARD, f"{FORWARD}\n\n    def parameters(self):\n        return [{{'params': [], 'lr': 0.1}}]"),
         "its own method parameters does not give all of its parameters",
     ),
-    "changes_a_dropout_at_one_place": (
-        init(
-            "self.drop = nn.Dropout(0.5); self.scores = nn.Sequential(self.drop, self.scores)",
-            forward("self.drop.p = 0.1; return self.scores(x.flatten(1))"),
-        ),
-        "its code changes a dropout that is registered twice: make a dropout for each place",
-    ),
     "one_image_in_a_batch": (
         'RECIPE = {"batch_size": 59999}\n'
         + init("self.norm = nn.BatchNorm1d(10)", forward("return self.norm(self.scores(x.flatten(1)))")),

@@ -137,6 +137,29 @@ class Definitions:
         found = [name for name in uses if called[name].startswith(_STACKS)]
         return [name for name in found if not any(name in _used_by(other, uses) for other in found)]
 
+    def made_of(self, class_name: str) -> list[str]:
+        """Return the variables that the file makes by a call of a class, or as a stack of layers that has it."""
+        found = []
+        for node in self.tree.body:
+            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and class_name in names_in(node.value):
+                called = made_by(node.value)
+                is_stack = full_name(called, self._imported).startswith(_STACKS)
+                if ast.unparse(called) == class_name or is_stack:
+                    found += [target.id for target in node.targets if isinstance(target, ast.Name)]
+        return [name for name in dict.fromkeys(found) if name not in self.named]
+
+    def is_plain(self, name: str, class_name: str) -> bool:
+        """Whether every value that the file gives to a variable is an object of a class, as it is made, or moved."""
+        values = [
+            node.value
+            for node in self.tree.body
+            if isinstance(node, ast.Assign) and name in {one.id for one in node.targets if isinstance(one, ast.Name)}
+        ]
+        applies = any(
+            isinstance(one, ast.Attribute) and one.attr == "apply" for value in values for one in ast.walk(value)
+        )
+        return not applies and all(ast.unparse(made_by(value)) in (class_name, name) for value in values)
+
     def imported_modules(self) -> Iterator[tuple[str, str]]:
         """Yield the imported classes that are networks or blocks, and the own modules that define them."""
         for name, dotted in self._imported.items():

@@ -49,8 +49,8 @@ class Statements:
         self.imported = dict(imports(tree))
 
     @cached_property
-    def _functions(self) -> dict[str, tuple[frozenset[str], bool]]:
-        """For each function: the names of the file that it changes, and whether it reads arguments or data.
+    def _functions(self) -> dict[str, tuple[frozenset[str], bool, bool]]:
+        """For each function: the names that it changes, whether it reads data, and whether it changes its arguments.
 
         A class counts too if it has `__init_subclass__`, which a subclass calls when it is defined.
         """
@@ -60,7 +60,9 @@ class Statements:
                 used = names_of(node).deferred
                 declared = {name for one in ast.walk(node) if isinstance(one, ast.Global) for name in one.names}
                 changed = {name for one in ast.walk(node) for name in (*assigned(one), *called_on(one))} & used
-                found[node.name] = frozenset(changed | declared), any(map(_reads_input, ast.walk(node)))
+                own = {one.arg for part in ast.walk(node) if isinstance(part, ast.arguments) for one in part.args}
+                changes_own = any(assigned(one) & own for one in ast.walk(node)) and isinstance(node, Function)
+                found[node.name] = frozenset(changed | declared), any(map(_reads_input, ast.walk(node))), changes_own
         return found
 
     def _changes(self, index: int) -> frozenset[str]:
@@ -68,7 +70,23 @@ class Statements:
         called = _called(self.tree.body[index]) & self._functions.keys()
         names = self.names[index]
         by_call = names.calls.union(*(self._functions[name][0] for name in called)) - self.imported.keys()
-        return names.assigns | by_call
+        given = {
+            one.id
+            for call in running(self.tree.body[index])
+            if isinstance(call, ast.Call) and isinstance(call.func, ast.Name)
+            if call.func.id in self._functions and self._functions[call.func.id][2]
+            for one in call.args
+            if isinstance(one, ast.Name)
+        }
+        return names.assigns | by_call | given
+
+    def changing(self, name: str) -> list[int]:
+        """Return the indices of the statements that change an object of the file, but do not train it."""
+        return [
+            index
+            for index, names in enumerate(self.names)
+            if name in self._changes(index) and name not in names.binds and not self._trains(index, name)
+        ]
 
     def needed(self, roots: Collection[str], trained: str = "") -> set[int]:
         """Return the indices of the statements that the definitions of some names need, themselves included.
