@@ -519,7 +519,7 @@ def test_every_further_training_is_a_verification_even_on_the_same_machine(tmp_p
 
 
 def test_a_check_is_of_the_machine_that_trained_all_of_its_epochs(tmp_path: Path) -> None:
-    """The first machine has two epochs, the second has one, and the third has all. So the record has an epoch of its."""
+    """The machines have two epochs, one and three. The record takes the third epoch from the last machine."""
     short = elsewhere(EXACT_ROWS[:1], 60, machine="the second")
     found = checks(tmp_path, EXACT_ROWS[:2], short, elsewhere(EXACT_ROWS, 90, machine="the third"))
     assert sorted((one.machine, one.epochs) for one in found) == [("the second", 1), ("the third", 2)]
