@@ -49,11 +49,16 @@ class Request:
 
 @dataclass(frozen=True)
 class Finding:
-    """The result for one run. Its first `epochs` epochs are identical, unless `difference` says why not."""
+    """The result for one run. Its first `epochs` epochs are identical, unless `difference` says why not.
+
+    `cannot` says that no machine like this one can compare it: it has no such device, or the release has another
+    arithmetic.
+    """
 
     name: str
     epochs: int
     difference: str = ""
+    cannot: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,9 @@ class Verification:
 
     @property
     def is_identical(self) -> bool:
-        """Whether every requested run was compared and is identical."""
-        return bool(self.findings) and not any(finding.difference for finding in self.findings)
+        """Whether a requested run was compared, and every one that can be compared here is identical."""
+        found = [finding for finding in self.findings if not finding.cannot]
+        return bool(found) and not any(finding.difference for finding in found)
 
 
 def verify(
@@ -91,11 +97,14 @@ def verify(
     findings = [*_left_out(found), *_not_recorded(rows, request)]
     again: dict[Run, tuple[Run, pandas.DataFrame]] = {}
     for run, recorded in _runs(rows, request.epochs):
-        obstacle = _obstacle(run, architectures[run.model], here, places)
-        if obstacle:
-            findings.append(Finding(_name(run, architectures[run.model]), run.epochs, obstacle))
+        name = _name(run, architectures[run.model])
+        if architectures[run.model].with_digest(run.recipe) is None:
+            change = f"the network or its recipe has changed to {architectures[run.model].digest}"
+            findings.append(Finding(name, run.epochs, f"recorded with recipe {run.recipe}; {change}"))
+        elif obstacle := _obstacle(run, here, places):
+            findings.append(Finding(name, run.epochs, f"not compared: {obstacle}", cannot=True))
         elif run.environment == EXACT.digest:
-            again[run] = run, recorded
+            again[run] = (run if run.device in here else replace(run, device="cpu")), recorded  # the bits are the same
         else:
             again[run] = replace(run, environment=here[run.device].digest), recorded
     trained, endings, interrupted_by = _train(
@@ -106,7 +115,7 @@ def verify(
         difference = _difference(recorded, trained[target.key])
         if len(trained[target.key]) >= run.epochs:
             identical = not difference
-            machine = environment.machine(here[run.device])
+            machine = environment.machine(here[target.device])
             compared.append(Verified(*run.key, run.epochs, identical, utc_now(), target.environment, machine))
         if difference and target.key in endings:
             difference = f"the new training ended early: {endings[target.key]}"
@@ -134,7 +143,9 @@ def format_verification(verification: Verification) -> list[str]:
         for finding in verification.findings
     ]
     identical = sum(not finding.difference for finding in verification.findings)
-    return [*lines, f"{identical} of {count(len(verification.findings), 'run')} identical, bit for bit."]
+    cannot = sum(finding.cannot for finding in verification.findings)
+    rest = f"; {count(cannot, 'run')} cannot be compared here" if cannot else ""
+    return [*lines, f"{identical} of {count(len(lines) - cannot, 'run')} identical, bit for bit{rest}."]
 
 
 def _requested(rows: pandas.DataFrame, request: Request) -> pandas.DataFrame:
@@ -183,18 +194,19 @@ def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.
     return found
 
 
-def _obstacle(run: Run, architecture: Architecture, here: Mapping[str, Environment], places: Places) -> str:
-    if architecture.with_digest(run.recipe) is None:
-        return f"recorded with recipe {run.recipe}; the network or its recipe has changed to {architecture.digest}"
+def _obstacle(run: Run, here: Mapping[str, Environment], places: Places) -> str:
+    """Return why this machine and this release cannot train a run again as it was trained."""
+    if run.environment == EXACT.digest:
+        return ""
     if run.device not in here:
-        return f"not compared: this machine has no {run.device}"
+        return f"this machine has no {run.device}"
     arithmetic = _recorded_details(run, places).get("arithmetic", environment.OPERATORS)
-    if run.environment == EXACT.digest or arithmetic == environment.OPERATORS:
+    if arithmetic == environment.OPERATORS:
         return ""
     if arithmetic.startswith("exact "):
-        return f"not compared: recorded in the arithmetic {arithmetic!r}, but this release has {EXACT_VERSION!r}"
+        return f"recorded in the arithmetic {arithmetic!r}, but this release has {EXACT_VERSION!r}"
     advice = "to verify it, check out release 0.1.0 of this project with git, and run the same command there"
-    return f"not compared: recorded in the arithmetic of release 0.1.0, which this release does not have: {advice}"
+    return f"recorded in the arithmetic of release 0.1.0, which this release does not have: {advice}"
 
 
 def _train(

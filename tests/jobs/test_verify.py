@@ -210,11 +210,32 @@ def test_runs_in_which_only_the_weights_vary_are_continued_and_verified(trained,
     assert sorted(one.name for one in found.findings) == names
 
 
-def test_a_device_that_is_not_here_is_not_compared_and_is_a_failure(places):
+def test_an_exact_run_of_a_gpu_is_verified_on_a_cpu(places, monkeypatch):
+    here = environment.describe("cpu", "native")
+    monkeypatch.setattr(verify.environment, "available_devices", lambda: ("cpu",))
+    edit(places, ",cpu,", ",cuda,")
+    assert verified(Request(("unpadded",), None, None, 1, 2), places).is_identical
+    (one,) = verifications.read(record.read(places.runs)).found
+    assert (one.device, one.machine) == ("cuda", environment.machine(here))
+
+
+def test_what_cannot_be_compared_here_is_no_failure_beside_what_can(places):
     absent = next(device for device in ("cuda", "mps") if device not in environment.available_devices())
-    edit(places, ",cpu,", f",{absent},")
-    found = verified(Request(("unpadded",), None, None, None, 2), places)
-    assert found.findings[0].difference == f"not compared: this machine has no {absent}"
+    rows = places.runs.read_text()
+    native = [line.replace(f",cpu,{EXACT.digest},", f",{absent},0123abcd,") for line in rows.splitlines()[1:]]
+    places.runs.write_text(rows + "\n".join(native) + "\n")
+    found = verified(Request(("unpadded",), None, None, 1, 2), places)
+    assert found.is_identical
+    lines = format_verification(found)
+    assert [line.partition(": ")[2] for line in lines] == [
+        f"not compared: this machine has no {absent}",
+        "identical in 1 epoch",
+        "",
+    ]
+    assert lines[-1] == "1 of 1 run identical, bit for bit; 1 run cannot be compared here."
+    alone = verified(Request(("unpadded",), (absent,), None, 1, 2), places)
+    assert not alone.is_identical
+    assert format_verification(alone)[-1] == "0 of 0 runs identical, bit for bit; 1 run cannot be compared here."
 
 
 def test_an_exact_run_is_verified_on_a_machine_of_another_environment(places, monkeypatch):
@@ -246,7 +267,7 @@ def test_rows_of_the_arithmetic_of_release_0_1_0_get_a_line_that_names_this_rele
         "not compared: recorded in the arithmetic of release 0.1.0, which this release does not have: "
         "to verify it, check out release 0.1.0 of this project with git, and run the same command there"
     )
-    assert summary == "0 of 1 run identical, bit for bit."
+    assert summary == "0 of 0 runs identical, bit for bit; 1 run cannot be compared here."
 
 
 def test_rows_of_another_version_of_the_exact_arithmetic_get_a_line_with_both_versions(places):
