@@ -110,12 +110,14 @@ def golden(part: Part) -> bool:
 
 def epochs(part: Part) -> bool:
     """An epoch of each network against the row of the CPU, for other numbers of seeds, and resumed."""
+    from bench.record.environments import EXACT
     from bench.training import loop, together
 
     gpu, dataset, good = part.gpu(), part.dataset(), True
     images = together.images_of(dataset)
-    with (ROOT / "runs.exact.csv").open() as file:
-        rows = {(row["model"], int(row["epoch"])): row for row in csv.DictReader(file) if row["seed"] == "1"}
+    with (ROOT / "runs.csv").open() as file:
+        exact = [row for row in csv.DictReader(file) if row["environment"] == EXACT.digest and row["seed"] == "1"]
+    rows = {(row["model"], int(row["epoch"])): row for row in exact if row["status"] == "ok"}
     for name, architecture in part.networks.items():
         seeds_at_once = (1, 5, 100) if name == "ten_twenty_thirty" and not part.emulated else (1, 5)
         firsts = []
@@ -251,7 +253,7 @@ def whole(part: Part) -> bool:
     command = ["all", "--seeds", "5", "--devices", "cuda", "--runs", str(runs), "--report", str(part.folder / "report")]
     with timed(result):
         done = subprocess.run([sys.executable, "-m", "bench", *command], cwd=ROOT, check=False)
-    with (ROOT / "runs.exact.csv").open() as file:
+    with (ROOT / "runs.csv").open() as file:
         known = {_key(row): _bits(row) for row in csv.DictReader(file) if row["status"] == "ok"}
     with runs.open() as file:
         ours = [row for row in csv.DictReader(file) if row["status"] == "ok"]
