@@ -161,7 +161,7 @@ def read_rows(path: Path, problems: list[Problem], models: Collection[str] | Non
                 frames.append(_frame(rows, starts))
                 rows, starts = [], []
     except OSError as error:
-        raise UnusableInput(f"{path}: cannot be read ({cause(error)}): name a CSV file with --runs") from error
+        raise _unreadable(path, error) from error
     frames.append(_frame(rows, starts))
     return pandas.concat([frame for frame in frames if len(frame)] or frames[:1], ignore_index=True)
 
@@ -180,11 +180,15 @@ def require_header(path: Path) -> None:
     """Check that a file is a record: it is missing, or empty, or begins with the header of a record or a part of it.
 
     Raises:
-        UnusableInput: the file begins with something else.
+        UnusableInput: the file cannot be read, or begins with something else.
     """
     if not path.exists():
         return
-    line = _first_line(path)
+    try:
+        require_regular(path)
+        line = _first_line(path)
+    except OSError as error:
+        raise _unreadable(path, error) from error
     if format_line(COLUMNS).startswith(line):  # nothing, or a header that was being written
         return
     missing = [column for column in REQUIRED if column not in _header(line)]
@@ -193,6 +197,10 @@ def require_header(path: Path) -> None:
             f"{path}:1: not a record, its header lacks {', '.join(missing[:3])}{' …' * (len(missing) > 3)}: "
             "name the file that `run` wrote"
         )
+
+
+def _unreadable(path: Path, error: OSError) -> UnusableInput:
+    return UnusableInput(f"{path}: cannot be read ({cause(error)}): name a CSV file with --runs")
 
 
 def _first_line(path: Path) -> str:
