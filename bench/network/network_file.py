@@ -18,7 +18,7 @@ from typing import Any
 
 from bench.errors import UnusableInput
 from bench.network import calls
-from bench.network.source import choice, closure
+from bench.network.source import choice, closure, packages
 from bench.network.source import text as source_text
 from bench.network.source.candidates import Definitions
 from bench.network.source.names import definitions
@@ -73,6 +73,7 @@ def _read(path: Path, recipe: Recipe | None, document: Document | None, member: 
     source = text.text if is_whole else extract(text.text, text.tree, needed)
     running = statements.executed(class_name) if is_whole else needed
     modules = closure.closure(where, [text.tree.body[index] for index in sorted(running)])
+    code = [*(text.tree.body[index] for index in needed), *map(ast.parse, modules.values())]
     taken = "" if is_whole else _taken(statements, needed, left_out, _definitions_of(class_name, text.tree))
     return Architecture(
         name=_name(path, "" if is_only and not arguments else class_name, arguments),
@@ -86,6 +87,7 @@ def _read(path: Path, recipe: Recipe | None, document: Document | None, member: 
         arguments=arguments,
         modules=tuple(sorted(modules.items())),
         module=where.module if modules else "network",
+        packages=packages.versions(code, where.has),
         taken="; ".join(filter(None, [taken, _made_otherwise(text, found, statements, class_name)])),
     )
 

@@ -183,7 +183,7 @@ class Architecture:
     `class_name` can also be a function that makes the network, or a variable that is one. `arguments` has the text of
     its arguments, such as `norm='bn'`. `modules` has the user's own modules that the file imports, by full name, with
     their sources; `module` is the full name of the file among them. These texts are enough to build the network on any
-    machine.
+    machine that has its `packages`: installed ones, with their versions.
 
     `document` is what a public document says about the network, if there is one. The claims of other networks are in
     `own_claims`. `gives_logits` says that the scores are not log-probabilities yet. `uncovered` names what keeps the
@@ -206,6 +206,7 @@ class Architecture:
     arguments: str = ""
     modules: tuple[tuple[str, str], ...] = ()
     module: str = "network"
+    packages: tuple[str, ...] = ()
     taken: str = field(default="", compare=False)
 
     @property
@@ -267,11 +268,11 @@ class Architecture:
 
         Comments, docstrings and layout do not count, because the code is parsed into a syntax tree and not imported.
         A value in the file does not count either, unless its code uses it: the recipe counts by its facts, and a claim
-        changes no run. The arguments and the own modules count.
+        changes no run. The arguments, the own modules and the versions of installed packages count.
         """
         recipe = json.dumps(self.recipe.facts, sort_keys=True)
         modules = [f"{name} {canonical(source)}" for name, source in self.modules]
-        content = "\n".join([self.call, canonical_network(self.source, modules), recipe, *modules])
+        content = "\n".join([self.call, canonical_network(self.source, modules), recipe, *modules, *self.packages])
         return hashlib.sha256(content.encode()).hexdigest()[:8]
 
     def varied(self, vary: Vary) -> Architecture:

@@ -136,6 +136,7 @@ class _Entry:
     arguments: str = ""
     modules: dict[str, str] = field(default_factory=dict)
     module: str = Architecture.module
+    packages: tuple[str, ...] = ()
     structure: Structure
 
     def architecture(self, name: str) -> Architecture:
@@ -153,6 +154,7 @@ class _Entry:
             arguments=self.arguments,
             modules=tuple(self.modules.items()),
             module=self.module,
+            packages=self.packages,
         )
 
 
@@ -169,6 +171,7 @@ def _entry(one: Architecture, structure: Structure) -> _Entry:
         arguments=one.arguments,
         modules=dict(one.modules),
         module=one.module,
+        packages=one.packages,
         structure=structure,
     )
 
