@@ -212,13 +212,14 @@ class ForkedWorker:
         from bench.jobs.worker import process
 
         os.setsid()
-        (self.scratch / "workers" / str(os.getpid())).touch()
-        os.write(begin, b"!")
         signal.signal(signal.SIGINT, signal.default_int_handler)
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         os.environ.clear()
         os.environ.update(variables)
-        _take_over(descriptors)
+        _take_over([*descriptors, begin])
+        (self.scratch / "workers" / str(os.getpid())).touch()  # now it holds no lock of the job
+        os.write(_BEGIN, b"!")
+        os.close(_BEGIN)
         if self.fault_of_job is not None:
             self.fault_of_job.remove()
         if self.fault is not None:
@@ -238,11 +239,14 @@ class BackwardClock(datetime):
         return datetime(2026, 1, 31, 12, tzinfo=UTC) - timedelta(hours=cls.looks)
 
 
+_BEGIN = 3  # the descriptor behind the standard streams, by which a worker says that it has begun
+
+
 def _take_over(descriptors: Sequence[int]) -> None:
-    """Make these the standard streams of this process, and close all other files."""
+    """Make the first three the standard streams of this process, and close all files but these descriptors."""
     for number, descriptor in enumerate(descriptors):
         os.dup2(descriptor, number)
-    os.closerange(3, 4096)
+    os.closerange(len(descriptors), 4096)
     sys.stdin, sys.stdout, sys.stderr = (
         open(number, mode, buffering=buffering, encoding="utf-8", closefd=False)  # noqa: SIM115
         for number, (mode, buffering) in enumerate((("r", -1), ("w", -1), ("w", 1)))

@@ -470,8 +470,9 @@ def test_scores_that_are_probably_a_mistake_get_a_remark(tmp_path, body):
 
 def test_show_and_run_say_what_is_probably_a_mistake(tmp_path, capsys, caplog):
     (path,) = write(tmp_path, net=forward("return self.scores(x.flatten(1)).softmax(1)"))
-    assert parser.main(["show", str(path)]) == 0
-    assert "remark      the scores are probabilities, and their log-softmax learns slowly" in capsys.readouterr().out
+    found = inspection.inspect(read(path))
+    lines = format_show(read(path), structure_facts.from_json(found["structure"]), found["unused"], found["remarks"])
+    assert "remark      the scores are probabilities, and their log-softmax learns slowly" in "\n".join(lines)
     assert parser.main(["plan", "--models", str(path), "--runs", str(tmp_path / "runs.csv")]) == 0
     assert f"{path}: the scores are probabilities" in caplog.text + capsys.readouterr().err
 

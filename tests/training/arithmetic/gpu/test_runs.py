@@ -178,7 +178,10 @@ ORDERS = numpy.stack([numpy.random.default_rng(seed).permutation(40)[:19] for se
 
 @pytest.mark.parametrize(
     ("make", "count"),
-    [pytest.param(Mixed, 1, marks=pytest.mark.slow), (Mixed, 3), (AnyConvolutions, 3), (OfImages, 3), (Wide, 1)],
+    [
+        *((Mixed, 3), (AnyConvolutions, 3), (OfImages, 3)),
+        *(pytest.param(one, 1, marks=pytest.mark.slow) for one in (Mixed, Wide)),
+    ],
 )
 def test_every_operation_has_the_bits_of_the_cpu(make, count):
     program, states = prepared(make, range(1, count + 1))
