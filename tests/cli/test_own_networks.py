@@ -227,6 +227,7 @@ def test_modules_beside_a_network_are_kept_with_it(with_modules, tmp_path, root,
     assert "the network or its recipe has changed" in said
 
 
+@pytest.mark.slow
 def test_a_changed_claim_is_judged_without_training_again(ours, copied, root, capsys):
     example = (ours / "net.py").read_text()
     (copied / "net.py").write_text(example.replace('"best": 9951', '"best": 9902'))

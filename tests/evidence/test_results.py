@@ -167,6 +167,7 @@ def test_a_divergence_is_final_whatever_ends_a_later_try(tmp_path: Path, status:
         assert (run.has_diverged, run.ending) == (True, "diverged: the loss is nan")
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.randoms(use_true_random=False))
 def test_the_order_of_the_rows_changes_nothing(tmp_path: Path, shuffler: random.Random) -> None:

@@ -121,6 +121,7 @@ def sizes(undisturbed: Undisturbed) -> list[int]:
     return sorted({path.stat().st_size for path in paths} - {0})
 
 
+@pytest.mark.faults
 def test_a_job_whose_files_may_not_grow_is_completed_by_a_second(
     server: Server, undisturbed: Undisturbed, tmp_path: Path
 ):

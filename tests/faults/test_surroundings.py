@@ -72,6 +72,7 @@ def read_only(tmp_path: Path) -> list[str]:
     return before
 
 
+@pytest.mark.faults
 def test_a_strange_place(undisturbed: Undisturbed, tmp_path: Path):
     """There is no home and no terminal, and the plain locale cannot spell the name of the folder."""
     folder = tmp_path / STRANGE

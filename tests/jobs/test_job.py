@@ -409,6 +409,7 @@ def test_files_beside_the_record_that_were_damaged_do_not_hide_the_outcome(monke
     assert said.startswith(f"{environments.path_beside(where.runs)}: is not JSON: ")
 
 
+@pytest.mark.slow
 def test_all_rows_of_a_job_go_into_the_record_that_a_link_named_at_its_start(monkeypatch, tmp_path, root):
     link, before, after = (tmp_path / name / "runs.csv" for name in ("link", "before", "after"))
     for path in (link, before, after):

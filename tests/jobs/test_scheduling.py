@@ -481,6 +481,7 @@ def test_a_worker_starts_although_the_current_folder_was_deleted(
     assert endings(execute(acts("done"), {"cpu": 1}, Stop())) == [(0, "ok", "")]
 
 
+@pytest.mark.slow
 def test_waiting_events_report_that_time_passes(tmp_path: Path, mark: str):
     events = list(scheduling.execute([task(tmp_path, misbehaving.Hangs)], {"cpu": 1}, Stop(), epoch_limit=4))
     assert sum(isinstance(event, Waiting) for event in events) >= 4

@@ -77,6 +77,7 @@ def test_a_prefix_of_the_epochs_can_be_verified(places):
     assert kept(places) == [("unpadded", 1, True)]
 
 
+@pytest.mark.slow
 def test_a_record_is_verified_even_if_the_outcome_cannot_be_written(places, caplog):
     (places.runs.parent / "runs.verified.csv").mkdir()
     assert verified(Request(("unpadded",), None, (1,), 1, 2), places).is_identical

@@ -97,7 +97,7 @@ WHOLE = sorted(RUNS, key=lambda row: (row.model, row.device, row.seed, row.epoch
 
 
 @given(st.lists(st.sets(st.sampled_from(range(len(WHOLE)))), min_size=1, max_size=4), st.randoms(use_true_random=False))
-@settings(max_examples=60)
+@settings(max_examples=25)
 def test_a_record_split_into_overlapping_parts_comes_back(
     tmp_path_factory: pytest.TempPathFactory, chosen: list[set[int]], draw: Any
 ) -> None:
@@ -111,7 +111,7 @@ def test_a_record_split_into_overlapping_parts_comes_back(
 
 
 @given(st.lists(st.lists(st.sampled_from(range(3)), unique=True), min_size=2, max_size=3), st.permutations(range(3)))
-@settings(max_examples=30)
+@settings(max_examples=12)
 def test_the_order_of_the_records_does_not_matter(
     tmp_path_factory: pytest.TempPathFactory, chosen: list[list[int]], order: Sequence[int]
 ) -> None:

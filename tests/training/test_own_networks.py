@@ -31,6 +31,7 @@ def few(dataset):
     return dataset.head(*SUBSET)
 
 
+@pytest.mark.slow
 def test_ten_generated_networks_give_the_same_bits_again_in_another_order(tmp_path, few):
     write(tmp_path, **{f"net{number}": generated(number) for number in range(10)})
     chosen = [read(path) for path in sorted(tmp_path.iterdir())]

@@ -369,7 +369,7 @@ def test_rows_carry_the_environment_of_their_worker_and_a_run_stays_there(
     ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_an_interrupted_job_closes_its_runs_and_reports_it_like_a_local_job(
     stage: Stage, root: Path, tmp_path: Path, number: signal.Signals
 ) -> None:
