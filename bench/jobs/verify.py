@@ -137,10 +137,10 @@ def _store(compared: Sequence[Verified], runs: Path) -> None:
 
 
 def format_verification(verification: Verification) -> list[str]:
-    """Format a line for each finding, then a summary line."""
+    """Format a line for each finding, those that cannot be compared here last, then a summary line."""
     lines = [
         f"{finding.name}: {finding.difference or 'identical in ' + count(finding.epochs, 'epoch')}"
-        for finding in verification.findings
+        for finding in sorted(verification.findings, key=lambda finding: finding.cannot)
     ]
     identical = sum(not finding.difference for finding in verification.findings)
     cannot = sum(finding.cannot for finding in verification.findings)
