@@ -81,7 +81,8 @@ def test_what_keeps_a_network_from_exact_arithmetic_is_kept_beside_the_record(ou
         assert one == (native if found[name].uncovered else EXACT.digest)
 
 
-@pytest.mark.parametrize("command", [pytest.param("plan", marks=pytest.mark.slow), "run"])
+@pytest.mark.slow
+@pytest.mark.parametrize("command", ["plan", "run"])
 def test_exact_arithmetic_for_a_network_that_it_does_not_cover_is_refused_in_a_line(
     tmp_path, monkeypatch, capsys, command
 ):
@@ -130,6 +131,7 @@ def test_a_report_with_documented_runs_as_well_covers_both(copied):
     assert all(f"({name}.md)" in text for name in ("gap_head", "unpadded", "net", "draws"))
 
 
+@pytest.mark.slow
 def test_verification_does_not_need_the_network_files(copied, root, monkeypatch, capsys):
     monkeypatch.setattr(verify, "verify", functools.partial(verify.verify, subset=SUBSET))
     words = ["--models", "draws", "--runs", str(copied / "runs.csv"), "--data", str(root / "data")]
