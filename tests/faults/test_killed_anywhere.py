@@ -64,7 +64,8 @@ def kill_and_go_on(server: Server, undisturbed: Undisturbed, folder: Path, share
     return phase
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(ROUNDS, marks=pytest.mark.faults)])
+@pytest.mark.faults
+@pytest.mark.parametrize("rounds", [ROUNDS])
 def test_a_job_killed_at_any_instant_ends_with_the_same_bits(
     server: Server, undisturbed: Undisturbed, tmp_path: Path, rounds: int
 ):

@@ -242,6 +242,7 @@ def test_neither_jobs_nor_order_nor_company_changes_a_bit(undisturbed, tmp_path,
     assert set(deterministic(undisturbed.runs)) < set(deterministic(where.runs))
 
 
+@pytest.mark.slow
 def test_more_epochs_continue_a_run_instead_of_starting_it_again(undisturbed, tmp_path, root):
     where = places(tmp_path, root)
     job.run(selection(epochs=1), where, SUBSET)
@@ -271,6 +272,7 @@ def test_without_its_saved_states_a_run_is_trained_again_and_agrees_with_the_rec
     assert deterministic(where.runs) == deterministic(undisturbed.runs)
 
 
+@pytest.mark.slow
 def test_a_record_that_training_contradicts_is_not_continued(tmp_path, root):
     where = places(tmp_path, root)
     one = selection(TWO[:1], (1,), 1)

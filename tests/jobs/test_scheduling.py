@@ -487,6 +487,7 @@ def test_waiting_events_report_that_time_passes(tmp_path: Path, mark: str):
     assert sum(isinstance(event, Waiting) for event in events) >= 4
 
 
+@pytest.mark.slow
 def test_a_run_says_when_its_training_begins(tmp_path: Path, mark: str):
     one = task(tmp_path, misbehaving.Behaves)
     events = [event for event in scheduling.execute([one], {"cpu": 1}, Stop()) if not isinstance(event, Waiting)]

@@ -106,6 +106,7 @@ def test_bytes_do_not_depend_on_locale_time_zone_hash_seed_or_folder(tmp_path: P
     assert len(outputs[0]) == 13
 
 
+@pytest.mark.slow
 def test_the_order_of_the_rows_never_changes_a_byte(tmp_path: Path) -> None:
     in_order = rendered(tmp_path, MIXED, *TWO)
 

@@ -153,6 +153,7 @@ def test_a_network_that_the_trace_does_not_show_is_found(case):
     assert found[0].startswith(reason)
 
 
+@pytest.mark.slow
 def test_show_says_why_a_network_is_native(tmp_path, capsys):
     more, forward, reason = FOUND["a view that is changed in place"]
     (path,) = write(tmp_path, net=architecture(f"{LAYERS}\n{more}", f"{forward}\n{REST}").source)

@@ -348,6 +348,7 @@ def elsewhere(tmp_path_factory):
     return dict(zip(ELSEWHERE, networks.inspect([read(path) for path in paths]), strict=True))
 
 
+@pytest.mark.slow
 def test_the_output_of_a_network_does_no_harm(elsewhere):
     assert elsewhere["prints"].architecture.gives_logits
     assert elsewhere["prints"].unused == ()
@@ -491,6 +492,7 @@ def test_parameters_that_no_gradient_reaches_are_named(tmp_path):
     assert "unused      no gradient reaches spare.weight, spare.bias" in lines
 
 
+@pytest.mark.slow
 def test_show_has_layers_shapes_parameters_scores_and_limits(tmp_path, capsys):
     (path,) = write(tmp_path, net='RECIPE = {"epochs": 20}\n' + changed("784, 10", "784, 10, False"))
     assert parser.main(["show", str(path)]) == 0

@@ -88,6 +88,7 @@ def test_documents_and_other_networks_are_counted_apart(tmp_path: Path) -> None:
     assert " claims in two documents and on one other network, " in readme(tmp_path, [], architectures=both)
 
 
+@pytest.mark.slow
 def test_many_networks_leave_the_first_page_short(tmp_path: Path) -> None:
     names = [f"network_{number}" for number in range(60)]
     claims = (
