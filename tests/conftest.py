@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import signal
-import subprocess
-import sys
 from pathlib import Path
 
 import hypothesis
@@ -21,15 +19,6 @@ ROOT = Path(__file__).resolve().parent.parent
 # A machine that is busy for a moment must not fail a test.
 hypothesis.settings.register_profile("unhurried", deadline=None, print_blob=True)
 hypothesis.settings.load_profile("unhurried")
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    """Compile the kernels once, where several processes would each compile them at the same time."""
-    is_first = not hasattr(config, "workerinput")
-    if is_first and config.getoption("numprocesses", None) and not config.getoption("collectonly"):
-        subprocess.run(
-            [sys.executable, "-c", "from bench.training import golden; golden.differing()"], cwd=ROOT, check=False
-        )
 
 
 @pytest.fixture(scope="session")
