@@ -40,15 +40,20 @@ class Definitions:
         return dict(imports(self.tree))
 
     @cached_property
-    def assigned(self) -> dict[str, ast.expr]:
-        """The value that the file gives to each variable last, if a plain statement does it."""
-        return {
-            target.id: node.value
+    def _assignments(self) -> list[tuple[str, ast.expr]]:
+        """The variables to which a plain statement of the file gives a value, each with that value, in their order."""
+        return [
+            (target.id, node.value)
             for node in self.tree.body
             if isinstance(node, ast.Assign)
             for target in node.targets
             if isinstance(target, ast.Name)
-        }
+        ]
+
+    @cached_property
+    def assigned(self) -> dict[str, ast.expr]:
+        """The value that the file gives to each variable last, if a plain statement does it."""
+        return dict(self._assignments)
 
     def is_module(self, name: str, surely: bool, above: tuple[str, ...] = ()) -> bool:
         """Whether a name is a class derived from torch.nn.Module.
@@ -140,21 +145,17 @@ class Definitions:
     def made_of(self, class_name: str) -> list[str]:
         """Return the variables that the file makes by a call of a class, or as a stack of layers that has it."""
         found = []
-        for node in self.tree.body:
-            if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call) and class_name in names_in(node.value):
-                called = made_by(node.value)
+        for name, value in self._assignments:
+            if name not in self.named and isinstance(value, ast.Call) and class_name in names_in(value):
+                called = made_by(value)
                 is_stack = full_name(called, self._imported).startswith(_STACKS)
                 if ast.unparse(called) == class_name or is_stack:
-                    found += [target.id for target in node.targets if isinstance(target, ast.Name)]
-        return [name for name in dict.fromkeys(found) if name not in self.named]
+                    found.append(name)
+        return list(dict.fromkeys(found))
 
     def is_plain(self, name: str, class_name: str) -> bool:
         """Whether every value that the file gives to a variable is an object of a class, as it is made, or moved."""
-        values = [
-            node.value
-            for node in self.tree.body
-            if isinstance(node, ast.Assign) and name in {one.id for one in node.targets if isinstance(one, ast.Name)}
-        ]
+        values = [value for one, value in self._assignments if one == name]
         applies = any(
             isinstance(one, ast.Attribute) and one.attr == "apply" for value in values for one in ast.walk(value)
         )
