@@ -145,14 +145,14 @@ def _kept_between_passes(network: nn.Module, images: Tensor) -> list[str]:
 
     A network may keep an activation for others to look at. But it must not count, or collect values.
     """
-    state, given, found = copied(network.state_dict()), images.clone(), list[dict[str, str]]()
+    state, found = copied(network.state_dict()), list[dict[str, str]]()
     for _ in range(2):
         network.load_state_dict(state)
         network.zero_grad()
         with randomness.generators_restored():
             randomness.seed_generators(1, Purpose.NETWORK, 0)
-            scores_of(network.train(), given.copy_(images)).sum().backward()
-            scores_of(network.eval(), given.copy_(images))
+            scores_of(network.train(), images).sum().backward()
+            scores_of(network.eval(), images)
         found.append(remembered(network))
     return [name for name in found[1] if found[0].get(name) != found[1][name]]
 

@@ -201,5 +201,5 @@ def _check(builder: Builder, name: str, module: nn.Module) -> None:
     """Raise NotCovered for weights or statistics that are used twice."""
     if name in builder.used:
         raise NotCovered(f"a layer with weights or statistics that is used twice ({name})")
-    if any(True for _ in (*module.parameters(recurse=False), *module.buffers(recurse=False))):
+    if [*module.parameters(recurse=False), *module.buffers(recurse=False)]:
         builder.used.add(name)
