@@ -94,6 +94,19 @@ def prediction_interval_ranks(values: Sequence[float | None]) -> Interval | None
     return Interval(min(sample), max(sample), (n - 1) / (n + 1)) if n > 1 else None
 
 
+def prediction_interval_counts(counts: Sequence[int], total: int) -> Interval | None:
+    """The interval for ONE new count of `total` test images: Student's t, or the range of the counts.
+
+    The range holds for any distribution. It is taken once it has the same confidence, from 39 counts on, and where
+    Student's t leaves 0 to `total`: then the counts cannot be normally distributed. It is None for fewer than two.
+    """
+    of_ranks, of_t = prediction_interval_ranks(counts), prediction_interval_t(counts)
+    if of_ranks is None or of_t is None:
+        return None
+    is_possible = of_t.lower >= 0 and of_t.upper <= total
+    return of_t if is_possible and of_ranks.confidence < of_t.confidence else of_ranks
+
+
 def variance_interval(values: Sequence[float], confidence: float = 0.95) -> Interval | None:
     """The interval for the variance of a normal distribution: (n - 1) s² over two quantiles of chi-squared.
 

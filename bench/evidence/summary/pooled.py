@@ -17,7 +17,7 @@ from bench.evidence.statistics import (
     first_hit,
     last_hit,
     observe,
-    prediction_interval_t,
+    prediction_interval_counts,
     survival_steps,
     time_to_target,
 )
@@ -147,7 +147,7 @@ def summarise_group(
             share_at_most=reached.share_at_most,
         ),
         curve=survival_steps(first, budget),
-        last_interval=prediction_interval_t(final),
+        last_interval=prediction_interval_counts(final, architecture.target.total),
         at_target_last=sum(
             seed.last is not None and seed.last >= target for seed, target in zip(seeds, needed, strict=True)
         ),

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import fmean
 
 import numpy as np
 
-from bench.evidence.results import Series
+from bench.evidence.results import Group, Series
 from bench.evidence.statistics import (
     EpochsAndSeeds,
     Flips,
     Rounding,
+    collapses,
     epochs_and_seeds,
     flips,
     honest_best,
@@ -34,16 +35,20 @@ MOST_CHOICES = 5_000
 class GroupSources:
     """The sources of the variance in one group, or in all groups of one label if `model` is empty.
 
-    `runs` is the number of complete runs. `best_minus_last` is the mean over these runs, in images. `flattery` is the
-    mean of what the best epoch gains because it is chosen and reported on the same images; it is over `with_misses`
-    runs, the lowest seeds of those with the misses of every epoch. `typical_last` and `typical_best` are the
-    least k for which the documented last or best accuracy is the expected best of k seeds. They are None if no number
-    up to `runs` is enough, or if nothing is documented.
+    `runs` is the number of complete runs without an epoch that collapses, and `collapsed` is that of the others. Only
+    `typical_last` and `typical_best` are of both: a few collapsed runs would be the whole variance.
+
+    `best_minus_last` is the mean over these runs, in images. `flattery` is the mean of what the best epoch gains
+    because it is chosen and reported on the same images; it is over `with_misses` runs, the lowest seeds of those with
+    the misses of every epoch. `typical_last` and `typical_best` are the least k for which the documented last or best
+    accuracy is the expected best of k seeds. They are None if no number up to that of all complete runs is enough, or
+    if nothing is documented.
     """
 
     model: str
     label: str
     runs: int
+    collapsed: int
     flips: Flips | None
     epochs: EpochsAndSeeds | None
     best_minus_last: float | None
@@ -86,36 +91,46 @@ def sources(
     return Sources(tuple(found), tuple(_together(groups, found)), tuple(_places(groups)), kinds)
 
 
-def _counts(group: GroupSummary) -> list[tuple[int, ...]]:
-    return [run.correct[: group.group.budget] for run in group.group.complete]
+def _steady(group: Group) -> Group:
+    """The group with its complete runs without an epoch that collapses."""
+    return replace(
+        group, runs=tuple(run for run in group.complete if not collapses(run.correct[: group.budget], run.total))
+    )
+
+
+def _counts(group: Group) -> list[tuple[int, ...]]:
+    return [run.correct[: group.budget] for run in group.complete]
 
 
 def _of_group(group: GroupSummary, log: Sequence[int], by_run: MissedByRun, most_choices: int) -> GroupSources:
-    what, counts = group.group, _counts(group)
-    missed = [
-        one for run, one in zip(what.runs, missed_in(what, by_run), strict=True) if len(run.correct) >= what.budget
-    ]
+    what, everything = _steady(group.group), _counts(group.group)
+    counts, missed = _counts(what), missed_in(what, by_run)
     epochs = range(1, what.budget + 1)
     known = (
         (max(run), [one[epoch].images[:, 0] for epoch in epochs], series.total)
-        for run, series, one in zip(counts, what.complete, missed, strict=True)
+        for run, series, one in zip(counts, what.runs, missed, strict=True)
         if all(epoch in one for epoch in epochs)
     )
     gains = [best - honest_best(images, total) for best, images, total in itertools.islice(known, most_choices)]
-    lasts, bests = [run[-1] for run in counts], [max(run) for run in counts]
+    lasts, bests = [run[-1] for run in everything], [max(run) for run in everything]
     return GroupSources(
         model=what.model,
         label=group.label,
         runs=len(counts),
-        flips=_flips(what.complete, what.budget, missed),
+        collapsed=len(everything) - len(counts),
+        flips=_flips(what.runs, what.budget, missed),
         epochs=epochs_and_seeds([_final(counts)]) if _final(counts) else None,
-        best_minus_last=fmean(best - last for best, last in zip(bests, lasts, strict=True)),
+        best_minus_last=_best_minus_last(counts),
         flattery=fmean(gains) if gains else None,
         with_misses=len(gains),
         typical_last=least_choice(log[-1], lasts) if log else None,
         typical_best=least_choice(max(log), bests) if log else None,
         is_documented=bool(log),
     )
+
+
+def _best_minus_last(counts: Sequence[tuple[int, ...]]) -> float | None:
+    return fmean(max(run) - run[-1] for run in counts) if counts else None
 
 
 def _flips(runs: Sequence[Series], budget: int, missed: Sequence[Mapping[int, Missed]]) -> Flips | None:
@@ -142,8 +157,7 @@ def _together(groups: Sequence[GroupSummary], found: Sequence[GroupSources]) -> 
         if len(here) < 2:
             continue
         total = max(run.total for group in groups if group.label == label for run in group.group.complete)
-        runs = [group for group in groups if group.label == label and group.last]
-        differences = [max(run) - run[-1] for group in runs for run in _counts(group)]
+        runs = [_counts(_steady(group.group)) for group in groups if group.label == label]
         gains = [(one.flattery, one.with_misses) for one in here if one.flattery is not None]
         weight = sum(many for _, many in gains)
         result.append(
@@ -151,9 +165,10 @@ def _together(groups: Sequence[GroupSummary], found: Sequence[GroupSources]) -> 
                 model="",
                 label=label,
                 runs=sum(one.runs for one in here),
+                collapsed=sum(one.collapsed for one in here),
                 flips=pooled_flips([one.flips for one in here if one.flips], total),
-                epochs=epochs_and_seeds([final for group in runs if (final := _final(_counts(group)))]),
-                best_minus_last=fmean(differences),
+                epochs=epochs_and_seeds([final for group in runs if (final := _final(group))]),
+                best_minus_last=_best_minus_last([run for group in runs for run in group]),
                 flattery=sum(gain * many for gain, many in gains) / weight if weight else None,
                 with_misses=weight,
                 typical_last=None,

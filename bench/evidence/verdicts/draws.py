@@ -10,8 +10,8 @@ from bench.evidence.statistics import (
     RankTest,
     Tested,
     first_hit,
+    prediction_interval_counts,
     prediction_interval_ranks,
-    prediction_interval_t,
     rank_test,
 )
 from bench.evidence.verdicts.case import Case, Finding
@@ -64,7 +64,8 @@ def _one_new_run(claim: Claim, case: Case) -> str:
     if claim.kind == "first_epoch":
         interval = prediction_interval_ranks(values)
     else:
-        interval = prediction_interval_t([value for value in values if value is not None])
+        counts = [value for value in values if value is not None]
+        interval = prediction_interval_counts(counts, case.architecture.target.total)
     if interval is None:
         return ""
     if claim.kind == "first_epoch":

@@ -98,7 +98,9 @@ RULES: tuple[str, ...] = (
     (
         "“Holds” means only that the described run cannot be told from our seeds. The ranges of one new run in the "
         "evidence describe the seeds and decide nothing: for a first epoch it is the range of our n seeds, with a "
-        "confidence of (n − 1)/(n + 1), and for an accuracy the 95 % prediction interval (Student's t)."
+        "confidence of (n − 1)/(n + 1), and for an accuracy the 95 % prediction interval (Student's "
+        "t). From 39 seeds on, and where Student's t goes beyond what is possible, it is the range of the seeds for an "
+        "accuracy too."
     ),
     (
         "A seed in exact arithmetic counts once, whichever devices and machines have trained it. If their results of "

@@ -10,7 +10,6 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 from matplotlib.ticker import LogLocator, NullLocator
 
-from bench.evidence.statistics import LEVEL
 from bench.evidence.summary import GroupSummary, NetworkSummary
 from bench.network.specification import Architecture
 from bench.report import canvas
@@ -39,7 +38,7 @@ def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
         axes.set_xlim(*limits)
         axes.set_xlabel("test accuracy of the last epoch of the recipe (%)")
         present = marks.one_per_label([group for _, group in rows if group is not None])
-        interval = f"{100 * (1 - LEVEL):g} % prediction interval for one new run"
+        interval = "prediction interval for one new run"
         has_interval = any(group is not None and group.last_interval is not None for _, group in rows)
         canvas.legend_above(
             axes,

@@ -17,6 +17,8 @@ def lines(sources: Sources, alts: Mapping[str, str]) -> list[str]:
     found = image(alts, COMPONENTS)
     if several:
         found += [*_components(several), *_how_to_read_components()]
+        if left_out := max(one.collapsed for one in several):
+            found += [f"The tables leave out {count(left_out, 'run')} that collapse{'s' if left_out == 1 else ''}.", ""]
     if sources.kinds:
         found += [*_kinds(sources.kinds), *_how_to_read_kinds(sources.kinds)]
     elif sources.groups:
@@ -142,7 +144,9 @@ def _choice(several: list[GroupSources], is_documented: bool) -> list[str]:
 def _typical(one: GroupSources, k: int | None) -> str:
     if not one.model:
         return ""
-    return NOTHING if not one.is_documented else f"more than {one.runs}" if k is None else count(k, "seed")
+    if not one.is_documented:
+        return NOTHING
+    return f"more than {one.runs + one.collapsed}" if k is None else count(k, "seed")
 
 
 def _how_to_read_choice(is_documented: bool) -> list[str]:

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import fmean
 
-from bench.evidence.statistics import TimeToTarget, first_hit, last_hit, sustained_hit
+from bench.evidence.statistics import TimeToTarget, first_hit, last_hit, prediction_interval_ranks, sustained_hit
 from bench.evidence.summary import FINAL_EPOCHS, STREAK, GroupSummary, NetworkSummary, SeedResult, Summary
 from bench.evidence.verdicts import Verdict, is_about_a_share
 from bench.report.markdown import (
@@ -233,14 +233,13 @@ def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
     if documented is not None:
         inside = "inside" if interval.lower <= documented <= interval.upper else "outside"
         place = f" The documented run ends at {documented}, {inside} this interval."
-    total = network.architecture.target.total
-    if interval.upper > total:
-        place += f" More than {total:,} is impossible: the seeds are too few or too different to predict a new run."
+    kind = f"Student's t, n = {complete}, if the last accuracies are normally distributed"
+    if interval == prediction_interval_ranks(group.last):
+        kind = f"the range of the {complete} seeds, for any distribution"
     return [
         (
             f"{reached} One more run would end between {number(interval.lower, 1)} and "
-            f"{number(interval.upper, 1)} with {CONFIDENCE} confidence (Student's t, n = {complete}, if the last "
-            f"accuracies are normally distributed).{place}"
+            f"{number(interval.upper, 1)} with {100 * interval.confidence:.0f} % confidence ({kind}).{place}"
         ),
         "",
     ]

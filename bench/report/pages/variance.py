@@ -70,10 +70,14 @@ def _epoch(summary: Summary) -> str:
     one = _largest(summary)
     if one is None or one.epochs is None:
         return ""
+    left_out = ""
+    if one.collapsed:
+        collapse = f"{count(one.collapsed, 'run')} that collapse{'s' if one.collapsed == 1 else ''}"
+        left_out = f" This and what follows leave out {collapse}."
     epoch, seed = (number(math.sqrt(max(0.0, value)), 1) for value in (one.epochs.epoch, one.epochs.seed))
     return (
         f" In the last {FINAL_EPOCHS} epochs, the standard deviation is {epoch} images from epoch to epoch within a "
-        f"run, and {seed} images between the levels of the seeds."
+        f"run, and {seed} images between the levels of the seeds.{left_out}"
     )
 
 

@@ -11,12 +11,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from bench.evidence.statistics import (
+    Interval,
     clopper_pearson,
+    prediction_interval_counts,
     prediction_interval_ranks,
-    prediction_interval_t,
     share_of_seeds,
     variance_interval,
 )
+from bench.evidence.statistics.intervals import prediction_interval_t
 
 counts = st.integers(0, 60).flatmap(lambda n: st.tuples(st.integers(0, n), st.just(n)))
 confidences = st.sampled_from([0.5, 0.8, 0.95, 0.99])
@@ -180,6 +182,24 @@ def test_the_range_catches_exactly_as_many_new_draws_as_it_says(draws: list[int]
         caught += interval.lower <= new <= interval.upper
         assert interval.confidence == pytest.approx((len(draws) - 2) / len(draws))
     assert caught == len(draws) - 2
+
+
+def test_a_new_count_has_students_t_while_that_is_possible_and_the_range_of_few_seeds_says_less() -> None:
+    normal = [9930 + seed % 7 for seed in range(38)]
+    assert prediction_interval_counts(normal, 10_000) == prediction_interval_t(normal)
+    with_39 = prediction_interval_counts([*normal, 9933], 10_000)
+    assert with_39 == Interval(9930, 9936, 0.95)
+
+
+@pytest.mark.parametrize("counts", [[8020, 9944, 9930, 9935], [3, 80, 1, 2]])
+def test_counts_that_no_normal_distribution_has_predict_their_range(counts: list[int]) -> None:
+    interval = prediction_interval_counts(counts, 10_000)
+    assert interval == Interval(min(counts), max(counts), 3 / 5)
+
+
+@pytest.mark.parametrize("counts", [[], [9940]])
+def test_fewer_than_two_counts_predict_nothing(counts: list[int]) -> None:
+    assert prediction_interval_counts(counts, 10_000) is None
 
 
 def test_nan_has_no_rank() -> None:

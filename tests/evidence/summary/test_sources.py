@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import sys
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean, variance
 
@@ -107,6 +108,16 @@ def test_what_choosing_adds_is_the_best_less_the_honest_best(found: tuple[Source
             gains.append(max(counts) - honest_best([some.images[:, 0] for some in run], 10_000))
         assert (one.flattery, one.with_misses) == (pytest.approx(fmean(gains)), len(gains))
         assert one.flattery > 0
+
+
+def test_runs_that_collapse_are_counted_and_left_out(tmp_path: Path, found: tuple[Sources, misses.Misses, list[Row]]):
+    fallen = synthetic.run_rows("unpadded", 5, [9_900, *[9_000] * 18])
+    sources = sources_of(tmp_path, [*found[2], *fallen])[0]
+    expected, without = found[0], {"collapsed": 0, "typical_last": None, "typical_best": None}
+    for some, others in ((sources.groups, expected.groups), (sources.together, expected.together)):
+        for one, other in zip(some, others, strict=True):
+            assert one.collapsed == (one.model != "gap_head")
+            assert replace(one, **without) == replace(other, **without)
 
 
 def _epoch(one: misses.Missed) -> int:
