@@ -14,7 +14,6 @@ from bench.evidence.statistics import (
     EpochsAndSeeds,
     Flips,
     Rounding,
-    collapses,
     epochs_and_seeds,
     flips,
     honest_best,
@@ -91,11 +90,10 @@ def sources(
     return Sources(tuple(found), tuple(_together(groups, found)), tuple(_places(groups)), kinds)
 
 
-def _steady(group: Group) -> Group:
+def _steady(group: GroupSummary) -> Group:
     """The group with its complete runs without an epoch that collapses."""
-    return replace(
-        group, runs=tuple(run for run in group.complete if not collapses(run.correct[: group.budget], run.total))
-    )
+    runs = zip(group.group.runs, group.seeds, strict=True)
+    return replace(group.group, runs=tuple(run for run, seed in runs if seed.last is not None and not seed.collapses))
 
 
 def _counts(group: Group) -> list[tuple[int, ...]]:
@@ -103,7 +101,7 @@ def _counts(group: Group) -> list[tuple[int, ...]]:
 
 
 def _of_group(group: GroupSummary, log: Sequence[int], by_run: MissedByRun, most_choices: int) -> GroupSources:
-    what, everything = _steady(group.group), _counts(group.group)
+    what, everything = _steady(group), _counts(group.group)
     counts, missed = _counts(what), missed_in(what, by_run)
     epochs = range(1, what.budget + 1)
     known = (
@@ -157,7 +155,7 @@ def _together(groups: Sequence[GroupSummary], found: Sequence[GroupSources]) -> 
         if len(here) < 2:
             continue
         total = max(run.total for group in groups if group.label == label for run in group.group.complete)
-        runs = [_counts(_steady(group.group)) for group in groups if group.label == label]
+        runs = [_counts(_steady(group)) for group in groups if group.label == label]
         gains = [(one.flattery, one.with_misses) for one in here if one.flattery is not None]
         weight = sum(many for _, many in gains)
         result.append(

@@ -17,8 +17,8 @@ def lines(sources: Sources, alts: Mapping[str, str]) -> list[str]:
     found = image(alts, COMPONENTS)
     if several:
         found += [*_components(several), *_how_to_read_components()]
-        if left_out := max(one.collapsed for one in several):
-            found += [f"The tables leave out {count(left_out, 'run')} that collapse{'s' if left_out == 1 else ''}.", ""]
+        if fallen := sum(one.collapsed for one in sources.groups):
+            found += [f"This table, and best − last below, leave out {runs_that_collapse(fallen)}.", ""]
     if sources.kinds:
         found += [*_kinds(sources.kinds), *_how_to_read_kinds(sources.kinds)]
     elif sources.groups:
@@ -28,6 +28,11 @@ def lines(sources: Sources, alts: Mapping[str, str]) -> list[str]:
         several = [*sources.groups, *sources.together]
         found += [*_choice(several, is_documented), *_how_to_read_choice(is_documented)]
     return found + (_places(sources.places) if sources.places else [])
+
+
+def runs_that_collapse(number_of_runs: int) -> str:
+    """The number of runs that collapse, in words."""
+    return f"{count(number_of_runs, 'run')} that collapse{'s' if number_of_runs == 1 else ''}"
 
 
 def _components(several: list[GroupSources]) -> list[str]:

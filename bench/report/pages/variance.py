@@ -9,7 +9,7 @@ from statistics import stdev
 from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Repeats, Summary
 from bench.network.specification import VARIED
 from bench.report.markdown import DATA, anchor, link, number, text
-from bench.report.pages import paired
+from bench.report.pages import components, paired
 from bench.wording import count, listed
 
 TITLE = "Where does the variance come from?"
@@ -72,8 +72,7 @@ def _epoch(summary: Summary) -> str:
         return ""
     left_out = ""
     if one.collapsed:
-        collapse = f"{count(one.collapsed, 'run')} that collapse{'s' if one.collapsed == 1 else ''}"
-        left_out = f" This and what follows leave out {collapse}."
+        left_out = f" This and the next two lines leave out {components.runs_that_collapse(one.collapsed)}."
     epoch, seed = (number(math.sqrt(max(0.0, value)), 1) for value in (one.epochs.epoch, one.epochs.seed))
     return (
         f" In the last {FINAL_EPOCHS} epochs, the standard deviation is {epoch} images from epoch to epoch within a "
