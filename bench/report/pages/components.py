@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bench.evidence.summary import FINAL_EPOCHS, MOST_CHOICES, GroupSources, Kind, Kinds, Sources, Spread, TwoPlaces
 from bench.network.specification import VARIED, Vary
 from bench.report.markdown import COMPONENTS, NOTHING, code, image, number, signed, table, text
+from bench.report.pages import variance
 from bench.wording import count, listed
 
 
@@ -18,7 +19,7 @@ def lines(sources: Sources, alts: Mapping[str, str]) -> list[str]:
     if several:
         found += [*_components(several), *_how_to_read_components()]
         if fallen := sum(one.collapsed for one in sources.groups):
-            found += [f"This table, and best − last below, leave out {runs_that_collapse(fallen)}.", ""]
+            found += [f"This table, and best − last below, leave out {variance.runs_that_collapse(fallen)}.", ""]
     if sources.kinds:
         found += [*_kinds(sources.kinds), *_how_to_read_kinds(sources.kinds)]
     elif sources.groups:
@@ -28,11 +29,6 @@ def lines(sources: Sources, alts: Mapping[str, str]) -> list[str]:
         several = [*sources.groups, *sources.together]
         found += [*_choice(several, is_documented), *_how_to_read_choice(is_documented)]
     return found + (_places(sources.places) if sources.places else [])
-
-
-def runs_that_collapse(number_of_runs: int) -> str:
-    """The number of runs that collapse, in words."""
-    return f"{count(number_of_runs, 'run')} that collapse{'s' if number_of_runs == 1 else ''}"
 
 
 def _components(several: list[GroupSources]) -> list[str]:

@@ -9,7 +9,7 @@ from statistics import stdev
 from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Repeats, Summary
 from bench.network.specification import VARIED
 from bench.report.markdown import DATA, anchor, link, number, text
-from bench.report.pages import components, paired
+from bench.report.pages import paired
 from bench.wording import count, listed
 
 TITLE = "Where does the variance come from?"
@@ -66,13 +66,18 @@ def _largest(summary: Summary) -> GroupSources | None:
     return max(found, key=lambda one: one.runs, default=None)
 
 
+def runs_that_collapse(number_of_runs: int) -> str:
+    """The number of runs that collapse, in words."""
+    return f"{count(number_of_runs, 'run')} that collapse{'s' if number_of_runs == 1 else ''}"
+
+
 def _epoch(summary: Summary) -> str:
     one = _largest(summary)
     if one is None or one.epochs is None:
         return ""
     left_out = ""
     if one.collapsed:
-        left_out = f" This and the next two lines leave out {components.runs_that_collapse(one.collapsed)}."
+        left_out = f" This and the next two lines leave out {runs_that_collapse(one.collapsed)}."
     epoch, seed = (number(math.sqrt(max(0.0, value)), 1) for value in (one.epochs.epoch, one.epochs.seed))
     return (
         f" In the last {FINAL_EPOCHS} epochs, the standard deviation is {epoch} images from epoch to epoch within a "
