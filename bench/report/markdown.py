@@ -19,6 +19,9 @@ README, METHODS, DATA = "README.md", "methods.md", "data.md"
 OVERVIEW, TIME, LAST, SECONDS = "accuracy.svg", "time-to-target.svg", "last-accuracy.svg", "seconds-per-epoch.svg"
 MISSED, COMPONENTS, EVIDENCE = "missed-digits.svg", "variance.svg", "evidence.svg"
 
+SEED_LINES = 20
+"""A figure of accuracies draws at most this many seeds as lines. More cannot be told apart; the band has all seeds."""
+
 MANY_ROWS = 30
 """The table of networks on the first page has at most this many rows."""
 

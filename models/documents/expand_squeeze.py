@@ -55,7 +55,9 @@ DOCUMENT = Document(
         Claim("parameters", 15_938, "15,938 parameters", "document"),
         Claim("parameters_below", 20_000, "fewer than 20,000 parameters", "document"),
         Claim("reaches_target", 9940, "99.4 % test accuracy", "document"),
-        Claim("epochs_below", 20, "the target in fewer than 20 epochs", "document"),
+        Claim(
+            "epochs_below", 20, "the target in fewer than 20 epochs (set as a target; epoch 9 is reported)", "document"
+        ),
         Claim(
             "first_epoch",
             9,
@@ -64,7 +66,7 @@ DOCUMENT = Document(
             "epoch 9 has 9939, which rounds to 99.4 % but is below it; the first at or above 9940 is epoch 12",
         ),
         Claim("sustained", 4, "more than 99.4 % in each of the last four epochs", "document"),
-        Claim("last", 9941, "99.41 % in the end", "document"),
+        Claim("last", 9941, "9941 of 10,000 images in the end", "document"),
         Claim("convolutions", 8, "eight convolutions", "document"),
         Claim("fully_connected_layers", 1, "one fully connected layer", "document"),
         Claim("max_pools", 3, "three max-pools", "document"),

@@ -46,7 +46,7 @@ DOCUMENT = Document(
     claims=(
         Claim("parameters", 18_430, "18,430 parameters", "document"),
         Claim("parameters_below", 20_000, "fewer than 20,000 parameters", "document"),
-        Claim("reaches_target", 9940, "99.4 % validation accuracy", "document"),
+        Claim("reaches_target", 9940, "99.4 % validation accuracy (set as a target; 99.44 % is reported)", "document"),
         Claim(
             "epochs_below",
             20,

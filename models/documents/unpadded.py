@@ -50,8 +50,10 @@ DOCUMENT = Document(
     claims=(
         Claim("parameters", 14_120, "14,120 parameters", "document"),
         Claim("parameters_below", 20_000, "fewer than 20,000 parameters", "document"),
-        Claim("reaches_target", 9940, "99.4 % validation accuracy", "document"),
-        Claim("epochs_below", 20, "the target in fewer than 20 epochs", "document"),
+        Claim("reaches_target", 9940, "99.4 % validation accuracy (set as a target; epoch 14 is reported)", "document"),
+        Claim(
+            "epochs_below", 20, "the target in fewer than 20 epochs (set as a target; epoch 14 is reported)", "document"
+        ),
         Claim("first_epoch", 14, "99.4 % reached in epoch 14", "document"),
         Claim("last", 9951, "99.51 % in the end", "document"),
         Claim("fully_connected_layers", 0, "no fully connected layer", "document"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -17,8 +18,10 @@ class Repeats:
     `here` is the number of runs that were trained again in their own environment, `elsewhere` in another environment.
     `identical_here` and `identical_elsewhere` are the numbers of these runs that were identical every time. `epochs` is
     the number of epochs that were compared in the runs' own environments; of several verifications of one run, the
-    longest counts. `differing` names the runs that differ in their own environment. `on_several_devices` exact runs
-    were trained on more than one device, and `equal_on_devices` of them have the same results in every common epoch.
+    longest counts. `differing` names the runs that differ in their own environment. `machines` has each machine that
+    trained runs again in their own environment, and the number of these runs; an unknown machine has no name.
+    `on_several_devices` exact runs were trained on more than one device, and `equal_on_devices` of them have the same
+    results in every common epoch.
     """
 
     recorded: int
@@ -28,6 +31,7 @@ class Repeats:
     elsewhere: int
     identical_elsewhere: int
     differing: tuple[str, ...]
+    machines: tuple[tuple[str, int], ...] = ()
     on_several_devices: int = 0
     equal_on_devices: int = 0
 
@@ -54,9 +58,16 @@ def repeats(groups: Sequence[GroupSummary], verified: Iterable[Verified]) -> Rep
         elsewhere=len(elsewhere),
         identical_elsewhere=sum(map(_always_identical, elsewhere.values())),
         differing=tuple(differing),
+        machines=_machines(here.values()),
         on_several_devices=sum(len(run.devices) > 1 for _, run in runs),
         equal_on_devices=sum(len(run.devices) > 1 and not run.is_contradicted for _, run in runs),
     )
+
+
+def _machines(verified: Iterable[Sequence[Verified]]) -> tuple[tuple[str, int], ...]:
+    """Each machine with its number of runs, the most runs first."""
+    counts = Counter(machine for several in verified for machine in {one.machine for one in several})
+    return tuple(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
 
 
 def _always_identical(several: Iterable[Verified]) -> bool:

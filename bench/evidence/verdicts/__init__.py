@@ -92,10 +92,13 @@ def _verdict(claim: Claim, case: Case) -> Verdict:
     if contradicted and claim.kind in _ABOUT_ONE_RUN:
         finding = Finding("does not hold", finding.evidence)
     found = finding.evidence
+    if finding.outcome == "does not hold" and case.log and claim.kind in _LOG_CONFIRMS and not contradicted:
+        found += "; the document's own log has it"
     if contradicted:
-        found += f"; contradicted by the document's own log: {claim.contradiction or 'it shows otherwise'}"
+        role = "the document's own log alone decides" if claim.kind in _ABOUT_ONE_RUN else "the log does not confirm it"
+        found += f"; {role}: {claim.contradiction or 'it shows otherwise'}"
     elif claim.contradiction:
-        role = "caveat" if claim.kind in _LOG_CONFIRMS else "contradicted by the document or its notebook"
+        role = "caveat" if claim.kind in _LOG_CONFIRMS else "contradicted by the notebook"
         found += f"; {role}: {claim.contradiction}"
     return Verdict(claim, finding.outcome, found, finding.advice, finding.further)
 

@@ -36,11 +36,11 @@ def judge_draw(claim: Claim, case: Case) -> Finding:
     if not test.n:
         advice = f"{seeds} seeds decide at the latest"
         return Finding("cannot be decided yet", _no_seed(case), test.further, advice)
-    evidence = f"{count(test.n, 'seed')}: {_ranked(claim, test)}{_one_new_run(claim, case)}"
+    evidence = f"{count(test.n, 'seed')}: {_ranked(claim, test)}{_one_new_run(claim, case, test.n)}"
     if test.is_rejected:
         return Finding("does not hold", f"{evidence}; p = {test.p_value:.3f}")
     if test.is_decided:
-        return Finding("holds", f"{evidence}; no further seed can set it apart from ours")
+        return Finding("holds", evidence)
     advice = f"{count(test.further, 'further seed')} would decide if all are on the same side"
     return Finding("cannot be decided yet", evidence, test.further, advice)
 
@@ -58,8 +58,8 @@ def _ranked(claim: Claim, test: RankTest) -> str:
     return f"{test.below} {below}, {test.ties} equal, {test.above} {above}{diverged}"
 
 
-def _one_new_run(claim: Claim, case: Case) -> str:
-    """Where one new run would fall, as a description."""
+def _one_new_run(claim: Claim, case: Case, ranked: int) -> str:
+    """Where one new run would fall, as a description by all complete runs. `ranked` is the number that the rank has."""
     values = _values(claim, case.complete, case.target)
     if claim.kind == "first_epoch":
         interval = prediction_interval_ranks(values)
@@ -72,7 +72,8 @@ def _one_new_run(claim: Claim, case: Case) -> str:
         first, last = (f"{end:.0f}" if end <= case.budget else "never" for end in (interval.lower, interval.upper))
     else:
         first, last = str(math.ceil(interval.lower)), str(math.floor(interval.upper))
-    return f"; one new run: {first} to {last} with {100 * interval.confidence:.0f} % confidence"
+    by = f" by all {len(values)}" if len(values) > ranked else ""
+    return f"; one new run{by}: {first} to {last} with {100 * interval.confidence:.0f} % confidence"
 
 
 def _no_seed(case: Case) -> str:

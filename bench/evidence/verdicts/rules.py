@@ -9,22 +9,22 @@ _BOTH, _HIGH = SEEDS["on both sides"], SEEDS["too high"]
 
 RULE: tuple[str, ...] = (
     (
-        "A claim on what most seeds do holds once the e-value of our seeds for it reaches 20, does not hold once the "
-        "e-value against it does, and is true of about half of all seeds once the 90 % confidence sequence of the "
-        "share is inside 0.3 to 0.7."
+        "A claim on what most seeds do holds once the e-value for it reaches 20, does not hold once the e-value "
+        "against it reaches 20, and is true of about half of all seeds once the 90 % confidence sequence of the share "
+        "is inside 0.3 to 0.7."
     ),
     (
-        "A claimed first epoch is one more draw beside 39 seeds, and a claimed best or last accuracy beside 19: it "
-        "does not hold if it is earlier or later than all of them, or higher, and it holds as soon as no further seed "
-        "can bring that about."
+        "A claimed first epoch is compared with our first 39 seeds, and a claimed best or last accuracy with our first "
+        "19: it does not hold if it is earlier or later than all of them, or higher, and it holds as soon as no "
+        "further seed can bring that about."
     ),
     (
         "However often one looks, “holds” and “does not hold” are each wrong on a share in at most 5 % of cases, and a "
         "value that is one more draw is rejected in at most 5 %, so seeds may be added until every claim is decided."
     ),
     (
-        "The rule was fixed on 26 November 2026: it could not be fitted to the seeds that were trained later, but the "
-        "earlier ones were known."
+        "The rule was fixed on 26 November 2026: it could not be fitted to the seeds that were trained later, but of "
+        "our own record, all runs in the arithmetic of release 0.1.0 and four exact ones were known."
     ),
 )
 """The rule of the verdicts in four sentences."""
@@ -44,7 +44,7 @@ RULES: tuple[str, ...] = (
     (
         "A network reaches the target if more than half of all seeds reach it in any epoch of the recipe. For a claim "
         "of fewer than n epochs, only the first n − 1 epochs count. The e-value of the seeds is a mixture of "
-        "likelihood ratios against “at most half”. 55 % of its weight is uniform over the shares from one half to 1, "
+        "likelihood ratios against “at most half”: 55 % of its weight is uniform over the shares from one half to 1, "
         f"and 45 % is on “every seed”. It reaches {DECIDING} with a probability of at most 5 % if the claim is wrong, "
         "over all looks together (Ville's inequality). The e-value against the claim is the same with successes and "
         "failures exchanged."
@@ -79,21 +79,22 @@ RULES: tuple[str, ...] = (
         "A run is unfinished if it crashed, was interrupted, ran out of time or is still running. If it has reached "
         "the target, it counts as a success. Otherwise every lower bound and the e-value for a claim count it as a "
         "failure, and every upper bound and the e-value against a claim leave it out. So no failed run can ever "
-        "improve a verdict. The first two are valid for any outcome of the unfinished runs. The others and the "
-        "Kaplan–Meier estimate are valid only if the reason why a run stopped has nothing to do with its outcome. "
-        "Tests on means leave unfinished runs out."
+        "improve a verdict. The lower bounds and the e-value for a claim are valid for any outcome of the unfinished "
+        "runs. The upper bounds, the e-value against a claim and the Kaplan–Meier estimate are valid only if the "
+        "reason why a run stopped has nothing to do with its outcome. Tests on means leave unfinished runs out."
     ),
     (
         "A claimed first epoch, best accuracy or last accuracy describes one run. That run is judged as one more draw "
         "beside the complete seeds."
     ),
-    ("If the document's own log contradicts such a claim, the claim does not hold, even if the seeds agree with it."),
+    "If the document's own log contradicts such a claim, the claim does not hold, even if the seeds agree with it.",
     (
         f"The test of a first epoch has {_BOTH} seeds and two sides. The test of a best or last accuracy has {_HIGH} "
         "seeds and one side, because people publish high values. They are the first seeds that are complete or "
-        "diverged. A value beyond all of them has p = 0.05 and does not hold. If one seed is on the other side, or "
-        "has the same value, no further seed can change the outcome, so the claim holds before the test has all its "
-        "seeds. A seed that never reaches the target is later than every epoch."
+        "diverged. Here p is the probability that one more draw is as far out as the claimed value. A value beyond all "
+        "of them has p = 0.05 and does not hold. If one seed is on the other side, or has the same value, no further "
+        "seed can change the outcome, so the claim holds before the test has all its seeds. A seed that never reaches "
+        "the target is later than every epoch."
     ),
     (
         "“Holds” means only that the described run cannot be told from our seeds. The ranges of one new run in the "

@@ -15,9 +15,8 @@ from bench.report import canvas
 from bench.report.canvas import Picture
 from bench.report.figures import marks
 from bench.report.figures.marks import DOCUMENTED, TARGET, Limits
+from bench.report.markdown import SEED_LINES
 from bench.wording import count
-
-_SEED_LINES = 20  # more lines cannot be told apart; the band shows all seeds
 
 
 def accuracy_overview(networks: Sequence[NetworkSummary]) -> Picture:
@@ -96,7 +95,7 @@ def _draw_accuracy(axes: Axes, network: NetworkSummary, last_epoch: int, limits:
         if len(runs) > 1:
             lowest, highest = [min(at) for at in by_epoch], [max(at) for at in by_epoch]
             axes.fill_between(epochs, lowest, highest, color=colour, alpha=0.18, linewidth=0)
-        for run in runs[:_SEED_LINES]:
+        for run in runs[:SEED_LINES]:
             marker = "o" if len(run) == 1 else ""  # a line through one point is not visible
             axes.plot(
                 range(1, len(run) + 1),

@@ -80,9 +80,15 @@ def _side_by_side(summary: Summary) -> list[str]:
         return [nothing_recorded(summary), ""]
     return [
         *table(header, rows, "llr"),
-        "Standard deviations and variances are over seeds. All seeds of a row have the same recipe and environment.",
+        "Standard deviations and variances are over seeds. All seeds of a row have the same recipe and environment."
+        + _with_collapses(summary),
         "",
     ]
+
+
+def _with_collapses(summary: Summary) -> str:
+    fallen = sum(bool(seed.collapses) for group in summary.current for seed in group.seeds)
+    return f" They include {variance.runs_that_collapse(fallen)}." if fallen else ""
 
 
 def _between_networks(summary: Summary) -> list[str]:
@@ -140,9 +146,9 @@ def _speed(summary: Summary) -> list[str]:
     if not rows:
         return [nothing_recorded(summary), ""]
     note = (
-        "The seconds are medians over all recorded epochs. A run on the CPU has one thread, and other runs can run at "
-        "the same time. Exact arithmetic is the harness's own code, which its tests compare with PyTorch. To measure "
-        "the training speed of your machine, run `python -m bench speed`."
+        "The seconds are medians over all recorded epochs. They include waiting for other programs, so they do not "
+        "compare networks. A run on the CPU has one thread. To measure the training speed of your machine, run "
+        "`python -m bench speed`."
     )
     context = (
         " The documented speed comes from a progress bar on a cloud GPU of unknown model and is for context only."

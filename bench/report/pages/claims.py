@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from bench.evidence.summary import NetworkSummary, Summary
 from bench.evidence.verdicts import Outcome, Verdict, is_of_the_module
 from bench.report.markdown import EVIDENCE, MANY_ROWS, METHODS, NOTHING, anchor, image, link, table, text
-from bench.report.pages.definitions import VERDICTS
+from bench.report.pages.definitions import MEANING, VERDICTS
 from bench.report.pages.head import linked_name
 from bench.wording import count
 
@@ -38,7 +38,10 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
         "",
         *_figure(alts),
         *_table(["claim", "verdict", "evidence"], decided_rows, for_decided, summary),
-        f"{rules} say how many seeds a verdict needs. Each network's page has every claim.{_about_documents(summary)}",
+        (
+            f"{MEANING} The bounds of a share are valid for one look only, so its e-value decides. {rules} say how "
+            f"many seeds a verdict needs. Each network's page has every claim.{_about_documents(summary)}"
+        ),
         "",
         "## Which claims are open, and what would decide them?",
         "",
@@ -49,10 +52,11 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
 
 def _figure(alts: Mapping[str, str]) -> list[str]:
     note = (
-        "How to read it: a line is the evidence on one claim after its first 1, 2, 3, … seeds. In the upper area the "
-        "claim holds, in the lower area it does not. A claim on most seeds moves by its e-value. A claimed first "
-        "epoch, best or last accuracy moves by 1/p: down while it is beyond all seeds, and to the middle as soon as "
-        "one seed shows that it holds. Claims with the same evidence share a line."
+        "How to read it: a line is the evidence on one claim after its first 1, 2, 3, … seeds. Up is evidence for the "
+        "claim, and down is evidence against it. In the outer areas the claim is decided. A claim on most seeds moves "
+        "by its e-value, and a value below 1 is drawn as 1. A claimed first epoch, best or last accuracy moves by 1/p, "
+        "where p is how often the value would be so far out by chance: down while it is beyond all seeds, and to the "
+        "middle as soon as one seed shows that it holds. Claims with the same evidence share a line."
     )
     return [*image(alts, EVIDENCE), note, ""] if EVIDENCE in alts else []
 
@@ -143,7 +147,7 @@ def _about_documents(summary: Summary) -> str:
     if not any(network.is_documented for network in summary.networks):
         return ""
     return (
-        " A first epoch, a best accuracy or a last accuracy can get “does not hold” although the document's own log "
-        "has it. It means that our seeds did not reproduce the value. It does not mean that the documented run did not "
-        "happen. People publish the runs that went well. This choice alone can explain such a verdict."
+        " A claim can get “does not hold” although the document's own log has it; the evidence then says so. It means "
+        "that our seeds did not reproduce the value. It does not mean that the documented run did not happen. Chance "
+        "and the choice of a good run can contribute. The documents do not say how many runs there were."
     )

@@ -9,7 +9,7 @@ from bench.evidence.summary import FINAL_EPOCHS, MOST_CHOICES, GroupSources, Kin
 from bench.network.specification import VARIED, Vary
 from bench.report.markdown import COMPONENTS, NOTHING, code, image, number, signed, table, text
 from bench.report.pages import variance
-from bench.wording import count, listed
+from bench.wording import listed
 
 
 def lines(sources: Sources, alts: Mapping[str, str]) -> list[str]:
@@ -63,12 +63,13 @@ def _how_to_read_components() -> list[str]:
     return [
         (
             "The variances are over seeds, in images squared, with one standard error. Each test image is right in "
-            "some runs and wrong in others. If every image did so by itself, the variance would be that of the flips. "
-            "The rest is what training does to the accuracy on all possible images (Jordan, arXiv 2304.01910). By "
-            f"chance it can be negative. The standard deviations, in images, are of the last {FINAL_EPOCHS} epochs: "
-            "from epoch to epoch within a run, and between the levels of the seeds. If the first is the larger one, a "
-            "last accuracy mostly says at which epoch the run stopped. “All” pools the networks, each around its own "
-            "mean."
+            "some runs and wrong in others. If this did not depend on the other images, the variance would be that of "
+            "the flips. The rest is what training does to the accuracy on all possible images (Jordan, arXiv "
+            "2304.01910). By chance it can be negative. The standard deviations, in images, are of the last "
+            f"{FINAL_EPOCHS} epochs: from epoch to epoch within a run, and from seed to seed, without the noise of "
+            "single epochs. If the first is the larger one, a last accuracy mostly says at which epoch the run "
+            "stopped. “All” pools the networks, "
+            "each around its own mean."
         ),
         "",
     ]
@@ -133,7 +134,7 @@ def _how_to_measure(missing: Sequence[Vary]) -> str:
 
 def _choice(several: list[GroupSources], is_documented: bool) -> list[str]:
     header = ["network", "on", "best − last", "best − honest best (runs)"]
-    header += ["documented last: the best of", "documented best: the best of"] if is_documented else []
+    header += ["seeds for the documented last", "seeds for the documented best"] if is_documented else []
     rows = []
     for one in several:
         flattery = f"{number(one.flattery, 1)} ({one.with_misses})" if one.with_misses else NOTHING
@@ -147,7 +148,7 @@ def _typical(one: GroupSources, k: int | None) -> str:
         return ""
     if not one.is_documented:
         return NOTHING
-    return f"more than {one.runs + one.collapsed}" if k is None else count(k, "seed")
+    return f"more than {one.runs + one.collapsed}" if k is None else str(k)
 
 
 def _how_to_read_choice(is_documented: bool) -> list[str]:

@@ -17,6 +17,12 @@ VERDICTS = "How a verdict is reached"
 HOW_READ = "How the log was read"
 CONFIDENCE = percent(1 - LEVEL)
 
+MEANING = (
+    "“Holds” has two meanings. A claim on most seeds holds if most seeds do so. A first epoch, a best or a last "
+    "accuracy holds if it cannot be told from our seeds: such a run is possible, but it need not be usual."
+)
+"""What a verdict on each kind of claim means. A reader sees it beside the verdicts."""
+
 
 @dataclass(frozen=True)
 class Term:
@@ -151,6 +157,19 @@ def _terms(summary: Summary) -> tuple[Term, ...]:
             "in k if it has reached the target. In the column “last at the target” it is not, because its last epoch "
             "at the target is not known yet.",
             r"\bk of n\b|\bseeds at the target\b",
+        ),
+        Term(
+            "e-value",
+            "How strong the evidence is, as a number that may be looked at after every seed. It begins at 1. If the "
+            "claim is wrong, the e-value for it ever reaches 20 with a probability of at most 5 %. A value of 1 or "
+            "less is no evidence.",
+            r"\be-values?\b",
+        ),
+        Term(
+            "confidence sequence",
+            "A range of the share of seeds after every seed. With a probability of 90 %, each of these ranges has the "
+            "true share inside.",
+            r"\bconfidence sequence\b",
         ),
         Term(
             "share of seeds",

@@ -31,7 +31,8 @@ def lines(summary: Summary, runs: Path, folder: Path) -> list[str]:
         f"- **Were the numbers computed as recorded?** {repeated(summary.repeats)} {_same_bits(summary)}",
         (
             "- **Is the test set used twice?** Yes. It is looked at after every epoch. So a best accuracy is chosen on "
-            "it and flatters, and a first epoch at the target is one lucky epoch. A last accuracy is not chosen."
+            "it and flatters, and a first epoch at the target is one lucky epoch. A last accuracy is not chosen among "
+            "epochs."
         ),
         (
             "- **Are the seeds enough?** A claim is open until they are. But all runs see the same test images, and "
@@ -53,7 +54,10 @@ def _commands(summary: Summary, runs: Path, folder: Path) -> list[str]:
     files = _models(summary, every) if _has_own(summary) else ""  # the code beside the record is run only with --trust
     trained = summary.current or not summary.other_recipes  # otherwise `all` would train runs that are not recorded
     commands = [
-        (f"verify{files} --epochs 3{own}", "Train the first epochs of every run again, and compare the bits."),
+        (
+            f"verify{files} --epochs 3{own}",
+            "Train the first epochs of the runs again, and compare the bits. It names what it cannot repeat here.",
+        ),
         (f"report{own}", "Write these pages again. The same record gives the same bytes."),
         *((f"all{selection}{again}", what) for selection, what in _selections(summary) if trained),
         *(
@@ -88,9 +92,9 @@ def _selections(summary: Summary) -> Iterator[tuple[str, str]]:
     if of_the_usual or not of_native:
         yield _selection(summary, of_the_usual), "Train everything again, beside this record and this report."
     if of_native:
-        what = "And the runs in native" if of_the_usual else "Train everything again in native"
-        beside = "" if of_the_usual else ", beside this record and this report"
-        yield f"{_selection(summary, of_native)} --arithmetic native", f"{what} arithmetic{beside}."
+        what = "And the seeds" if of_the_usual else "Train everything again, beside this record and this report,"
+        bits = "Its bits depend on the machine and the release."
+        yield f"{_selection(summary, of_native)} --arithmetic native", f"{what} in native arithmetic. {bits}"
 
 
 def _could_be_exact(summary: Summary, one: GroupSummary) -> bool:
@@ -149,8 +153,7 @@ def _same_bits(summary: Summary) -> str:
     said = "Runs in exact arithmetic must be identical on every machine. " if exact else ""
     if native:
         environments = f"environment{'' if len(native) == 1 else 's'} {listed(native[:5])}"
-        said += f"Runs of the {environments}{' and others' if len(native) > 5 else ''} must be identical there, and "
-        said += "may differ elsewhere."
+        said += f"Runs of the {environments}{' and others' if len(native) > 5 else ''} must be identical only there."
     return said.strip()
 
 

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Sequence
 from statistics import median
 
 from bench.evidence.results import Series
 from bench.evidence.statistics import collapses
-from bench.evidence.summary import GroupSummary, NetworkSummary, required
+from bench.evidence.summary import Collapse, GroupSummary, NetworkSummary, required
 from bench.network.specification import Target, largest_fall
 from bench.report.markdown import NOTHING, table
 from bench.report.pages.head import MANY_SEEDS
 from bench.wording import count
+
+_ROWS = 20
+"""The table of collapses has at most this many rows."""
+
+_NO_VARIANCE = 1e-5
+"""The epsilon of PyTorch's batch norm. A running variance below it has almost no effect on the result any more."""
 
 
 def lines(network: NetworkSummary, group: GroupSummary) -> list[str]:
@@ -80,51 +85,64 @@ def collapsed(group: GroupSummary) -> list[str]:
     if not fallen:
         return ["No seed collapses.", ""]
     found = [f"{len(fallen)} of {count(len(group.seeds), 'seed')} collapse{'s' if len(fallen) == 1 else ''}.", ""]
-    events = [(seed, collapse) for seed in fallen for collapse in seed.collapses]
-    rows = [
-        [
-            f"seed {seed.seed}",
-            str(one.epoch),
-            str(one.best_before),
-            str(one.correct),
-            NOTHING if one.with_batch_statistics is None else str(one.with_batch_statistics),
-            NOTHING if one.smallest_variance is None else f"{one.smallest_variance:.1e}",
-        ]
-        for seed, one in itertools.islice(events, 20)
-    ]
-    header = ["run", "epoch", "best before", "correct", "correct with batch statistics", "smallest running variance"]
-    found += table(header, rows, "lr")
-    if len(events) > len(rows):
-        found += [f"The table shows the first {len(rows)} of {len(events)} collapses.", ""]
+    rows = []
+    for seed in fallen[:_ROWS]:
+        deepest = min(seed.collapses, key=lambda one: one.correct)
+        with_batch, variance = deepest.with_batch_statistics, deepest.smallest_variance
+        rows.append(
+            [
+                f"seed {seed.seed}",
+                str(len(seed.collapses)),
+                str(deepest.epoch),
+                str(deepest.best_before),
+                str(deepest.correct),
+                NOTHING if with_batch is None else str(with_batch),
+                NOTHING if variance is None else f"{variance:.1e}",
+            ]
+        )
+    header = ["run", "epochs", "the deepest", "best before", "correct", "correct with batch statistics"]
+    found += table([*header, "smallest running variance"], rows, "lr")
+    if len(fallen) > len(rows):
+        found += [f"The table shows the first {len(rows)} of these seeds.", ""]
+    events = [collapse for seed in fallen for collapse in seed.collapses]
     return [
         *found,
-        _advice(
-            [
-                one.with_batch_statistics is not None and one.with_batch_statistics >= one.best_before - most
-                for _, one in events
-            ],
-            most,
-        ),
+        _advice(events, most),
         "",
     ]
 
 
-def _advice(recovered: Sequence[bool], most: int) -> str:
-    if any(recovered):
-        cause = (
-            f"In {sum(recovered)} of {count(len(recovered), 'epoch')}, the same weights are at most {most} images "
-            "below the best epoch before if batch norm uses the statistics of each test batch. There the weights are "
-            "fine, but the running statistics of batch norm are not. If a channel before batch norm is zero for "
-            "almost every image, its running variance falls towards zero. Batch norm then amplifies the next rare "
-            "activation."
+def _advice(events: Sequence[Collapse], most: int) -> str:
+    recovered = [
+        one
+        for one in events
+        if one.with_batch_statistics is not None and one.with_batch_statistics >= one.best_before - most
+    ]
+    vanished = [one for one in recovered if one.smallest_variance is not None and one.smallest_variance < _NO_VARIANCE]
+    causes, remedies = [], []
+    if recovered:
+        causes.append(
+            f"In {len(recovered)} of {count(len(events), 'epoch')}, the same weights are at most {most} images below "
+            "the best epoch before if batch norm uses the statistics of each test batch. There the weights are fine, "
+            "but the running statistics of batch norm are not."
         )
+        remedies.append("Compute the running statistics again over the training images before the evaluation.")
     else:
-        cause = (
+        causes.append(
             "No evaluation with batch statistics recovers these epochs, or none is recorded. The weights themselves "
             "may be worse."
         )
-    return (
-        f"{cause} This is what a user can do. Do not keep the weights of the last epoch without an evaluation. Keep "
-        "the weights that are best on images held out from training. Compute the running statistics again over the "
-        "training images before the evaluation. Put batch norm before the ReLU. Lower the learning rate."
+    if vanished:
+        causes.append(
+            f"In {len(vanished)} of them, a channel has almost no running variance: before batch norm it is zero for "
+            "almost every image. Batch norm then amplifies the next rare activation."
+        )
+        remedies.append("If a ReLU stands before batch norm, put it behind. Or lower the learning rate.")
+    return " ".join(
+        [
+            *causes,
+            "This is what a user can do. Do not keep the weights of the last epoch without an evaluation.",
+            "Keep the weights that are best on images held out from training.",
+            *remedies,
+        ]
     )

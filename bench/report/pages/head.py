@@ -15,6 +15,7 @@ from bench.report.markdown import (
     NOTHING,
     OVERVIEW,
     README,
+    SEED_LINES,
     anchor,
     code,
     image,
@@ -112,7 +113,9 @@ def _all_documented(summary: Summary) -> bool:
 def _overview(summary: Summary, alts: Mapping[str, str]) -> list[str]:
     counts = "A count above a panel is the number of seeds that reached the target. "
     has_counts = any(len(network.groups) < 2 for network in summary.networks)
-    note = counts * has_counts + "Every thin line is one seed, without smoothing."
+    many = max((len(group.seeds) for group in summary.current), default=0) > SEED_LINES
+    which = f"A thin line is one of the first {SEED_LINES} seeds" if many else "Every thin line is one seed"
+    note = f"{counts * has_counts}{which}, without smoothing."
     return [*image(alts, OVERVIEW), note, ""] if OVERVIEW in alts else []
 
 
@@ -215,12 +218,21 @@ def _places(summary: Summary) -> list[str]:
     if len(summary.labels) < 2:
         return []
     note = (
-        "The runs were trained in these places. Runs of different places are not pooled, except to count missed test "
-        f"images ({link('details', f'{DATA}#environments')})."
+        "“On” is the place of the runs: their device and arithmetic. Runs of different places are not pooled, except "
+        f"to count missed test images ({link('details', f'{DATA}#environments')})."
     )
     places = [place for place in summary.places if place.label in summary.labels]
-    shown = [f"- {text(place.label)}: {machines_of(place)}" for place in places[:_PLACES]]
+    shown = [
+        f"- {text(place.label)}: {_arithmetic(place)}, trained on {machines_of(place)}" for place in places[:_PLACES]
+    ]
     return [note, "", *shown, *(["- …"] if len(places) > len(shown) else []), ""]
+
+
+def _arithmetic(place: Place) -> str:
+    bits = (
+        "in exact arithmetic" if place.is_exact else f"in the arithmetic of the environment {code(place.environment)}"
+    )
+    return f"{count(place.runs, 'run')} {bits}"
 
 
 def machines_of(place: Place) -> str:

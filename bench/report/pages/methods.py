@@ -25,7 +25,7 @@ def lines(summary: Summary, defined: Sequence[Term]) -> list[str]:
         *navigation(summary.networks, METHODS),
         f"## {VERDICTS}",
         "",
-        " ".join(map(text, verdicts.RULE)),
+        *(f"- {text(rule)}" for rule in verdicts.RULE),
         "",
         "In detail:",
         "",
@@ -46,7 +46,7 @@ def _how_read(summary: Summary) -> list[str]:
 
 def _in_common() -> list[str]:
     documents = count_in_words(len(ARCHITECTURES), "document")
-    title = f"## What the {documents} of this project have in common"
+    title = f"## What the {documents} of this project and their notebooks have in common"
     return [title, "", *(f"- {text(fact)}" for fact in COMMON), ""]
 
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from statistics import fmean
+from statistics import median
 
 from bench.evidence.statistics import TimeToTarget, first_hit, last_hit, prediction_interval_ranks, sustained_hit
 from bench.evidence.summary import FINAL_EPOCHS, STREAK, GroupSummary, NetworkSummary, SeedResult, Summary
-from bench.evidence.verdicts import Verdict, is_about_a_share
+from bench.evidence.verdicts import Verdict, is_about_a_share, is_of_the_module
 from bench.report.markdown import (
     DATA,
     METHODS,
@@ -26,7 +26,7 @@ from bench.report.markdown import (
     text,
 )
 from bench.report.pages import epochs
-from bench.report.pages.definitions import CONFIDENCE, HOW_READ, VERDICTS
+from bench.report.pages.definitions import CONFIDENCE, HOW_READ, MEANING, VERDICTS
 from bench.report.pages.head import MANY_SEEDS, OTHER_RECIPES, first_of, navigation, restricted_mean
 from bench.wording import count, listed
 
@@ -37,14 +37,19 @@ def lines(network: NetworkSummary, summary: Summary, alts: Mapping[str, str]) ->
     if not network.groups:
         found += [f"**{_nothing_recorded(network, summary)}**", "", "## Claims", ""]
         found += _claims(network.verdicts_without_runs)
+    of_module = [one for one in network.verdicts_without_runs if is_of_the_module(one.claim)]
+    once = len(network.groups) > 1 and bool(of_module)  # the module decides them, so they are the same in every place
     for group in network.groups:
-        found += [f"## Claims{_where(network, group)}", "", *_progress(group), *_claims(group.verdicts)]
+        shown = [one for one in group.verdicts if not (once and is_of_the_module(one.claim))]
+        found += [f"## Claims{_where(network, group)}", "", *_progress(group), *_claims(shown)]
+    if once:
+        found += ["## Claims about layers and parameters", "", *_claims(of_module)]
     found += image(alts, figure_of(network.name))
     for group in network.groups:
         where = _where(network, group)
         found += [f"## Correct test images by epoch{where}", "", *epochs.lines(network, group)]
         found += [f"## Time to target in epochs{where}", "", *_time_to_target(network, group)]
-        found += [f"## Seed by seed{where}", "", *_by_seed(network, group)]
+        found += [f"## {_title_of_seeds(group)}{where}", "", *_by_seed(network, group)]
         found += [*_last(network, group), *_final(network, group)]
         found += [f"## Collapses{where}", "", *epochs.collapsed(group)]
     return found
@@ -133,9 +138,11 @@ def _claims(verdicts: Sequence[Verdict]) -> list[str]:
     rules = link("The rules", f"{METHODS}#{anchor(VERDICTS)}")
     share = (
         " “Share” means the share of all possible seeds that would succeed. “At least” and “at most” are its one-sided "
-        f"{CONFIDENCE} bounds, as a description. The e-values decide."
+        f"{CONFIDENCE} bounds. They are valid for one look only, so the e-values decide."
     )
-    note = rules + " say how each verdict is reached." + share * any(is_about_a_share(one.claim) for one in verdicts)
+    about_training = any(not is_of_the_module(one.claim) for one in verdicts)
+    note = (f"{MEANING} " * about_training) + rules + " say how each verdict is reached."
+    note += share * any(is_about_a_share(one.claim) for one in verdicts)
     return [*table(["claim", "read in", "verdict", "evidence"], rows, "l"), note, ""]
 
 
@@ -175,6 +182,10 @@ _MEASURES: tuple[tuple[str, Callable[[TimeToTarget], str]], ...] = (
     ("conditional variance", lambda way: number(way.conditional_variance, 2)),
     ("conditional standard deviation", lambda way: number(way.conditional_deviation, 2)),
 )
+
+
+def _title_of_seeds(group: GroupSummary) -> str:
+    return "Seed by seed" if len(group.seeds) <= MANY_SEEDS else "All seeds together"
 
 
 def _by_seed(network: NetworkSummary, group: GroupSummary) -> list[str]:
@@ -249,10 +260,14 @@ def _final(network: NetworkSummary, group: GroupSummary) -> list[str]:
     means = [seed.final_mean for seed in group.seeds if seed.final_mean is not None]
     if not means:
         return []
-    mean, documented = fmean(means), network.documented_final_mean
-    between = f"from {number(min(means), 1)} to {number(max(means), 1)}, " if len(means) > 1 else ""
-    seeds = f"{between}{number(mean, 1)}{' on average' if between else ''}"
+    middle, documented = median(means), network.documented_final_mean
+    between = f"from {number(min(means), 1)} to {number(max(means), 1)}, median " if len(means) > 1 else ""
+    seeds = f"{between}{number(middle, 1)}"
     log = ""
     if documented is not None:
-        log = f" The documented run: {number(documented, 1)} (difference {signed(documented - mean)})."
+        below = sum(mean < documented for mean in means)
+        log = (
+            f" The documented run: {number(documented, 1)}, above {below} of {len(means)} (difference from the median "
+            f"{signed(documented - middle)})."
+        )
     return [f"Mean of the last {FINAL_EPOCHS} epochs of {count(len(means), 'complete run')}: {seeds}.{log}", ""]

@@ -41,8 +41,20 @@ def _seed(summary: Summary) -> str:
     deviations = [stdev(group.last) for group in summary.current if len(group.last) > 1]
     if not deviations:
         return "Unknown, because no network has two complete runs in one place yet."
-    said = f"The last accuracies of the seeds of a network have a standard deviation of {_between(deviations)} images."
-    return said + _kinds(summary)
+    said = f"The last accuracies of the seeds of a network have a standard deviation of {_between(deviations)} images"
+    return said + _with_collapses(summary) + _kinds(summary)
+
+
+def _with_collapses(summary: Summary) -> str:
+    """The end of the sentence: the range without the runs that collapse, if there are such runs."""
+    fallen = sum(bool(seed.collapses) for group in summary.current for seed in group.seeds)
+    steady = [
+        [seed.last for seed in group.seeds if seed.last is not None and not seed.collapses] for group in summary.current
+    ]
+    deviations = [stdev(last) for last in steady if len(last) > 1]
+    if not fallen or not deviations:
+        return "."
+    return f", and of {_between(deviations)} without {runs_that_collapse(fallen)}."
 
 
 def _between(values: Sequence[float]) -> str:
@@ -77,11 +89,11 @@ def _epoch(summary: Summary) -> str:
         return ""
     left_out = ""
     if one.collapsed:
-        left_out = f" This and the next two lines leave out {runs_that_collapse(one.collapsed)}."
+        left_out = f" This sentence and the next two points leave out {runs_that_collapse(one.collapsed)}."
     epoch, seed = (number(math.sqrt(max(0.0, value)), 1) for value in (one.epochs.epoch, one.epochs.seed))
     return (
         f" In the last {FINAL_EPOCHS} epochs, the standard deviation is {epoch} images from epoch to epoch within a "
-        f"run, and {seed} images between the levels of the seeds.{left_out}"
+        f"run, and {seed} images from seed to seed, without the noise of single epochs.{left_out}"
     )
 
 
@@ -94,7 +106,7 @@ def _images(summary: Summary) -> str:
     )
     return (
         f"The variance of the last epoch over seeds is {whole} images squared. If every test image were right or wrong "
-        f"by itself, it would be {flips}. So {left} ± {error} (standard error) is left for training."
+        f"independently of the others, it would be {flips}. So {left} ± {error} (standard error) is left for training."
     )
 
 
@@ -162,6 +174,12 @@ def lines(summary: Summary) -> list[str]:
     return [*found, paired.power(tests), "", *paired.as_table(tests, ["first place", "second place"])]
 
 
+def _machines(machines: Sequence[tuple[str, int]]) -> str:
+    shown = [f"{text(name or 'not recorded')} ({count(runs, 'run')})" for name, runs in machines[:5]]
+    more = [f"{len(machines) - 5} more"] if len(machines) > 5 else []
+    return "; ".join([*shown, *more])
+
+
 def repeated(repeats: Repeats) -> str:
     """The results of training recorded runs again."""
     if not repeats.here + repeats.elsewhere:
@@ -177,6 +195,7 @@ def repeated(repeats: Repeats) -> str:
             f"trained again in the same environment, for {count(repeats.epochs, 'epoch')} in all. Identical bit for "
             f"bit: {outcome}."
         )
+        said.append(f"They were checked on these machines: {_machines(repeats.machines)}.")
         if repeats.differing:
             named = text("; ".join(repeats.differing[:5]))
             more = f" and {len(repeats.differing) - 5} more" if len(repeats.differing) > 5 else ""

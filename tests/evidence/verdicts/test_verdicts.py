@@ -379,7 +379,9 @@ def test_one_seed_on_the_other_side_settles_a_claim_on_one_run() -> None:
     epochs = group([hit_at(epoch) for epoch in (None, 12, None, 14, 17)])
     found = verdict("first_epoch", 14, epochs)
     assert (found.outcome, found.further) == (HOLDS, 0)
-    assert found.evidence.endswith("; no further seed can set it apart from ours")
+    assert (
+        found.evidence == "5 seeds: 1 earlier, 1 equal, 3 later or never; one new run: 12 to never with 67 % confidence"
+    )
     assert [outcome("first_epoch", epoch, epochs) for epoch in (11, 12, 13, 18)] == [UNDECIDED, HOLDS, HOLDS, HOLDS]
 
 
@@ -458,15 +460,35 @@ LOG = [9900, 9939, 9941, 9945, 9942]
 )
 def test_what_its_own_log_contradicts_is_named(kind: ClaimKind, value: int, contradicted: bool) -> None:
     found = verdict(kind, value, log=LOG, contradiction="so it is")
-    assert ("contradicted by the document's own log: so it is" in found.evidence) is contradicted
+    said = "the document's own log alone decides" if kind in DRAWS else "the log does not confirm it"
+    assert (f"; {said}: so it is" in found.evidence) is contradicted
     assert ("caveat: so it is" in found.evidence) is not contradicted
     assert found.outcome == (DOES_NOT if contradicted and kind in DRAWS else UNDECIDED)
-    assert "contradicted" not in verdict(kind, value, log=()).evidence
+    assert "log" not in verdict(kind, value, log=()).evidence
+
+
+def test_a_claim_that_only_the_documented_run_bears_out_says_that_its_log_has_it() -> None:
+    """The log ends above 9940 three times, which no seed does, and its best is above all seeds."""
+    seeds = group([[9930] * BUDGET] * 19)
+    for kind, value in (("sustained", 3), ("best", 9945)):
+        found = verdict(kind, value, seeds, log=LOG, contradiction="so it is")
+        assert found.outcome == DOES_NOT
+        assert found.evidence.endswith("; the document's own log has it; caveat: so it is")
+    assert "the document's own log" not in verdict("sustained", 3, seeds, log=()).evidence
+    assert "the document's own log" not in verdict("best", 9945, group([[9950] * BUDGET] * 19), log=LOG).evidence
+
+
+def test_a_range_of_more_seeds_than_were_ranked_says_how_many_it_has() -> None:
+    runs = [ending_at(9930 + seed) for seed in range(25)]
+    assert (
+        "19 seeds: 19 lower, 0 equal, 0 higher; one new run by all 25: " in verdict("last", 9960, group(runs)).evidence
+    )
+    assert "; one new run: " in verdict("last", 9960, group(runs[:19])).evidence
 
 
 def test_a_log_that_shows_otherwise_needs_no_words_to_be_named() -> None:
     found = verdict("last", 9945, log=LOG)
-    assert (found.outcome, "contradicted by the document's own log" in found.evidence) == (DOES_NOT, True)
+    assert (found.outcome, "the document's own log alone decides: it shows" in found.evidence) == (DOES_NOT, True)
 
 
 def test_seeds_that_agree_with_a_contradicted_first_epoch_do_not_save_it() -> None:
@@ -477,12 +499,12 @@ def test_seeds_that_agree_with_a_contradicted_first_epoch_do_not_save_it() -> No
 
 def test_seeds_decide_whether_a_network_reaches_what_its_document_did_not() -> None:
     found = verdict("reaches_target", 9946, group([[9950] * BUDGET] * 5), log=LOG)
-    assert (found.outcome, "contradicted by the document's own log" in found.evidence) == (HOLDS, True)
+    assert (found.outcome, "the log does not confirm it: it shows" in found.evidence) == (HOLDS, True)
 
 
 def test_a_structure_that_its_own_table_contradicts_is_named() -> None:
     found = verdict("global_average_pooling", 1, contradiction="4 of 9 in the table")
-    assert found.evidence.endswith("contradicted by the document or its notebook: 4 of 9 in the table")
+    assert found.evidence.endswith("contradicted by the notebook: 4 of 9 in the table")
 
 
 # A failed run never improves a verdict.

@@ -175,6 +175,20 @@ def test_the_variance_stands_on_the_first_page_in_five_lines(tmp_path: Path) -> 
     assert "No difference can be significant at 5 %" in device
 
 
+def test_the_spread_of_the_seeds_is_also_given_without_those_that_collapse(tmp_path: Path) -> None:
+    rows = [
+        row
+        for seed, last in enumerate((9930, 9940, 8000), start=1)
+        for row in synthetic.run_rows("unpadded", seed, [*[9900] * 18, last])
+    ]
+    title = "## Where does the variance come from?"
+    brief = section(readme(tmp_path, rows, "unpadded"), title)
+    assert "standard deviation of 1117.2 images, and of 7.1 without 1 run that collapses." in brief
+    assert "standard deviation of 7.1 images." in section(readme(tmp_path, rows[: 2 * 19], "unpadded"), title)
+    assert "They include 1 run that collapses." in page("data.md", tmp_path, rows, "unpadded")
+    assert "collapses" not in page("data.md", tmp_path, rows[: 2 * 19], "unpadded")
+
+
 def test_what_was_left_out_is_said_on_the_first_page(tmp_path: Path) -> None:
     assert "No: every line of the record was read and used." in readme(tmp_path, ROWS)
     said = "See what was left out: 2 lines have a problem and runs of other recipes are described apart."

@@ -93,8 +93,10 @@ def test_several_places_are_explained_below_the_first_table(tmp_path: Path) -> N
     other = {"environment": "55556666", "machine": "Another processor; PyTorch 9.9.9"}
     rows = [*synthetic.full({"unpadded": 9940}, seeds=(1,)), *synthetic.full({"unpadded": 9940}, seeds=(1,), **other)]
     front = readme(tmp_path, rows, "unpadded")
-    assert f"\n- cpu {synthetic.CPU}: {synthetic.MACHINES[synthetic.CPU]}\n- cpu 55556666: Another processor; " in front
-    assert "The runs were trained in these places." not in readme(tmp_path, rows[:19], "unpadded")
+    here, there = (f"1 run in the arithmetic of the environment {one}" for one in (f"`{synthetic.CPU}`", "`55556666`"))
+    assert f"\n- cpu {synthetic.CPU}: {here}, trained on {synthetic.MACHINES[synthetic.CPU]}\n" in front
+    assert f"\n- cpu 55556666: {there}, trained on Another processor; " in front
+    assert "“On” is the place of the runs" not in readme(tmp_path, rows[:19], "unpadded")
     assert "**On cpu 55556666, 4 claims about training in one document: " in front
     assert "about layers and parameters: " not in front.split("## ")[0]  # the same in every place
 
@@ -104,6 +106,8 @@ def test_several_places_are_explained_below_the_first_table(tmp_path: Path) -> N
 
     assert overview(rows[:19]).startswith("A count above a panel is ")
     assert overview(rows) == "Every thin line is one seed, without smoothing."
+    many = synthetic.full({"unpadded": 9940}, seeds=range(1, 22))
+    assert overview(many).endswith("A thin line is one of the first 20 seeds, without smoothing.")
 
 
 def test_exact_runs_are_labelled_exact_beside_native_runs_and_name_every_machine_once(tmp_path: Path) -> None:
@@ -116,8 +120,8 @@ def test_exact_runs_are_labelled_exact_beside_native_runs_and_name_every_machine
     native = synthetic.full({"unpadded": 9940}, seeds=(1,))
     front = readme(tmp_path, [*native, *exact], "unpadded", "gap_head")
     assert {row[1] for row in tables(front)[0][2:]} == {f"cpu {synthetic.CPU}", "cpu exact"}
-    assert f"\n- cpu {synthetic.CPU}: {synthetic.MACHINES[synthetic.CPU]}\n" in front
-    assert "\n- cpu exact: Another processor or One processor\n" in front
+    assert f", trained on {synthetic.MACHINES[synthetic.CPU]}\n" in front
+    assert "\n- cpu exact: 3 runs in exact arithmetic, trained on Another processor or One processor\n" in front
     shown = written(tmp_path, [*native, *exact], "unpadded", "gap_head")
     assert "## Claims on cpu exact" in shown["unpadded.md"]
     (row,) = (line for line in section(shown["data.md"], "## Environments").splitlines() if EXACT.digest in line)
