@@ -150,19 +150,25 @@ def test_the_readme_has_the_numbers_of_the_report(root: Path, networks: dict[str
     assert len((root / "report" / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
 
 
-def test_what_was_checked_has_the_last_five_epochs_of_the_report(
-    root: Path, networks: dict[str, Any], environment: str
+def test_what_was_checked_has_the_epochs_of_the_record(
+    root: Path, record: Record, networks: dict[str, Any], environment: str
 ):
     page = (root / "docs" / "checked.md").read_text(encoding="utf-8")
-    rows = re.findall(r"^\| `(\w+)` \| (\S+) to (\S+) \| (\S+) \| (\S+) \| (\S+) \|", page, flags=re.MULTILINE)
+    cells = r"(\S+) to (\S+) \| (\S+) \| (\S+) \| (\S+) \| (\d+ of \d+) \| (\d+ of \d+) \|"
+    rows = re.findall(rf"^\| `(\w+)` \| {cells}", page, flags=re.MULTILINE)
     assert [name for name, *_ in rows] == list(ARCHITECTURES)
-    for name, lowest, highest, middle, documented, apart in rows:
+    for name, lowest, highest, middle, documented, apart, above_early, above_last in rows:
         group = _current(networks[name], environment)
         means = [seed["final_mean"] for seed in group["seeds"]]
         log = networks[name]["documented_final_mean"]
         expected = [min(means), max(means), median(means), log]
         assert [lowest, highest, middle, documented] == [f"{one:.1f}" for one in expected]
         assert apart == f"{log - median(means):+.1f}".replace("-", "−")
+        assert above_last == f"{sum(mean < log for mean in means)} of {len(means)}"
+        runs = record.epochs.query("model == @name and recipe == @group['recipe'] and environment == @environment")
+        early = runs[runs["epoch"].between(5, 9)].groupby("seed")["correct"].sum()
+        logged = sum(one.correct for one in ARCHITECTURES[name].log if 5 <= one.epoch <= 9)
+        assert above_early == f"{sum(early < logged)} of {len(means)}"
 
 
 def _current(network: dict[str, Any], environment: str) -> dict[str, Any]:
