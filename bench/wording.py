@@ -4,10 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+
 
 def count(number: int, thing: str) -> str:
     """Return a number with its noun, as in "1 run" and "2 runs"."""
     return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def count_in_words(many: int, thing: str) -> str:
+    """A small number as a word, with its noun."""
+    return f"{_in_words(many)} {thing}{'' if many == 1 else 's'}"
+
+
+def _in_words(many: int) -> str:
+    return _WORDS[many] if many < len(_WORDS) else str(many)
 
 
 def listed(things: Sequence[object]) -> str:

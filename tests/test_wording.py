@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from bench.wording import count, listed, markdown_cell
+from bench.wording import count, count_in_words, listed, markdown_cell
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,11 @@ from bench.wording import count, listed, markdown_cell
 )
 def test_only_one_thing_is_counted_without_an_s(many: int, words: str):
     assert count(many, "run") == words
+
+
+@pytest.mark.parametrize(("many", "words"), [(0, "no runs"), (1, "one run"), (10, "ten runs"), (11, "11 runs")])
+def test_a_number_up_to_ten_is_a_word(many: int, words: str):
+    assert count_in_words(many, "run") == words
 
 
 @pytest.mark.parametrize(

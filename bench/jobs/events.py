@@ -33,7 +33,7 @@ class Stage:
 
 
 @dataclass(frozen=True)
-class Finished:
+class EpochFinished:
     """A run has finished an epoch on a machine, which `machine` describes.
 
     `misses` are None if they are unknown, because the epoch comes from the saved state of a later one.
@@ -71,20 +71,24 @@ class Waiting:
     """Nothing has happened for a moment."""
 
 
-Event = Started | Stage | Finished | Ended | Lost | Waiting
+Event = Started | Stage | EpochFinished | Ended | Lost | Waiting
 
 
 class Stop:
-    """The request to stop a job. A signal handler can make it."""
+    """The request to stop a job, which a signal handler can make.
+
+    It is also where a scheduler waits: `inbox` takes what the workers say, in the form that the scheduler puts in, and
+    None for this request.
+    """
 
     def __init__(self) -> None:
         self.reason = ""
-        self.events: queue.SimpleQueue[Any] = queue.SimpleQueue()  # what happens to the runs; None: stop
+        self.inbox: queue.SimpleQueue[Any] = queue.SimpleQueue()
 
     def request(self, reason: str) -> None:
         """Ask the scheduler to end all runs as interrupted, for this reason."""
         self.reason = reason
-        self.events.put(None)
+        self.inbox.put(None)
 
 
 @contextmanager

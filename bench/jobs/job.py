@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -14,8 +15,9 @@ from bench.errors import UnusableInput
 from bench.jobs import plan, recording, scheduling, until_decided
 from bench.jobs.cluster import scheduling as cluster_scheduling
 from bench.jobs.cluster.workers import Cluster
-from bench.jobs.events import Ended, Stop
+from bench.jobs.events import Ended, Event, Stop
 from bench.jobs.plan import Choice, Planned, duration
+from bench.jobs.until_decided import UntilDecided
 from bench.jobs.worker.task import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture, Vary
@@ -146,49 +148,74 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         places = replace(places, runs=writer.path)  # a link can have another target before this job ends
         recorded = record.read(places.runs)
         warn(recorded)
-        planned = make_plan(selection, here, recorded)
-        missing = expected = plan.longest_first(planned)
-        if selection.until_decided:
-            to_decide = places_to_decide(selection, planned, recorded)
-            missing = [one for place in to_decide for one in place.left]
-            expected = [one for place in to_decide for one in place.expected()]
-        own = {one.name: one.varied("") for one in selection.architectures if one.name in selection.structures}
-        found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
-        digests = {one.run.environment for one in expected and missing}
-        trained_in = [({**found, EXACT.digest: EXACT})[digest] for digest in digests]
-
-        def describe() -> None:
-            """Write what explains the rows into the files beside the record."""
-            catalogue.add(places.runs, own, selection.structures)
-            add_environments(places.runs, trained_in)
-
+        work = _work(selection, here, recorded)
+        describe = partial(_describe, selection, here, work, places.runs)
         describe()
-        diverged = _diverged(planned, recorded)
-        if not expected:
+        diverged = _diverged(work.planned, recorded)
+        if not work.expected:
             return Outcome(0, diverged)
         if places.cluster is None:
             data.ensure(places.data)
-        writer.expect_runs(recorded, [one.run.key for one in missing])
+        writer.expect_runs(recorded, [one.run.key for one in work.missing])
         writers = writer, misses.Writer(places.runs)
         for one in writers:
             one.prepare()
-        _announce(expected, selection, places.cluster)
-        tasks = _tasks(missing, selection, places, recorded, subset)
-        deciding = None
-        if selection.until_decided:
-            deciding, tasks = until_decided.UntilDecided(to_decide, tasks), []
-        more = scheduling.no_more if deciding is None else deciding.take
+        _announce(work.expected, selection, places.cluster)
+        tasks = _tasks(work.missing, selection, places, recorded, subset)
+        deciding = UntilDecided(work.to_decide, tasks) if selection.until_decided else None
         stop = Stop()
-        if places.cluster is None:
-            events = scheduling.execute(tasks, scheduling.slots(selection.jobs), stop, more=more)
-        else:
-            events = cluster_scheduling.execute(tasks, places.cluster, stop, more=more)
-        failed, interrupted_by = recording.record_events(events, stop, missing, expected, writers, deciding)
+        events = _events(tasks, deciding, selection.jobs, places.cluster, stop)
+        failed, interrupted_by = recording.record_events(events, stop, work.missing, work.expected, writers, deciding)
         # Somebody can have changed the files meanwhile. Whatever has become of them, the outcome of the runs is said.
-        lacking = [_said(act) for act in (*(one.finish for one in writers), describe)]
+        acts: list[Callable[[], str | None]] = [*(one.finish for one in writers), describe]
+        lacking = [_said(act) for act in acts]
         if deciding is not None and interrupted_by is None:
             print(*until_decided.format_open(deciding.places), sep="\n", file=sys.stderr)
-        return Outcome(len(missing), (*diverged, *failed), interrupted_by, tuple(filter(None, lacking)))
+        return Outcome(len(work.missing), (*diverged, *failed), interrupted_by, tuple(filter(None, lacking)))
+
+
+@dataclass(frozen=True)
+class _Work:
+    """All `planned` runs, those that are `missing` and may be trained, and those `expected` to be.
+
+    They differ only for a job that trains until every claim is decided. `to_decide` has its networks.
+    """
+
+    planned: Sequence[Planned]
+    missing: Sequence[Planned]
+    expected: Sequence[Planned]
+    to_decide: tuple[until_decided.Place, ...] = ()
+
+
+def _work(selection: Selection, here: Mapping[str, Environment] | Cluster, recorded: record.Record) -> _Work:
+    planned = make_plan(selection, here, recorded)
+    if not selection.until_decided:
+        missing = plan.longest_first(planned)
+        return _Work(planned, missing, missing)
+    to_decide = places_to_decide(selection, planned, recorded)
+    left = [one for place in to_decide for one in place.left]
+    return _Work(planned, left, [one for place in to_decide for one in place.expected()], to_decide)
+
+
+def _describe(selection: Selection, here: Mapping[str, Environment] | Cluster, work: _Work, runs: Path) -> None:
+    """Write what explains the rows into the files beside the record: the users' networks and the environments."""
+    own = {one.name: one.varied("") for one in selection.architectures if one.name in selection.structures}
+    catalogue.add(runs, own, selection.structures)
+    found = here.environments if isinstance(here, Cluster) else {one.digest: one for one in here.values()}
+    known = {**found, EXACT.digest: EXACT}
+    trained_in = {one.run.environment for one in work.missing} if work.expected else set()
+    add_environments(runs, [known[digest] for digest in trained_in])
+
+
+def _events(
+    tasks: Sequence[Task], deciding: UntilDecided | None, jobs: int, cluster: Cluster | None, stop: Stop
+) -> Generator[Event, None, None]:
+    """The events of training here or on a cluster. Tasks are given out one by one if there are claims to decide."""
+    more = scheduling.no_more if deciding is None else deciding.take
+    at_once = tasks if deciding is None else []
+    if cluster is None:
+        return scheduling.execute(at_once, scheduling.slots(jobs), stop, more=more)
+    return cluster_scheduling.execute(at_once, cluster, stop, more=more)
 
 
 def _said(act: Callable[[], str | None]) -> str:
@@ -249,10 +276,10 @@ def _name_on_workers(folder: Path) -> str:
     return path.read_text(encoding="utf-8")
 
 
-def _announce(missing: Sequence[Planned], selection: Selection, cluster: Cluster | None = None) -> None:
-    seconds = plan.wall_seconds(missing, selection.jobs, None if cluster is None else cluster.slots)
-    epochs = sum(one.run.epochs - one.recorded for one in missing)
-    what = f"{count(len(missing), 'run')}, {count(epochs, 'epoch')}"
+def _announce(expected: Sequence[Planned], selection: Selection, cluster: Cluster | None) -> None:
+    seconds = plan.wall_seconds(expected, selection.jobs, None if cluster is None else cluster.slots)
+    epochs = sum(one.run.epochs - one.recorded for one in expected)
+    what = f"{count(len(expected), 'run')}, {count(epochs, 'epoch')}"
     if selection.until_decided:
         what = f"Until every claim is decided, with at most {count(len(selection.seeds), 'seed')}: probably {what}"
     print(f"{what} to train: about {duration(seconds)}.", *plan.format_vary(selection.vary), sep="\n", file=sys.stderr)

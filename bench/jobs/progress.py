@@ -85,7 +85,7 @@ class Progress:
         if self._overall is not None:
             self._bars[run].set_postfix_str(name)
 
-    def finished(self, run: Run, epoch: Epoch) -> None:
+    def epoch_finished(self, run: Run, epoch: Epoch) -> None:
         """Show that a run has finished an epoch."""
         self._status[run] = f"epoch {epoch.epoch}/{run.epochs} {100 * epoch.correct / epoch.total:.2f} %"
         self._worked += self._seconds[run.key]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Generator, Sequence
 from contextlib import closing
 
-from bench.jobs.events import Ended, Event, Finished, Lost, Stage, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.events import Ended, EpochFinished, Event, Lost, Stage, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.plan import Planned
 from bench.jobs.progress import Progress
 from bench.jobs.until_decided import UntilDecided
@@ -46,12 +46,12 @@ def record_events(
                 progress.stage(run, event.name)
             elif isinstance(event, Lost):
                 progress.lost(run, event.reason)
-            elif isinstance(event, Finished):
+            elif isinstance(event, EpochFinished):
                 if event.misses is not None:  # written before the row, so that every recorded epoch has them
                     misses_writer.append(run, event.epoch.epoch, event.misses)
                 writer.append(_epoch_row(run, event.epoch, event.machine))
                 done[run.key] = event.epoch.epoch
-                progress.finished(run, event.epoch)
+                progress.epoch_finished(run, event.epoch)
             else:
                 if event.status != "ok":
                     writer.append(_closing_row(event, done[run.key] + 1))
@@ -63,22 +63,34 @@ def record_events(
 def _epoch_row(run: Run, epoch: Epoch, machine: str) -> Row:
     return Row(
         *run.key,
-        epoch.epoch,
-        epoch.correct,
-        epoch.total,
-        epoch.test_loss,
-        epoch.train_loss,
-        epoch.train_seconds,
-        epoch.eval_seconds,
-        "ok",
-        "",
-        utc_now(),
-        machine,
-        epoch.smallest_variance,
-        epoch.correct_batch_statistics,
+        epoch=epoch.epoch,
+        correct=epoch.correct,
+        total=epoch.total,
+        test_loss=epoch.test_loss,
+        train_loss=epoch.train_loss,
+        train_seconds=epoch.train_seconds,
+        eval_seconds=epoch.eval_seconds,
+        status="ok",
+        note="",
+        recorded_at=utc_now(),
+        machine=machine,
+        smallest_variance=epoch.smallest_variance,
+        correct_batch_statistics=epoch.correct_batch_statistics,
     )
 
 
 def _closing_row(event: Ended, epoch: int) -> Row:
-    nothing = (None,) * 6
-    return Row(*event.run.key, epoch, *nothing, event.status, event.reason, utc_now(), event.machine)
+    return Row(
+        *event.run.key,
+        epoch=epoch,
+        correct=None,
+        total=None,
+        test_loss=None,
+        train_loss=None,
+        train_seconds=None,
+        eval_seconds=None,
+        status=event.status,
+        note=event.reason,
+        recorded_at=utc_now(),
+        machine=event.machine,
+    )

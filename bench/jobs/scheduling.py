@@ -1,6 +1,7 @@
-"""Train runs on this machine's cores and GPUs, each in a separate process, and decide how each run ended.
+"""Train runs on this machine's cores and GPUs, and decide how each run ended.
 
-If a run crashes, hangs or is killed, only that run ends. This module yields events and writes no files.
+Each run on the CPU has a process of its own, so if it crashes, hangs or is killed, only that run ends. The exact runs
+of a GPU share a process and its end. This module yields events and writes no files.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from typing import Any
 from bench.children import child_command, child_variables
 from bench.errors import one_line
 from bench.files import cause
-from bench.jobs.events import Ended, Event, Finished, Stage, Started, Stop, Waiting
+from bench.jobs.events import Ended, EpochFinished, Event, Stage, Started, Stop, Waiting
 from bench.jobs.worker.task import Task
 from bench.network.specification import DEVICES
 from bench.record.rows import Status
@@ -69,15 +70,15 @@ def execute(
                     for task in together:
                         yield Started(task.run)
                     try:
-                        active.append(_Worker(together, stop.events))
+                        active.append(_Worker(together, stop.inbox))
                     except OSError as error:  # for example too many open files, or too many processes
                         for task in together:
                             yield Ended(task.run, "error", f"no process could be started: {cause(error)}")
             if not active:
                 return
             looked = time.monotonic()
-            yield from _next_event(active, stop)
-            if stop.events.empty():  # the message of a worker may still wait
+            yield from _next_events(active, stop)
+            if stop.inbox.empty():  # the message of a worker may still wait
                 _end_silent_workers(active, epoch_limit, time.monotonic() - looked)
         for worker in active:
             worker.kill()
@@ -111,9 +112,9 @@ def _next_tasks(queued: deque[Task], device: str, more: More) -> tuple[Task, ...
     return tuple(found)
 
 
-def _next_event(active: list[_Worker], stop: Stop) -> Iterator[Event]:
+def _next_events(active: list[_Worker], stop: Stop) -> Iterator[Event]:
     try:
-        item = stop.events.get(timeout=_POLL)
+        item = stop.inbox.get(timeout=_POLL)
     except queue.Empty:
         yield Waiting()
         return
@@ -135,7 +136,7 @@ def _next_event(active: list[_Worker], stop: Stop) -> Iterator[Event]:
             yield Stage(worker.tasks[i].run, message["stage"])
     elif message["kind"] == "epoch":
         misses = message.get("misses")
-        yield Finished(
+        yield EpochFinished(
             worker.tasks[named or 0].run,
             Epoch(**message["epoch"]),
             None if misses is None else tuple((image, label, seen) for image, label, seen in misses),
@@ -193,7 +194,7 @@ class _Worker:
     """
 
     tasks: tuple[Task, ...]
-    events: queue.SimpleQueue[Any]
+    inbox: queue.SimpleQueue[Any]
     endings: dict[int, dict[str, Any]] = field(default_factory=dict)
     machine: str = ""
     timed_out: bool = False
@@ -250,7 +251,7 @@ class _Worker:
                     message = json.loads(line)
                 except ValueError:
                     continue  # a kill has cut the line short
-                self.events.put((self, message))
+                self.inbox.put((self, message))
 
     def _drain_output(self) -> None:
         assert self.process.stderr is not None
@@ -272,7 +273,7 @@ class _Worker:
         assert self.process.stdin is not None
         with contextlib.suppress(OSError):  # the task that it never read is still in the buffer
             self.process.stdin.close()
-        self.events.put((self, None))
+        self.inbox.put((self, None))
 
 
 def _folder() -> str | None:

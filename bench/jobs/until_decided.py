@@ -15,7 +15,7 @@ from tabulate import tabulate
 
 from bench.evidence.results import Group, Series, groups
 from bench.evidence.verdicts import expected_further_seeds
-from bench.jobs.events import Ended, Event, Finished, Started
+from bench.jobs.events import Ended, EpochFinished, Event, Started
 from bench.jobs.plan import Planned, Slots, duration, wall_seconds
 from bench.jobs.worker.task import Task
 from bench.network.specification import Architecture, Claim
@@ -158,7 +158,7 @@ class UntilDecided:
         """Learn from what has happened to a run."""
         if isinstance(event, Started):
             self._started.add(event.run)
-        elif isinstance(event, Finished):
+        elif isinstance(event, EpochFinished):
             self._counts[event.run].append((event.epoch.correct, event.epoch.total))
         elif isinstance(event, Ended):
             self._ended(event)

@@ -16,7 +16,7 @@ import pandas
 
 from bench.errors import UnusableInput
 from bench.jobs import scheduling
-from bench.jobs.events import Ended, Finished, Stage, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs.events import Ended, EpochFinished, Stage, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.job import Places, warn
 from bench.jobs.plan import Planned, epoch_seconds, epoch_work, longest_first
 from bench.jobs.progress import Progress
@@ -246,9 +246,9 @@ def _train(
                         progress.started(run, 0)
                     case Stage(run, name):
                         progress.stage(run, name)
-                    case Finished(run, epoch):
+                    case EpochFinished(run, epoch):
                         trained[run.key].append(epoch)
-                        progress.finished(run, epoch)
+                        progress.epoch_finished(run, epoch)
                     case Ended(run, status, reason):
                         if status != "ok":
                             endings[run.key] = f"{status}: {reason}"

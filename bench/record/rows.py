@@ -57,8 +57,8 @@ class Row:
 class Run:
     """One network, trained from one seed on one device up to and including epoch `epochs`.
 
-    `recipe` is a digest of the network and its training. `environment` is a digest of everything else that can change
-    the bits of the result.
+    `recipe` is the digest of an `Architecture`, of the network and its training. `environment` is a digest of
+    everything else that can change the bits of the result.
     """
 
     model: str

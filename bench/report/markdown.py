@@ -119,6 +119,11 @@ def page_of(network: str) -> str:
     return f"{_with_digest(network)}.md" if name.lower() in others else name
 
 
+def linked_name(name: str) -> str:
+    """The name of a network with a link to its page."""
+    return link(code(name), page_of(name))
+
+
 def _file_name(network: str) -> str:
     return network if re.fullmatch(r"[A-Za-z0-9_]{1,60}", network) else _with_digest(network)
 

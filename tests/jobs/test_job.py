@@ -18,7 +18,7 @@ import pytest
 from bench.errors import UnusableInput
 from bench.jobs import job, scheduling
 from bench.jobs.cluster.workers import Cluster, Worker
-from bench.jobs.events import Ended, Finished, Started
+from bench.jobs.events import Ended, EpochFinished, Started
 from bench.jobs.job import Places, Selection
 from bench.network import structure_facts
 from bench.network.specification import Architecture, Recipe
@@ -117,7 +117,7 @@ def pretended(monkeypatch):
             given.append(task)
             epoch, machine = Epoch(1, 400, 500, 0.5, 0.25, 1.0, 1.0, None, None), f"machine {len(given)}"
             yield Started(task.run)
-            yield Finished(task.run, epoch, None, machine)
+            yield EpochFinished(task.run, epoch, None, machine)
             yield Ended(task.run, *(("ok", "") if task.run.epochs == 1 else ("error", "boom")), machine)
 
     monkeypatch.setattr(job.scheduling, "execute", execute)
@@ -196,7 +196,7 @@ def until_decided(monkeypatch, correct, rows=None):
                     raise KeyboardInterrupt
                 given.append((task.run.model, task.run.seed, epoch))
                 counts = correct(task.run.model, task.run.seed), 10_000
-                yield Finished(task.run, Epoch(epoch, *counts, 0.5, 0.25, 1.0, 1.0, None, None), None, "a machine")
+                yield EpochFinished(task.run, Epoch(epoch, *counts, 0.5, 0.25, 1.0, 1.0, None, None), None, "a machine")
             yield Ended(task.run, "ok", "", "a machine")
 
     monkeypatch.setattr(job.scheduling, "execute", execute)
@@ -289,7 +289,7 @@ DRIVER = """
 import sys
 from pathlib import Path
 from bench.jobs import job
-from bench.jobs.events import Ended, Finished, Started
+from bench.jobs.events import Ended, EpochFinished, Started
 from bench.jobs.job import Places, Selection
 from models import ARCHITECTURES
 two = (ARCHITECTURES["unpadded"], ARCHITECTURES["ten_twenty_thirty"])
@@ -445,11 +445,11 @@ def test_a_long_job_starts_with_an_estimate_and_a_smaller_command(capsys):
     from bench.record.rows import Run
 
     run = Run("unpadded", "0" * 8, "cpu", "0" * 8, 1, 19)
-    job._announce([Planned(run, 0, 5000.0)], selection())
+    job._announce([Planned(run, 0, 5000.0)], selection(), None)
     printed = capsys.readouterr().err
     assert "about 83 min" in printed
     assert "--seeds 2 --epochs 3" in printed
-    job._announce([Planned(run, 0, 50.0)], selection())
+    job._announce([Planned(run, 0, 50.0)], selection(), None)
     assert "--seeds" not in capsys.readouterr().err
 
 

@@ -80,7 +80,7 @@ def test_a_finished_epoch_prints_no_line_before_it_is_due(clock: Clock):
     with Progress(PLAN, stream) as shown:
         shown.started(SHORT, 0)
         clock.now += 29.9
-        shown.finished(SHORT, epoch(1))
+        shown.epoch_finished(SHORT, epoch(1))
         assert stream.getvalue() == ""
         clock.now += 0.1
         shown.tick()
@@ -92,11 +92,11 @@ def test_a_line_says_what_is_done_how_long_it_takes_and_where_each_run_is(clock:
     with Progress(PLAN, stream) as shown:
         shown.started(SHORT, 0)
         shown.started(LONG, 1)
-        shown.finished(SHORT, epoch(1))
-        shown.finished(SHORT, epoch(2))
+        shown.epoch_finished(SHORT, epoch(1))
+        shown.epoch_finished(SHORT, epoch(2))
         shown.ended(SHORT, "ok", "")
         clock.now += 40
-        shown.finished(LONG, epoch(2, correct=9876))
+        shown.epoch_finished(LONG, epoch(2, correct=9876))
     assert stream.getvalue() == (
         "1 of 2 runs done, about 40 s left; gap_head on cpu, seed 1: epoch 2/4 98.76 %\n"  # 200 of 400 s of work done
     )
@@ -138,7 +138,7 @@ def test_the_time_left_counts_work_and_not_runs(clock: Clock):
     with Progress(PLAN, stream) as shown:
         shown.started(LONG, 1)
         for run, number in ((LONG, 2), (LONG, 3), (LONG, 4)):
-            shown.finished(run, epoch(number))
+            shown.epoch_finished(run, epoch(number))
         clock.now += 300
         shown.tick()
     assert "about 2 min left" in stream.getvalue()  # 300 of 400 s of work took 300 s
@@ -176,7 +176,7 @@ def test_there_is_no_escape_sequence_without_a_terminal(clock: Clock):
     with Progress(PLAN, stream) as shown:
         shown.started(SHORT, 0)
         clock.now += 100
-        shown.finished(SHORT, epoch(1))
+        shown.epoch_finished(SHORT, epoch(1))
         shown.ended(SHORT, "error", "why")
     assert all(line.isprintable() for line in stream.getvalue().splitlines())
 
@@ -189,7 +189,7 @@ def test_a_terminal_has_a_bar_for_everything_and_one_for_each_run_that_goes_on()
     with Progress(PLAN, stream) as shown:
         shown.started(SHORT, 0)
         shown.started(LONG, 1)
-        shown.finished(LONG, epoch(2, correct=9876))
+        shown.epoch_finished(LONG, epoch(2, correct=9876))
         for bar in shown._bars.values():
             bar.refresh()
         seen = screen(stream)
@@ -233,7 +233,7 @@ def test_the_bar_over_all_runs_is_measured_in_work():
     with Progress(PLAN, stream) as shown:
         shown.started(LONG, 1)
         for number in (2, 3, 4):
-            shown.finished(LONG, epoch(number))
+            shown.epoch_finished(LONG, epoch(number))
     assert re.findall(r"done +([0-9]+)%", screen(stream))[-1] == "75"
 
 

@@ -21,7 +21,7 @@ import pytest
 from actors import ACTOR, MARK, acts, acts_together, endings, execute, marked, none_left, pass_on, task
 
 from bench.jobs import scheduling
-from bench.jobs.events import Ended, Event, Finished, Stage, Started, Stop, Waiting
+from bench.jobs.events import Ended, EpochFinished, Event, Stage, Started, Stop, Waiting
 from bench.jobs.worker.task import Task
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
@@ -108,12 +108,12 @@ def test_every_run_begins_and_ends_once_whatever_happens_to_the_others(job: Job)
     for network in FAULTS:
         kinds = [type(event) for event in job.of(network)]
         trains = job.ending(network)[0] == "ok"
-        assert kinds == [Started, Finished, Ended] if trains else [Started, Ended]
+        assert kinds == [Started, EpochFinished, Ended] if trains else [Started, Ended]
 
 
 def test_a_run_that_prints_or_leaves_something_behind_trains_like_any_other(job: Job):
     def trained(network: type[misbehaving.Behaves]) -> tuple[int, float, float]:
-        (epoch,) = (event.epoch for event in job.of(network) if isinstance(event, Finished))
+        (epoch,) = (event.epoch for event in job.of(network) if isinstance(event, EpochFinished))
         return epoch.correct, epoch.test_loss, epoch.train_loss
 
     expected = trained(misbehaving.Behaves)
@@ -213,14 +213,14 @@ class TestListening:
     def test_the_events_of_a_run_come_in_order(self):
         (one,) = acts("epoch 1; epoch 2; epoch 3; done")
         events = list(execute([one], {"cpu": 1}, Stop()))
-        assert [type(event) for event in events] == [Started, Finished, Finished, Finished, Ended]
+        assert [type(event) for event in events] == [Started, EpochFinished, EpochFinished, EpochFinished, Ended]
         assert [event.epoch.epoch for event in events[1:4]] == [1, 2, 3]
         assert events[4] == Ended(one.run, "ok", "", "a stage")
 
     def test_what_a_run_gives_names_the_machine_that_its_worker_reported(self, monkeypatch: pytest.MonkeyPatch):
         pass_on(monkeypatch, MACHINE="a processor, unlike this one")
         events = list(execute(acts("epoch 1; exit 1"), {"cpu": 1}, Stop()))
-        assert [type(event) for event in events] == [Started, Finished, Ended]
+        assert [type(event) for event in events] == [Started, EpochFinished, Ended]
         assert [event.machine for event in events[1:]] == ["a processor, unlike this one"] * 2
 
     @pytest.mark.parametrize("slots", [1, 2, 3, 10])
@@ -241,7 +241,7 @@ class TestListening:
         events = list(execute([beside[0], *other, *beside[1:]], {"cpu": 2, "cuda": 1}, Stop()))
         started = [event.run for event in events if isinstance(event, Started)]
         assert started == [*(one.run for one in beside), other[0].run]
-        finished = [event.run for event in events if isinstance(event, Finished)]
+        finished = [event.run for event in events if isinstance(event, EpochFinished)]
         assert finished == [beside[2].run, beside[0].run, other[0].run]
         assert [(event.run, event.status, event.reason) for event in events if isinstance(event, Ended)] == [
             (beside[0].run, "ok", ""),
@@ -254,7 +254,7 @@ class TestListening:
         tasks, stop, events = acts_together("done 1; epoch 1 of run 0; sleep 600", 2), Stop(), []
         for event in execute(tasks, {"cuda": 1}, stop):
             events.append(event)
-            if isinstance(event, Finished):
+            if isinstance(event, EpochFinished):
                 stop.request("by SIGINT")
         assert endings(events) == [(0, "interrupted", "by SIGINT"), (1, "ok", "")]
 
@@ -330,9 +330,9 @@ class TestListening:
         events = []
         for event in execute([one], {"cpu": 1}, stop):
             events.append(event)
-            if isinstance(event, Finished):
+            if isinstance(event, EpochFinished):
                 stop.request("by SIGTERM")
-        assert [type(event) for event in events] == [Started, Finished, Ended]
+        assert [type(event) for event in events] == [Started, EpochFinished, Ended]
         assert events[2] == Ended(one.run, "interrupted", "by SIGTERM", "a stage")
 
     def test_a_hanging_run_costs_the_others_nothing(self):
@@ -364,7 +364,7 @@ class TestListening:
 
     def test_a_message_that_a_kill_has_torn_is_ignored(self):
         events = list(execute(acts(f"epoch 1; tear; kill {int(signal.SIGKILL)}"), {"cpu": 1}, Stop()))
-        assert [event.epoch.epoch for event in events if isinstance(event, Finished)] == [1]
+        assert [event.epoch.epoch for event in events if isinstance(event, EpochFinished)] == [1]
         assert endings(events) == [(0, "error", "the process was ended by SIGKILL (out of memory?)")]
 
     def test_exit_code_0_before_the_last_epoch_is_an_error(self):
@@ -491,7 +491,7 @@ def test_waiting_events_report_that_time_passes(tmp_path: Path, mark: str):
 def test_a_run_says_when_its_training_begins(tmp_path: Path, mark: str):
     one = task(tmp_path, misbehaving.Behaves)
     events = [event for event in scheduling.execute([one], {"cpu": 1}, Stop()) if not isinstance(event, Waiting)]
-    assert [type(event) for event in events] == [Started, Stage, Finished, Ended]
+    assert [type(event) for event in events] == [Started, Stage, EpochFinished, Ended]
     assert events[1] == Stage(one.run, "training")
 
 
@@ -502,14 +502,14 @@ import sys, time
 from pathlib import Path
 from actors import acts, endings
 from bench.jobs import scheduling
-from bench.jobs.events import Finished, Stop
+from bench.jobs.events import EpochFinished, Stop
 
 sys.executable = sys.argv[1]
 scheduling._PAUSE = 1.0
 events = []
 for event in scheduling.execute(acts(sys.argv[2]), {"cpu": 1}, Stop(), epoch_limit=3):
     events.append(event)
-    if isinstance(event, Finished) and event.epoch.epoch == 1:
+    if isinstance(event, EpochFinished) and event.epoch.epoch == 1:
         print("trains", flush=True)
 print(endings(events), flush=True)
 """

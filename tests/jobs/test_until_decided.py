@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from bench.evidence.results import Series
 from bench.evidence.verdicts import judge
 from bench.jobs import plan
-from bench.jobs.events import Ended, Finished, Started
+from bench.jobs.events import Ended, EpochFinished, Started
 from bench.jobs.plan import Planned
 from bench.jobs.until_decided import Place, UntilDecided, format_expected, format_open, next_run, places
 from bench.jobs.worker.task import Task
@@ -104,7 +104,7 @@ def train(of: Sequence[Place], result: Result, slots: int = 2, events: int | Non
         run = going.pop(draw.randrange(len(going))).run
         counts = result(run.model, run.seed)
         for epoch, correct in enumerate(counts or (), start=1):
-            deciding.note(Finished(run, Epoch(epoch, correct, 10_000, 0.1, 0.1, 1.0, 1.0, None, None)))
+            deciding.note(EpochFinished(run, Epoch(epoch, correct, 10_000, 0.1, 0.1, 1.0, 1.0, None, None)))
         deciding.note(Ended(run, "error" if counts is None else "ok", "" if counts else "boom"))
         events = None if events is None else events - 1
     return deciding
@@ -249,7 +249,7 @@ def test_a_gpu_takes_as_many_seeds_at_once_as_the_claims_of_all_networks_are_exp
         deciding.note(Started(run))
         for _ in range(run.epochs):
             deciding.note(
-                Finished(run, Epoch(1, 9950 if run.seed % 2 else 9900, 10_000, 0.1, 0.1, 1.0, 1.0, None, None))
+                EpochFinished(run, Epoch(1, 9950 if run.seed % 2 else 9900, 10_000, 0.1, 0.1, 1.0, 1.0, None, None))
             )
         deciding.note(Ended(run, "ok", ""))
     assert deciding.take("cuda") is not None  # the outcomes were not as expected

@@ -10,7 +10,7 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from bench.errors import one_line
-from bench.jobs.events import Ended, Event, Finished, Stage, Started
+from bench.jobs.events import Ended, EpochFinished, Event, Stage, Started
 from bench.record import schema
 from bench.record.rows import BOUNDS, Run, Status
 from bench.training.loop import Epoch
@@ -36,7 +36,7 @@ def write(event: Event) -> str:
             message = _Message("started")
         case Stage(_, name):
             message = _Message("stage", stage=name)
-        case Finished(_, epoch, misses, machine):
+        case EpochFinished(_, epoch, misses, machine):
             message = _Message("finished", epoch=epoch, misses=misses, machine=machine)
         case Ended(_, status, reason, machine):
             message = _Message("ended", status=status, reason=one_line(reason) if reason else "", machine=machine)
@@ -62,12 +62,12 @@ def read(content: str, run: Run) -> Event:
         raise schema.Mismatch("the epoch is missing")
     _check(message.epoch, run)
     if message.misses is None:
-        return Finished(run, message.epoch, None, message.machine)
+        return EpochFinished(run, message.epoch, None, message.machine)
     try:
         misses = tuple((image, label, seen) for image, label, seen in message.misses)
     except ValueError as error:
         raise schema.Mismatch("a missed image is not three numbers") from error
-    return Finished(run, message.epoch, misses, message.machine)
+    return EpochFinished(run, message.epoch, misses, message.machine)
 
 
 def _check(epoch: Epoch, run: Run) -> None:

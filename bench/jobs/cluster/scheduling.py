@@ -22,7 +22,7 @@ from bench.errors import UnusableInput, one_line
 from bench.jobs.cluster import messages
 from bench.jobs.cluster.worker import GPU, train
 from bench.jobs.cluster.workers import Cluster, Worker, registered, survey
-from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop, Waiting
+from bench.jobs.events import Ended, EpochFinished, Event, Lost, Started, Stop, Waiting
 from bench.jobs.scheduling import More, no_more
 from bench.jobs.worker.task import Task
 from bench.record import schema
@@ -116,7 +116,7 @@ class _Job:
 
     def hear(self, event: tuple[float, Mapping[str, Any]]) -> None:
         """Queue what a worker has logged. Dask calls this in a separate thread."""
-        self._stop.events.put(_Reported(str(event[1]["key"]), str(event[1]["event"])))
+        self._stop.inbox.put(_Reported(str(event[1]["key"]), str(event[1]["event"])))
 
     def hand_out(self) -> None:
         """Give every worker as many runs as it trains at the same time."""
@@ -131,7 +131,7 @@ class _Job:
                     workers=[worker.address],
                     resources=None if worker.device == "cpu" else {GPU: 1},
                 )
-                future.add_done_callback(lambda future: self._stop.events.put(_TaskEnded(future.key)))
+                future.add_done_callback(lambda future: self._stop.inbox.put(_TaskEnded(future.key)))
                 self._busy[worker.address] += 1
                 self.active[key] = _Try(task, worker, future)
 
@@ -151,7 +151,7 @@ class _Job:
     def next_events(self) -> Iterator[Event]:
         """Handle what happens next."""
         try:
-            item = self._stop.events.get(timeout=_POLL)
+            item = self._stop.inbox.get(timeout=_POLL)
         except Empty:
             item = None
             yield Waiting()
@@ -178,7 +178,7 @@ class _Job:
                 return
             one.has_started = True
             event = replace(event, worker=one.worker.name)
-        elif isinstance(event, Finished):
+        elif isinstance(event, EpochFinished):
             one.task = replace(one.task, recorded=(*one.task.recorded, fingerprint(event.epoch)))
         elif isinstance(event, Ended):
             self._forget(key)
@@ -268,4 +268,4 @@ def _watch(cluster: Cluster, stop: Stop, over: threading.Event) -> None:
             del known[address]
         if joined:
             threading.Thread(target=ask, args=(joined,), daemon=True).start()
-        stop.events.put(dict(known))
+        stop.inbox.put(dict(known))

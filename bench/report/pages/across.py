@@ -10,13 +10,25 @@ from statistics import fmean, stdev
 from bench.evidence.summary import MANY_NETWORKS, OtherRecipe, Paired, Summary
 from bench.network.specification import TRAINING_IMAGES
 from bench.record.ledger import Problem
-from bench.report.markdown import DATA, LAST, NOTHING, SECONDS, TIME, code, image, number, span, table, text
+from bench.report.markdown import (
+    DATA,
+    LAST,
+    NOTHING,
+    SECONDS,
+    TIME,
+    code,
+    image,
+    linked_name,
+    number,
+    span,
+    table,
+    text,
+)
 from bench.report.pages import components, images, paired, variance
 from bench.report.pages.doubt import LEFT_OUT
 from bench.report.pages.head import (
     OTHER_RECIPES,
     SIDE_BY_SIDE,
-    linked_name,
     machines_of,
     navigation,
     nothing_recorded,

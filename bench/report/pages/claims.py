@@ -1,18 +1,32 @@
-"""The claims on the first page: those that are decided, and those that are open and what would decide them."""
+"""The claims on the first page: how many hold, which are decided, and which are open and what would decide them."""
 
 from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
+from typing import get_args
 
 from bench.evidence.summary import NetworkSummary, Summary
 from bench.evidence.verdicts import Outcome, Verdict, is_of_the_module
-from bench.report.markdown import EVIDENCE, MANY_ROWS, METHODS, NOTHING, anchor, image, link, table, text
+from bench.report.markdown import EVIDENCE, MANY_ROWS, METHODS, NOTHING, anchor, image, link, linked_name, table, text
 from bench.report.pages.definitions import MEANING, VERDICTS
-from bench.report.pages.head import linked_name
-from bench.wording import count
+from bench.wording import count, count_in_words, listed
 
 OPEN: Outcome = "cannot be decided yet"
+
+_OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+_SINGULARS: dict[Outcome, str] = {
+    "holds": "{} holds",
+    "does not hold": "{} does not hold",
+    "about half of all seeds do": "{} is true of about half of all seeds",
+    "cannot be decided yet": "{} cannot be decided yet",
+}
+_PLURALS: dict[Outcome, str] = {
+    "holds": "{} hold",
+    "does not hold": "{} do not hold",
+    "about half of all seeds do": "{} are true of about half of all seeds",
+    "cannot be decided yet": "{} cannot be decided yet",
+}
 
 _ROWS, _WRONG_ROWS = 60, 15
 """The first page has at most 150 lines, so its tables have at most `_ROWS` rows in all."""
@@ -151,3 +165,46 @@ def _about_documents(summary: Summary) -> str:
         "that our seeds did not reproduce the value. It does not mean that the documented run did not happen. Chance "
         "and the choice of a good run can contribute. The documents do not say how many runs there were."
     )
+
+
+def tally_on(label: str, verdicts: Sequence[Verdict], summary: Summary) -> str:
+    """The numbers of verdicts on claims about training in one of several places. The others hold in every place."""
+    runs = [verdict for verdict in verdicts if not is_of_the_module(verdict.claim)]
+    if not runs:
+        return f"On {text(label)}, no claim about training can be judged."
+    return f"On {text(label)}, {count(len(runs), 'claim')} about training {_documents(summary)}: {_tally(runs)}."
+
+
+def tallies(verdicts: Sequence[Verdict], summary: Summary) -> str:
+    """The numbers of verdicts on claims about training, and separately on claims about layers and parameters."""
+    module = [verdict for verdict in verdicts if is_of_the_module(verdict.claim)]
+    runs = [verdict for verdict in verdicts if not is_of_the_module(verdict.claim)]
+    kinds = [(some, about) for some, about in ((runs, "training"), (module, "layers and parameters")) if some]
+    the_claims = f"the {count(len(verdicts), 'claim')} {_documents(summary)}"
+    if not kinds:
+        return f"Of the claims {_documents(summary)}, none can be judged."
+    (first, about), *others = kinds
+    if not others:
+        started = f"The one claim {_documents(summary)} is" if len(first) == 1 else f"Of {the_claims}, all are"
+        return f"{started} about {about}: {_tally(first)}."
+    started = f"Of {the_claims}, {len(first)} {'is' if len(first) == 1 else 'are'} about {about}: {_tally(first)}."
+    (second, about_second) = others[0]
+    rest = "The other one is" if len(second) == 1 else f"The other {len(second)} are"
+    return f"{started} {rest} about {about_second}: {_tally(second)}."
+
+
+def _documents(summary: Summary) -> str:
+    """The documents and the users' own networks that the claims are of."""
+    documented = sum(network.is_documented for network in summary.networks)
+    own = len(summary.networks) - documented
+    other = "other " if documented else ""
+    of_documents = f"in {count_in_words(documented, 'document')}" if documented else ""
+    of_own = f"on {count_in_words(own, f'{other}network')}" if own else ""
+    return " and ".join(filter(None, (of_documents, of_own)))
+
+
+def _tally(verdicts: Sequence[Verdict]) -> str:
+    if len(verdicts) == 1:
+        return _SINGULARS[verdicts[0].outcome].format("it")
+    numbers = [(outcome, sum(verdict.outcome == outcome for verdict in verdicts)) for outcome in _OUTCOMES]
+    return listed([(_SINGULARS if many == 1 else _PLURALS)[outcome].format(many) for outcome, many in numbers if many])

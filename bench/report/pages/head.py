@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import get_args
 
 from bench.evidence.statistics import TimeToTarget
 from bench.evidence.summary import MANY_NETWORKS, GroupSummary, NetworkSummary, Place, SeedResult, Summary
-from bench.evidence.verdicts import Outcome, Verdict, is_of_the_module
 from bench.report.markdown import (
     DATA,
     MANY_ROWS,
@@ -21,6 +19,7 @@ from bench.report.markdown import (
     image,
     in_full,
     link,
+    linked_name,
     number,
     page_of,
     percent,
@@ -28,9 +27,8 @@ from bench.report.markdown import (
     table,
     text,
 )
-from bench.wording import count, listed
-
-OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
+from bench.report.pages.claims import tallies, tally_on
+from bench.wording import count, count_in_words, listed
 
 TITLE_OF_A_LOG = "The runs of a log, judged"
 
@@ -42,20 +40,6 @@ _PLACES = 5
 
 SIDE_BY_SIDE = "Networks side by side"
 OTHER_RECIPES = "Runs of another recipe"
-
-_WORDS = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
-_SINGULARS: dict[Outcome, str] = {
-    "holds": "{} holds",
-    "does not hold": "{} does not hold",
-    "about half of all seeds do": "{} is true of about half of all seeds",
-    "cannot be decided yet": "{} cannot be decided yet",
-}
-_PLURALS: dict[Outcome, str] = {
-    "holds": "{} hold",
-    "does not hold": "{} do not hold",
-    "about half of all seeds do": "{} are true of about half of all seeds",
-    "cannot be decided yet": "{} cannot be decided yet",
-}
 
 
 def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
@@ -80,11 +64,6 @@ def navigation(networks: Sequence[NetworkSummary], here: str = README) -> list[s
     if len(networks) <= MANY_NETWORKS:
         pages[1:1] = [(page_of(network.name), code(network.name)) for network in networks]
     return [" · ".join(shown if page == here else link(shown, page) for page, shown in pages), ""]
-
-
-def linked_name(name: str) -> str:
-    """The name of a network with a link to its page."""
-    return link(code(name), page_of(name))
 
 
 def _title(summary: Summary) -> str:
@@ -122,16 +101,16 @@ def _overview(summary: Summary, alts: Mapping[str, str]) -> list[str]:
 def _finding(summary: Summary) -> list[str]:
     if not summary.labels:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_without_runs]
-        return [f"**{nothing_recorded(summary)} {_tallies(verdicts, summary)}**", ""]
+        return [f"**{nothing_recorded(summary)} {tallies(verdicts, summary)}**", ""]
     sentences = []
     for label in summary.labels[:_PLACES]:
         verdicts = [verdict for network in summary.networks for verdict in network.verdicts_on(label)]
         groups = [group for group in summary.current if group.label == label]
         reached, runs = sum(group.first.hits for group in groups), sum(group.first.runs for group in groups)
         unfinished = sum(group.first.undecided for group in groups)
-        tallies = _tallies(verdicts, summary) if len(summary.labels) == 1 else _tally_on(label, verdicts, summary)
+        tally = tallies(verdicts, summary) if len(summary.labels) == 1 else tally_on(label, verdicts, summary)
         sentences.append(
-            f"**{tallies}** {reached} of {count(runs, 'run')}"
+            f"**{tally}** {reached} of {count(runs, 'run')}"
             f"{f' ({unfinished} unfinished)' if unfinished else ''} reached the target, {_target(summary)}, within "
             "the epochs of the recipe."
         )
@@ -289,58 +268,6 @@ def documented_first(network: NetworkSummary) -> str:
     return f"{shown} ({claimed[0]} claimed)" if claimed and claimed[0] != first else shown
 
 
-def _tally_on(label: str, verdicts: Sequence[Verdict], summary: Summary) -> str:
-    """The numbers of verdicts on claims about training in one of several places. The others hold in every place."""
-    runs = [verdict for verdict in verdicts if not is_of_the_module(verdict.claim)]
-    if not runs:
-        return f"On {text(label)}, no claim about training can be judged."
-    return f"On {text(label)}, {count(len(runs), 'claim')} about training {_documents(summary)}: {_tally(runs)}."
-
-
-def _tallies(verdicts: Sequence[Verdict], summary: Summary) -> str:
-    """The numbers of verdicts on claims about training, and separately on claims about layers and parameters."""
-    module = [verdict for verdict in verdicts if is_of_the_module(verdict.claim)]
-    runs = [verdict for verdict in verdicts if not is_of_the_module(verdict.claim)]
-    kinds = [(some, about) for some, about in ((runs, "training"), (module, "layers and parameters")) if some]
-    the_claims = f"the {count(len(verdicts), 'claim')} {_documents(summary)}"
-    if not kinds:
-        return f"Of the claims {_documents(summary)}, none can be judged."
-    (first, about), *others = kinds
-    if not others:
-        started = f"The one claim {_documents(summary)} is" if len(first) == 1 else f"Of {the_claims}, all are"
-        return f"{started} about {about}: {_tally(first)}."
-    started = f"Of {the_claims}, {len(first)} {'is' if len(first) == 1 else 'are'} about {about}: {_tally(first)}."
-    (second, about_second) = others[0]
-    rest = "The other one is" if len(second) == 1 else f"The other {len(second)} are"
-    return f"{started} {rest} about {about_second}: {_tally(second)}."
-
-
-def _documents(summary: Summary) -> str:
-    """The documents and the users' own networks that the claims are of."""
-    documented = sum(network.is_documented for network in summary.networks)
-    own = len(summary.networks) - documented
-    other = "other " if documented else ""
-    of_documents = f"in {count_in_words(documented, 'document')}" if documented else ""
-    of_own = f"on {count_in_words(own, f'{other}network')}" if own else ""
-    return " and ".join(filter(None, (of_documents, of_own)))
-
-
-def _tally(verdicts: Sequence[Verdict]) -> str:
-    if len(verdicts) == 1:
-        return _SINGULARS[verdicts[0].outcome].format("it")
-    numbers = [(outcome, sum(verdict.outcome == outcome for verdict in verdicts)) for outcome in OUTCOMES]
-    return listed([(_SINGULARS if many == 1 else _PLURALS)[outcome].format(many) for outcome, many in numbers if many])
-
-
 def _target(summary: Summary) -> str:
     of = "" if summary.is_of_a_log else " test images"
     return " or ".join(dict.fromkeys(in_full(network.architecture.target, of) for network in summary.networks))
-
-
-def count_in_words(many: int, thing: str) -> str:
-    """A small number as a word, with its noun."""
-    return f"{_in_words(many)} {thing}{'' if many == 1 else 's'}"
-
-
-def _in_words(many: int) -> str:
-    return _WORDS[many] if many < len(_WORDS) else str(many)

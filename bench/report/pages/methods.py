@@ -9,7 +9,8 @@ from bench.evidence.summary import Summary
 from bench.network.specification import Target
 from bench.report.markdown import METHODS, table, text
 from bench.report.pages.definitions import HOW_READ, VERDICTS, Term
-from bench.report.pages.head import count_in_words, navigation
+from bench.report.pages.head import navigation
+from bench.wording import count_in_words
 from models import ARCHITECTURES
 from models.documents import COMMON
 from models.documents.survey import SURVEY

@@ -10,14 +10,14 @@ from typing import Any
 import pytest
 
 from bench.jobs.cluster import messages
-from bench.jobs.events import Ended, Event, Finished, Stage, Started
+from bench.jobs.events import Ended, EpochFinished, Event, Stage, Started
 from bench.record import schema
 from bench.record.rows import LOSS, Run
 from bench.training.loop import Epoch
 
 RUN = Run("unpadded", "0123abcd", "cpu", "89ef4567", 2**64 - 1, 3)
 EPOCH = Epoch(3, 9940, 10_000, LOSS[1], 1e-300, 21.5, 1.25, None, 9000)
-FINISHED = Finished(RUN, EPOCH, ((8, 5, 6), (9999, 0, 1)), "a processor")
+FINISHED = EpochFinished(RUN, EPOCH, ((8, 5, 6), (9999, 0, 1)), "a processor")
 
 
 @pytest.mark.parametrize(
@@ -26,8 +26,8 @@ FINISHED = Finished(RUN, EPOCH, ((8, 5, 6), (9999, 0, 1)), "a processor")
         Started(RUN),
         Stage(RUN, "compiling"),
         FINISHED,
-        Finished(RUN, EPOCH),
-        Finished(RUN, EPOCH, ()),
+        EpochFinished(RUN, EPOCH),
+        EpochFinished(RUN, EPOCH, ()),
         Ended(RUN, "ok", "", "a processor"),
         Ended(RUN, "error", "die größte Zahl ist 7"),
     ],

@@ -28,7 +28,7 @@ from bench.errors import UnusableInput
 from bench.jobs import job
 from bench.jobs.cluster import scheduling, worker, workers
 from bench.jobs.cluster.worker import Description
-from bench.jobs.events import Ended, Event, Finished, Lost, Started, Stop
+from bench.jobs.events import Ended, EpochFinished, Event, Lost, Started, Stop
 from bench.jobs.job import Places, Selection
 from bench.jobs.worker.task import Task
 from bench.record import environments, misses, record
@@ -70,10 +70,10 @@ def test_the_events_of_a_run_come_in_order_and_name_its_worker(stage: Stage) -> 
     stage.only("one")
     events = list(execute(stage.address, "epoch 1; epoch 2; epoch 3; done", "epoch 1; exit 1"))
     assert [type(event) for event in events] == [
-        *(Started, Finished, Finished, Finished, Ended),
-        *(Started, Finished, Ended),
+        *(Started, EpochFinished, EpochFinished, EpochFinished, Ended),
+        *(Started, EpochFinished, Ended),
     ]
-    assert [event.epoch.epoch for event in of(events, Finished)] == [1, 2, 3, 1]
+    assert [event.epoch.epoch for event in of(events, EpochFinished)] == [1, 2, 3, 1]
     assert {event.worker for event in of(events, Started)} == {"one"}
     reason = "the process exited with code 1 before its last epoch (on one)"
     assert endings(events) == [(0, "ok", ""), (1, "error", reason)]
@@ -98,7 +98,7 @@ def test_exact_runs_go_to_workers_of_any_environment_and_name_the_machine(stage:
     machines = {"one": "a processor", "two": "another processor"}
     workers_by_run = {event.run: event.worker for event in of(events, Started)}
     assert sorted(workers_by_run.values()) == ["one", "two"]
-    for event in (*of(events, Finished), *of(events, Ended)):
+    for event in (*of(events, EpochFinished), *of(events, Ended)):
         assert event.machine == machines[workers_by_run[event.run]]
     stage.only()
 
@@ -136,7 +136,7 @@ def test_a_run_whose_workers_keep_dying_is_given_up_with_the_name_of_the_last(st
     events = []
     for event in execute(stage.address, "epoch 1; sleep 600"):
         events.append(event)
-        if isinstance(event, Finished):
+        if isinstance(event, EpochFinished):
             stage.kill(of(events, Started)[-1].worker)
     names = [event.worker for event in of(events, Started)]
     assert sorted(names) == ["one", "three", "two"]
@@ -168,10 +168,10 @@ def test_a_worker_that_is_back_under_its_address_begins_the_run_anew_with_what_i
     events = []
     for event in execute(stage.address, "epoch 1; sleep 3; done"):
         events.append(event)
-        if len(of(events, Finished)) == 1 and isinstance(event, Finished):
+        if len(of(events, EpochFinished)) == 1 and isinstance(event, EpochFinished):
             stage.kill("back")
             stage.start("back", *port)
-    assert [type(event) for event in events] == [Started, Finished, Lost, Started, Finished, Ended]
+    assert [type(event) for event in events] == [Started, EpochFinished, Lost, Started, EpochFinished, Ended]
     assert endings(events) == [(0, "ok", "")]
     assert [one.recorded for one in handed] == [(), ((90, 100, 0.5, 0.5),)]
 
@@ -181,7 +181,7 @@ def test_runs_without_a_worker_of_their_environment_wait_for_one_before_they_are
     events = []
     for event in execute(stage.address, "epoch 1; sleep 600", "done", patience=1.5):
         events.append(event)
-        if isinstance(event, Finished):
+        if isinstance(event, EpochFinished):
             stage.kill("one")
     reason = f"no worker of environment {events[0].run.environment} for 1.5 seconds"
     assert endings(events) == [(0, "error", reason), (1, "error", reason)]
@@ -192,7 +192,7 @@ def test_a_stop_ends_the_runs_in_progress_and_cancels_the_queued_ones(stage: Sta
     stop, events = Stop(), []
     for event in execute(stage.address, *["epoch 1; sleep 600"] * 5, stop=stop):
         events.append(event)
-        if len(of(events, Finished)) == 2:
+        if len(of(events, EpochFinished)) == 2:
             stop.request("by SIGINT")
     assert len(of(events, Started)) == 2
     assert endings(events) == [(0, "interrupted", "by SIGINT"), (1, "interrupted", "by SIGINT")]
@@ -223,7 +223,7 @@ def test_the_death_of_the_client_ends_its_runs(stage: Stage) -> None:
     with subprocess.Popen(
         command, stdout=subprocess.PIPE, text=True, env={**os.environ, "PYTHONPATH": IMPORTED}
     ) as client:
-        assert [client.stdout.readline() for _ in range(2)] == ["Started\n", "Finished\n"]
+        assert [client.stdout.readline() for _ in range(2)] == ["Started\n", "EpochFinished\n"]
         assert not stage.is_idle()
         client.kill()
     until(stage.is_idle, "the end of what trains", 10)
@@ -277,7 +277,7 @@ def test_a_worker_that_reports_what_is_no_message_loses_its_run(stage: Stage, mo
     monkeypatch.setattr(scheduling._Job, "hear", garbled)
     stage.only("one")
     events = list(execute(stage.address, "epoch 1; epoch 2; sleep 60; done"))
-    assert len(of(events, Finished)) == 1
+    assert len(of(events, EpochFinished)) == 1
     reason = "its worker sent what is no message: epoch is -2, not a number from 1 to 1e+09 (on one)"
     assert endings(events) == [(0, "error", reason)]
 
