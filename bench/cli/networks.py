@@ -78,7 +78,7 @@ def find(words: Iterable[str], named: Mapping[str, Architecture], option: str = 
         UnusableInput: a word chooses nothing, a file cannot be used, or two networks have the same name. Every problem
             gets a line.
     """
-    by_file = {_real_path(one.path): one for one in named.values() if one.path}
+    by_file = {os.path.realpath(one.path): one for one in named.values() if one.path}
     found: dict[str, Architecture] = {}
     problems: list[str] = []
 
@@ -122,7 +122,7 @@ def _in_file(
     if not (path.endswith((".py", NOTEBOOK)) or (path and Path(path).is_file())):
         advice = f"choose from {', '.join(named)}, or give a file or a folder"
         raise UnusableInput(f"{option}{word}: no such network; {advice}")
-    known = by_file.get(_real_path(path))
+    known = by_file.get(os.path.realpath(path))
     if known is not None and member in ("", known.class_name, f"{known.class_name}()"):
         return known
     return network_file.read(Path(path), member=member)
@@ -135,7 +135,7 @@ def _in_folder(folder: Path, by_file: Mapping[str, Architecture], option: str) -
     problems, skipped = dict[Path, str](), list[str]()
     for path in files:
         try:
-            found[path] = by_file.get(_real_path(str(path))) or network_file.read(path)
+            found[path] = by_file.get(os.path.realpath(path)) or network_file.read(path)
         except NoNetwork as error:
             skipped.append(str(error))
         except UnusableInput as error:
@@ -153,11 +153,7 @@ def _in_folder(folder: Path, by_file: Mapping[str, Architecture], option: str) -
 
 
 def _identity(one: Architecture) -> tuple[str, str]:
-    return _real_path(one.path), one.call
-
-
-def _real_path(path: str) -> str:
-    return os.path.realpath(path)
+    return os.path.realpath(one.path), one.call
 
 
 def inspect(architectures: Sequence[Architecture]) -> list[Inspected]:

@@ -91,7 +91,7 @@ def environments(devices: Sequence[str]) -> dict[str, Environment]:
     Raises:
         UnusableInput: this machine lacks one of the devices.
     """
-    return {device: environment.describe(device, "native") for device in devices}
+    return {device: environment.describe(device) for device in devices}
 
 
 def make_plan(

@@ -198,8 +198,8 @@ def wall_seconds(plan: Iterable[Planned], jobs: int, cluster: Slots | None = Non
     """Estimate the seconds of the whole plan. All devices train at the same time.
 
     The CPU trains `jobs` runs at a time, every other device one. Where a GPU trains runs side by side, the seconds of
-    each are its share of the GPU. On a cluster, each environment trains as many runs at
-    a time as it has slots. An exact run takes a slot of any native environment.
+    each are its share of the GPU. On a cluster, each environment trains as many runs at a time as it has slots. An
+    exact run takes a slot of any native environment.
     """
     busy: dict[tuple[str, str], list[float]] = {}
     for one in longest_first(plan):

@@ -93,7 +93,7 @@ def verify(
     if rows.empty:
         advice = "choose other --models, --devices or --seeds, or another --runs file"
         raise UnusableInput(f"{places.runs}: has no finished epoch of the requested runs: {advice}")
-    here = {device: environment.describe(device, "native") for device in environment.available_devices()}
+    here = {device: environment.describe(device) for device in environment.available_devices()}
     findings = [*_left_out(found), *_not_recorded(rows, request)]
     again: dict[Run, tuple[Run, pandas.DataFrame]] = {}
     for run, recorded in _runs(rows, request.epochs):

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from decimal import Decimal
 
 from bench.errors import UnusableInput
+from bench.record.rows import quoted
 
 DIGITS = 7
 """A share is read to this many decimals. Single precision has no more, so 0.9940999746 is 0.9941."""
@@ -58,7 +59,7 @@ def number(text: str, what: str, place: str) -> tuple[Decimal, bool] | None:
         return Decimal("NaN"), False
     found = _NUMBER.fullmatch(plain)
     if not found:
-        raise UnusableInput(f"{place}: {what} is {_quoted(text)}, not a number: correct it, or leave the cell empty")
+        raise UnusableInput(f"{place}: {what} is {quoted(text)}, not a number: correct it, or leave the cell empty")
     return Decimal(found[1].replace(",", ".")), bool(found[2])
 
 
@@ -73,7 +74,7 @@ def whole_number(text: str, what: str, place: str) -> int | None:
         return None
     value, has_percent = found
     if value.is_nan() or has_percent or not 0 <= value <= _LARGEST or value != value.to_integral_value():
-        raise UnusableInput(f"{place}: {what} is {_quoted(text)}, not a whole number: correct it")
+        raise UnusableInput(f"{place}: {what} is {quoted(text)}, not a whole number: correct it")
     return int(value)
 
 
@@ -163,7 +164,3 @@ def in_decimals(measured: Iterable[Measured]) -> tuple[list[int], int]:
 def _decimals(share: Decimal) -> int:
     exponent = share.as_tuple().exponent
     return max(0, -exponent) if isinstance(exponent, int) else 0
-
-
-def _quoted(text: str) -> str:
-    return repr(text if len(text) <= 40 else text[:37] + "...")

@@ -15,9 +15,7 @@ from torch.nn.modules.dropout import _DropoutNd
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.network.specification import Layer
-from bench.network.structure_facts import AveragePool, Followed, FunctionCall, Structure, store
-
-_ABOUT_SHAPES = ("shape", "size", "ndim", "dim", "ndimension", "numel", "nelement", "dtype", "device")
+from bench.network.structure_facts import ABOUT_SHAPES, AveragePool, Followed, FunctionCall, Structure, store
 
 _IMAGES = 2  # a batch of one image is special to some networks, for example if they call `squeeze`
 
@@ -143,7 +141,7 @@ def _functions(network: nn.Module, layers: int) -> tuple[FunctionCall, ...] | No
         elif node.op in ("call_function", "call_method"):
             name = node.target if isinstance(node.target, str) else getattr(node.target, "__name__", str(node.target))
             name = str(node.args[1]) if node.target is getattr else name
-            if name in _ABOUT_SHAPES or (node.all_input_nodes and about_shapes.issuperset(node.all_input_nodes)):
+            if name in ABOUT_SHAPES or (node.all_input_nodes and about_shapes.issuperset(node.all_input_nodes)):
                 about_shapes.add(node)
             else:
                 calls.append(FunctionCall(name, seen))

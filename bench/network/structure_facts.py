@@ -16,6 +16,9 @@ from bench.errors import UnusableInput
 from bench.files import cause, replace
 from bench.network.specification import Layer
 
+ABOUT_SHAPES = ("shape", "size", "ndim", "dim", "ndimension", "numel", "nelement", "dtype", "device")
+"""The attributes and methods of a tensor that give plain values about it, and compute nothing with its numbers."""
+
 STORED = Path(__file__).parents[2] / "models" / "structure.json"
 """The file with the structures of the documented networks. `python -m bench.network.structure` writes it."""
 

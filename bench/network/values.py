@@ -41,8 +41,9 @@ _CLAIM_TEXTS: Mapping[ClaimKind, str] = {
     "last": "{value} of 10,000 in the last epoch",
     "sustained": "more than {target} of 10,000 in each of the last {value} epochs",
 }
-_SUSTAINED_ONCE = "more than {target} of 10,000 in the last epoch"
 """The kinds of claim that a file can make, and the text of each."""
+
+_SUSTAINED_ONCE = "more than {target} of 10,000 in the last epoch"
 
 _IN_IMAGES = ("reaches_target", "best", "last")
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from bench.evidence.summary import GroupSummary, SeedResult, Summary
+from bench.evidence.summary import GroupSummary, Summary
 from bench.report.markdown import span
+from bench.report.pages.head import first_of
 from bench.wording import count
 
 _MANY_RUNS = 20
@@ -30,7 +31,7 @@ def _runs(group: GroupSummary, names: Sequence[str]) -> list[str]:
     """A table with a row for each run, or with the lowest and the highest values of many runs."""
     header = ["run", "epochs", "first at the target", "best", "last"]
     rows = [
-        [name, str(seed.done), _first(seed), _cell(seed.best), _cell(seed.last)]
+        [name, str(seed.done), first_of(seed), _cell(seed.best), _cell(seed.last)]
         for name, seed in zip(names, group.seeds, strict=True)
     ]
     if len(rows) > _MANY_RUNS:
@@ -47,10 +48,6 @@ def _runs(group: GroupSummary, names: Sequence[str]) -> list[str]:
         ]
     text = tabulate(rows, header, tablefmt="simple", colalign=("left", *["right"] * 4), disable_numparse=True)
     return [line.rstrip() for line in text.splitlines()]
-
-
-def _first(seed: SeedResult) -> str:
-    return str(seed.first) if seed.first is not None else "never" if seed.is_over else f"> {seed.done}"
 
 
 def _cell(value: int | None) -> str:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import Any
 
 from bench.evidence.results import Timing
-from bench.evidence.summary import GroupSummary, Images, NetworkSummary, Paired, SeedResult, Summary
+from bench.evidence.summary import GroupSummary, Images, NetworkSummary, SeedResult, Summary
 from bench.evidence.verdicts import Course, Verdict
 from bench.report.written import MARK
 
@@ -19,8 +19,8 @@ def as_json(summary: Summary) -> str:
         "about": MARK,
         "networks": {network.name: _network(network) for network in summary.networks},
         "other_recipes": [asdict(other) for other in summary.other_recipes],
-        "between_networks": [_paired(test) for test in summary.between_networks],
-        "between_devices": [_paired(test) for test in summary.between_devices],
+        "between_networks": [asdict(test) for test in summary.between_networks],
+        "between_devices": [asdict(test) for test in summary.between_devices],
         "images": _images(summary.images),
         "repeats": asdict(summary.repeats),
         "sources_of_variance": asdict(summary.sources),
@@ -108,10 +108,6 @@ def _images(images: Images) -> dict[str, Any]:
         {**asdict(one), "seen_as": {str(digit): runs for digit, runs in one.seen_as}} for one in images.most_missed
     ]
     return {**asdict(images), "most_missed": listed}
-
-
-def _paired(test: Paired) -> dict[str, Any]:
-    return asdict(test)
 
 
 def _plain(value: Any) -> Any:

@@ -22,8 +22,8 @@ from threadpoolctl import threadpool_info, threadpool_limits
 
 from bench.errors import UnusableInput
 from bench.network.source.canonical import canonical
-from bench.network.specification import DEVICES, Arithmetic
-from bench.record.environments import EXACT, Environment
+from bench.network.specification import DEVICES
+from bench.record.environments import Environment
 
 THREADS = 1
 """The threads of a run on the CPU. With one thread, `--jobs` and the number of cores do not change any bit."""
@@ -109,15 +109,13 @@ def require(device: str) -> None:
         raise UnusableInput(f"--devices {device}: this machine has no such device: choose from {choices}")
 
 
-def describe(device: str, arithmetic: Arithmetic) -> Environment:
-    """Return the environment of training on a device of this machine after `configure`.
+def describe(device: str) -> Environment:
+    """Return the native environment of training on a device of this machine after `configure`.
 
     Raises:
         UnusableInput: this machine does not have the device.
     """
     require(device)
-    if arithmetic == "exact":
-        return EXACT
     details = {
         "arithmetic": OPERATORS,
         "determinism": "deterministic algorithms, no autotuning, no TF32" if device != "cpu" else "one thread",

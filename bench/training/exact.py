@@ -12,16 +12,13 @@ from bench.errors import UnusableInput
 from bench.network.specification import Architecture
 from bench.training import randomness
 from bench.training.arithmetic.builder import NotCovered
-from bench.training.arithmetic.engine import Engine
+from bench.training.arithmetic.engine import STATISTICS_BATCH, Engine
 from bench.training.arithmetic.merging import merged
 from bench.training.arithmetic.program import Program
 from bench.training.arithmetic.state import State
 from bench.training.arithmetic.trace import trace
 from bench.training.data import Dataset, Evaluation
 from bench.training.dropout import Clock, seed_dropout
-
-_LARGE_BATCH = 250
-"""Test images of a batch whose own statistics normalise it, when an epoch has collapsed."""
 
 _AUGMENTATION = "an augmentation"
 
@@ -126,8 +123,8 @@ class ExactTrainer:
         """The test images classified correctly if each batch is normalised by its own statistics."""
         images, labels = _channels_last(dataset.test_images), dataset.test_labels.numpy()
         correct = 0
-        for first in range(0, len(labels), _LARGE_BATCH):
-            batch = slice(first, first + _LARGE_BATCH)
+        for first in range(0, len(labels), STATISTICS_BATCH):
+            batch = slice(first, first + STATISTICS_BATCH)
             _, digits = self.engine.evaluate(images[batch], labels[batch], "batch statistics")
             correct += int((digits == labels[batch]).sum())
         return correct

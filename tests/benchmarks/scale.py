@@ -94,7 +94,7 @@ def many(networks: int) -> None:
 
 def write(runs: Path, architectures: Iterable[Architecture], seeds: int) -> int:
     """Write a record and the misses beside it, and return its number of rows."""
-    machine, total = environment.machine(environment.describe("cpu", "native")), 0
+    machine, total = environment.machine(environment.describe("cpu")), 0
     with runs.open("w") as lines, misses.path_beside(runs).open("w") as beside:
         lines.write(format_line(COLUMNS))
         beside.write(format_line(misses.COLUMNS))

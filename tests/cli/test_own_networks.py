@@ -76,7 +76,7 @@ def test_what_keeps_a_network_from_exact_arithmetic_is_kept_beside_the_record(ou
     found = catalogue.read(ours / "runs.csv").architectures
     assert "an augmentation" in found["draws"].uncovered
     environments = record.read(ours / "runs.csv").epochs.groupby("model")["environment"].unique()
-    native = environment.describe("cpu", "native").digest
+    native = environment.describe("cpu").digest
     for name, (one,) in environments.items():
         assert one == (native if found[name].uncovered else EXACT.digest)
 

@@ -611,7 +611,7 @@ def test_a_plan_says_what_the_seed_changes_unless_it_changes_everything(capsys: 
 
 
 def test_a_plan_has_the_environment_that_belongs_to_the_arithmetic(capsys: pytest.CaptureFixture[str]):
-    native = environment.describe("cpu", "native").digest
+    native = environment.describe("cpu").digest
     for words, expected in (([], EXACT.digest), (["exact"], EXACT.digest), (["native"], native)):
         chosen = ["--arithmetic", *words] if words else []
         assert main(["plan", "--models", "unpadded", "--seeds", "1", "--devices", "cpu", *chosen]) == 0

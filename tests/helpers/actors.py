@@ -39,7 +39,7 @@ def task(folder: Path, network: type[misbehaving.Behaves], seed: int = 1, epochs
     name = network.__name__
     source = Path(misbehaving.__file__).read_text()
     architecture = Architecture(name, source, name, RECIPE, ARCHITECTURES["unpadded"].document)
-    digest = environment.describe("cpu", "native").digest
+    digest = environment.describe("cpu").digest
     run = Run(name, architecture.digest, "cpu", digest, seed, epochs)
     return Task(architecture, run, DATA, folder / "checkpoints", subset=SUBSET)
 

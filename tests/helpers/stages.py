@@ -34,7 +34,7 @@ from bench.record.environments import Environment
 
 children.PASSED += ({mark!r}, "MACHINE", "SCRIPT")
 
-def describe(device, arithmetic):
+def describe(device):
     platform = os.environ.get("PLATFORM", "a stage")
     return Environment((("platform", platform), ("processor", "m"), ("pytorch", "none")))
 

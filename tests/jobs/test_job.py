@@ -60,7 +60,7 @@ def test_a_job_records_every_epoch_of_every_run(undisturbed):
     assert len(found.epochs) == len(found.rows) == 2 * 3
     assert found.epochs.groupby(["model", "seed"])["epoch"].apply(list).tolist() == [[1, 2, 3]] * 2
     assert set(found.epochs["environment"]) == {EXACT.digest}
-    assert set(found.epochs["machine"]) == {environment.machine(environment.describe("cpu", "native"))}
+    assert set(found.epochs["machine"]) == {environment.machine(environment.describe("cpu"))}
     assert (found.epochs["total"] == 500).all()
 
 
@@ -125,7 +125,7 @@ def pretended(monkeypatch):
 
 
 def test_native_runs_are_recorded_in_the_environment_of_this_machine_beside_exact_ones(tmp_path, root, monkeypatch):
-    where, given, here = places(tmp_path, root), pretended(monkeypatch), environment.describe("cpu", "native")
+    where, given, here = places(tmp_path, root), pretended(monkeypatch), environment.describe("cpu")
     for arithmetic, trained in (("auto", 1), ("exact", 0), ("native", 1)):
         chosen = replace(selection(TWO[:1], (1,), 1), arithmetic=arithmetic)
         assert job.run(chosen, where, SUBSET) == job.Outcome(trained=trained)
@@ -479,7 +479,7 @@ import emulated_gpu
 from bench.jobs.worker import process
 from bench.training import environment, golden, together
 describe = environment.describe
-environment.describe = lambda device, arithmetic: describe("cpu", "native")
+environment.describe = lambda device: describe("cpu")
 environment.configure = lambda device: None
 golden.require_on_gpu = lambda name, gpu: None
 together.this_gpu = emulated_gpu.gpu
@@ -490,7 +490,7 @@ process.main()
 @pytest.mark.slow
 @pytest.mark.skipif(not emulated_gpu.is_here(), reason="g++ is missing, which stands for NVRTC")
 def test_a_job_on_a_gpu_trains_its_seeds_in_one_process_and_records_the_bits_of_the_cpu(tmp_path, root, monkeypatch):
-    native = environment.describe("cpu", "native")
+    native = environment.describe("cpu")
     monkeypatch.setattr(environment, "describe", lambda device, arithmetic: native)
     code = ON_EMULATED_GPU.format(helpers=str(root / "tests" / "helpers"))
     started = []

@@ -66,7 +66,7 @@ def kept(places):
     found = verifications.read(record.read(places.runs))
     assert found.problems == ()
     assert {(one.verified_in, one.machine) for one in found.found} <= {
-        (EXACT.digest, environment.machine(environment.describe("cpu", "native")))
+        (EXACT.digest, environment.machine(environment.describe("cpu")))
     }
     return sorted((one.model, one.epochs, one.identical) for one in found.found)
 
@@ -212,7 +212,7 @@ def test_runs_in_which_only_the_weights_vary_are_continued_and_verified(trained,
 
 
 def test_an_exact_run_of_a_gpu_is_verified_on_a_cpu(places, monkeypatch):
-    here = environment.describe("cpu", "native")
+    here = environment.describe("cpu")
     monkeypatch.setattr(verify.environment, "available_devices", lambda: ("cpu",))
     edit(places, ",cpu,", ",cuda,")
     assert verified(Request(("unpadded",), None, None, 1, 2), places).is_identical
@@ -289,7 +289,7 @@ def natively(tmp_path_factory, root):
 def test_another_environment_is_compared_and_named_when_the_numbers_differ(natively, tmp_path):
     shutil.copy(natively.runs, tmp_path / "runs.csv")
     places = replace(natively, runs=tmp_path / "runs.csv")
-    here = environment.describe("cpu", "native")
+    here = environment.describe("cpu")
     other = Environment(tuple(sorted((dict(here.details) | {"threads": "8"}).items())))
     edit(places, here.digest, other.digest)
     request = Request(("unpadded",), None, None, 1, 2)

@@ -18,15 +18,14 @@ from threadpoolctl import threadpool_info
 
 from bench.children import child_command, child_variables
 from bench.errors import UnusableInput
-from bench.record.environments import EXACT
 from bench.training import environment
 
 
 def test_the_digest_is_eight_hex_digits_and_the_same_twice():
-    digest = environment.describe("cpu", "native").digest
+    digest = environment.describe("cpu").digest
     assert len(digest) == 8
     assert int(digest, 16) >= 0
-    assert environment.describe("cpu", "native").digest == digest
+    assert environment.describe("cpu").digest == digest
 
 
 CAUSES = {
@@ -47,9 +46,9 @@ CAUSES = {
 
 @pytest.mark.parametrize("cause", CAUSES.values(), ids=CAUSES)
 def test_everything_that_can_change_native_bits_changes_the_digest(cause, monkeypatch):
-    here = environment.describe("cpu", "native").digest
+    here = environment.describe("cpu").digest
     cause(monkeypatch)
-    assert environment.describe("cpu", "native").digest != here
+    assert environment.describe("cpu").digest != here
 
 
 GPU_CAUSES = {
@@ -64,13 +63,13 @@ def test_everything_of_a_gpu_that_can_change_native_bits_changes_the_digest(caus
     monkeypatch.setattr(environment, "available_devices", lambda: ("cpu", "cuda"))
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda: "a GPU")
     monkeypatch.setattr(torch.backends.cudnn, "version", lambda: 91_000)
-    here = environment.describe("cuda", "native").digest
+    here = environment.describe("cuda").digest
     cause(monkeypatch)
-    assert environment.describe("cuda", "native").digest != here
+    assert environment.describe("cuda").digest != here
 
 
 def digest_in_another_process(**variables: str) -> str:
-    code = "from bench.training import environment; print(environment.describe('cpu', 'native').digest)"
+    code = "from bench.training import environment; print(environment.describe('cpu').digest)"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, env={**os.environ, **variables}
     )
@@ -80,9 +79,9 @@ def digest_in_another_process(**variables: str) -> str:
 def test_another_instruction_set_is_another_environment():
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("this processor has only one")
-    assert digest_in_another_process() == environment.describe("cpu", "native").digest
-    assert digest_in_another_process(ATEN_CPU_CAPABILITY="default") != environment.describe("cpu", "native").digest
-    assert digest_in_another_process(ONEDNN_MAX_CPU_ISA="SSE41") != environment.describe("cpu", "native").digest
+    assert digest_in_another_process() == environment.describe("cpu").digest
+    assert digest_in_another_process(ATEN_CPU_CAPABILITY="default") != environment.describe("cpu").digest
+    assert digest_in_another_process(ONEDNN_MAX_CPU_ISA="SSE41") != environment.describe("cpu").digest
 
 
 HERE = """
@@ -92,7 +91,7 @@ from threadpoolctl import threadpool_info
 from bench.training import environment
 environment.configure("cpu")
 threads = {one["num_threads"] for one in threadpool_info()}
-json.dump([environment.describe("cpu", "native").digest, sorted(threads), torch.get_num_threads()], sys.stdout)
+json.dump([environment.describe("cpu").digest, sorted(threads), torch.get_num_threads()], sys.stdout)
 """
 
 
@@ -118,23 +117,23 @@ def in_a_worker(code=HERE):
 )
 def test_a_worker_has_one_thread_in_every_library_whatever_its_caller_sets(name, monkeypatch):
     monkeypatch.setenv(name, "2")
-    assert in_a_worker() == [environment.describe("cpu", "native").digest, [1], 1]
+    assert in_a_worker() == [environment.describe("cpu").digest, [1], 1]
 
 
 def test_a_library_that_a_network_loads_later_has_one_thread_too(monkeypatch):
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "2")
     code = HERE.replace('environment.configure("cpu")', 'environment.configure("cpu")\nimport scipy.linalg')
-    assert in_a_worker(code) == [environment.describe("cpu", "native").digest, [1], 1]
+    assert in_a_worker(code) == [environment.describe("cpu").digest, [1], 1]
 
 
 def test_a_setting_that_chooses_other_kernels_reaches_the_worker_and_its_environment(monkeypatch):
-    before = environment.describe("cpu", "native").digest
+    before = environment.describe("cpu").digest
     monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
-    assert in_a_worker()[0] == environment.describe("cpu", "native").digest != before
+    assert in_a_worker()[0] == environment.describe("cpu").digest != before
 
 
 def test_the_environment_names_what_the_process_has_loaded():
-    details = dict(environment.describe("cpu", "native").details)
+    details = dict(environment.describe("cpu").details)
     assert details["numpy"] == numpy.__version__
     assert (details["numba"], details["torchvision"]) == (numba.__version__, version("torchvision"))
     loaded = [one for one in threadpool_info() if one["user_api"] == "blas" and "scipy.libs" not in one["filepath"]]
@@ -157,10 +156,9 @@ def test_the_environment_names_what_the_process_has_loaded():
     ids=["numpy", "torchvision", "system", "build of PyTorch", "libraries", "code"],
 )
 def test_another_version_of_what_computes_is_another_environment(changed, monkeypatch):
-    here = environment.describe("cpu", "native").digest
+    here = environment.describe("cpu").digest
     changed(monkeypatch)
-    assert environment.describe("cpu", "native").digest != here
-    assert environment.describe("cpu", "exact") == EXACT
+    assert environment.describe("cpu").digest != here
 
 
 @pytest.mark.parametrize(
@@ -224,7 +222,7 @@ def test_every_module_that_computes_a_native_run_counts(root):
 
 
 def test_an_unrelated_variable_is_the_same_environment():
-    assert digest_in_another_process(COLUMNS="40", HOME="/nowhere") == environment.describe("cpu", "native").digest
+    assert digest_in_another_process(COLUMNS="40", HOME="/nowhere") == environment.describe("cpu").digest
 
 
 def test_a_configured_process_has_the_number_of_threads_in_the_digest():
@@ -234,40 +232,27 @@ def test_a_configured_process_has_the_number_of_threads_in_the_digest():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert int(done.stdout) == environment.THREADS
-    assert ("threads", str(environment.THREADS)) in environment.describe("cpu", "native").details
-
-
-@pytest.mark.parametrize(
-    "machine", [{}, {"_processor": lambda: "another processor", "THREADS": 2}], ids=["this one", "another"]
-)
-def test_exact_arithmetic_is_one_environment_on_every_machine(machine, monkeypatch):
-    for name, value in machine.items():
-        monkeypatch.setattr(environment, name, value)
-    monkeypatch.setenv("ONEDNN_MAX_CPU_ISA", "SSE41")
-    monkeypatch.setattr(torch, "__version__", "99.0")
-    assert environment.describe("cpu", "exact") == EXACT
-    assert environment.describe("cpu", "exact") != environment.describe("cpu", "native")
+    assert ("threads", str(environment.THREADS)) in environment.describe("cpu").details
 
 
 def test_the_json_has_every_detail():
-    here = environment.describe("cpu", "native")
+    here = environment.describe("cpu")
     assert json.loads(here.to_json()) == dict(here.details)
 
 
 def test_a_machine_is_described_by_processor_pytorch_and_system(monkeypatch):
-    here = environment.machine(environment.describe("cpu", "native"))
+    here = environment.machine(environment.describe("cpu"))
     assert here.startswith(environment._processor())
     assert torch.backends.cpu.get_cpu_capability() in here
     assert f"PyTorch {torch.__version__}" in here
     assert here.endswith(f"{platform.system()} {platform.machine()}")
     assert "," not in here  # it is a field of a CSV file, and people split such lines at commas
     monkeypatch.setattr(environment, "_processor", lambda: "another processor")
-    assert environment.machine(environment.describe("cpu", "native")).startswith("another processor")
+    assert environment.machine(environment.describe("cpu")).startswith("another processor")
 
 
-@pytest.mark.parametrize("arithmetic", ["exact", "native"])
-def test_an_absent_device_is_an_error_that_names_those_present(arithmetic):
+def test_an_absent_device_is_an_error_that_names_those_present():
     absent = [device for device in ("cuda", "mps") if device not in environment.available_devices()]
     assert absent, "every kind of device is here?"
     with pytest.raises(UnusableInput, match=rf"{absent[0]}.*this machine has no such device.*cpu"):
-        environment.describe(absent[0], arithmetic)
+        environment.describe(absent[0])

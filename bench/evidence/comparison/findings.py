@@ -40,11 +40,6 @@ class Side:
         """The number of compared runs."""
         return len(self.times)
 
-    @property
-    def never(self) -> int:
-        """The number of compared runs that did not reach the target."""
-        return self.times.count(None)
-
 
 @dataclass(frozen=True)
 class Change:

@@ -2,14 +2,11 @@
 
 from bench.evidence.statistics.choice import expected_best, honest_best, least_choice
 from bench.evidence.statistics.comparison import (
-    DeviceDifference,
     PermutationTest,
-    Variation,
     holm,
     paired_permutation_test,
     smallest_two_sample_p,
     two_sample_permutation_test,
-    variation,
 )
 from bench.evidence.statistics.components import (
     EpochsAndSeeds,
@@ -56,7 +53,6 @@ __all__ = [
     "DECIDING",
     "LEVEL",
     "SEEDS",
-    "DeviceDifference",
     "EpochsAndSeeds",
     "Flips",
     "Interval",
@@ -68,7 +64,6 @@ __all__ = [
     "SurvivalCurve",
     "Tested",
     "TimeToTarget",
-    "Variation",
     "clopper_pearson",
     "collapses",
     "confidence_sequence",
@@ -99,5 +94,4 @@ __all__ = [
     "time_to_target",
     "two_sample_permutation_test",
     "variance_interval",
-    "variation",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -33,29 +33,6 @@ class PermutationTest:
     p_value: float
     smallest_p: float
     exact: bool
-
-
-@dataclass(frozen=True)
-class DeviceDifference:
-    """First device minus second device, over their shared seeds. `deviation` is None for fewer than two seeds."""
-
-    first: str
-    second: str
-    seeds: int
-    mean: float
-    deviation: float | None
-
-
-@dataclass(frozen=True)
-class Variation:
-    """How much a result varies with the seed, and how much it varies with the device at the same seed.
-
-    `over_seeds` holds (device, variance over its seeds). The variance is None for fewer than two seeds. `differences`
-    holds every pair of devices that share a seed, in the given order.
-    """
-
-    over_seeds: tuple[tuple[str, float | None], ...]
-    differences: tuple[DeviceDifference, ...]
 
 
 def paired_permutation_test(first: Sequence[float], second: Sequence[float]) -> PermutationTest:
@@ -122,26 +99,6 @@ def holm(p_values: Sequence[float]) -> tuple[float, ...]:
     adjusted = np.empty_like(raw)
     adjusted[order] = np.minimum(1, np.maximum.accumulate(raw[order] * np.arange(len(raw), 0, -1)))
     return tuple(adjusted.tolist())
-
-
-def variation(values: Mapping[str, Mapping[int, float]]) -> Variation:
-    """The variance over seeds on each device, and the mean difference between devices at the same seed.
-
-    `values` holds device -> seed -> value. Devices may have different seeds. Raises ValueError for values that are not
-    finite and for a device without values.
-    """
-    over_seeds = []
-    for device, by_seed in values.items():
-        sample = _finite_sample(list(by_seed.values()))
-        over_seeds.append((device, float(sample.var(ddof=1)) if len(sample) > 1 else None))
-    differences = []
-    for one, other in itertools.combinations(values, 2):
-        shared = sorted(values[one].keys() & values[other].keys())
-        if shared:
-            change = np.array([values[one][seed] - values[other][seed] for seed in shared], dtype=float)
-            deviation = float(change.std(ddof=1)) if len(shared) > 1 else None
-            differences.append(DeviceDifference(one, other, len(shared), float(change.mean()), deviation))
-    return Variation(tuple(over_seeds), tuple(differences))
 
 
 def _finite_sample(values: Sequence[float]) -> NDArray[np.float64]:

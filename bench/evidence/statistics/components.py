@@ -84,20 +84,9 @@ class EpochsAndSeeds:
         return self.residual
 
     @property
-    def epoch_error(self) -> float:
-        """The standard error of `epoch`."""
-        return self.residual * math.sqrt(2 / self.freedom_residual)
-
-    @property
     def seed(self) -> float:
         """The variance of the runs' means, without what the epochs add to it. It can be negative by chance."""
         return (self.between - self.residual) / self.epochs
-
-    @property
-    def seed_error(self) -> float:
-        """The standard error of `seed`."""
-        squares = self.between**2 / self.freedom_between + self.residual**2 / self.freedom_residual
-        return math.sqrt(2 * squares) / self.epochs
 
 
 def epochs_and_seeds(groups: Sequence[Sequence[Sequence[int]]]) -> EpochsAndSeeds | None:

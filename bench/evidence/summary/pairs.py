@@ -5,8 +5,9 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from statistics import stdev
 
-from bench.evidence.statistics import PermutationTest, holm, paired_permutation_test, variation
+from bench.evidence.statistics import PermutationTest, holm, paired_permutation_test
 from bench.evidence.summary.pooled import GroupSummary
 
 MOST_SEEDS = 17
@@ -76,10 +77,9 @@ def _paired_tests(pairs: Sequence[tuple[str, str, str, GroupSummary, str, GroupS
             seeds = tuple(sorted(left.keys() & right.keys())[:MOST_SEEDS])
             if not seeds:
                 continue
-            left = {seed: left[seed] for seed in seeds}
-            test = paired_permutation_test(list(left.values()), [right[seed] for seed in seeds])
-            (difference,) = variation({"first": left, "second": {seed: right[seed] for seed in seeds}}).differences
-            tests.append((model, label, first, second, measure, seeds, test, difference.deviation))
+            test = paired_permutation_test([left[seed] for seed in seeds], [right[seed] for seed in seeds])
+            deviation = stdev(left[seed] - right[seed] for seed in seeds) if len(seeds) > 1 else None
+            tests.append((model, label, first, second, measure, seeds, test, deviation))
     adjusted = holm([test.p_value for *_, test, _ in tests])
     smallest = holm([test.smallest_p for *_, test, _ in tests])
     for values, p_value, least in zip(tests, adjusted, smallest, strict=True):

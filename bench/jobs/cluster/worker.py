@@ -51,7 +51,7 @@ def _describe(pickled: bytes, announces_gpu: bool) -> str:
     devices = [device for device in environment.available_devices() if (device != "cpu") == announces_gpu]
     if not devices:
         raise UnusableInput(f"it announces the resource {GPU}, but PyTorch sees no GPU there")
-    found = environment.describe(devices[0], "native")
+    found = environment.describe(devices[0])
     details = dict(found.details)
     return json.dumps(asdict(Description(__version__, recipes, devices[0], details, environment.machine(found))))
 

@@ -50,7 +50,7 @@ def perform(task: Task, send: Send, others: Sequence[Task] = ()) -> None:
     run = task.run
     arithmetic: Arithmetic = "exact" if run.environment == EXACT.digest else "native"
     environment.configure(run.device)
-    native = environment.describe(run.device, "native")
+    native = environment.describe(run.device)
     here = EXACT if arithmetic == "exact" else native
     if here.digest != run.environment:
         raise UnusableInput(f"the worker's environment is {here.digest}, but the plan has {run.environment}")

@@ -39,7 +39,7 @@ def lines(summary: Summary, runs: Path, folder: Path) -> list[str]:
             "more seeds do not reduce the sampling error."
         ),
         f"- **Was something left out?** {_left_out(summary)}",
-        "- **For scripts:** [`summary.json`](summary.json) has every number of these pages.",
+        "- **For scripts:** [`summary.json`](summary.json) has the numbers behind these pages.",
         "",
     ]
 

@@ -73,7 +73,7 @@ def zeros(weight: Array) -> Array:
 def forward(x: Array, packed: Packed, geometry: Geometry, y: Array, ahead: Array = _NOTHING) -> None:
     """Write the convolution of x into y, and ask the memory for `ahead`, a flat array that is needed next."""
     if geometry.is_plain:
-        direct.forward(x, packed.forward, packed.bias, geometry.size, geometry.padding, 1, 1, y, ahead)
+        direct.forward(x, packed.forward, packed.bias, geometry.size, geometry.padding, y, ahead)
     else:
         bias = packed.bias[: y.shape[3]]
         grouped.forward(
@@ -85,7 +85,7 @@ def input_gradient(dy: Array, packed: Packed, geometry: Geometry, dx: Array, ahe
     """Write the gradient of the input into dx; `ahead` is that of `forward`."""
     if geometry.is_plain:
         padding = (geometry.size[0] - 1 - geometry.padding[0], geometry.size[1] - 1 - geometry.padding[1])
-        direct.forward(dy, packed.backward, _NOTHING, geometry.size, padding, 1, 1, dx, ahead)
+        direct.forward(dy, packed.backward, _NOTHING, geometry.size, padding, dx, ahead)
     else:
         grouped.input_gradient(
             dy, packed.weight, geometry.padding, geometry.stride, geometry.dilation, geometry.groups, dx
@@ -97,7 +97,7 @@ def add_filter_gradient(
 ) -> None:
     """Add the gradient of the filter to `total`, image by image; `ahead` is that of `forward`, for two arrays."""
     if geometry.is_plain:
-        direct.add_filter_gradient(x, dy, geometry.size, geometry.padding, 1, 1, total, ahead, ahead_too)
+        direct.add_filter_gradient(x, dy, geometry.size, geometry.padding, total, ahead, ahead_too)
     else:
         grouped.add_filter_gradient(
             x, dy, geometry.size, geometry.padding, geometry.stride, geometry.dilation, geometry.groups, total

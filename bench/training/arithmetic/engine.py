@@ -15,8 +15,11 @@ from bench.training.arithmetic.work import Layout, Memory, lay_out
 
 Array = NDArray[Any]
 
-_EVALUATED = 100
+LOSS_CHUNK = 100
 """Images of an evaluation whose losses are added up before they are added to the others."""
+
+STATISTICS_BATCH = 250
+"""Test images of a batch whose own statistics normalise it, when an epoch has collapsed."""
 
 
 class Engine:
@@ -65,8 +68,8 @@ class Engine:
         flat = self.scores(images, mode)
         loss.predicted(flat, digits)
         total = 0.0
-        for first in range(0, len(images), _EVALUATED):
-            chunk = slice(first, first + _EVALUATED)
+        for first in range(0, len(images), LOSS_CHUNK):
+            chunk = slice(first, first + LOSS_CHUNK)
             total += float(loss.likelihood(flat[chunk], labels[chunk]))
         return total / len(images), digits
 

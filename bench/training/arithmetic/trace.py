@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, fx, nn
 
+from bench.network.structure_facts import ABOUT_SHAPES
 from bench.training import randomness
 from bench.training.arithmetic.builder import IMAGES, Builder, NotCovered
 from bench.training.arithmetic.coverage import CALLS, MODULES
@@ -121,13 +122,13 @@ def _take_all(builder: Builder, graph: fx.GraphModule, tensors: dict[fx.Node, An
             _take(builder, node)
 
 
-_ABOUT_SHAPES = {getattr, torch._assert, "size", "dim", "ndimension", "numel", "nelement"}
+_PLAIN = {getattr, torch._assert, *ABOUT_SHAPES}
 
 
 def _is_about_shapes(builder: Builder, node: fx.Node) -> bool:
     """Whether a node gives plain values, such as sizes, and does nothing else."""
     is_operator = getattr(node.target, "__module__", "") == "_operator"
-    return not isinstance(builder.tensors.get(node), Tensor) and (is_operator or node.target in _ABOUT_SHAPES)
+    return not isinstance(builder.tensors.get(node), Tensor) and (is_operator or node.target in _PLAIN)
 
 
 def _take(builder: Builder, node: fx.Node) -> None:

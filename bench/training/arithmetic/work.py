@@ -32,8 +32,7 @@ class Work:
     """What a few images of a batch go through in a stage.
 
     `gathers` and `gathers_gradient` are for the normalisations behind the stage and before it. After each call of
-    `backward`, its parts are added to their totals: pairs of (total, part). `reads_images` has the chunks whose input
-    of that number is the images themselves.
+    `backward`, its parts are added to their totals: pairs of (total, part).
     """
 
     images: slice

@@ -20,7 +20,7 @@ import torch
 from torch import Tensor, nn
 
 _OWN = "network_"
-"""The names of a network's own modules begin with this; see `Architecture.build_as_written`."""
+"""The names of a network's own modules begin with this; see `Architecture.package`."""
 
 _REGISTERED = ("_buffers", "_modules", "_parameters", "training")
 _PLAIN = (type(None), bool, int, float, complex, str, bytes, type(...), type(NotImplemented))

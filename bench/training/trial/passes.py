@@ -18,7 +18,7 @@ from bench.training import randomness
 from bench.wording import count
 
 SHAPE = ": images here are (N, 1, 28, 28)"
-_ABOUT_SHAPES = re.compile(r"shape|size|channel|dimension|axes|axis|unpack|elements")
+_SAYS_SHAPE = re.compile(r"shape|size|channel|dimension|axes|axis|unpack|elements")
 
 
 def build(architecture: Architecture, seed: int) -> nn.Module:
@@ -67,7 +67,7 @@ def attempt(when: str, function: Any, advice: str = "") -> Any:
             advice = ': remove .cuda() and .to("cuda"), because the harness moves the network to its device'
         elif isinstance(error, EOFError):
             advice = ": write the value into the file, because nobody can answer input() in a run"
-        elif advice == SHAPE and not _ABOUT_SHAPES.search(said):
+        elif advice == SHAPE and not _SAYS_SHAPE.search(said):
             advice = ""
         raise UnusableInput(f"it fails {when} ({where}{type(error).__name__}: {said}){advice}") from error
 

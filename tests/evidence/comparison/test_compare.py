@@ -20,8 +20,6 @@ from bench.report.comparison_text import format_comparison
 from models import ARCHITECTURES
 
 THIRD = "55556666"
-FIRST_EXAMPLE = [16, 14, 16, 17, 16, 16, 15, 16, 15, 16]
-SECOND_EXAMPLE = [20, 21, 21, 20, 22, 22, 21, 21, 20, 20]
 
 
 @pytest.fixture(scope="module")
@@ -280,7 +278,7 @@ def test_a_diverged_run_never_arrives_and_has_none_correct(files: Files) -> None
     diverged = run_rows("unpadded", 9, [9941, 9950], environment=GPU, ending=("diverged", "the loss is not finite"))
     found = files.compare(rows("unpadded", EARLY), [*rows("unpadded", EARLY, GPU), *diverged])
     new = only(found).new
-    assert (new.seeds, new.never, new.diverged, new.unfinished) == (6, 1, 1, 0)
+    assert (new.seeds, new.times.count(None), new.diverged, new.unfinished) == (6, 1, 1, 0)
     assert new.last == (9930, 9930, 9930, 9930, 9930, 0)
     assert only(found).changes[0].new_mean == pytest.approx((sum(EARLY) + 19) / 6)
     assert found.notes == (
@@ -320,7 +318,7 @@ def test_short_records_are_compared_over_the_epochs_that_both_have(files: Files)
 def test_epochs_beyond_the_documented_ones_do_not_count(files: Files) -> None:
     long = [row for seed in range(5) for row in run_rows("unpadded", seed, [*hit_at(None, 19), 9999])]
     found = files.compare(long, [*rows("unpadded", [None] * 5, GPU)])
-    assert (only(found).epochs, only(found).old.never) == (19, 5)
+    assert (only(found).epochs, only(found).old.times.count(None)) == (19, 5)
     assert findings(found) == {"unpadded on cpu": ["all equal", "all equal"]}
 
 

@@ -17,7 +17,6 @@ from bench.evidence.statistics import (
     paired_permutation_test,
     smallest_two_sample_p,
     two_sample_permutation_test,
-    variation,
 )
 
 small = st.integers(-5, 5)
@@ -197,26 +196,3 @@ def test_holm_is_monotone_and_rejects_step_by_step(raw: list[float], level: floa
 def test_holm_refuses_a_number_that_is_no_p_value(bad: float) -> None:
     with pytest.raises(ValueError, match="p-value"):
         holm([0.5, bad])
-
-
-def test_variation_over_seeds_and_between_devices() -> None:
-    result = variation({"cpu": {1: 9940, 2: 9944, 3: 9948}, "cuda": {2: 9943, 3: 9950, 7: 9900}, "mps": {9: 1}})
-    assert dict(result.over_seeds)["cpu"] == pytest.approx(16)
-    assert dict(result.over_seeds)["cuda"] == pytest.approx(np.var([9943, 9950, 9900], ddof=1))
-    assert dict(result.over_seeds)["mps"] is None
-    (only,) = result.differences
-    assert (only.first, only.second, only.seeds) == ("cpu", "cuda", 2)
-    assert only.mean == pytest.approx(-0.5)
-    assert only.deviation == pytest.approx(math.sqrt(4.5))
-
-
-def test_a_single_shared_seed_has_a_difference_without_deviation() -> None:
-    (only,) = variation({"cpu": {1: 5.0}, "cuda": {1: 3.0}}).differences
-    assert (only.mean, only.deviation) == (2, None)
-
-
-def test_no_devices_do_not_vary() -> None:
-    assert variation({}).over_seeds == ()
-    assert variation({}).differences == ()
-    with pytest.raises(ValueError, match="finite"):
-        variation({"cpu": {}})

@@ -257,7 +257,7 @@ def test_a_worker_without_the_same_bench994_is_left_out_with_a_line(stage: Stage
 
 
 def test_another_recipe_and_a_missing_bench994_get_a_line_each() -> None:
-    native = dict(environment.describe("cpu", "native").details)
+    native = dict(environment.describe("cpu").details)
     same = Description(workers.__version__, (UNPADDED.digest,), "cpu", native, "a machine")
     assert workers._obstacle(same, [UNPADDED]) == ""
     missing = workers._obstacle(ModuleNotFoundError("No module\nnamed 'bench'"), [UNPADDED])

@@ -32,7 +32,7 @@ RECIPE = Recipe(learning_rate=0.01, batch_size=64, epochs=3)
 SOURCE = Path(misbehaving.__file__).read_text()
 ARCHITECTURE = Architecture("Behaves", SOURCE, "Behaves", RECIPE, ARCHITECTURES["unpadded"].document)
 
-NATIVE = environment.describe("cpu", "native").digest
+NATIVE = environment.describe("cpu").digest
 
 MakeTask = Callable[..., Task]
 
@@ -56,7 +56,7 @@ def performed(task: Task) -> list[dict[str, Any]]:
     """The messages about epochs that a performed task sends. The message before them names the machine."""
     messages: list[dict[str, Any]] = []
     perform(task, messages.append)
-    assert messages[0] == {"kind": "ready", "machine": environment.machine(environment.describe("cpu", "native"))}
+    assert messages[0] == {"kind": "ready", "machine": environment.machine(environment.describe("cpu"))}
     epochs = [message for message in messages[1:] if message["kind"] != "stage"]
     assert {message["kind"] for message in epochs} <= {"epoch"}
     return epochs
@@ -306,7 +306,7 @@ def messages(task: Task, root: Path) -> list[dict[str, Any]]:
 def test_the_message_on_unusable_input_names_no_exception(make_task: MakeTask, root: Path):
     folder = Path("/dev/null/nowhere")
     ready, message = messages(make_task(1, data=folder), root)
-    assert ready == {"kind": "ready", "machine": environment.machine(environment.describe("cpu", "native"))}
+    assert ready == {"kind": "ready", "machine": environment.machine(environment.describe("cpu"))}
     assert (message["kind"], message["status"]) == ("failed", "error")
     assert message["reason"].startswith("/dev/null")
     assert "--data" in message["reason"]
@@ -320,7 +320,7 @@ def test_a_process_whose_golden_digest_differs_ends_its_run_as_an_error(
     )
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), str(root)]))
     ready, message = messages(exact(ARCHITECTURES["unpadded"]), root)
-    assert ready == {"kind": "ready", "machine": environment.machine(environment.describe("cpu", "native"))}
+    assert ready == {"kind": "ready", "machine": environment.machine(environment.describe("cpu"))}
     assert (message["kind"], message["status"]) == ("failed", "error")
     assert message["reason"] == (
         "this machine computes other bits for unpadded than the exact arithmetic defines: "

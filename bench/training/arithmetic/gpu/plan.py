@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 
 from bench.errors import UnusableInput
+from bench.training.arithmetic.engine import LOSS_CHUNK
 from bench.training.arithmetic.gpu import memory, source, tiles
 from bench.training.arithmetic.gpu.memory import Buffer, Word, integer
 from bench.training.arithmetic.gpu.parts import Part, parts
@@ -23,7 +24,7 @@ from bench.training.arithmetic.state import Mode
 CLOCK = struct.Struct("<qqdd")
 """Steps so far, first image of the next batch, momentum and rate, as in common.cuh."""
 
-_TOGETHER, _CHUNK = 8, 100  # as in normalisation.cuh and loss.cuh
+_TOGETHER = 8  # as in normalisation.cuh
 _THREADS = 128  # of a block that has no tile
 
 
@@ -97,7 +98,7 @@ class Plan:
     def evaluated(self, count: int) -> Launch:
         """The sum of the losses of all test images, and how many digits are right."""
         arguments = ("digits", "test labels", "each", count, "test losses", "correct")
-        return Launch("evaluated", (1, 1), _THREADS, 16 * -(-count // _CHUNK), arguments)
+        return Launch("evaluated", (1, 1), _THREADS, 16 * -(-count // LOSS_CHUNK), arguments)
 
     def _input(self, number: int, part: Part, count: int, mode: Mode) -> tuple[Word, ...]:
         """The structure `Input` of chain.cuh."""

@@ -10,6 +10,7 @@ from typing import Any
 import numpy
 from numpy.typing import NDArray
 
+from bench.training.arithmetic.engine import STATISTICS_BATCH
 from bench.training.arithmetic.gpu import source
 from bench.training.arithmetic.gpu.driver import Compiler, Device, packed
 from bench.training.arithmetic.gpu.plan import CLOCK, Launch, plan
@@ -17,9 +18,6 @@ from bench.training.arithmetic.program import Program
 from bench.training.arithmetic.state import Mode, State
 
 Array = NDArray[Any]
-
-EVALUATED = 250
-"""Test images of a batch. With the statistics of a batch it is the batch of `docs/arithmetic.md`."""
 
 
 @dataclass(frozen=True)
@@ -52,7 +50,7 @@ class Runs:
         self._sizes: dict[str, int] = {}
         try:
             for name, size in self._plan.buffers.items():
-                most = max(batch, EVALUATED)
+                most = max(batch, STATISTICS_BATCH)
                 self._allocate(name, len(states) * (size.fixed + size.trained * batch + size.seen * most))
             for name in ("clock", "test clock"):
                 self._allocate(name, CLOCK.size)
@@ -114,8 +112,8 @@ class Runs:
         self._put("test clock", _clock(0, 0.0, 0.0))
         if mode == "evaluation":
             self._run("running statistics", self._plan.running_statistics)
-        for first in range(0, count, EVALUATED):
-            images = min(EVALUATED, count - first)
+        for first in range(0, count, STATISTICS_BATCH):
+            images = min(STATISTICS_BATCH, count - first)
             self._run((mode, images), partial(self._plan.evaluation, images, count, mode))
         self._run("evaluated", lambda: [self._plan.evaluated(count)])
         losses = self._device.read(self._addresses["test losses"], numpy.empty(runs))

@@ -1,11 +1,11 @@
-"""Convolutions of a training step in exact arithmetic, on one core: forward, gradients of the input and of the filter.
+"""Convolutions with a stride of 1 in exact arithmetic, on one core: forward, gradients of the input and of the filter.
 
 Arrays are contiguous float32 in channels-last order: x (N, H, W, C), y and its gradient dy (N, OH, OW, K). A filter is
 (K, C, R, S), and comes here as `packing` lays it out. The bits are defined by the order of the sums:
 
 - forward: from +0, a chain of fused multiply-adds over r, s, c ascending; then the bias. Outside of the image is +0.
-- gradient of the input: for a stride of 1 the forward pass over dy, with the filter flipped and transposed, and a
-  padding of dilation * (R - 1) - padding. For other strides see `grouped`.
+- gradient of the input: the forward pass over dy, with the filter flipped and transposed, and a padding of
+  R - 1 - padding. For other strides, for dilation and groups see `grouped`.
 - gradient of the filter: for each image a chain from +0 over its pixels, row by row; then the images in float64.
 """
 
@@ -104,16 +104,14 @@ _filter_two = _filter_pass(ROWS_OF_TWO, FEW_ROWS_OF_TWO, 2)
 
 
 @compiled
-def forward(
-    x: Any, weights: Any, bias: Any, size: Any, padding: Any, stride: int, dilation: int, y: Any, ahead: Any
-) -> None:
+def forward(x: Any, weights: Any, bias: Any, size: Any, padding: Any, y: Any, ahead: Any) -> None:
     """Write the convolution of x into y.
 
     size: (R, S) of the filter; padding: (rows, columns), a negative one leaves out the edge; weights: see `packing`;
     bias: as many values as the weights have columns, or none at all.
     """
-    places, border = places_of(x, y, padding, stride)
-    runs, length = runs_of(x, size, border, dilation)
+    places, border = places_of(x, y, padding)
+    runs, length = runs_of(x, size, border)
     channels, pixels, rows = y.shape[3], y.shape[1] * y.shape[2], len(runs) * length
     images, columns = len(places), len(weights) // rows
     places = places.reshape(-1)
@@ -144,22 +142,18 @@ def forward(
 
 
 @compiled
-def add_filter_gradient(
-    x: Any, dy: Any, size: Any, padding: Any, stride: int, dilation: int, total: Any, ahead: Any, ahead_too: Any
-) -> None:
+def add_filter_gradient(x: Any, dy: Any, size: Any, padding: Any, total: Any, ahead: Any, ahead_too: Any) -> None:
     """Add the gradient of the filter to float64 rows (R * S * C, K filled up to a multiple of LANES)."""
-    places, border = places_of(x, dy, padding, stride)
-    runs, length = runs_of(x, size, border, dilation)
+    places, border = places_of(x, dy, padding)
+    runs, length = runs_of(x, size, border)
     channels = dy.shape[3]
     images, columns = len(places), -(-channels // LANES) * LANES
     # Tiles read values behind the last one and drop them: behind the last image they must be memory of our own.
     frames = frames_for(x, images, border, ROWS)
     last = numpy.zeros(images * dy[0].size + LANES, numpy.float32)
     x_image, dy_image = (len(frames) - ROWS) // images, dy[0].size
-    x_row = x_image // (x.shape[1] + 2 * border[0]) * stride
-    geometry = (
-        dy.shape[1], dy.shape[2], x_row, x.shape[3] * stride, channels, len(runs), length, columns
-    )  # fmt: skip
+    x_row = x_image // (x.shape[1] + 2 * border[0])
+    geometry = dy.shape[1], dy.shape[2], x_row, x.shape[3], channels, len(runs), length, columns
     for first in range(0, len(x), images):
         some = x[first : first + images]
         source = some.reshape(-1)

@@ -1,8 +1,8 @@
 """Convolutions with any stride, dilation and number of groups, in the same exact arithmetic, as plain loops.
 
-They serve what `convolution` does not: groups, and the gradient of the input where the stride is not 1. G is the number
-of groups; group g reads C / G channels and writes K / G, and a filter is (K, C / G, R, S). The innermost loop goes over
-outputs that lie side by side, so that a compiler can use vectors.
+They serve what `direct` does not. G is the number of groups; group g reads C / G channels and writes K / G, and a
+filter is (K, C / G, R, S). The innermost loop goes over outputs that lie side by side, so that a compiler can use
+vectors.
 """
 
 from __future__ import annotations

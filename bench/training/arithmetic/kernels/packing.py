@@ -5,8 +5,8 @@ zeros to a multiple of LANES columns. It is packed by blocks of 2 * LANES column
 that is all that is left: block after block, row after row. It begins at a cache line, so that no vector lies in two.
 
 The images get a border of zeros. A place is where the window of an output pixel begins. A run is a stretch of a window
-that lies side by side in memory, given by its offset. With them every padding, stride and dilation is the same code for
-a tile.
+that lies side by side in memory, given by its offset: a row of the filter. With them every padding is the same code
+for a tile.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def _column(channel: int, columns: int, rows: int) -> Any:
 
 @compiled
 def unpack_gradient(rows: Any, weight: Any) -> None:
-    """Write the float64 rows of `filter_gradient` into an array like the filter, rounded to float32."""
+    """Write the float64 rows of `add_filter_gradient` into an array like the filter, rounded to float32."""
     outputs, inputs, height, width = weight.shape
     for k in range(outputs):
         for c in range(inputs):
@@ -98,7 +98,7 @@ def unpack_gradient(rows: Any, weight: Any) -> None:
 
 
 @compiled
-def places_of(x: Any, y: Any, padding: Any, stride: int) -> Any:
+def places_of(x: Any, y: Any, padding: Any) -> Any:
     """The places in as many images as are treated at once, and the border (rows, columns) that these images need.
 
     A negative padding leaves out the edge of x, and needs no border.
@@ -111,22 +111,16 @@ def places_of(x: Any, y: Any, padding: Any, stride: int) -> Any:
     for n in range(images):
         for h in range(y.shape[1]):
             for w in range(y.shape[2]):
-                row, column = h * stride + max(-rows, 0), w * stride + max(-columns, 0)
+                row, column = h + max(-rows, 0), w + max(-columns, 0)
                 places[n, h, w] = ((n * height + row) * width + column) * channels
     return places, border
 
 
 @compiled
-def runs_of(x: Any, size: Any, border: Any, dilation: int) -> Any:
-    """The runs of a window, and their length: they are the rows of a filter, or its pixels where it is dilated."""
+def runs_of(x: Any, size: Any, border: Any) -> Any:
+    """The runs of a window, which are the rows of a filter, and their length."""
     width, channels = x.shape[2] + 2 * border[1], x.shape[3]
-    if dilation == 1:
-        return numpy.arange(size[0]) * (width * channels), size[1] * channels
-    offsets = numpy.empty((size[0], size[1]), numpy.int64)
-    for r in range(size[0]):
-        for s in range(size[1]):
-            offsets[r, s] = (r * width + s) * dilation * channels
-    return offsets.reshape(-1), channels
+    return numpy.arange(size[0]) * (width * channels), size[1] * channels
 
 
 @compiled

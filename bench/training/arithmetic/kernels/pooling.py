@@ -24,9 +24,9 @@ def _window(index: int, size: int, kernel: int, stride: int, padding: int, dilat
 
 def _largest(emit: Emitter, x: Any, window: Any, mask: Any) -> tuple[Any, Any]:
     """Variables with the largest value of a window and with its place, in each lane; see `_store_largest`."""
-    builder, numbers = emit.builder, ir.VectorType(ir.IntType(32), emit.lanes)
+    builder, numbers = emit.builder, ir.VectorType(ir.IntType(32), LANES)
     best = cgutils.alloca_once_value(builder, emit.load_some(x, mask))
-    chosen = cgutils.alloca_once_value(builder, ir.Constant(numbers, [0] * emit.lanes))
+    chosen = cgutils.alloca_once_value(builder, ir.Constant(numbers, [0] * LANES))
 
     def take(pointer: Any, place: Any) -> None:
         value, old = emit.load_some(pointer, mask), builder.load(best)
@@ -75,7 +75,7 @@ def _store_largest(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         height, width, x, x_start, steps, count, y, y_start = pointers(context, builder, signature, args)
-        emit = Emitter(builder, LANES)
+        emit = Emitter(builder)
         mask = emit.mask(count)
         window = (_literal(rows, height), _literal(columns, width), *cgutils.unpack_tuple(builder, steps))
         best, _ = _largest(emit, emit.at(x, x_start), window, mask)
@@ -99,12 +99,12 @@ def _give_to_largest(
 
     def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
         height, width, x, x_start, steps, count, dy, dy_start, _, dx = pointers(context, builder, signature, args)
-        emit = Emitter(builder, LANES)
+        emit = Emitter(builder)
         mask = emit.mask(count)
         window = (_literal(rows, height), _literal(columns, width), *cgutils.unpack_tuple(builder, steps))
         _, chosen = _largest(emit, emit.at(x, x_start), window, mask)
         gradient, place_of_best = emit.load_some(emit.at(dy, dy_start), mask), builder.load(chosen)
-        zeros = ir.Constant(emit.vector, [0.0] * emit.lanes)
+        zeros = ir.Constant(emit.vector, [0.0] * LANES)
 
         def give(pointer: Any, place: Any) -> None:
             old = emit.load_some(pointer, mask) if overlap.literal_value else zeros

@@ -54,7 +54,7 @@ def forward_tile(
         (_, _, x, places, first, last, runs, run_count, run_length,
          weights, first_weight, has_bias, bias, y, channels, column,
          next_x, next_start, next_count) = pointers(context, builder, signature, args)  # fmt: skip
-        emit = Emitter(builder, LANES)
+        emit = Emitter(builder)
         offsets = [INDEX(LANES * vector) for vector in range(vector_count)]
         emit.prefetch([next_x], next_start, next_count)
         pixels = emit.numbers(first, last, row_count)
@@ -122,7 +122,7 @@ def filter_tile(
         (_, _, _, x, x_start, dy, dy_start, runs, run, first, column, geometry, total,
          next_x, next_dy, next_start, next_row) = pointers(context, builder, signature, args)  # fmt: skip
         height, width, x_row, x_step, dy_step, run_count, run_length, columns = cgutils.unpack_tuple(builder, geometry)
-        emit = Emitter(builder, LANES)
+        emit = Emitter(builder)
         offsets = [INDEX(LANES * vector) for vector in range(vector_count)]
         numbers = emit.numbers(run, builder.sub(run_count, INDEX(1)), group_count)
         inputs = [emit.at(x, x_start, first, builder.load(emit.at(runs, number))) for number in numbers]

@@ -35,11 +35,10 @@ REGISTERS = 16 if LANES == 8 else 32  # of AVX-512 and ARM64; SSE, which has 16,
 class Emitter:
     """Writes the few kinds of instruction that the micro-kernels consist of."""
 
-    def __init__(self, builder: Any, lanes: int) -> None:
+    def __init__(self, builder: Any) -> None:
         self.builder = builder
-        self.lanes = lanes
-        self.vector = ir.VectorType(_FLOAT, lanes)
-        name = f"llvm.fma.v{lanes}f32"
+        self.vector = ir.VectorType(_FLOAT, LANES)
+        name = f"llvm.fma.v{LANES}f32"
         self._fma = cgutils.get_or_insert_function(
             builder.module, ir.FunctionType(self.vector, [self.vector] * 3), name
         )
@@ -55,7 +54,7 @@ class Emitter:
 
     def load_some(self, pointer: Any, mask: Any) -> Any:
         """The lanes that the mask has. Nothing else is read."""
-        arguments = [self._start(pointer), ir.IntType(32)(4), mask, ir.Constant(self.vector, [0.0] * self.lanes)]
+        arguments = [self._start(pointer), ir.IntType(32)(4), mask, ir.Constant(self.vector, [0.0] * LANES)]
         return self._masked("load", self.vector, arguments)
 
     def store_some(self, vector: Any, pointer: Any, mask: Any) -> None:
@@ -64,14 +63,14 @@ class Emitter:
 
     def mask(self, count: Any) -> Any:
         """The first `count` lanes."""
-        numbers = ir.VectorType(ir.IntType(32), self.lanes)
+        numbers = ir.VectorType(ir.IntType(32), LANES)
         first = self.splat(self.builder.trunc(count, ir.IntType(32)), numbers)
-        return self.builder.icmp_unsigned("<", ir.Constant(numbers, list(range(self.lanes))), first)
+        return self.builder.icmp_unsigned("<", ir.Constant(numbers, list(range(LANES))), first)
 
     def splat(self, scalar: Any, kind: Any) -> Any:
         """A vector of this kind with the scalar in each lane."""
         single = self.builder.insert_element(ir.Constant(kind, ir.Undefined), scalar, ir.IntType(32)(0))
-        lanes = ir.Constant(ir.VectorType(ir.IntType(32), self.lanes), [0] * self.lanes)
+        lanes = ir.Constant(ir.VectorType(ir.IntType(32), LANES), [0] * LANES)
         return self.builder.shuffle_vector(single, ir.Constant(kind, ir.Undefined), lanes)
 
     def _start(self, pointer: Any) -> Any:
@@ -79,7 +78,7 @@ class Emitter:
 
     def _masked(self, name: str, result: Any, arguments: list[Any]) -> Any:
         kind = ir.FunctionType(result, [one.type for one in arguments])
-        name = f"llvm.masked.{name}.v{self.lanes}f32.p0"
+        name = f"llvm.masked.{name}.v{LANES}f32.p0"
         return self.builder.call(cgutils.get_or_insert_function(self.builder.module, kind, name), arguments)
 
     def store(self, vector: Any, pointer: Any) -> None:
@@ -99,7 +98,7 @@ class Emitter:
     def store_first(self, vector: Any, pointer: Any, count: Any) -> None:
         """Store the first `count` lanes, at least one, and write nothing behind them."""
         builder = self.builder
-        with builder.if_else(builder.icmp_signed(">=", count, INDEX(self.lanes))) as (whole, less):
+        with builder.if_else(builder.icmp_signed(">=", count, INDEX(LANES))) as (whole, less):
             with whole:
                 self.store(vector, pointer)
             with less:
@@ -120,7 +119,7 @@ class Emitter:
                 self._store_halves(low, pointer, count)
 
     def add_to_doubles(self, vector: Any, pointer: Any) -> None:
-        doubles = ir.VectorType(_DOUBLE, self.lanes)
+        doubles = ir.VectorType(_DOUBLE, LANES)
         pointer = self.builder.bitcast(pointer, doubles.as_pointer())
         total = self.builder.fadd(self.builder.load(pointer, align=8), self.builder.fpext(vector, doubles))
         self.builder.store(total, pointer, align=8)
@@ -144,7 +143,7 @@ class Emitter:
 
     def zeros(self, count: int) -> list[Any]:
         """Variables for vectors, zero at first; LLVM keeps them in registers."""
-        zero = ir.Constant(self.vector, [0.0] * self.lanes)
+        zero = ir.Constant(self.vector, [0.0] * LANES)
         return [cgutils.alloca_once_value(self.builder, zero) for _ in range(count)]
 
     def multiply_add(self, sums: list[Any], scalars: list[Any], vectors: list[Any]) -> None:

@@ -108,7 +108,7 @@ def test_a_frame_has_the_image_inside_a_border_of_zeros():
     assert len(frames) == 2 * 5 * 6 + 5
     assert numpy.array_equal(frames[:60].reshape(2, 5, 6), numpy.pad(x[..., 0], ((0, 0), (1, 1), (2, 2))))
     assert not frames[60:].any()
-    places, border = packing.places_of(x, numpy.empty((2, 2, 3, 1), numpy.float32), (-1, 1), 1)
+    places, border = packing.places_of(x, numpy.empty((2, 2, 3, 1), numpy.float32), (-1, 1))
     assert border == (0, 1)
     assert places[0].tolist() == [[4, 5, 6], [8, 9, 10]]  # the first row of x is left out
 
