@@ -90,8 +90,8 @@ def _verdict(claim: Claim, case: Case) -> Verdict:
         finding = (draws.judge_draw if claim.kind in _ABOUT_ONE_RUN else shares.judge_share)(claim, case)
     contradicted = _contradicted_by_log(claim, case)
     if contradicted and claim.kind in _ABOUT_ONE_RUN:
-        finding = Finding("does not hold", finding.evidence)
-    found = finding.evidence
+        finding = Finding("does not hold", finding.found)
+    found = finding.found
     if finding.outcome == "does not hold" and case.log and claim.kind in _LOG_CONFIRMS and not contradicted:
         found += "; the document's own log has it"
     if contradicted:
@@ -100,13 +100,13 @@ def _verdict(claim: Claim, case: Case) -> Verdict:
     elif claim.contradiction:
         role = "caveat" if claim.kind in _LOG_CONFIRMS else "contradicted by the notebook"
         found += f"; {role}: {claim.contradiction}"
-    return Verdict(claim, finding.outcome, found, finding.advice, finding.further)
+    return Verdict(claim, finding.outcome, found, finding.would_decide, finding.further)
 
 
 def _tested_on_other_images(case: Case) -> Finding:
     sizes = " or ".join(f"{total:,}" for total in case.other_totals)
     evidence = f"tested on {sizes} images, not {case.architecture.target.total:,}"
-    return Finding("cannot be decided yet", evidence, None)
+    return Finding("cannot be decided yet", evidence, further=None)
 
 
 def _contradicted_by_log(claim: Claim, case: Case) -> bool:

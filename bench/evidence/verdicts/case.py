@@ -94,9 +94,9 @@ class Case:
 
 
 class Finding(NamedTuple):
-    """The outcome of a claim, the evidence for it, `further` as in `Verdict`, and what would decide it, in words."""
+    """A verdict before its claim is known to it. The fields are those of `Verdict`."""
 
     outcome: Outcome
-    evidence: str
+    found: str
+    would_decide: str = ""
     further: int | None = 0
-    advice: str = ""

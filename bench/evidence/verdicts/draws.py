@@ -35,14 +35,14 @@ def judge_draw(claim: Claim, case: Case) -> Finding:
     test, seeds = rank(claim, case), SEEDS[tested(claim)]
     if not test.n:
         advice = f"{seeds} seeds decide at the latest"
-        return Finding("cannot be decided yet", _no_seed(case), test.further, advice)
+        return Finding("cannot be decided yet", _no_seed(case), advice, test.further)
     evidence = f"{count(test.n, 'seed')}: {_ranked(claim, test)}{_one_new_run(claim, case, test.n)}"
     if test.is_rejected:
         return Finding("does not hold", f"{evidence}; p = {test.p_value:.3f}")
     if test.is_decided:
         return Finding("holds", evidence)
     advice = f"{count(test.further, 'further seed')} would decide if all are on the same side"
-    return Finding("cannot be decided yet", evidence, test.further, advice)
+    return Finding("cannot be decided yet", evidence, advice, test.further)
 
 
 def _values(claim: Claim, complete: Sequence[Sequence[int]], target: int) -> list[int | None]:

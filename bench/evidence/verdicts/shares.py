@@ -82,7 +82,7 @@ def judge_share(claim: Claim, case: Case) -> Finding:
     seeds = successes + failures + unfinished
     if not seeds:
         advice, further = _what_could_decide(0, 0, 0)
-        return Finding("cannot be decided yet", "no seed has run", further, advice)
+        return Finding("cannot be decided yet", "no seed has run", advice, further)
     decided = successes + failures
     lower, upper = (share_of_seeds(successes, decided, unfinished, 0.95, side) for side in ("lower", "upper"))
     evidence = f"{successes} of {count(seeds, 'seed')} {what}"
@@ -96,7 +96,7 @@ def judge_share(claim: Claim, case: Case) -> Finding:
     share = share_decided(successes, failures, unfinished)
     if share is None:
         advice, further = _what_could_decide(successes, failures, unfinished)
-        return Finding("cannot be decided yet", evidence, further, advice)
+        return Finding("cannot be decided yet", evidence, advice, further)
     if share == "about half":
         least = confidence_sequence(successes, failures + unfinished).lower
         most = confidence_sequence(successes, failures).upper
