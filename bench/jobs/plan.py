@@ -22,6 +22,9 @@ from bench.wording import count, listed
 # them together. It is a quarter of the peak of an H100, and not measured.
 MULTIPLY_ACCUMULATES_PER_SECOND = {"cpu": 3.0e10, "cuda": 1.0e11, "mps": 3.0e10, "cuda side by side": 8.0e12}
 
+_NEWEST = 40
+"""So many of the newest epochs give the estimate of an epoch: about those of two runs."""
+
 
 @dataclass(frozen=True, slots=True)
 class Planned:
@@ -159,18 +162,18 @@ def _last_epochs(rows: pandas.DataFrame) -> dict[tuple[object, ...], int]:
 def epoch_seconds(runs: Iterable[Run], recorded_epochs: pandas.DataFrame, work: Mapping[str, int]) -> dict[Run, float]:
     """Estimate the seconds of one epoch of each run.
 
-    The estimate is the median of the epochs recorded for the same network, device and environment. If there are none,
-    it is computed from `work`, the multiply-accumulates of an epoch of each network, and from the times of the others
-    on this device.
+    The estimate is the median of the newest epochs recorded for the same network, device and environment: older ones
+    can be of another machine, or of one that was busy. If there are none, it is computed from `work`, the
+    multiply-accumulates of an epoch of each network, and from the times of the others on this device.
     """
 
     def kind(device: str, environment: str) -> str:
         return "cuda side by side" if (device, environment) == ("cuda", EXACT.digest) else device
 
-    timed = recorded_epochs.assign(seconds=recorded_epochs["train_seconds"] + recorded_epochs["eval_seconds"])
-    medians: dict[tuple[str, str, str], float] = (
-        timed.groupby(["model", "device", "environment"], sort=False)["seconds"].median().to_dict()
-    )
+    alike = ["model", "device", "environment"]
+    newest = recorded_epochs.sort_values("recorded_at", kind="stable").groupby(alike, sort=False).tail(_NEWEST)
+    timed = newest.assign(seconds=newest["train_seconds"] + newest["eval_seconds"])
+    medians: dict[tuple[str, str, str], float] = timed.groupby(alike, sort=False)["seconds"].median().to_dict()
     relative: dict[str, list[float]] = {}
     for (model, device, environment), seconds in medians.items():
         if model in work:

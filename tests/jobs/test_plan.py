@@ -43,13 +43,14 @@ def recorded(tmp_path: Path):
     """Makes a record of runs, each with its number of epochs and the seconds of each epoch."""
 
     def make(*runs: tuple[Run, int, float]) -> object:
+        """Each run is recorded a day before the one that stands before it."""
         path = tmp_path / "runs.csv"
         path.unlink(missing_ok=True)
         writer = Writer(path)
-        for one, epochs, seconds in runs:
+        for before, (one, epochs, seconds) in enumerate(runs):
             for epoch in range(1, epochs + 1):
                 measured = (9000, 10_000, 0.5, 0.5, seconds - 1, 1.0)
-                writer.append(Row(*one.key, epoch, *measured, "ok", "", "2026-01-31T12:00:00Z"))
+                writer.append(Row(*one.key, epoch, *measured, "ok", "", f"2026-01-{31 - before:02}T12:00:00Z"))
         return record.read(path).epochs
 
     return make
@@ -245,6 +246,14 @@ def test_the_time_of_an_epoch_is_the_median_of_those_recorded(recorded):
     epochs = recorded((run(seed=7), 3, 10), (run(seed=8), 2, 100))
     (one,) = plan.make([run(epochs=4)], epochs, WORK)
     assert one.seconds == 4 * 10
+
+
+def test_the_newest_epochs_give_the_time_wherever_they_stand_in_the_record(recorded):
+    fast, slow = (run(seed=7), 40, 10), (run(seed=8), 60, 100)
+    for epochs in (recorded(fast, slow), recorded(slow, fast).iloc[::-1]):
+        newest = epochs.loc[epochs["recorded_at"].idxmax()]
+        (one,) = plan.make([run(epochs=1)], epochs, WORK)
+        assert one.seconds == newest["train_seconds"] + newest["eval_seconds"]
 
 
 def test_the_time_of_a_new_network_is_corrected_by_those_recorded_here(recorded):
