@@ -16,6 +16,7 @@ from bench.report import canvas
 from bench.report.canvas import Picture
 from bench.report.figures import marks
 from bench.report.figures.marks import DOCUMENTED, TARGET, Limits
+from bench.wording import count
 
 _TIE_OFFSETS = (0.0, -0.14, 0.14, -0.28, 0.28)
 
@@ -119,8 +120,12 @@ def _draw_last(axes: Axes, y: int, architecture: Architecture, group: GroupSumma
         lower, upper = min(max(lower, lowest), highest), max(min(upper, highest), lowest)
         axes.barh([y], [upper - lower], left=[lower], height=0.42, color=colour, alpha=0.2)
     seen: dict[float, int] = {}
-    for run in group.group.complete:
-        percent = marks.percent(run.correct[group.group.budget - 1], run.total)
+    ends = [marks.percent(run.correct[group.group.budget - 1], run.total) for run in group.group.complete]
+    below = sum(percent < lowest for percent in ends)
+    if below:
+        said = f"{count(below, 'seed')} further left"
+        axes.annotate(said, (lowest, y), (12, 0), textcoords="offset points", va="center", fontsize=8)
+    for percent in ends:
         ties = seen.setdefault(percent, 0)
         seen[percent] += 1
         if ties < len(_TIE_OFFSETS):  # seeds with the same value are drawn one above the other, while there is room

@@ -172,6 +172,15 @@ def test_points_outside_the_range_are_marked_at_the_edge(tmp_path: Path) -> None
     assert _markers(figures.accuracy(outside)) == _markers(figures.accuracy(inside)) + 1
 
 
+def test_seeds_that_end_below_the_figure_are_counted_at_its_edge(tmp_path: Path) -> None:
+    ends = (9930, 9000, 8000)
+    rows = [
+        row for seed, end in enumerate(ends, 1) for row in synthetic.run_rows("gap_head", seed, [9930] * 19 + [end])
+    ]
+    assert b"2 seeds further left" in figures.last_accuracy(summary(tmp_path, rows).networks).svg
+    assert b"further left" not in figures.last_accuracy(summary(tmp_path, rows[:20]).networks).svg
+
+
 @pytest.mark.parametrize(
     ("target", "limits"),
     [(9940, (98.5, 99.7)), (9900, (97.5, 99.7)), (9800, (95.0, 99.7)), (9990, (98.5, 99.95)), (3000, (0.0, 99.7))],
