@@ -21,7 +21,7 @@ from bench.cli.selection import (
     parse_names,
     parse_networks,
     parse_seeds,
-    places,
+    paths,
     selected,
 )
 from bench.cli.streams import print_lines
@@ -46,7 +46,7 @@ def _train(arguments: argparse.Namespace) -> Outcome:
     with selected(arguments) as (selection, cluster):
         from bench.jobs import job
 
-        return job.run(selection, places(arguments, cluster))
+        return job.run(selection, paths(arguments), cluster=cluster)
 
 
 def do_all(arguments: argparse.Namespace) -> int:
@@ -182,7 +182,7 @@ def do_verify(arguments: argparse.Namespace) -> int:
     from bench.jobs import verify
 
     request = verify.Request(names, devices, seeds, arguments.epochs, jobs(arguments))
-    found = verify.verify(request, architectures, places(arguments))
+    found = verify.verify(request, architectures, paths(arguments))
     print_lines(verify.format_verification(found))
     if found.interrupted_by is not None:
         return 128 + found.interrupted_by

@@ -19,7 +19,7 @@ from bench.network.calls import is_member
 
 if TYPE_CHECKING:
     from bench.jobs.cluster.workers import Cluster
-    from bench.jobs.job import Places, Selection
+    from bench.jobs.job import Paths, Selection
     from bench.network.specification import Architecture
 
 _MANY_RUNS = 100_000  # more of them take seconds
@@ -186,11 +186,11 @@ def jobs(arguments: argparse.Namespace) -> int:
     return found.number
 
 
-def places(arguments: argparse.Namespace, cluster: Cluster | None = None) -> Places:
-    """Return the places that `--runs`, `--report` and `--data` name."""
-    from bench.jobs.job import Places
+def paths(arguments: argparse.Namespace) -> Paths:
+    """Return the paths that `--runs`, `--report` and `--data` name."""
+    from bench.jobs.job import Paths
 
-    return Places(arguments.runs, arguments.report, arguments.data, cluster)
+    return Paths(arguments.runs, arguments.report, arguments.data)
 
 
 @contextlib.contextmanager

@@ -59,16 +59,12 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Places:
-    """The paths of the record, the report's folder and the data's folder, and the cluster, if one trains.
-
-    On a cluster, each worker has its own data folder of that name.
-    """
+class Paths:
+    """The paths of the record, the report's folder and the data's folder. Each worker of a cluster has its own data."""
 
     runs: Path
     report: Path
     data: Path
-    cluster: Cluster | None = None
 
 
 @dataclass(frozen=True)
@@ -133,8 +129,12 @@ def _structures(selection: Selection) -> dict[str, Structure]:
     return {**(structure_facts.load(documented) if documented else {}), **selection.structures}
 
 
-def run(selection: Selection, places: Places, subset: tuple[int, int] | None = None) -> Outcome:
-    """Train what is not recorded of a selection. `subset` keeps only the first training and test images.
+def run(
+    selection: Selection, paths: Paths, subset: tuple[int, int] | None = None, cluster: Cluster | None = None
+) -> Outcome:
+    """Train what is not recorded of a selection, here or on a cluster.
+
+    `subset` keeps only the first training and test images.
 
     SIGINT, SIGTERM or SIGHUP ends the runs in progress and records them as interrupted. A second signal ends this
     process at once.
@@ -143,28 +143,28 @@ def run(selection: Selection, places: Places, subset: tuple[int, int] | None = N
         UnusableInput: a device is missing, the data or the record cannot be used, another job holds the record, or the
             scheduler of a cluster is lost.
     """
-    here = places.cluster or environments(selection.devices)
-    with record.exclusive(places.runs) as writer:
-        places = replace(places, runs=writer.path)  # a link can have another target before this job ends
-        recorded = record.read(places.runs)
+    here = cluster or environments(selection.devices)
+    with record.exclusive(paths.runs) as writer:
+        paths = replace(paths, runs=writer.path)  # a link can have another target before this job ends
+        recorded = record.read(paths.runs)
         warn(recorded)
         work = _work(selection, here, recorded)
-        describe = partial(_describe, selection, here, work, places.runs)
+        describe = partial(_describe, selection, here, work, paths.runs)
         describe()
         diverged = _diverged(work.planned, recorded)
         if not work.expected:
             return Outcome(0, diverged)
-        if places.cluster is None:
-            data.ensure(places.data)
+        if cluster is None:
+            data.ensure(paths.data)
         writer.expect_runs(recorded, [one.run.key for one in work.missing])
-        writers = writer, misses.Writer(places.runs)
+        writers = writer, misses.Writer(paths.runs)
         for one in writers:
             one.prepare()
-        _announce(work.expected, selection, places.cluster)
-        tasks = _tasks(work.missing, selection, places, recorded, subset)
+        _announce(work.expected, selection, cluster)
+        tasks = _tasks(work.missing, selection, paths, recorded, subset, cluster)
         deciding = UntilDecided(work.to_decide, tasks) if selection.until_decided else None
         stop = Stop()
-        events = _events(tasks, deciding, selection.jobs, places.cluster, stop)
+        events = _events(tasks, deciding, selection.jobs, cluster, stop)
         failed, interrupted_by = recording.record_events(events, stop, work.missing, work.expected, writers, deciding)
         # Somebody can have changed the files meanwhile. Whatever has become of them, the outcome of the runs is said.
         acts: list[Callable[[], str | None]] = [*(one.finish for one in writers), describe]
@@ -244,13 +244,14 @@ def warn(recorded: record.Record) -> None:
 def _tasks(
     missing: Sequence[Planned],
     selection: Selection,
-    places: Places,
+    paths: Paths,
     recorded: record.Record,
     subset: tuple[int, int] | None,
+    cluster: Cluster | None,
 ) -> list[Task]:
     architectures = {one.name: one for one in selection.architectures}
-    folder = record.state_folder(places.runs)
-    checkpoints = folder / "checkpoints" if places.cluster is None else Path(_name_on_workers(folder))
+    folder = record.state_folder(paths.runs)
+    checkpoints = folder / "checkpoints" if cluster is None else Path(_name_on_workers(folder))
     fingerprints: dict[tuple[object, ...], list[Fingerprint]] = {}
     for row in recorded.epochs.sort_values("epoch").itertuples():
         key = tuple(getattr(row, name) for name in RUN_KEY)
@@ -259,7 +260,7 @@ def _tasks(
         Task(
             architectures[one.run.model],
             one.run,
-            places.data,
+            paths.data,
             checkpoints,
             tuple(fingerprints.get(one.run.key, [])),
             subset,

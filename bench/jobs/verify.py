@@ -17,7 +17,7 @@ import pandas
 from bench.errors import UnusableInput
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, EpochFinished, Stage, Started, Stop, Waiting, stopped_by_signals
-from bench.jobs.job import Places, warn
+from bench.jobs.job import Paths, warn
 from bench.jobs.plan import Planned, epoch_seconds, epoch_work, longest_first
 from bench.jobs.progress import Progress
 from bench.jobs.worker.task import Task
@@ -76,7 +76,7 @@ class Verification:
 
 
 def verify(
-    request: Request, architectures: Mapping[str, Architecture], places: Places, subset: tuple[int, int] | None = None
+    request: Request, architectures: Mapping[str, Architecture], paths: Paths, subset: tuple[int, int] | None = None
 ) -> Verification:
     """Train the requested runs again in this environment and compare them with the record.
 
@@ -85,14 +85,14 @@ def verify(
     Raises:
         UnusableInput: there is no record, or it has no epoch of the requested runs, or the data cannot be used.
     """
-    if not places.runs.exists():
-        raise UnusableInput(f"{places.runs}: no such record to verify: train one, or give it with --runs")
-    found = record.read(places.runs, architectures)
+    if not paths.runs.exists():
+        raise UnusableInput(f"{paths.runs}: no such record to verify: train one, or give it with --runs")
+    found = record.read(paths.runs, architectures)
     warn(found)
     rows = _requested(found.epochs, request)
     if rows.empty:
         advice = "choose other --models, --devices or --seeds, or another --runs file"
-        raise UnusableInput(f"{places.runs}: has no finished epoch of the requested runs: {advice}")
+        raise UnusableInput(f"{paths.runs}: has no finished epoch of the requested runs: {advice}")
     here = {device: environment.describe(device) for device in environment.available_devices()}
     findings = [*_left_out(found), *_not_recorded(rows, request)]
     again: dict[Run, tuple[Run, pandas.DataFrame]] = {}
@@ -101,14 +101,14 @@ def verify(
         if architectures[run.model].with_digest(run.recipe) is None:
             change = f"the network or its recipe has changed to {architectures[run.model].digest}"
             findings.append(Finding(name, run.epochs, f"recorded with recipe {run.recipe}; {change}"))
-        elif obstacle := _obstacle(run, here, places):
+        elif obstacle := _obstacle(run, here, paths):
             findings.append(Finding(name, run.epochs, f"not compared: {obstacle}", cannot=True))
         elif run.environment == EXACT.digest:
             again[run] = (run if run.device in here else replace(run, device="cpu")), recorded  # the bits are the same
         else:
             again[run] = replace(run, environment=here[run.device].digest), recorded
     trained, endings, interrupted_by = _train(
-        [target for target, _ in again.values()], found.epochs, request, architectures, places, subset
+        [target for target, _ in again.values()], found.epochs, request, architectures, paths, subset
     )
     compared = []
     for run, (target, recorded) in again.items():
@@ -120,9 +120,9 @@ def verify(
         if difference and target.key in endings:
             difference = f"the new training ended early: {endings[target.key]}"
         elif difference and run.environment != target.environment:
-            difference += f"; {_environment_changes(run, recorded, here[run.device], places)}"
+            difference += f"; {_environment_changes(run, recorded, here[run.device], paths)}"
         findings.append(Finding(_name(run, architectures[run.model]), run.epochs, difference))
-    _store(compared, places.runs)
+    _store(compared, paths.runs)
     return Verification(tuple(findings), interrupted_by)
 
 
@@ -194,13 +194,13 @@ def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.
     return found
 
 
-def _obstacle(run: Run, here: Mapping[str, Environment], places: Places) -> str:
+def _obstacle(run: Run, here: Mapping[str, Environment], paths: Paths) -> str:
     """Return why this machine and this release cannot train a run again as it was trained."""
     if run.environment == EXACT.digest:
         return ""
     if run.device not in here:
         return f"this machine has no {run.device}"
-    arithmetic = _recorded_details(run, places).get("arithmetic", environment.OPERATORS)
+    arithmetic = _recorded_details(run, paths).get("arithmetic", environment.OPERATORS)
     if arithmetic == environment.OPERATORS:
         return ""
     if arithmetic.startswith("exact "):
@@ -214,7 +214,7 @@ def _train(
     recorded_epochs: pandas.DataFrame,
     request: Request,
     architectures: Mapping[str, Architecture],
-    places: Places,
+    paths: Paths,
     subset: tuple[int, int] | None,
 ) -> tuple[dict[tuple[object, ...], list[Epoch]], dict[tuple[object, ...], str], int | None]:
     """Train runs. Return the epochs by run key, the failures by run key, and the signal that interrupted, if any."""
@@ -225,15 +225,15 @@ def _train(
     endings: dict[tuple[object, ...], str] = {}
     if not longest:
         return trained, endings, None
-    data.ensure(places.data)
-    structures = {**structure_facts.load(), **catalogue.read(places.runs).structures}
+    data.ensure(paths.data)
+    structures = {**structure_facts.load(), **catalogue.read(paths.runs).structures}
     work = {one.model: 0 for one in longest.values()} | epoch_work(structures)
     seconds = epoch_seconds(longest.values(), recorded_epochs, work)
     plan = longest_first(Planned(run, 0, seconds[run] * run.epochs) for run in longest.values())
     stop = Stop()
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as folder:
         tasks = [
-            Task(architecture, one.run, places.data, Path(folder), (), subset)
+            Task(architecture, one.run, paths.data, Path(folder), (), subset)
             for one in plan
             if (architecture := architectures[one.run.model].with_digest(one.run.recipe))
         ]
@@ -279,14 +279,14 @@ def _looks_rounded(recorded: float, trained: float) -> bool:
     return is_near and len(shorter.as_tuple().digits) <= _SPREADSHEET_DIGITS
 
 
-def _recorded_details(run: Run, places: Places) -> dict[str, str]:
+def _recorded_details(run: Run, paths: Paths) -> dict[str, str]:
     """Return the details of a recorded environment, or nothing if they are not stored."""
-    stored = environments.read_published(places.report, [run.environment]) | environments.read(places.runs)
+    stored = environments.read_published(paths.report, [run.environment]) | environments.read(paths.runs)
     return dict(stored[run.environment].details) if run.environment in stored else {}
 
 
-def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment, places: Places) -> str:
-    before = _recorded_details(run, places)
+def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment, paths: Paths) -> str:
+    before = _recorded_details(run, paths)
     if not before:
         machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
         now_here = environment.machine(here)

@@ -24,7 +24,7 @@ from bench.cli.selection import parse_seeds
 from bench.errors import UnusableInput
 from bench.jobs import cores, job
 from bench.jobs.events import Ended
-from bench.jobs.job import Outcome, Places, Selection
+from bench.jobs.job import Outcome, Paths, Selection
 from bench.network.specification import DEVICES
 from bench.record import record
 from bench.record.environments import EXACT
@@ -409,29 +409,29 @@ def test_a_record_that_another_job_holds_is_refused(refused: Refused):
 
 
 @pytest.fixture
-def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Selection, Places]]:
+def jobs(monkeypatch: pytest.MonkeyPatch) -> list[tuple[Selection, Paths]]:
     """Replaces the job by one that ends at once, and collects what it was asked for."""
-    asked: list[tuple[Selection, Places]] = []
+    asked: list[tuple[Selection, Paths]] = []
 
-    def run(selection: Selection, places: Places) -> Outcome:
-        asked.append((selection, places))
+    def run(selection: Selection, paths: Paths, *, cluster: None) -> Outcome:
+        asked.append((selection, paths))
         return Outcome(trained=1)
 
     monkeypatch.setattr(job, "run", run)
     return asked
 
 
-def test_without_options_everything_there_is_is_trained(jobs: list[tuple[Selection, Places]]):
+def test_without_options_everything_there_is_is_trained(jobs: list[tuple[Selection, Paths]]):
     assert main(["run"]) == 0
     here = environment.available_devices()
     number = cores.usable().number
     selection = Selection(tuple(ARCHITECTURES.values()), here, (1, 2, 3, 4, 5), None, number, arithmetic="auto")
-    assert jobs == [(selection, Places(Path("runs.csv"), Path("report"), Path("data")))]
+    assert jobs == [(selection, Paths(Path("runs.csv"), Path("report"), Path("data")))]
 
 
 @pytest.mark.parametrize(("words", "number"), [([], 2), (["--jobs", "3"], 3)])
 def test_a_limit_of_the_container_is_named_unless_the_user_chooses_the_number_of_runs(
-    jobs: list[tuple[Selection, Places]],
+    jobs: list[tuple[Selection, Paths]],
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
     words: list[str],
@@ -459,23 +459,23 @@ def test_many_runs_are_announced_before_the_slow_steps(
     )
 
 
-def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Places]]):
+def test_every_option_reaches_the_job(jobs: list[tuple[Selection, Paths]]):
     words = "run --models gap_head,unpadded,gap_head --seeds 3,8 --devices cpu,auto --epochs 2 --jobs 3 "
     words += "--arithmetic native --vary order"
     files = ["--runs", "a folder/ä.csv", "--report", "b", "--data", "c"]
     assert main([*words.split(), *files]) == 0
-    ((selection, places),) = jobs
+    ((selection, paths),) = jobs
     assert [one.name for one in selection.architectures] == ["gap_head", "unpadded"]
     assert [one.recipe.vary for one in selection.architectures] == ["order", "order"]
     assert selection.vary == "order"
     assert selection.devices == environment.available_devices()
     assert (selection.seeds, selection.epochs, selection.jobs, selection.arithmetic) == ((3, 8), 2, 3, "native")
-    assert places == Places(Path("a folder/ä.csv"), Path("b"), Path("c"))
+    assert paths == Paths(Path("a folder/ä.csv"), Path("b"), Path("c"))
 
 
 @pytest.mark.parametrize(("words", "seeds"), [((), 40), (("--at-most", "8"), 8)])
 def test_until_decided_may_take_seeds_from_1_on(
-    jobs: list[tuple[Selection, Places]], words: tuple[str, ...], seeds: int
+    jobs: list[tuple[Selection, Paths]], words: tuple[str, ...], seeds: int
 ):
     assert main(["run", "--models", "unpadded", "--devices", "cpu", "--until-decided", *words]) == 0
     ((selection, _),) = jobs
@@ -519,7 +519,7 @@ def test_the_exit_code_tells_the_outcome_of_the_job_and_all_always_writes_the_re
     error: str,
 ):
     written: list[Path] = []
-    monkeypatch.setattr(job, "run", lambda selection, places: outcome)
+    monkeypatch.setattr(job, "run", lambda selection, paths, cluster: outcome)
     monkeypatch.setattr(files, "write", lambda found, architectures, folder, data: written.append(folder) or ())
     assert main([command, "--report", "here"]) == code
     captured = capsys.readouterr()
@@ -543,7 +543,7 @@ def test_an_unwritable_report_hides_neither_a_failed_run_nor_an_interrupt(
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "here/README.md")
 
-    monkeypatch.setattr(job, "run", lambda selection, places: outcome)
+    monkeypatch.setattr(job, "run", lambda selection, paths, cluster: outcome)
     monkeypatch.setattr(files, "write", full)
     assert main(["all", "--report", "here"]) == code
     said = capsys.readouterr().err.splitlines()
@@ -553,7 +553,7 @@ def test_an_unwritable_report_hides_neither_a_failed_run_nor_an_interrupt(
 
 
 def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]):
-    def interrupted(selection: Selection, places: Places) -> None:
+    def interrupted(selection: Selection, paths: Paths, *, cluster: None) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(job, "run", interrupted)
@@ -562,7 +562,7 @@ def test_an_interrupt_is_one_line(monkeypatch: pytest.MonkeyPatch, capsys: pytes
 
 
 def test_a_second_interrupt_during_the_message_about_the_first_does_no_harm(monkeypatch: pytest.MonkeyPatch):
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(job, "run", interrupted)

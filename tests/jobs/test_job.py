@@ -19,7 +19,7 @@ from bench.errors import UnusableInput
 from bench.jobs import job, scheduling
 from bench.jobs.cluster.workers import Cluster, Worker
 from bench.jobs.events import Ended, EpochFinished, Started
-from bench.jobs.job import Places, Selection
+from bench.jobs.job import Paths, Selection
 from bench.network import structure_facts
 from bench.network.specification import Architecture, Recipe
 from bench.record import catalogue, environments, misses, record
@@ -37,8 +37,8 @@ def selection(architectures=TWO, seeds=(1,), epochs=3, jobs=2):
     return Selection(tuple(architectures), ("cpu",), tuple(seeds), epochs, jobs)
 
 
-def places(folder: Path, root: Path) -> Places:
-    return Places(folder / "runs.csv", folder / "report", root / "data")
+def places(folder: Path, root: Path) -> Paths:
+    return Paths(folder / "runs.csv", folder / "report", root / "data")
 
 
 def deterministic(path: Path) -> list[tuple[object, ...]]:
@@ -290,11 +290,11 @@ import sys
 from pathlib import Path
 from bench.jobs import job
 from bench.jobs.events import Ended, EpochFinished, Started
-from bench.jobs.job import Places, Selection
+from bench.jobs.job import Paths, Selection
 from models import ARCHITECTURES
 two = (ARCHITECTURES["unpadded"], ARCHITECTURES["ten_twenty_thirty"])
 folder, root = Path(sys.argv[1]), Path(sys.argv[2])
-places = Places(folder / "runs.csv", folder / "report", root / "data")
+places = Paths(folder / "runs.csv", folder / "report", root / "data")
 outcome = job.run(Selection(two, ("cpu",), (1,), 3, 2), places, (1024, 500))
 sys.exit(128 + outcome.interrupted_by if outcome.interrupted_by else 0)
 """
@@ -426,7 +426,7 @@ def test_all_rows_of_a_job_go_into_the_record_that_a_link_named_at_its_start(mon
         undisturbed(*arguments)
 
     monkeypatch.setattr(misses.Writer, "append", switching)
-    job.run(selection(TWO[:1], epochs=2), Places(link, tmp_path / "report", root / "data"), SUBSET)
+    job.run(selection(TWO[:1], epochs=2), Paths(link, tmp_path / "report", root / "data"), SUBSET)
     found = record.read(before)
     assert list(found.epochs["epoch"]) == [1, 2]
     assert [one.key[5] for one in misses.read(found).runs] == [1, 2]
@@ -491,7 +491,7 @@ process.main()
 @pytest.mark.skipif(not emulated_gpu.is_here(), reason="g++ is missing, which stands for NVRTC")
 def test_a_job_on_a_gpu_trains_its_seeds_in_one_process_and_records_the_bits_of_the_cpu(tmp_path, root, monkeypatch):
     native = environment.describe("cpu")
-    monkeypatch.setattr(environment, "describe", lambda device, arithmetic: native)
+    monkeypatch.setattr(environment, "describe", lambda device: native)
     code = ON_EMULATED_GPU.format(helpers=str(root / "tests" / "helpers"))
     started = []
 

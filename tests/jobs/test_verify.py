@@ -11,7 +11,7 @@ import synthetic
 
 from bench.errors import UnusableInput
 from bench.jobs import job, verify
-from bench.jobs.job import Places, Selection
+from bench.jobs.job import Paths, Selection
 from bench.jobs.verify import Request, format_verification
 from bench.record import environments, record, verifications
 from bench.record.environments import EXACT, Environment
@@ -29,7 +29,7 @@ NAMES = ("unpadded", "gap_head")
 def trained(tmp_path_factory, root):
     """Two exact runs of two epochs."""
     folder = tmp_path_factory.mktemp("trained")
-    where = Places(folder / "runs.csv", folder / "report", root / "data")
+    where = Paths(folder / "runs.csv", folder / "report", root / "data")
     job.run(Selection(tuple(ARCHITECTURES[name] for name in NAMES), ("cpu",), (1,), 2, 2), where, SUBSET)
     return where
 
@@ -176,12 +176,12 @@ def test_of_a_run_that_ended_in_its_first_epoch_nothing_is_called_unrecorded(tmp
     )
     recorded = synthetic.record(tmp_path, rows)
     with pytest.raises(UnusableInput, match="has no finished epoch of the requested runs"):
-        verified(EVERYTHING, Places(recorded.path, tmp_path, root / "data"))
+        verified(EVERYTHING, Paths(recorded.path, tmp_path, root / "data"))
 
 
 def test_a_missing_record_is_an_error(tmp_path, root):
     with pytest.raises(UnusableInput, match=r"runs\.csv: no such record to verify"):
-        verified(EVERYTHING, Places(tmp_path / "runs.csv", tmp_path, root / "data"))
+        verified(EVERYTHING, Paths(tmp_path / "runs.csv", tmp_path, root / "data"))
 
 
 def test_another_recipe_is_not_compared_and_is_a_failure(places):
@@ -241,7 +241,7 @@ def test_what_cannot_be_compared_here_is_no_failure_beside_what_can(places):
 
 def test_an_exact_run_is_verified_on_a_machine_of_another_environment(places, monkeypatch):
     elsewhere = Environment((("platform", "another"),))
-    monkeypatch.setattr(verify.environment, "describe", lambda device, arithmetic: elsewhere)
+    monkeypatch.setattr(verify.environment, "describe", lambda device: elsewhere)
     monkeypatch.setattr(verify.environment, "machine", lambda native: "another machine")
     assert verified(Request(("unpadded",), None, None, 1, 2), places).is_identical
     (one,) = verifications.read(record.read(places.runs)).found
@@ -280,7 +280,7 @@ def test_rows_of_another_version_of_the_exact_arithmetic_get_a_line_with_both_ve
 def natively(tmp_path_factory, root):
     """A native run of two epochs."""
     folder = tmp_path_factory.mktemp("natively")
-    where = Places(folder / "runs.csv", folder / "report", root / "data")
+    where = Paths(folder / "runs.csv", folder / "report", root / "data")
     job.run(Selection((ARCHITECTURES["unpadded"],), ("cpu",), (1,), 2, 2, arithmetic="native"), where, SUBSET)
     return where
 

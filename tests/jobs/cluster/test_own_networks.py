@@ -15,7 +15,7 @@ from students import BESIDE, BLOCKS, UTILS_THAT_READ_ARGUMENTS
 from bench.cli import networks
 from bench.jobs import job
 from bench.jobs.cluster import workers
-from bench.jobs.job import Places, Selection
+from bench.jobs.job import Paths, Selection
 
 SUBSET = (256, 100)
 NOT_REPRODUCIBLE = ("train_seconds", "eval_seconds", "recorded_at")
@@ -49,14 +49,14 @@ def test_a_cluster_trains_the_example_ten_own_networks_and_all_documented_ones_t
     structures = {one.architecture.name: one.structure for one in inspected}
     selection = Selection(chosen, ("cpu",), (1,), 2, 2, structures)
 
-    def places(name: str, connected: workers.Cluster | None = None) -> Places:
-        return Places(tmp_path / name / "runs.csv", tmp_path / name / "report", root / "data", connected)
+    def paths(name: str) -> Paths:
+        return Paths(tmp_path / name / "runs.csv", tmp_path / name / "report", root / "data")
 
-    assert job.run(selection, places("local"), SUBSET) == job.Outcome(trained=16)
+    assert job.run(selection, paths("local"), SUBSET) == job.Outcome(trained=16)
     with processes(tmp_path) as running:
         running.workers("one", "two")
         with workers.connect(running.address, chosen) as connected:
-            assert job.run(selection, places("remote", connected), SUBSET) == job.Outcome(trained=16)
+            assert job.run(selection, paths("remote"), SUBSET, connected) == job.Outcome(trained=16)
     here, there = (deterministic(tmp_path / name / "runs.csv") for name in ("local", "remote"))
     assert len(here) == 32
     assert there == here

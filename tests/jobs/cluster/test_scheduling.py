@@ -29,7 +29,7 @@ from bench.jobs import job
 from bench.jobs.cluster import scheduling, worker, workers
 from bench.jobs.cluster.worker import Description
 from bench.jobs.events import Ended, EpochFinished, Event, Lost, Started, Stop
-from bench.jobs.job import Places, Selection
+from bench.jobs.job import Paths, Selection
 from bench.jobs.worker.task import Task
 from bench.record import environments, misses, record
 from bench.record.environments import EXACT
@@ -397,8 +397,8 @@ def test_an_interrupted_job_closes_its_runs_and_reports_it_like_a_local_job(
 # Workers that train
 
 
-def places(folder: Path, root: Path, connected: workers.Cluster | None = None) -> Places:
-    return Places(folder / "runs.csv", folder / "report", root / "data", connected)
+def paths(folder: Path, root: Path) -> Paths:
+    return Paths(folder / "runs.csv", folder / "report", root / "data")
 
 
 def lines(path: Path) -> list[str]:
@@ -416,7 +416,7 @@ def test_a_killed_worker_and_a_late_one_leave_the_same_record_as_a_local_job(
 ) -> None:
     selection = Selection(TWO, ("cpu",), (1, 2), 3, 2)
     local, remote = tmp_path / "local", tmp_path / "remote"
-    job.run(selection, places(local, root), SUBSET)
+    job.run(selection, paths(local, root), SUBSET)
 
     with processes(tmp_path) as running:
         running.workers("one", "two")
@@ -432,7 +432,7 @@ def test_a_killed_worker_and_a_late_one_leave_the_same_record_as_a_local_job(
         disturbance = threading.Thread(target=disturb)
         with workers.connect(running.address, TWO) as connected:
             disturbance.start()
-            outcome = job.run(selection, places(remote, root, connected), SUBSET)
+            outcome = job.run(selection, paths(remote, root), SUBSET, connected)
         disturbance.join()
         assert outcome == job.Outcome(trained=4)
         assert states("three"), "the late one was not used"
