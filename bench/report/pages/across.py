@@ -99,7 +99,7 @@ def _side_by_side(summary: Summary) -> list[str]:
 
 
 def _with_collapses(summary: Summary) -> str:
-    fallen = sum(bool(seed.collapses) for group in summary.current for seed in group.seeds)
+    fallen = variance.number_that_collapse(summary)
     return f" They include {variance.runs_that_collapse(fallen)}." if fallen else ""
 
 

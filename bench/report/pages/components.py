@@ -68,8 +68,7 @@ def _how_to_read_components() -> list[str]:
             "2304.01910). By chance it can be negative. The standard deviations, in images, are of the last "
             f"{FINAL_EPOCHS} epochs: from epoch to epoch within a run, and from seed to seed, without the noise of "
             "single epochs. If the first is the larger one, a last accuracy mostly says at which epoch the run "
-            "stopped. “All” pools the networks, "
-            "each around its own mean."
+            "stopped. “All” pools the networks, each around its own mean."
         ),
         "",
     ]

@@ -47,7 +47,7 @@ def _seed(summary: Summary) -> str:
 
 def _with_collapses(summary: Summary) -> str:
     """The end of the sentence: the range without the runs that collapse, if there are such runs."""
-    fallen = sum(bool(seed.collapses) for group in summary.current for seed in group.seeds)
+    fallen = number_that_collapse(summary)
     steady = [
         [seed.last for seed in group.seeds if seed.last is not None and not seed.collapses] for group in summary.current
     ]
@@ -76,6 +76,11 @@ def _largest(summary: Summary) -> GroupSources | None:
     """The sources over as many runs as possible: all networks in the place with the most complete runs."""
     found = [*summary.sources.together, *summary.sources.groups]
     return max(found, key=lambda one: one.runs, default=None)
+
+
+def number_that_collapse(summary: Summary) -> int:
+    """The number of current runs with an epoch that collapses, over all networks and places."""
+    return sum(bool(seed.collapses) for group in summary.current for seed in group.seeds)
 
 
 def runs_that_collapse(number_of_runs: int) -> str:
