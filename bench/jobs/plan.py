@@ -39,9 +39,14 @@ class Planned:
     has_diverged: bool = False
 
     @property
+    def left(self) -> int:
+        """How many epochs are not recorded."""
+        return self.run.epochs - self.recorded
+
+    @property
     def is_done(self) -> bool:
         """Whether all epochs of the run are recorded, or all until it diverged."""
-        return self.has_diverged or self.recorded >= self.run.epochs
+        return self.has_diverged or self.left <= 0
 
 
 Choice = Literal["auto", "exact", "native"]
@@ -222,7 +227,7 @@ def format_plan(plan: Sequence[Planned], jobs: int, cluster: Slots | None = None
     """Format the plan for a reader: a line for each run, then the total."""
     table = _table(plan)
     missing = longest_first(plan)
-    epochs = sum(one.run.epochs - one.recorded for one in missing)
+    epochs = sum(one.left for one in missing)
     if not missing:
         return [*table, "", "Nothing is left to train."]
     seconds = wall_seconds(plan, jobs, cluster)

@@ -29,7 +29,7 @@ class Progress:
     ) -> None:
         expected = plan if expected is None else expected
         self._stream = stream or sys.stderr
-        self._seconds = {one.run.key: one.seconds / max(1, one.run.epochs - one.recorded) for one in plan}
+        self._seconds = {one.run.key: one.seconds / max(1, one.left) for one in plan}
         self._total = sum(one.seconds for one in expected)
         self._runs = len(expected)
         self._ended = 0

@@ -206,7 +206,7 @@ def format_expected(places: Sequence[Place], jobs: int, cluster: Slots | None = 
     runs = [one for place in places for one in place.expected()]
     if not runs:
         return [*table.splitlines(), "", "Nothing is left to train."]
-    epochs = sum(one.run.epochs - one.recorded for one in runs)
+    epochs = sum(one.left for one in runs)
     seconds = wall_seconds(runs, jobs, cluster)
     where = f"with {count(jobs, 'run')} at a time on the CPU" if cluster is None else "on the present workers"
     total = f"About {count(len(runs), 'run')} to train, {count(epochs, 'epoch')}: about {duration(seconds)} {where}."

@@ -6,26 +6,26 @@ The results are stored beside the record, for the report.
 from __future__ import annotations
 
 import logging
+import sys
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from decimal import Decimal
 from pathlib import Path
 
 import pandas
 
 from bench.errors import UnusableInput
-from bench.jobs import scheduling
+from bench.jobs import differences, scheduling
 from bench.jobs.events import Ended, EpochFinished, Stage, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.job import Paths, warn
-from bench.jobs.plan import Planned, epoch_seconds, epoch_work, longest_first
+from bench.jobs.plan import Planned, duration, epoch_seconds, epoch_work, longest_first, wall_seconds
 from bench.jobs.progress import Progress
 from bench.jobs.worker.task import Task
 from bench.network import structure_facts
 from bench.network.specification import Architecture
 from bench.record import catalogue, environments, record, verifications
 from bench.record.environments import EXACT, EXACT_VERSION, Environment
-from bench.record.rows import REPRODUCIBLE, RUN_KEY, Run, utc_now
+from bench.record.rows import RUN_KEY, Run, utc_now
 from bench.record.verifications import Verified
 from bench.training import data, environment
 from bench.training.loop import Epoch
@@ -33,7 +33,7 @@ from bench.wording import count
 
 _log = logging.getLogger(__name__)
 
-_SPREADSHEET_DIGITS = 15  # spreadsheets keep so many; a float64 can need 17
+_SHOWN = 3  # so many unrecorded runs are named before the training; all are named after it
 
 
 @dataclass(frozen=True)
@@ -94,36 +94,64 @@ def verify(
         advice = "choose other --models, --devices or --seeds, or another --runs file"
         raise UnusableInput(f"{paths.runs}: has no finished epoch of the requested runs: {advice}")
     here = {device: environment.describe(device) for device in environment.available_devices()}
-    findings = [*_left_out(found), *_not_recorded(rows, request)]
-    again: dict[Run, tuple[Run, pandas.DataFrame]] = {}
-    for run, recorded in _runs(rows, request.epochs):
-        name = _name(run, architectures[run.model])
-        if architectures[run.model].with_digest(run.recipe) is None:
-            change = f"the network or its recipe has changed to {architectures[run.model].digest}"
-            findings.append(Finding(name, run.epochs, f"recorded with recipe {run.recipe}; {change}"))
-        elif obstacle := _obstacle(run, here, paths):
-            findings.append(Finding(name, run.epochs, f"not compared: {obstacle}", cannot=True))
-        elif run.environment == EXACT.digest:
-            again[run] = (run if run.device in here else replace(run, device="cpu")), recorded  # the bits are the same
-        else:
-            again[run] = replace(run, environment=here[run.device].digest), recorded
+    missing = _not_recorded(rows, request)
+    if missing:
+        first = "; ".join(finding.name for finding in missing[:_SHOWN])
+        rest = f"; {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
+        print(f"Not recorded, so not compared: {first}{rest}.", file=sys.stderr)
+    again, impossible = _to_train_again(_runs(rows, request.epochs), architectures, here, paths)
     trained, endings, interrupted_by = _train(
-        [target for target, _ in again.values()], found.epochs, request, architectures, paths, subset
+        [one.target for one in again], found.epochs, request, architectures, paths, subset
     )
+    findings = [*_left_out(found), *missing, *impossible]
     compared = []
-    for run, (target, recorded) in again.items():
-        difference = _difference(recorded, trained[target.key])
-        if len(trained[target.key]) >= run.epochs:
-            identical = not difference
-            machine = environment.machine(here[target.device])
-            compared.append(Verified(*run.key, run.epochs, identical, utc_now(), target.environment, machine))
-        if difference and target.key in endings:
-            difference = f"the new training ended early: {endings[target.key]}"
-        elif difference and run.environment != target.environment:
-            difference += f"; {_environment_changes(run, recorded, here[run.device], paths)}"
-        findings.append(Finding(_name(run, architectures[run.model]), run.epochs, difference))
+    for one in again:
+        difference = differences.first(one.recorded, trained[one.target.key])
+        if len(trained[one.target.key]) >= one.run.epochs:
+            machine = environment.machine(here[one.target.device])
+            compared.append(
+                Verified(*one.run.key, one.run.epochs, not difference, utc_now(), one.target.environment, machine)
+            )
+        if difference and one.target.key in endings:
+            difference = f"the new training ended early: {endings[one.target.key]}"
+        elif difference and one.run.environment != one.target.environment:
+            difference += f"; {_environment_changes(one.run, one.recorded, here[one.run.device], paths)}"
+        findings.append(Finding(_name(one.run, architectures[one.run.model]), one.run.epochs, difference))
     _store(compared, paths.runs)
     return Verification(tuple(findings), interrupted_by)
+
+
+@dataclass(frozen=True)
+class _Again:
+    """A recorded run with its rows, and the run that is trained here to be compared with it."""
+
+    run: Run
+    recorded: pandas.DataFrame
+    target: Run
+
+
+def _to_train_again(
+    runs: Sequence[tuple[Run, pandas.DataFrame]],
+    architectures: Mapping[str, Architecture],
+    here: Mapping[str, Environment],
+    paths: Paths,
+) -> tuple[list[_Again], list[Finding]]:
+    """Return the runs that can be trained again here, and a finding for each other one."""
+    again = []
+    impossible = []
+    for run, recorded in runs:
+        architecture = architectures[run.model]
+        name = _name(run, architecture)
+        if architecture.with_digest(run.recipe) is None:
+            change = f"the network or its recipe has changed to {architecture.digest}"
+            impossible.append(Finding(name, run.epochs, f"recorded with recipe {run.recipe}; {change}"))
+        elif obstacle := _obstacle(run, here, paths):
+            impossible.append(Finding(name, run.epochs, f"not compared: {obstacle}", cannot=True))
+        elif run.environment == EXACT.digest:  # the bits are the same on every device
+            again.append(_Again(run, recorded, run if run.device in here else replace(run, device="cpu")))
+        else:
+            again.append(_Again(run, recorded, replace(run, environment=here[run.device].digest)))
+    return again, impossible
 
 
 def _store(compared: Sequence[Verified], runs: Path) -> None:
@@ -230,6 +258,8 @@ def _train(
     work = {one.model: 0 for one in longest.values()} | epoch_work(structures)
     seconds = epoch_seconds(longest.values(), recorded_epochs, work)
     plan = longest_first(Planned(run, 0, seconds[run] * run.epochs) for run in longest.values())
+    work_left = f"{count(len(plan), 'run')}, {count(sum(one.left for one in plan), 'epoch')}"
+    print(f"{work_left} to train again: about {duration(wall_seconds(plan, request.jobs))}.", file=sys.stderr)
     stop = Stop()
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as folder:
         tasks = [
@@ -256,29 +286,6 @@ def _train(
     return trained, endings, received[0] if received else None
 
 
-def _difference(recorded: pandas.DataFrame, trained: Sequence[Epoch]) -> str:
-    """Return the first epoch and column that differ, with both values, or an empty string."""
-    for row in recorded.itertuples():
-        if row.epoch > len(trained):
-            return f"epoch {row.epoch} is recorded but was not trained again"
-        for column in REPRODUCIBLE:
-            now = getattr(trained[row.epoch - 1], column)
-            before = type(now)(getattr(row, column))  # a number of numpy otherwise
-            if before != now:
-                difference = f"epoch {row.epoch} differs in {column}: recorded {before!r}, trained again {now!r}"
-                return f"{difference}; the recorded value looks rounded" if _looks_rounded(before, now) else difference
-    return ""
-
-
-def _looks_rounded(recorded: float, trained: float) -> bool:
-    """Whether a recorded value could be the trained one after a program, such as a spreadsheet, has rounded it."""
-    shorter, longer = Decimal(str(recorded)), Decimal(str(trained))
-    exponent = shorter.as_tuple().exponent
-    assert isinstance(exponent, int)
-    is_near = abs(shorter - longer) <= Decimal(5).scaleb(exponent - 1)
-    return is_near and len(shorter.as_tuple().digits) <= _SPREADSHEET_DIGITS
-
-
 def _recorded_details(run: Run, paths: Paths) -> dict[str, str]:
     """Return the details of a recorded environment, or nothing if they are not stored."""
     stored = environments.read_published(paths.report, [run.environment]) | environments.read(paths.runs)
@@ -286,18 +293,11 @@ def _recorded_details(run: Run, paths: Paths) -> dict[str, str]:
 
 
 def _environment_changes(run: Run, recorded: pandas.DataFrame, here: Environment, paths: Paths) -> str:
-    before = _recorded_details(run, paths)
-    if not before:
-        machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
-        now_here = environment.machine(here)
-        return f"recorded in environment {run.environment} ({machine}), but this is {here.digest} ({now_here})"
-    now = dict(here.details)
-    changes = [
-        f"{name} was {before.get(name, 'unset')}, is now {now.get(name, 'unset')}"
-        for name in sorted({*before, *now})
-        if before.get(name) != now.get(name)
-    ]
-    return f"the environments differ: {', '.join(changes)}"  # they do: the digest of the details was checked
+    if before := _recorded_details(run, paths):
+        return differences.of_environments(before, dict(here.details))
+    machine = recorded["machine"].iloc[0] or "a machine that the record does not describe"
+    now = environment.machine(here)
+    return f"recorded in environment {run.environment} ({machine}), but this is {here.digest} ({now})"
 
 
 def _name(run: Run, architecture: Architecture) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from dataclasses import replace
 
@@ -17,7 +18,6 @@ from bench.record import environments, record, verifications
 from bench.record.environments import EXACT, Environment
 from bench.record.rows import REPRODUCIBLE
 from bench.training import environment
-from bench.training.loop import Epoch
 from models import ARCHITECTURES
 
 SUBSET = (512, 300)
@@ -96,37 +96,6 @@ def test_the_first_difference_is_named_with_epoch_column_and_both_values(places)
     assert summary == "0 of 1 run identical, bit for bit."
 
 
-@pytest.mark.parametrize(
-    ("recorded", "trained", "is_rounded"),
-    [
-        (0.0312, 0.03119384756612, True),
-        (0.03119385, 0.03119384756612, True),
-        (3.1e-05, 3.119384756612e-05, True),
-        (0.0312, 0.03113, False),
-        (0.0313, 0.03119384756612, False),
-        (0.1234567890123456, 0.12345678901234561, False),  # the neighbouring float
-        (0.03119384756612, 0.0312, False),
-        (9900, 9901, False),
-    ],
-)
-def test_a_recorded_value_that_a_spreadsheet_has_rounded_looks_so(recorded, trained, is_rounded):
-    assert verify._looks_rounded(recorded, trained) is is_rounded
-
-
-@pytest.mark.parametrize(
-    ("column", "recorded", "shown"),
-    [("correct", 9899, "9899"), ("test_loss", 0.25, "0.25"), ("test_loss", 0.5 + 2**-52, "0.5000000000000002")],
-)
-def test_a_difference_has_both_values_as_plain_numbers(tmp_path, column, recorded, shown):
-    first = synthetic.run_rows("unpadded", 1, [9900])[0]
-    before = {"correct": 9900, "test_loss": 0.5, column: recorded}
-    epochs = synthetic.record(tmp_path, [replace(first, **before), *synthetic.run_rows("unpadded", 2, [9900])]).epochs
-    now = Epoch(1, 9900, 10_000, 0.5, first.train_loss, 1.0, 1.0, None, None)
-    assert verify._difference(epochs.query("seed == 1"), [now]).startswith(
-        f"epoch 1 differs in {column}: recorded {shown}, trained again {getattr(now, column)}"
-    )
-
-
 def test_the_first_difference_says_that_the_recorded_loss_looks_rounded(places):
     row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 1").iloc[0]
     edit(places, f",{float(row['test_loss'])!r},", f",{float(row['test_loss']):.5f},")
@@ -158,6 +127,19 @@ def test_a_run_that_is_asked_for_and_not_recorded_is_a_failure(places):
     assert [finding.difference for finding in found.findings if "seed 2" in finding.name] == [
         "not compared: no finished epoch is recorded"
     ]
+
+
+def test_how_much_is_trained_and_what_is_not_recorded_is_said_before_the_training(places, capsys, monkeypatch):
+    def interrupt(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(verify.scheduling, "execute", interrupt)
+    with pytest.raises(KeyboardInterrupt):
+        verified(Request(("unpadded",), None, tuple(range(1, 10)), 1, 2), places)
+    said = capsys.readouterr().err.splitlines()
+    unrecorded = "; ".join(f"model unpadded, seed {seed}" for seed in (2, 3, 4))
+    assert said[0] == f"Not recorded, so not compared: {unrecorded}; 5 more."
+    assert re.fullmatch(r"1 run, 1 epoch to train again: about \d+ s\.", said[1])
 
 
 @pytest.mark.parametrize(
