@@ -296,7 +296,7 @@ def do_judge(arguments: argparse.Namespace) -> int:
 
 def do_merge(arguments: argparse.Namespace) -> int:
     """Join several records into a new one."""
-    from bench.record import merge
+    from bench.record.merging import merge
 
     print_lines(merge.format_merged(merge.merge(arguments.records, arguments.output)))
     return DONE

@@ -17,8 +17,9 @@ import pandas
 from numpy.typing import NDArray
 
 from bench.network.specification import DEVICES, LOGGED, VARIED, Architecture, Vary
+from bench.record.consistency import BITS_KEY, with_device_of_bits
 from bench.record.environments import device_of_bits
-from bench.record.record import BITS_KEY, Record, with_device_of_bits
+from bench.record.record import Record
 from bench.wording import listed
 
 GROUP_KEY = BITS_KEY[:-1]

@@ -15,8 +15,8 @@ import pandas
 
 from bench.errors import UnusableInput
 from bench.files import cause, require_regular
-from bench.record import beside, writer
-from bench.record.environments import EXACT
+from bench.record import beside, consistency, writer
+from bench.record.consistency import BITS_KEY
 from bench.record.ledger import Problem, Table
 from bench.record.rows import (
     COLUMNS,
@@ -33,12 +33,6 @@ from bench.record.rows import (
 _CHUNK = 50_000  # rows are turned into columns in chunks, so that a million rows need little memory
 _INTEGERS = ("correct", "total", "correct_batch_statistics")
 _FLOATS = ("test_loss", "train_loss", "train_seconds", "eval_seconds", "smallest_variance")
-
-BITS_KEY = ("model", "recipe", "device_of_bits", "environment", "seed")
-"""The columns that decide the bits of a run. The device of an exact run is not among them."""
-
-SAME_BITS = (*REPRODUCIBLE, "smallest_variance", "correct_batch_statistics")
-"""The columns that are equal in every row of an epoch. An older record may lack the last two."""
 
 
 @dataclass(frozen=True)
@@ -131,12 +125,12 @@ def read(path: Path, models: Collection[str] | None = None) -> Record:
     """
     problems: list[Problem] = []
     rows = read_rows(path, problems, models)
-    first_contradicted = contradictions(rows).drop_duplicates(list(BITS_KEY))
-    problems += _contradiction_problems(first_contradicted)
+    first_contradicted = consistency.contradictions(rows).drop_duplicates(list(BITS_KEY))
+    problems += consistency.contradiction_problems(first_contradicted)
     contradicted = first_contradicted.set_index(list(BITS_KEY))["epoch"].to_dict()
-    rows = _without_duplicates(rows, problems)
-    beyond = beyond_gaps(rows)
-    problems += _gap_problems(beyond)
+    rows = consistency.without_duplicates(rows, problems)
+    beyond = consistency.beyond_gaps(rows)
+    problems += consistency.gap_problems(beyond)
     rows = rows.drop(beyond.index).reset_index(drop=True)
     return Record(path, rows, tuple(sorted(problems, key=lambda problem: problem.line)), beyond, contradicted)
 
@@ -232,73 +226,6 @@ def _frame(rows: list[Row], starts: list[int]) -> pandas.DataFrame:
     types |= {"seed": "uint64", "epoch": "int64", "line": "int64"}
     types |= {name: "object" for name in COLUMNS if name not in types}
     return frame.astype(types)
-
-
-def _without_duplicates(rows: pandas.DataFrame, problems: list[Problem]) -> pandas.DataFrame:
-    finished = rows[rows["status"] == "ok"]
-    repeated = finished[finished.duplicated(list(EPOCH_KEY))]
-    if repeated.empty:
-        return rows
-    first_lines = finished.drop_duplicates(list(EPOCH_KEY)).set_index(list(EPOCH_KEY))["line"]
-    named = {problem.line for problem in problems}
-    for row in repeated[~repeated["line"].isin(named)].itertuples():
-        first = first_lines[tuple(getattr(row, name) for name in EPOCH_KEY)]
-        problems.append(Problem(int(row.line), f"the same run and epoch as on line {first}"))
-    return rows.drop(repeated.index)
-
-
-def with_device_of_bits(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """The rows with the column `device_of_bits`: see `bench.record.environments.device_of_bits`."""
-    return rows.assign(device_of_bits=rows["device"].where(rows["environment"] != EXACT.digest, ""))
-
-
-def contradictions(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """The rows that contradict an earlier row about a run with the same bits, by ascending epoch.
-
-    Such a row has other results of the same epoch, or it has an epoch in which, or after which, the run diverged
-    elsewhere. `what` says which. The columns of the earlier row end in "_there".
-    """
-    rows = with_device_of_bits(rows)
-    key = [*BITS_KEY, "epoch"]
-    said = rows.columns.intersection(["device", "line", "source"]).tolist()
-    finished = rows[rows["status"] == "ok"]
-    diverged = rows.loc[rows["status"] == "diverged", [*key, *said]]
-    beyond = finished.merge(diverged, on=list(BITS_KEY), suffixes=("", "_there"))
-    beyond = beyond[beyond["epoch"] >= beyond["epoch_there"]]
-    what = "finished here, but there the run diverged in epoch " + beyond["epoch_there"].astype(str)
-    found = [beyond.assign(what=what)]
-    repeated = finished[finished.duplicated(key, keep=False)]
-    for column in SAME_BITS:
-        known = repeated[repeated[column].notna()]
-        first = known.drop_duplicates(key)[[*key, *said, column]]
-        both = known.merge(first, on=key, suffixes=("", "_there"))
-        other = both[both[column] != both[f"{column}_there"]]
-        here, there = (other[name].astype(str) for name in (column, f"{column}_there"))
-        found.append(other.assign(what=f"{column} is " + here + " here and " + there + " there"))
-    every = pandas.concat([one for one in found if len(one)] or found[:1], ignore_index=True)
-    return every.drop_duplicates(key).sort_values("epoch", kind="stable")
-
-
-def _contradiction_problems(first: pandas.DataFrame) -> Iterator[Problem]:
-    """Name the first contradicted epoch of each run. Of two devices both lines are kept: either can be right."""
-    for row in first.itertuples():
-        run = f"epoch {row.epoch} of {row.model} on {row.device}, seed {row.seed}"
-        reason = f"{run}: contradicts line {row.line_there} (on {row.device_there}): {row.what}"
-        yield Problem(int(row.line), f"{reason}; the run counts up to the epoch before", row.device == row.device_there)
-
-
-def _gap_problems(beyond: pandas.DataFrame) -> Iterator[Problem]:
-    """Name the first epoch of each run after a missing epoch. It is unknown what happened in between."""
-    for row in beyond.drop_duplicates(list(RUN_KEY)).itertuples():
-        reason = f"epoch {row.epoch} of {row.model} seed {row.seed}, but its epoch {row.missing} is missing"
-        yield Problem(int(row.line), reason)
-
-
-def beyond_gaps(rows: pandas.DataFrame) -> pandas.DataFrame:
-    """The finished epochs after a missing epoch, by ascending epoch. In a run's first row, `missing` is that epoch."""
-    finished = rows[rows["status"] == "ok"].sort_values("epoch", kind="stable")
-    expected = finished.groupby(list(RUN_KEY), sort=False).cumcount() + 1
-    return finished.assign(missing=expected)[finished["epoch"] != expected]
 
 
 def _key(row: Row) -> Hashable:

@@ -14,7 +14,8 @@ import pytest
 from jobs import JOB, Undisturbed, deterministic, finish
 from quickly import TRACEBACK, Job, Server
 
-from bench.record import merge, misses, record
+from bench.record import misses, record
+from bench.record.merging import merge
 
 Change = Callable[[Path], None]
 

@@ -1,4 +1,4 @@
-"""Tests of `record` and `ledger`: an acknowledged row is on the disk once, and an unusable line gets a reason."""
+"""Tests of `record`, `consistency` and `ledger`: a row is on the disk once, and an unusable line has a reason."""
 
 from __future__ import annotations
 

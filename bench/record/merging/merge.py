@@ -17,11 +17,12 @@ import pandas
 
 from bench import files
 from bench.errors import UnusableInput
-from bench.record import beside, catalogue, environments, merge_rows, misses, record, verifications
+from bench.record import beside, catalogue, environments, misses, record, verifications
 from bench.record.catalogue import Catalogue
 from bench.record.environments import EXACT, Environment
 from bench.record.ledger import Problem
-from bench.record.merge_rows import ADVICE
+from bench.record.merging import merge_rows
+from bench.record.merging.merge_rows import ADVICE
 from bench.record.misses import Missed
 from bench.record.record import Record
 from bench.record.rows import EPOCH_KEY, RUN_KEY

@@ -17,8 +17,9 @@ from bench.cli import parser
 from bench.errors import UnusableInput
 from bench.network import structure_facts
 from bench.network.specification import Architecture, Recipe
-from bench.record import catalogue, environments, merge, misses, record, verifications
+from bench.record import catalogue, environments, misses, record, verifications
 from bench.record.environments import EXACT, Environment
+from bench.record.merging import merge
 from bench.record.misses import path_beside
 from bench.record.rows import Row
 from bench.record.verifications import Verified

@@ -12,7 +12,7 @@ from pathlib import Path
 import pandas
 
 from bench.errors import UnusableInput
-from bench.record import record
+from bench.record import consistency, record
 from bench.record.environments import EXACT
 from bench.record.ledger import Problem
 from bench.record.rows import COLUMNS, EPOCH_KEY, REQUIRED
@@ -56,7 +56,7 @@ def join(rows: pandas.DataFrame) -> pandas.DataFrame:
     joined = pandas.concat([_first(finished), closing.drop_duplicates(list(COLUMNS))]).sort_values(
         _ORDER, ignore_index=True
     )
-    for _, row in record.beyond_gaps(joined).iterrows():
+    for _, row in consistency.beyond_gaps(joined).iterrows():
         reason = f"{_epoch_name(row)}, but no record has its epoch {row['missing']}"
         raise UnusableInput(f"{row['source']}:{row['line']}: {reason}: add the record that has it, or delete that line")
     return joined
@@ -78,7 +78,7 @@ def _first(finished: pandas.DataFrame) -> pandas.DataFrame:
 
 def _refuse_contradictions(rows: pandas.DataFrame) -> None:
     """Refuse records with different results for the same epoch, or an epoch of a run that diverged before."""
-    found = record.contradictions(rows)
+    found = consistency.contradictions(rows)
     if found.empty:
         return
     row = found.iloc[0]
