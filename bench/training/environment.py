@@ -58,6 +58,10 @@ _THREAD_VARIABLES = (
 COMPUTING = ("data", "dropout", "loop", "native", "randomness", "recipe")
 """The modules of this room that compute a native run."""
 
+_X86 = ("cpu family", "model", "stepping")
+_ARM = ("CPU implementer", "CPU part", "CPU variant", "CPU revision")
+"""The numbers of a processor's model in /proc/cpuinfo. They differ between processors of one name, or of none."""
+
 _REQUIRED_VARIABLES = {
     "CUBLAS_WORKSPACE_CONFIG": ":4096:8",  # without it cuBLAS may choose another order of sums
     "TORCHDYNAMO_DISABLE": "1",  # torch.compile then returns a network as it is; compiled code has bits of its own
@@ -184,5 +188,7 @@ def _processor() -> str:
     except OSError:
         return platform.processor() or "unknown"
     first: dict[str, str] = dict(re.findall(r"^([^\t:\n]+?)\s*: (.*)$", text.split("\n\n")[0], flags=re.MULTILINE))
-    numbers = "/".join(first[name] for name in ("cpu family", "model", "stepping") if name in first)
-    return first.get("model name", platform.machine()) + (f" ({numbers})" if numbers else "")
+    numbers = "/".join(first[name] for name in (*_X86, *_ARM) if name in first)
+    name = first.get("model name", platform.machine()) + (f" ({numbers})" if numbers else "")
+    is_x86 = platform.machine() in ("x86_64", "i686")  # an emulator shows the file of the machine that it runs on
+    return f"{platform.machine()} emulated on {name}" if _X86[0] in first and not is_x86 else name

@@ -240,6 +240,28 @@ def test_the_json_has_every_detail():
     assert json.loads(here.to_json()) == dict(here.details)
 
 
+X86 = (
+    "processor\t: 0\nvendor_id\t: AuthenticAMD\ncpu family\t: 26\nmodel\t\t: 2\nmodel name\t: AMD EPYC\nstepping\t: 1\n"
+)
+ARM = "processor\t: 0\nCPU implementer\t: 0x41\nCPU variant\t: 0x3\nCPU part\t: 0xd0c\nCPU revision\t: 1\n"
+
+
+@pytest.mark.parametrize(
+    ("machine", "content", "expected"),
+    [
+        ("x86_64", X86, "AMD EPYC (26/2/1)"),
+        ("aarch64", ARM, "aarch64 (0x41/0xd0c/0x3/1)"),
+        ("aarch64", X86, "aarch64 emulated on AMD EPYC (26/2/1)"),
+        ("aarch64", "", "aarch64"),
+    ],
+)
+def test_a_processor_is_named_by_its_model_and_an_emulated_one_says_so(monkeypatch, machine, content, expected):
+    monkeypatch.setattr(platform, "system", lambda: "Linux")
+    monkeypatch.setattr(platform, "machine", lambda: machine)
+    monkeypatch.setattr(environment.Path, "read_text", lambda *_, **__: content)
+    assert environment._processor() == expected
+
+
 def test_a_machine_is_described_by_processor_pytorch_and_system(monkeypatch):
     here = environment.machine(environment.describe("cpu"))
     assert here.startswith(environment._processor())
