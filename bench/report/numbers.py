@@ -53,6 +53,7 @@ def _group(group: GroupSummary) -> dict[str, Any]:
     what = group.group
     return {
         "model": what.model,
+        "label": group.label,
         "recipe": what.recipe,
         "is_current": what.is_current,
         "device": what.device,

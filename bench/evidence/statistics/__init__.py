@@ -1,6 +1,6 @@
 """Statistics: time to target, intervals, comparisons. Pure: no torch, no files, no global random state."""
 
-from bench.evidence.statistics.choice import expected_best, honest_best, least_choice
+from bench.evidence.statistics.choice import HALVES, expected_best, honest_best, least_choice
 from bench.evidence.statistics.comparison import (
     PermutationTest,
     holm,
@@ -51,6 +51,7 @@ from bench.evidence.statistics.survival import (
 
 __all__ = [
     "DECIDING",
+    "HALVES",
     "LEVEL",
     "SEEDS",
     "EpochsAndSeeds",

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 _ROUNDING = 1e-9
 """The tolerance for an expected best that is equal to the value, because a sum of floats is subject to rounding."""
 
-_HALVES = 200
+HALVES = 200
 """The number of random halves of the images."""
 
 _GENERATOR_SEED = 20_000
@@ -59,7 +59,7 @@ def honest_best(missed: Sequence[NDArray[np.integer[Any]]], images: int) -> floa
     for_choice = np.add.reduceat(chooses, starts, axis=0, dtype=np.int32)  # (epochs, halves)
     for_score = np.array([[len(one)] for one in missed]) - for_choice
     best = for_choice.argmin(axis=0)
-    scores = for_score[best, np.arange(_HALVES)]
+    scores = for_score[best, np.arange(HALVES)]
     return images - 2 * float(scores.mean())
 
 
@@ -69,6 +69,6 @@ def _halves(images: int) -> NDArray[np.uint8]:
 
     An image is 1 in the halves that choose. The last row is 0.
     """
-    words = np.random.Philox(_GENERATOR_SEED).random_raw(-(-_HALVES * images // 64)).astype("<u8")
-    bits = np.unpackbits(words.view(np.uint8))[: _HALVES * images].reshape(_HALVES, images)
-    return np.concatenate([bits.T, np.zeros((1, _HALVES), dtype=np.uint8)])
+    words = np.random.Philox(_GENERATOR_SEED).random_raw(-(-HALVES * images // 64)).astype("<u8")
+    bits = np.unpackbits(words.view(np.uint8))[: HALVES * images].reshape(HALVES, images)
+    return np.concatenate([bits.T, np.zeros((1, HALVES), dtype=np.uint8)])

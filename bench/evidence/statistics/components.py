@@ -19,7 +19,8 @@ class Flips:
 
     `whole` is the variance of the number of correct images. `flips` is what it would be if each image were right or
     wrong by itself, as often as it is. `left` is the rest: the variance of the accuracy over all possible images, which
-    training causes. `left_error` is its standard error for normal counts, with `freedom` degrees of freedom.
+    training causes. `left_error` is the standard error of `whole` for normal counts, with `freedom` degrees of freedom;
+    the error of `flips` is much smaller, and left out.
     """
 
     runs: int
@@ -48,7 +49,10 @@ def flips(correct: Sequence[int], misses: NDArray[np.int64], images: int) -> Fli
 
 
 def pooled_flips(groups: Sequence[Flips], images: int) -> Flips | None:
-    """Pool the variances of several groups by their degrees of freedom. It is None without a group."""
+    """Pool the variances of several groups by their degrees of freedom. It is None without a group.
+
+    The standard error assumes that all groups have the same variance.
+    """
     freedom = sum(one.freedom for one in groups)
     if not freedom:
         return None
@@ -116,7 +120,7 @@ def epochs_and_seeds(groups: Sequence[Sequence[Sequence[int]]]) -> EpochsAndSeed
 
 @dataclass(frozen=True)
 class Rounding:
-    """The same seeds in two arithmetics. `difference` is the mean of second minus first, in images.
+    """The same seeds in two arithmetics. `difference` is the mean of first minus second, in images.
 
     `own` is half of the variance of the differences: what one run owes to its arithmetic's rounding, at the same seed.
     `seeds` is the mean of the two variances over seeds. If rounding moves a run as far as a new seed does, both are the
@@ -139,7 +143,7 @@ def rounding(first: Sequence[Sequence[int]], second: Sequence[Sequence[int]]) ->
     if not pairs:
         return None
     one, other = (np.array([run[-1] for run in runs], dtype=float) for runs in (first, second))
-    apart = other - one
+    apart = one - other
     several = len(pairs) > 1
     return Rounding(
         len(pairs),

@@ -23,7 +23,7 @@ from bench.evidence.summary.pooled import (
     required,
     summarise_group,
 )
-from bench.evidence.summary.repeats import Repeats, repeats
+from bench.evidence.summary.repeats import CheckedOn, Repeats, repeats
 from bench.evidence.summary.sources import MOST_CHOICES, GroupSources, Sources, TwoPlaces, sources
 from bench.network.specification import DEVICES, LOGGED, Architecture
 from bench.network.structure_facts import Structure
@@ -41,6 +41,7 @@ __all__ = [
     "MOST_SEEDS",
     "STREAK",
     "Agreement",
+    "CheckedOn",
     "Collapse",
     "GroupSources",
     "GroupSummary",

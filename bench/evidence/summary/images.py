@@ -60,7 +60,8 @@ class Images:
     """The agreement in every group, the agreement of all runs `together`, and the images that most runs miss.
 
     `as_often` is the number of further images that are missed as often as the last image of `most_missed`. `without` is
-    the number of complete runs whose misses of the epoch that is looked at are not recorded.
+    the number of complete runs whose misses of the epoch that is looked at are not recorded. `collapsed` runs are left
+    out, because they collapse in that epoch.
     """
 
     groups: tuple[Agreement, ...] = ()
@@ -68,6 +69,7 @@ class Images:
     most_missed: tuple[MissedImage, ...] = ()
     as_often: int = 0
     without: int = 0
+    collapsed: int = 0
 
 
 def images(groups: Sequence[GroupSummary], by_run: MissedByRun) -> Images:
@@ -76,24 +78,27 @@ def images(groups: Sequence[GroupSummary], by_run: MissedByRun) -> Images:
     All runs of a group are looked at after the same epoch, within the documented number of epochs. That is the latest
     epoch for which the misses of at least two runs are recorded. If there is no such epoch, one run is enough.
     """
-    found, together, without = list[Agreement](), list[Missed](), 0
+    found, together, without, collapsed = list[Agreement](), list[Missed](), 0, 0
     for group in groups:
         what = group.group
         missed = missed_in(what, by_run)
         chosen = _at_common_epoch([one for epochs in missed for one in epochs.values()], what.budget)
+        epoch = chosen[0].key[5] if chosen else 0
+        fallen = {seed.seed for seed in group.seeds if any(one.epoch == epoch for one in seed.collapses)}
+        collapsed += sum(one.key[4] in fallen for one in chosen)
+        chosen = [one for one in chosen if one.key[4] not in fallen]
         if chosen:
             found.append(_agreement(what.model, group.label, chosen))
         together += chosen
-        epoch = chosen[0].key[5] if chosen else 0
         without += sum(
             len(run.correct) >= what.budget and epoch not in epochs
             for run, epochs in zip(what.runs, missed, strict=True)
         )
     if not together:
-        return Images(without=without)
+        return Images(without=without, collapsed=collapsed)
     total = max(one.total for one in together)
     together = [one for one in together if one.total == total]
-    return Images(tuple(found), _agreement("", "", together), *_most_missed(together), without)
+    return Images(tuple(found), _agreement("", "", together), *_most_missed(together), without, collapsed)
 
 
 def missed_by_run(kept: Sequence[Missed]) -> MissedByRun:

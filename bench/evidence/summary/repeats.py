@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from bench.evidence.summary.pooled import GroupSummary
 from bench.record.environments import device_of_bits
 from bench.record.verifications import Verified
+
+
+@dataclass(frozen=True)
+class CheckedOn:
+    """A machine that trained runs again, and how many runs and epochs. The name is empty if it is not recorded."""
+
+    machine: str
+    runs: int
+    epochs: int
 
 
 @dataclass(frozen=True)
@@ -19,7 +27,7 @@ class Repeats:
     `identical_here` and `identical_elsewhere` are the numbers of these runs that were identical every time. `epochs` is
     the number of epochs that were compared in the runs' own environments; of several verifications of one run, the
     longest counts. `differing` names the runs that differ in their own environment. `machines` has each machine that
-    trained runs again in their own environment, and the number of these runs; an unknown machine has no name.
+    trained runs again in their own environment, the one with the most runs first.
     `on_several_devices` exact runs were trained on more than one device, and `equal_on_devices` of them have the same
     results in every common epoch.
     """
@@ -31,7 +39,7 @@ class Repeats:
     elsewhere: int
     identical_elsewhere: int
     differing: tuple[str, ...]
-    machines: tuple[tuple[str, int], ...] = ()
+    machines: tuple[CheckedOn, ...] = ()
     on_several_devices: int = 0
     equal_on_devices: int = 0
 
@@ -64,10 +72,13 @@ def repeats(groups: Sequence[GroupSummary], verified: Iterable[Verified]) -> Rep
     )
 
 
-def _machines(verified: Iterable[Sequence[Verified]]) -> tuple[tuple[str, int], ...]:
-    """Each machine with its number of runs, the most runs first."""
-    counts = Counter(machine for several in verified for machine in {one.machine for one in several})
-    return tuple(sorted(counts.items(), key=lambda one: (-one[1], one[0])))
+def _machines(verified: Iterable[Sequence[Verified]]) -> tuple[CheckedOn, ...]:
+    epochs: dict[str, list[int]] = {}
+    for several in verified:
+        for machine in {one.machine for one in several}:
+            epochs.setdefault(machine, []).append(max(one.epochs for one in several if one.machine == machine))
+    found = [CheckedOn(machine, len(some), sum(some)) for machine, some in epochs.items()]
+    return tuple(sorted(found, key=lambda one: (-one.runs, one.machine)))
 
 
 def _always_identical(several: Iterable[Verified]) -> bool:

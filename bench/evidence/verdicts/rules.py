@@ -9,9 +9,9 @@ _BOTH, _HIGH = SEEDS["on both sides"], SEEDS["too high"]
 
 RULE: tuple[str, ...] = (
     (
-        "A claim on what most seeds do holds once the e-value for it reaches 20, does not hold once the e-value "
-        "against it reaches 20, and is true of about half of all seeds once the 90 % confidence sequence of the share "
-        "is inside 0.3 to 0.7."
+        "By all seeds that are recorded, a claim on what most seeds do holds if the e-value for it is at least 20, "
+        "does not hold if the e-value against it is at least 20, and is true of about half of all seeds if the 90 % "
+        "confidence sequence of the share is inside 0.3 to 0.7."
     ),
     (
         "A claimed first epoch is compared with our first 39 seeds, and a claimed best or last accuracy with our first "
@@ -65,11 +65,13 @@ RULES: tuple[str, ...] = (
     ),
     (
         f"{_LEAST} seeds can decide if all of them agree; fewer seeds never decide. No share stays open after 242 "
-        "seeds. The number of further seeds that would decide an open claim assumes that the share stays the same."
+        "seeds. The number of further seeds that would decide an open claim assumes that the share stays the same. "
+        "The expected successes are rounded up and down, and both must decide."
     ),
     (
         "The rules need that no seed is chosen by its outcome. Seeds may be added as long as a claim is open, and a "
-        "later seed can open a claim again. The verdicts are not corrected for the number of claims."
+        "later seed can open a claim again. Then the evidence says so. To end at the first decision would be as valid; "
+        "we count every seed that is there. The verdicts are not corrected for the number of claims."
     ),
     (
         "A run that diverged has failed, even if it reached the target before. Everywhere in this report it counts as "

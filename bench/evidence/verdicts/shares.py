@@ -60,7 +60,8 @@ def tally(claim: Claim, case: Case) -> Tally:
         what = f"reached {target} within {count(epochs, 'epoch')}"
         if case.complete:
             kept = sum(counts[-1] >= target for counts in case.complete)
-            what += f" (at or above it in the last epoch: {kept} of {count(len(case.complete), 'complete seed')})"
+            last = "the last epoch" if epochs == case.budget else f"the last epoch, {case.budget}"
+            what += f" (at or above it in {last}: {kept} of {count(len(case.complete), 'complete seed')})"
     return Tally(found.count(True), found.count(False), found.count(None), what)
 
 
@@ -96,12 +97,24 @@ def judge_share(claim: Claim, case: Case) -> Finding:
     share = share_decided(successes, failures, unfinished)
     if share is None:
         advice, further = _what_could_decide(successes, failures, unfinished)
-        return Finding("cannot be decided yet", evidence, advice, further)
+        return Finding("cannot be decided yet", evidence + _opened_again(outcomes(claim, case)), advice, further)
     if share == "about half":
         least = confidence_sequence(successes, failures + unfinished).lower
         most = confidence_sequence(successes, failures).upper
         evidence += f"; 90 % confidence sequence of the share: {least:.3f} to {most:.3f}"
     return Finding(_OUTCOMES[share], evidence)
+
+
+def _opened_again(found: Sequence[bool | None]) -> str:
+    """What the last first seeds that decided have decided, or nothing. `found` has the outcome of each seed."""
+    for seeds in range(len(found), 0, -1):
+        first = found[:seeds]
+        share = share_decided(first.count(True), first.count(False), first.count(None))
+        if share is not None:
+            return (
+                f"; after the first {seeds} seeds the verdict was “{_OUTCOMES[share]}”, and later seeds opened it again"
+            )
+    return ""
 
 
 def _what_could_decide(successes: int, failures: int, unfinished: int) -> tuple[str, int]:

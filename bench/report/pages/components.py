@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 
+from bench.evidence.statistics import HALVES
 from bench.evidence.summary import FINAL_EPOCHS, MOST_CHOICES, GroupSources, Kind, Kinds, Sources, Spread, TwoPlaces
 from bench.network.specification import VARIED, Vary
 from bench.report.markdown import COMPONENTS, NOTHING, code, image, number, signed, table, text
@@ -65,10 +66,12 @@ def _how_to_read_components() -> list[str]:
             "The variances are over seeds, in images squared, with one standard error. Each test image is right in "
             "some runs and wrong in others. If this did not depend on the other images, the variance would be that of "
             "the flips. The rest is what training does to the accuracy on all possible images (Jordan, arXiv "
-            "2304.01910). By chance it can be negative. The standard deviations, in images, are of the last "
-            f"{FINAL_EPOCHS} epochs: from epoch to epoch within a run, and from seed to seed, without the noise of "
-            "single epochs. If the first is the larger one, a last accuracy mostly says at which epoch the run "
-            "stopped. “All” pools the networks, each around its own mean."
+            "2304.01910). By chance it can be negative. Its error is that of a variance of normal counts. The standard "
+            f"deviations, in images, are of the last {FINAL_EPOCHS} epochs: from epoch to epoch within a run, and from "
+            "seed to seed, without the noise of single epochs. They are from an analysis of variance that removes what "
+            "all seeds have in common in an epoch; a negative variance is shown as 0. If the first is the larger one, "
+            "a last accuracy mostly says at which epoch the run stopped. “All” pools the networks by their degrees of "
+            "freedom, each around its own mean; its error assumes that they have the same variance."
         ),
         "",
     ]
@@ -159,7 +162,8 @@ def _how_to_read_choice(is_documented: bool) -> list[str]:
         (
             "Best minus last is the mean over complete runs, in images. A best epoch is chosen on the images that "
             "it is reported on, and gains by it. The honest best has no such gain: one random half of the images "
-            "chooses the epoch, and the other half scores it. This needs the misses of every epoch, and of more "
+            f"chooses the epoch, and the other half scores it. It is the mean over {HALVES} halves that are always the "
+            "same ones; of equally good epochs the first is chosen. This needs the misses of every epoch, and of more "
             f"than {MOST_CHOICES:,} runs it uses the lowest seeds of each network. Half of the images choose less "
             "well than all of them, so the true gain is, if anything, a little smaller. It can be more than best "
             "minus last, because an honest best epoch can be worse than the last one." + typical * is_documented

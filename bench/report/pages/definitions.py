@@ -162,7 +162,7 @@ def _terms(summary: Summary) -> tuple[Term, ...]:
             "e-value",
             "How strong the evidence is, as a number that may be looked at after every seed. It begins at 1. If the "
             "claim is wrong, the e-value for it ever reaches 20 with a probability of at most 5 %. A value of 1 or "
-            "less is no evidence.",
+            "less is no evidence. The pages round e-values down, so that no open claim seems decided.",
             r"\be-values?\b",
         ),
         Term(
@@ -213,7 +213,8 @@ def _terms(summary: Summary) -> tuple[Term, ...]:
             f"The range of one new run with {CONFIDENCE} confidence: mean ± t·s·√(1 + 1/n). Here s is the standard "
             "deviation of the n complete runs, and t is the quantile of Student's t with n − 1 degrees of freedom. For "
             "a first epoch it is the range of the seeds, with the confidence (n − 1)/(n + 1). It is so for an accuracy "
-            "too from 39 seeds on, and where mean ± t·s·√(1 + 1/n) goes beyond what is possible.",
+            "too from 39 seeds on, and where mean ± t·s·√(1 + 1/n) goes beyond what is possible. The pages round its "
+            "ends inwards.",
             r"\bprediction interval\b|\b[Oo]ne (?:new|more) run\b",
         ),
         Term(
@@ -221,10 +222,10 @@ def _terms(summary: Summary) -> tuple[Term, ...]:
             "Tests whether two sets of runs with the same seeds differ in the mean. The mean difference is first minus "
             "second. The test changes the sign of each seed's difference, in all 2ⁿ ways. It is two-sided and uses at "
             f"most the {MOST_SEEDS} lowest seeds. The smallest p possible is the smallest p of any arrangement of "
-            "these values. A seed that never reaches the target counts with the smaller of the two recipes' numbers of "
-            "epochs. A run that diverged counts in the same way, and as 0 correct images. Unfinished runs are left "
-            "out, even if they have reached the target. To include only the fast ones would make a network look faster "
-            "than it is.",
+            "these values. A seed that reaches the target never, or later than the smaller of the two recipes' numbers "
+            "of epochs, counts with this number. A run that diverged counts in the same way, and as 0 correct images. "
+            "Unfinished runs are left out, even if they have reached the target. To include only the fast ones would "
+            "make a network look faster than it is.",
             r"\b[Pp]aired tests?\b",
         ),
         Term(

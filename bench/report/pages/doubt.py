@@ -90,7 +90,8 @@ def _selections(summary: Summary) -> Iterator[tuple[str, str]]:
         [one for one in summary.current if _could_be_exact(summary, one) == could] for could in (False, True)
     )
     if of_the_usual or not of_native:
-        yield _selection(summary, of_the_usual), "Train everything again, beside this record and this report."
+        more = " It also trains further seeds of some networks." if _has_more_seeds(of_the_usual) else ""
+        yield _selection(summary, of_the_usual), f"Train everything again, beside this record and this report.{more}"
     if of_native:
         what = "And the seeds" if of_the_usual else "Train everything again, beside this record and this report,"
         bits = "Its bits depend on the machine and the release."
@@ -102,6 +103,11 @@ def _could_be_exact(summary: Summary, one: GroupSummary) -> bool:
     architecture = next(network.architecture for network in summary.networks if network.name == one.group.model)
     lacking = {"cpu": architecture.uncovered, "cuda": (*architecture.uncovered, *architecture.uncovered_on_gpu)}
     return one.group.environment != EXACT.digest and not lacking.get(one.group.devices[0], ("the device",))
+
+
+def _has_more_seeds(of: Sequence[GroupSummary]) -> bool:
+    """Whether a command with the seeds of all groups trains seeds that one of them does not have."""
+    return len({frozenset(run.seed for run in one.group.runs) for one in of}) > 1
 
 
 def _selection(summary: Summary, of: Sequence[GroupSummary]) -> str:

@@ -13,10 +13,11 @@ def lines(found: Images, alts: Mapping[str, str]) -> list[str]:
     """A table of how far runs agree, one row for each network and device, and the images missed most often."""
     title = ["## Which test images do runs miss?", ""]
     if found.together is None:
-        return [*title, "No predictions are kept yet for the runs of this report.", ""]
+        only = "Every run with stored predictions collapses in the epoch that is looked at."
+        return [*title, only if found.collapsed else "No predictions are kept yet for the runs of this report.", ""]
     return [
         *title,
-        *_sentences(found.together, found.without),
+        *_sentences(found.together, found.without, found.collapsed),
         *table(
             ["network", "on", "after epoch", "runs", "images on which runs differ", "mean over pairs of runs"]
             + ["missed by any run", "missed by every run"],
@@ -27,7 +28,7 @@ def lines(found: Images, alts: Mapping[str, str]) -> list[str]:
     ]
 
 
-def _sentences(together: Agreement, without: int) -> Iterator[str]:
+def _sentences(together: Agreement, without: int, collapsed: int) -> Iterator[str]:
     if together.runs == 1:
         yield f"The predictions of one run are kept. It misses {together.missed_by_any:,} of {together.total:,} images."
     else:
@@ -37,6 +38,10 @@ def _sentences(together: Agreement, without: int) -> Iterator[str]:
             "number of correct images can miss different images."
         )
     yield ""
+    if collapsed:
+        collapses = "runs that collapse" if collapsed > 1 else "run that collapses"
+        yield f"Left out: {collapsed} {collapses} in the epoch that is looked at."
+        yield ""
     if without:
         yield f"Not in this table: {count(without, 'complete run')} without stored predictions of that epoch."
         yield ""

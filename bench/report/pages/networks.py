@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from statistics import median
 
@@ -247,10 +248,11 @@ def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
     kind = f"Student's t, n = {complete}, if the last accuracies are normally distributed"
     if interval == prediction_interval_ranks(group.last):
         kind = f"the range of the {complete} seeds, for any distribution"
+    lower, upper = math.ceil(10 * interval.lower) / 10, math.floor(10 * interval.upper) / 10
     return [
         (
-            f"{reached} One more run would end between {number(interval.lower, 1)} and "
-            f"{number(interval.upper, 1)} with {100 * interval.confidence:.0f} % confidence ({kind}).{place}"
+            f"{reached} One more run would end between {number(lower, 1)} and {number(upper, 1)} with "
+            f"{100 * interval.confidence:.0f} % confidence ({kind}).{place}"
         ),
         "",
     ]

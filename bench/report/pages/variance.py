@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from statistics import stdev
 
-from bench.evidence.summary import FINAL_EPOCHS, GroupSources, Repeats, Summary
+from bench.evidence.summary import FINAL_EPOCHS, CheckedOn, GroupSources, Repeats, Summary
 from bench.network.specification import VARIED
 from bench.report.markdown import DATA, anchor, link, number, text
 from bench.report.pages import paired
@@ -25,7 +25,7 @@ def in_brief(summary: Summary) -> list[str]:
         f"- **Seed and epoch**: {_seed(summary)}{_epoch(summary)}",
         f"- **Images**: {_images(summary)}",
         f"- **Choosing**: {_choosing(summary)}",
-        f"- **Device**: {_device(summary)} {details}.",
+        f"- **Device or environment**: {_device(summary)} {details}.",
         "",
     ]
 
@@ -92,13 +92,12 @@ def _epoch(summary: Summary) -> str:
     one = _largest(summary)
     if one is None or one.epochs is None:
         return ""
-    left_out = ""
-    if one.collapsed:
-        left_out = f" This sentence and the next two points leave out {runs_that_collapse(one.collapsed)}."
+    left_out = f", without {runs_that_collapse(one.collapsed)}" if one.collapsed else ""
+    where = f" This sentence and the next two points are of {text(one.label)}{left_out}."
     epoch, seed = (number(math.sqrt(max(0.0, value)), 1) for value in (one.epochs.epoch, one.epochs.seed))
     return (
         f" In the last {FINAL_EPOCHS} epochs, the standard deviation is {epoch} images from epoch to epoch within a "
-        f"run, and {seed} images from seed to seed, without the noise of single epochs.{left_out}"
+        f"run, and {seed} images from seed to seed, without the noise of single epochs.{where}"
     )
 
 
@@ -167,11 +166,16 @@ def lines(summary: Summary) -> list[str]:
     ]
     advice = " Train the same seeds on another device to see its effect."
     if not summary.between_devices:
-        return [*found, f"**Device**: {_device(summary)}{'' if summary.repeats.on_several_devices else advice}", ""]
+        return [
+            *found,
+            f"**Device or environment**: {_device(summary)}{'' if summary.repeats.on_several_devices else advice}",
+            "",
+        ]
     found += [
         (
-            f"**Device**: {_exact(summary.repeats)}Paired tests compare the same seeds on two devices or in two "
-            "environments. The initial weights, the order of the images and dropout are the same in both."
+            f"**Device or environment**: {_exact(summary.repeats)}Paired tests compare the same seeds on two devices "
+            "or in two environments. The initial weights, the order of the images and dropout are the same in both."
+            f"{paired.with_collapses(number_that_collapse(summary))}"
         ),
         "",
     ]
@@ -179,8 +183,11 @@ def lines(summary: Summary) -> list[str]:
     return [*found, paired.power(tests), "", *paired.as_table(tests, ["first place", "second place"])]
 
 
-def _machines(machines: Sequence[tuple[str, int]]) -> str:
-    shown = [f"{text(name or 'not recorded')} ({count(runs, 'run')})" for name, runs in machines[:5]]
+def _machines(machines: Sequence[CheckedOn]) -> str:
+    shown = [
+        f"{text(one.machine or 'not recorded')} ({count(one.runs, 'run')}, {count(one.epochs, 'epoch')})"
+        for one in machines[:5]
+    ]
     more = [f"{len(machines) - 5} more"] if len(machines) > 5 else []
     return "; ".join([*shown, *more])
 

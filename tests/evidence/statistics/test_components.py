@@ -149,7 +149,7 @@ def test_pairs_are_equal_if_every_epoch_is():
     runs = [[9900, 9930], [9901, 9940], [9902, 9950]]
     changed = [[9900, 9930], [9909, 9940], [9902, 9953]]
     found = rounding(runs, changed)
-    assert (found.pairs, found.equal, found.difference, found.own) == (3, 2 - 1, 1.0, 1.5)
+    assert (found.pairs, found.equal, found.difference, found.own) == (3, 2 - 1, -1.0, 1.5)
     assert rounding(runs, runs).own == 0
     assert rounding([], []) is None
     single = rounding(runs[:1], changed[:1])

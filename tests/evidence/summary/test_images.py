@@ -116,6 +116,14 @@ def test_complete_runs_without_predictions_are_counted(tmp_path: Path) -> None:
     assert images_of(tmp_path, ROWS, []) == Images(without=6)
 
 
+def test_a_run_that_collapses_in_the_epoch_that_is_looked_at_is_left_out_and_counted(tmp_path: Path) -> None:
+    counts = {1: [9900] * 19, 2: [9900] * 18 + [9000], 3: [9900, 9000] + [9900] * 17}
+    rows = [row for seed, correct in counts.items() for row in synthetic.run_rows("unpadded", seed, correct)]
+    found = images_of(tmp_path, rows, synthetic.misses(rows))
+    assert [(one.epoch, one.runs, one.missed_by_any < 1000) for one in found.groups] == [(19, 2, True)]
+    assert (found.collapsed, found.without, found.together.runs) == (1, 0, 2)
+
+
 def test_runs_of_another_recipe_count_nowhere(tmp_path: Path) -> None:
     other = synthetic.run_rows("unpadded", 1, [9950] * 19, recipe="ffff0000")
     assert images_of(tmp_path, other, synthetic.misses(other)) == Images()

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import synthetic
 
-from bench.evidence.summary import Repeats, summarise
+from bench.evidence.summary import CheckedOn, Repeats, summarise
 from bench.network import structure_facts
 from bench.record.environments import EXACT
 from bench.record.rows import Row
@@ -29,20 +29,20 @@ def repeats(folder: Path, *found: Verified) -> Repeats:
 
 def test_runs_verified_in_their_own_environment_are_counted_once(tmp_path: Path) -> None:
     found = repeats(tmp_path, verified(1, 3), verified(1, 19), verified(2, 5))
-    assert found == Repeats(3, 2, 2, 24, 0, 0, (), machines=(("", 2),))
+    assert found == Repeats(3, 2, 2, 24, 0, 0, (), machines=(CheckedOn("", 2, 24),))
 
 
 def test_a_run_that_differed_once_is_not_identical_whatever_came_later(tmp_path: Path) -> None:
     for order in ((False, True), (True, False)):
         found = repeats(tmp_path, *(verified(1, 19, identical) for identical in order), verified(2))
-        assert found == Repeats(3, 2, 1, 38, 0, 0, ("unpadded on cpu, seed 1",), machines=(("", 2),))
+        assert found == Repeats(3, 2, 1, 38, 0, 0, ("unpadded on cpu, seed 1",), machines=(CheckedOn("", 2, 38),))
 
 
 def test_another_environment_is_counted_apart(tmp_path: Path) -> None:
     found = repeats(
         tmp_path, verified(1, 19, False, synthetic.GPU), verified(2, 19, True, synthetic.GPU), verified(2, 4)
     )
-    assert found == Repeats(3, 1, 1, 4, 2, 1, (), machines=(("", 1),))
+    assert found == Repeats(3, 1, 1, 4, 2, 1, (), machines=(CheckedOn("", 1, 4),))
 
 
 def test_exact_runs_of_several_devices_are_counted_and_a_verification_is_of_all_of_them(tmp_path: Path) -> None:
@@ -60,15 +60,15 @@ def test_exact_runs_of_several_devices_are_counted_and_a_verification_is_of_all_
     )
     record, found = synthetic.record(tmp_path, rows), Verifications((on_gpu,))
     one = summarise(record, synthetic.architectures(), structure_facts.load(), None, found).repeats
-    assert one == Repeats(4, 1, 1, 2, 0, 0, (), (("", 1),), on_several_devices=3, equal_on_devices=2)
+    assert one == Repeats(4, 1, 1, 2, 0, 0, (), (CheckedOn("", 1, 2),), on_several_devices=3, equal_on_devices=2)
 
 
 def test_the_machines_that_trained_runs_again_are_counted_by_run(tmp_path: Path) -> None:
-    def on(seed: int, machine: str) -> Verified:
-        return replace(verified(seed), machine=machine)
+    def on(seed: int, machine: str, epochs: int = 1) -> Verified:
+        return replace(verified(seed), machine=machine, epochs=epochs)
 
-    found = repeats(tmp_path, on(1, "A"), on(1, "A"), on(1, "B"), on(2, "B"), on(3, "C"))
-    assert found.machines == (("B", 2), ("A", 1), ("C", 1))
+    found = repeats(tmp_path, on(1, "A", 3), on(1, "A", 5), on(1, "B", 19), on(2, "B", 2), on(3, "C"))
+    assert found.machines == (CheckedOn("B", 2, 21), CheckedOn("A", 1, 5), CheckedOn("C", 1, 1))
 
 
 def test_runs_of_another_recipe_count_nowhere(tmp_path: Path) -> None:

@@ -621,6 +621,14 @@ def test_the_rule_is_four_sentences_that_say_when_it_was_fixed() -> None:
     assert "fixed on 26 November 2026" in RULE[-1]
 
 
+def test_an_open_claim_says_that_it_was_decided_before() -> None:
+    said = "after the first 5 seeds the verdict was “holds”, and later seeds opened it again"
+    for first_epochs, is_said in (([3] * 5 + [None], True), ([3, None] + [3] * 4, False)):
+        found = verdict("reaches_target", 9940, group(map(hit_at, first_epochs)))
+        assert found.outcome == UNDECIDED
+        assert (said in found.evidence) is is_said
+
+
 def test_the_rules_are_sentences() -> None:
     assert all(rule.endswith(".") and "|" not in rule and "\n" not in rule and "  " not in rule for rule in RULES)
     numbers = " ".join(RULES)

@@ -44,9 +44,9 @@ def test_exact_runs_of_two_devices_are_one_place_and_each_device_has_its_speed(t
     assert "8 of 8 seeds reached 9940 within 19 epochs" in front
     assert "--seeds 8 --devices cpu,cuda" in front
     told = "Of 2 exact runs trained on more than one device, 2 had the same bits on each. So the variance is 0."
-    assert f"- **Device**: {told} Details." in front
+    assert f"- **Device or environment**: {told} Details." in front
     data = page("data.md", tmp_path, rows, "unpadded")
-    assert f"**Device**: {told}\n" in data
+    assert f"**Device or environment**: {told}\n" in data
     assert [row[1:4] for row in tables(section(data, "## Speed"))[0][2:]] == [
         [device, f"`{EXACT.digest}`", "95"] for device in ("cpu", "cuda")
     ]

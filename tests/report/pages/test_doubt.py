@@ -87,6 +87,18 @@ def test_only_the_networks_that_have_runs_are_trained_again(tmp_path: Path) -> N
         assert f"python -m bench all --models {models} --seeds 3,5 --devices cpu --runs" in page["README.md"]
 
 
+def test_the_command_for_everything_says_if_it_trains_further_seeds(tmp_path: Path) -> None:
+    for seeds, is_more in (((1, 2), False), ((1, 2, 3), True)):
+        rows = [
+            row
+            for name, some in (("unpadded", (1, 2)), ("gap_head", seeds))
+            for row in synthetic.full({name: 9940}, seeds=some, environment=EXACT.digest)
+        ]
+        summary = summarise(synthetic.record(tmp_path, rows), synthetic.architectures(), structure_facts.load())
+        page = pages(summary, NO_PICTURES, tmp_path / "runs.csv", tmp_path / "report")["README.md"]
+        assert ("this report. It also trains further seeds of some networks.\n" in page) is is_more
+
+
 def test_native_runs_that_could_be_exact_are_trained_again_in_native_arithmetic(tmp_path: Path) -> None:
     native = synthetic.full({"unpadded": 9930}, seeds=(1, 2, 3))
     files = ["--runs", "runs-again.csv", "--report", "report-again"]
@@ -161,7 +173,7 @@ def test_the_variance_stands_on_the_first_page_in_five_lines(tmp_path: Path) -> 
         "Seed and epoch",
         "Images",
         "Choosing",
-        "Device",
+        "Device or environment",
     ]
     assert "have a standard deviation of " in brief[1]
     assert "from epoch to epoch within a run" in brief[1]

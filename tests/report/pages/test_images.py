@@ -112,8 +112,8 @@ def test_verified_runs_are_counted_and_those_that_differ_are_named(tmp_path: Pat
     page = section(written(record_with(tmp_path, [], verified(1), verified(3)))["data.md"], VARIANCE)
     assert (
         "Of 6 recorded runs, 2 were trained again in the same environment, for 38 epochs in all. Identical bit for "
-        "bit: 2 of 2 verified runs. They were checked on these machines: a machine (2 runs). The repeat variance of "
-        "the verified runs is 0." in page
+        "bit: 2 of 2 verified runs. They were checked on these machines: a machine (2 runs, 38 epochs). The repeat "
+        "variance of the verified runs is 0." in page
     )
     again = (verified(1), verified(2, "no"), verified(3, "no", synthetic.GPU))
     page = section(written(record_with(tmp_path, [], *again))["data.md"], VARIANCE)
