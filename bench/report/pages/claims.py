@@ -67,10 +67,11 @@ def lines(summary: Summary, alts: Mapping[str, str]) -> list[str]:
 def _figure(alts: Mapping[str, str]) -> list[str]:
     note = (
         "How to read it: a line is the evidence on one claim after its first 1, 2, 3, … seeds. Up is evidence for the "
-        "claim, and down is evidence against it. In the outer areas the claim is decided. A claim on most seeds moves "
-        "by its e-value, and a value below 1 is drawn as 1. A claimed first epoch, best or last accuracy moves by 1/p, "
-        "where p is how often the value would be so far out by chance: down while it is beyond all seeds, and to the "
-        "middle as soon as one seed shows that it holds. Claims with the same evidence share a line."
+        "claim, and down is evidence against it. In the outer areas the claim is decided, and a line of a claim on "
+        "most seeds can leave them again. Such a claim moves by its e-value, and a value below 1 is drawn as 1. A "
+        "claimed first epoch, best or last accuracy moves by 1/p, where p is how often the value would be so far out "
+        "by chance: down while it is beyond all seeds, and to the middle as soon as one seed shows that it holds. "
+        "Claims with the same evidence share a line."
     )
     return [*image(alts, EVIDENCE), note, ""] if EVIDENCE in alts else []
 
