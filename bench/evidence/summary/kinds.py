@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from statistics import variance
 
 from bench.evidence.results import Group
-from bench.evidence.statistics import Interval, variance_interval
+from bench.evidence.statistics import Interval, collapses, variance_interval
 from bench.network.specification import VARIED, Vary
 from bench.network.structure_facts import Structure
 
@@ -32,12 +32,14 @@ class Spread:
 class Kind:
     """The complete runs in which the seed changes only `vary`. It changes everything if `vary` is empty.
 
-    `last` and `best` are None for fewer than two runs. `is_constant` says that there are several, and that all have the
-    same number of correct images in every epoch.
+    `last` and `best` are over the `runs` that do not collapse, and None for fewer than two; `collapsed` runs do. A few
+    of them would be the whole variance. `is_constant` says that there are several runs, and that all have the same
+    number of correct images in every epoch.
     """
 
     vary: Vary
     runs: int
+    collapsed: int
     last: Spread | None
     best: Spread | None
     is_constant: bool
@@ -77,13 +79,15 @@ def kinds(
 
 
 def _kind(vary: Vary, group: Group | None) -> Kind:
-    runs = [run.correct[: group.budget] for run in group.complete] if group else []
+    every = [(run.correct[: group.budget], run.total) for run in group.complete] if group else []
+    steady = [counts for counts, total in every if not collapses(counts, total)]
     return Kind(
         vary,
-        len(runs),
-        _spread([run[-1] for run in runs]),
-        _spread([max(run) for run in runs]),
-        len(runs) > 1 and len(set(runs)) == 1,
+        len(steady),
+        len(every) - len(steady),
+        _spread([counts[-1] for counts in steady]),
+        _spread([max(counts) for counts in steady]),
+        len(every) > 1 and len(set(every)) == 1,
     )
 
 

@@ -78,13 +78,13 @@ def _how_to_read_components() -> list[str]:
 
 
 def _kinds(found: tuple[Kinds, ...]) -> list[str]:
-    header = ["network", "on", "the seed changes", "complete runs", "last epoch: standard deviation (95 % interval)"]
-    header += ["best epoch: standard deviation (95 % interval)"]
+    header = ["network", "on", "the seed changes", "runs", "left out: they collapse"]
+    header += [f"{epoch} epoch: standard deviation (95 % interval)" for epoch in ("last", "best")]
     rows = []
     for network in found:
         for one in network.kinds:
             changes = VARIED[one.vary] if one.vary else "everything"
-            cells = [code(network.model), text(network.label), changes, str(one.runs)]
+            cells = [code(network.model), text(network.label), changes, str(one.runs), str(one.collapsed)]
             rows.append([*cells, _spread(network, one, one.last), _spread(network, one, one.best)])
     return table(header, rows, "lllr")
 

@@ -65,11 +65,13 @@ def _between(values: Sequence[float]) -> str:
 def _kinds(summary: Summary) -> str:
     """The standard deviations of the last accuracy where the seed changes one kind of random numbers only."""
     found: dict[str, list[float]] = {}
-    for one in (one for network in summary.sources.kinds for one in network.kinds):
+    several = [one for network in summary.sources.kinds for one in network.kinds if one.vary]
+    for one in several:
         if one.vary and one.last:
             found.setdefault(VARIED[one.vary], []).append(math.sqrt(one.last.variance))
     said = [f"{_between(values)} if only {name}" for name, values in found.items()]
-    return f" It is {listed(said).replace('if only', 'if the seed changes only', 1)}." if said else ""
+    it = "Without runs that collapse, it" if any(one.collapsed for one in several) else "It"
+    return f" {it} is {listed(said).replace('if only', 'if the seed changes only', 1)}." if said else ""
 
 
 def _largest(summary: Summary) -> GroupSources | None:

@@ -53,6 +53,17 @@ def test_each_kind_has_the_variance_of_its_own_runs_in_the_last_and_in_the_best_
     assert not any(one.is_constant for one in found.kinds)
 
 
+def test_runs_that_collapse_are_left_out_of_the_spread_and_counted(tmp_path: Path) -> None:
+    recipe = synthetic.architectures("unpadded")["unpadded"].varied("weights").digest
+    counts = {1: [9930] * 19, 2: [9932] * 19, 3: [9900] * 18 + [7005], 4: [9930, 9800] + [9950] * 17}
+    rows = [row for seed, one in counts.items() for row in synthetic.run_rows("unpadded", seed, one, recipe=recipe)]
+    (found,) = summary(tmp_path, rows).sources.kinds
+    weights = found.kinds[1]
+    assert (weights.vary, weights.runs, weights.collapsed) == ("weights", 2, 2)
+    assert weights.last is not None
+    assert weights.last.variance == weights.best.variance == 2
+
+
 def test_runs_of_a_kind_are_no_evidence_of_a_claim_and_no_other_number_counts_them(tmp_path: Path) -> None:
     ordinary = synthetic.full({"unpadded": 9940, "gap_head": 9940})
     alone = summary(tmp_path, ordinary)

@@ -71,10 +71,10 @@ def test_what_the_seed_changes_has_a_table_a_sentence_and_a_figure(tmp_path: Pat
         ["`unpadded`", "cpu", "the order of the images", "8"],
         ["`unpadded`", "cpu", "dropout", "0"],
     ]
-    assert kinds[5][4:] == ["not measured"] * 2
+    assert kinds[5][4:] == ["0", "not measured", "not measured"]
     for row, plateau, seeds in ((kinds[2], 9940, 5), (kinds[3], 9938, 8), (kinds[4], 9930, 8)):
         runs = [synthetic.counts(seed, 19, plateau) for seed in range(1, seeds + 1)]
-        for cell, counts in ((row[4], [run[-1] for run in runs]), (row[5], [max(run) for run in runs])):
+        for cell, counts in ((row[5], [run[-1] for run in runs]), (row[6], [max(run) for run in runs])):
             found, lower, upper = map(float, re.findall(r"[0-9.]+", cell))
             assert found == pytest.approx(stdev(counts), abs=0.051)
             quantiles = scipy.stats.chi2(seeds - 1).ppf([0.975, 0.025])
@@ -82,7 +82,7 @@ def test_what_the_seed_changes_has_a_table_a_sentence_and_a_figure(tmp_path: Pat
             assert (lower, upper) == pytest.approx(tuple(bounds), abs=0.051)
     assert "To measure the effect of dropout, train these networks with `--vary dropout --seeds 1-8` too." in told
     brief = section(without_links(files["README.md"]), TITLE)
-    weights, order = (row[4].split()[0] for row in kinds[3:5])
+    weights, order = (row[5].split()[0] for row in kinds[3:5])
     said = f"It is {weights} if the seed changes only the first weights and {order} if only the order of the images."
     assert f" images. {said} " in brief
     picture = rendered(tmp_path, rows, "unpadded", "gap_head")[COMPONENTS].decode()
@@ -107,7 +107,7 @@ def test_a_network_without_dropout_says_so(tmp_path: Path) -> None:
         row for seed in (1, 2) for row in synthetic.run_rows("unpadded", seed, [9900] * 18 + [9930], recipe=recipe)
     ]
     (kinds,) = tables(section(page("data.md", tmp_path, equal, "unpadded"), TITLE))
-    assert kinds[5][2:] == ["dropout", "2", "0, all runs are equal", "0, all runs are equal"]
+    assert kinds[5][2:] == ["dropout", "2", "0", "0, all runs are equal", "0, all runs are equal"]
     structure = structure_facts.load()["unpadded"]
     layers = tuple(layer for layer in structure.layers if layer.kind != "Dropout")
     summary = summarise(
@@ -117,7 +117,7 @@ def test_a_network_without_dropout_says_so(tmp_path: Path) -> None:
     )
     shown = "\n".join(components.lines(summary.sources, {}))
     (kinds,) = tables(shown)
-    assert kinds[5][2:] == ["dropout", "0", "no dropout", "no dropout"]
+    assert kinds[5][2:] == ["dropout", "0", "0", "no dropout", "no dropout"]
     assert "--vary weights" in shown
     assert "`dropout`" not in shown
 
