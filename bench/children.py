@@ -22,6 +22,10 @@ PASSED = (
 """The environment variables that a child gets from its caller. Any other variable could change what it computes."""
 
 
+NEEDED = ("numba", "numpy", "pandas", "torch")
+"""Packages that a child imports. On clusters, they often lie in folders that PYTHONPATH names."""
+
+
 def child_command(module: str, *words: str) -> list[str]:
     """Return the command that runs a module as a child. The current folder is not on its path."""
     user_site = ["-s"] if sys.flags.no_user_site else []
@@ -32,7 +36,10 @@ def child_variables(others: Mapping[str, str]) -> dict[str, str]:
     """Return the environment variables of a child that imports this same package: those of `PASSED`, and `others`.
 
     Texts have the same hash in every child. So a set of them has one order, which can be that of a network's layers.
+    Of the caller's PYTHONPATH, only the folders count that have a package of `NEEDED`.
     """
     passed = {name: os.environ[name] for name in PASSED if name in os.environ}
     package_root = str(Path(__file__).resolve().parent.parent)
-    return {**passed, **others, "PYTHONHASHSEED": "0", "PYTHONPATH": package_root}
+    theirs = [Path(one).absolute() for one in os.environ.get("PYTHONPATH", "").split(os.pathsep) if one]
+    needed = [str(one) for one in theirs if any((one / name).is_dir() for name in NEEDED)]
+    return {**passed, **others, "PYTHONHASHSEED": "0", "PYTHONPATH": os.pathsep.join([package_root, *needed])}

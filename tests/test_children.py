@@ -65,6 +65,16 @@ def test_a_child_runs_in_isolation_from_the_folder_and_the_python_variables_of_i
     assert {name for name in variables if name.startswith("PYTHON")} == {"PYTHONHASHSEED", "PYTHONPATH"}
 
 
+def test_a_child_finds_the_packages_that_its_caller_has_from_pythonpath(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: Path
+):
+    (tmp_path / "site" / "torch").mkdir(parents=True)
+    (tmp_path / "other").mkdir()
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(["", "other", "site", str(tmp_path / "absent")]))
+    assert child_variables({})["PYTHONPATH"] == os.pathsep.join([str(root), str(tmp_path / "site")])
+
+
 def test_a_set_of_texts_has_the_same_order_in_every_child(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     orders = []
     for seed in ("1", "2", "random"):

@@ -19,6 +19,7 @@ struct Function {
     Entry entry;
     unsigned count;
     std::size_t sizes[64];
+    unsigned shared; // the bytes that a launch may take
 };
 struct Call {
     Entry entry;
@@ -96,12 +97,12 @@ int cuModuleGetFunction(void **function, void *module, const char *name)
     void *entry = dlsym(module, (std::string("launch_") + name).c_str());
     void *sizes = dlsym(module, (std::string("sizes_") + name).c_str());
     if (!entry || !sizes) return NOT_FOUND;
-    Function *made = new Function{(Entry)entry, 0, {}};
+    Function *made = new Function{(Entry)entry, 0, {}, 48 * 1024};
     made->count = ((unsigned (*)(std::size_t *))sizes)(made->sizes);
     return *function = made, SUCCESS;
 }
 int cuFuncGetAttribute(int *value, int, void *) { return *value = 0, SUCCESS; }
-int cuFuncSetAttribute(void *, int, int) { return SUCCESS; }
+int cuFuncSetAttribute(void *function, int, int value) { return ((Function *)function)->shared = value, SUCCESS; }
 int cuStreamCreate(void **stream, unsigned) { return *stream = nullptr, SUCCESS; }
 int cuStreamSynchronize(void *) { return SUCCESS; }
 
@@ -110,6 +111,7 @@ int cuLaunchKernel(
     void **arguments, void **)
 {
     const Function &of = *(Function *)function;
+    if (bytes > of.shared) return INVALID;
     Call call = {of.entry, {x, y, z}, block, bytes, {}};
     for (unsigned i = 0; i < of.count; i++)
         call.arguments.emplace_back((const char *)arguments[i], (const char *)arguments[i] + of.sizes[i]);

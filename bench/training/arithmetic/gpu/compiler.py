@@ -59,6 +59,8 @@ def _text(library: Any, program: c_void_p, what: str) -> bytes:
 def _library() -> Any:
     for path in (*_of_packages(), *_NAMES):
         try:
+            for builtins in sorted(path.parent.glob("libnvrtc-builtins.so.*")) if isinstance(path, Path) else ():
+                ctypes.CDLL(str(builtins))  # some releases look for it in the system's folders only
             return ctypes.CDLL(str(path))
         except OSError:
             continue

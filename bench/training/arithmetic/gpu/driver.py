@@ -26,6 +26,7 @@ Compiler = Callable[[str, str], bytes]
 _OUT_OF_MEMORY = 2
 _MAJOR, _MINOR = 75, 76  # attributes of a device: its compute capability
 _SHARED, _REGISTERS = 8, 4  # attributes of a kernel: the shared memory that it may take, the registers of a thread
+_ALWAYS_ALLOWED = 48 * 1024  # bytes of shared memory that any kernel may take
 _WAITS_FOR_NO_OTHER = 1  # a stream that does not wait for what others in this process do
 _OF_THIS_THREAD = 1  # while launches are recorded, other threads may go on
 
@@ -58,6 +59,7 @@ class Device:
         self._call("cuCtxSetCurrent", context)
         self._call("cuStreamCreate", byref(stream), c_uint(_WAITS_FOR_NO_OTHER))
         self._stream = stream
+        self._allowed: dict[int | None, int] = {}  # the shared memory that a kernel may take, by its handle
         name = ctypes.create_string_buffer(256)
         self._call("cuDeviceGetName", name, c_int(len(name)), device)
         self.name = name.value.decode()
@@ -120,7 +122,9 @@ class Device:
         words = [one if isinstance(one, tuple) else (one,) for one in what.arguments]
         values = [ctypes.create_string_buffer(packed(one, addresses), 8 * len(one)) for one in words]
         pointers = (c_void_p * len(values))(*(ctypes.addressof(one) for one in values))
-        self._call("cuFuncSetAttribute", kernel, c_int(_SHARED), c_int(what.shared))
+        if what.shared > self._allowed.get(kernel.value, _ALWAYS_ALLOWED):  # never less than a recorded launch takes
+            self._call("cuFuncSetAttribute", kernel, c_int(_SHARED), c_int(what.shared))
+            self._allowed[kernel.value] = what.shared
         grid = (c_uint(one) for one in (*what.grid, runs))
         block = c_uint(what.threads), c_uint(1), c_uint(1), c_uint(what.shared)
         self._call("cuLaunchKernel", kernel, *grid, *block, self._stream, pointers, None)
