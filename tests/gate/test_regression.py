@@ -297,6 +297,11 @@ def test_a_package_has_every_file_that_its_code_reads(root):
     assert listed == there
 
 
+def test_a_step_may_take_exactly_the_tolerance_longer():
+    (found,) = judge_speed({"gap_head": 4.0}, {"gap_head": 4.0 * (1 + TOLERANCE)})
+    assert found.passed
+
+
 def test_nothing_measured_is_an_error():
     with pytest.raises(UnusableInput, match="no step was measured"):
         judge_speed({"gap_head": 1.0}, {})
@@ -320,6 +325,23 @@ def test_an_update_stores_what_is_and_says_what_changed(tmp_path, measured, monk
     assert [line for line in lines if ": recipe" in line] == ["unpadded: recipe changed: 0a011c29"]
     assert any(line.startswith("gap_head: step") and line.endswith("(+100 %)") for line in lines)
     assert not any("structure" in line for line in lines)
+
+
+def test_an_update_names_what_is_new_and_which_structure_changed(tmp_path, monkeypatch):
+    stored = regression.structure_facts.load()
+    before = {**stored, "unpadded": replace(stored["unpadded"], parameters=1)}
+    del before["gap_head"]
+    monkeypatch.setattr(regression.structure_facts, "load", lambda: before)
+    monkeypatch.setattr(regression.structure_facts, "store", lambda structures: None)
+    lines = update(ARCHITECTURES, tmp_path, tmp_path / "baseline.json")
+    assert [line for line in lines if "structure" in line] == [
+        "unpadded: structure changed",
+        "gap_head: structure is new",
+    ]
+    assert [line for line in lines if "recipe" in line] == [
+        f"{name}: recipe is new: {one.digest}" for name, one in ARCHITECTURES.items()
+    ]
+    assert sum(line.endswith(" times the calibration's time, not stored before") for line in lines) == 5
 
 
 def test_markdown_has_the_failures_first_and_shows_every_character():

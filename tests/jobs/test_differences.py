@@ -42,6 +42,21 @@ def test_a_difference_has_both_values_as_plain_numbers(tmp_path, column, recorde
     )
 
 
+def test_equal_epochs_differ_in_nothing_and_a_missing_one_is_named(tmp_path):
+    recorded = synthetic.record(tmp_path, synthetic.run_rows("unpadded", 1, [9900, 9910])).epochs
+    now = [Epoch(epoch, correct, 10_000, 0.02, 0.03, 1.0, 1.0, None, None) for epoch, correct in ((1, 9900), (2, 9910))]
+    assert differences.first(recorded, now) == ""
+    assert differences.first(recorded, now[:1]) == "epoch 2 is recorded but was not trained again"
+
+
+@pytest.mark.parametrize(("recorded", "is_rounded"), [(0.0312, True), (0.0313, False)])
+def test_only_a_value_that_may_be_rounded_is_said_to_look_so(tmp_path, recorded, is_rounded):
+    row = replace(synthetic.run_rows("unpadded", 1, [9900])[0], test_loss=recorded)
+    now = Epoch(1, 9900, 10_000, 0.03119384756612, 0.03, 1.0, 1.0, None, None)
+    said = differences.first(synthetic.record(tmp_path, [row]).epochs, [now])
+    assert said.endswith("; the recorded value looks rounded") is is_rounded
+
+
 def test_every_detail_that_differs_between_two_environments_is_named_with_both_values():
     before, now = {"blas": "mkl", "threads": "1", "old": "a"}, {"blas": "openblas", "threads": "1", "new": "b"}
     changed = "blas was mkl, is now openblas, new was unset, is now b, old was a, is now unset"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 import random
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -174,8 +175,11 @@ def test_the_network_comes_first_that_decides_most_claims_per_hour(tmp_path: Pat
     assert next_run([one, other], ()).run.model == "unpadded"
     # The other takes three times as long, but is nearly decided.
     assert next_run([hits(one, True, False), hits(other, *[True] * 4)], ()).run.model == "gap_head"
-    several = dataclasses.replace(other, architecture=architecture("gap_head", *[REACHES] * 1, LAST))
-    assert len(several.open_claims()) == 2
+    # A run of the other takes a fourth longer, but says something of two claims.
+    one, other = begin(tmp_path, seconds={"unpadded": 10.0, "gap_head": 12.0})
+    both = architecture("gap_head", REACHES, dataclasses.replace(REACHES, value=9941))
+    several = dataclasses.replace(other, architecture=both)
+    assert [next_run([one, second], ()).run.model for second in (other, several)] == ["unpadded", "gap_head"]
 
 
 def test_seeds_under_way_are_taken_into_account(tmp_path: Path):
@@ -325,9 +329,21 @@ def test_the_plan_says_how_many_seeds_are_expected_and_how_long(tmp_path: Path):
     nearly, far = (len(place.expected()) for place in of)
     assert 1 <= nearly < far < 36
     assert f"{nearly} (seeds 5 to {4 + nearly})" in lines[2]
+    assert lines[2].endswith(f"  {plan.duration(nearly * 19 * 10)}")
     seconds = plan.duration(plan.wall_seconds([one for place in of for one in place.expected()], 2))
-    assert lines[-1].startswith(f"About {nearly + far} runs to train, ")
-    assert lines[-1].endswith(f": about {seconds} with 2 runs at a time on the CPU.")
+    assert lines[-1] == (
+        f"About {nearly + far} runs to train, {19 * nearly + 20 * far} epochs: about {seconds} "
+        "with 2 runs at a time on the CPU."
+    )
+
+
+def test_a_run_that_has_begun_is_one_of_the_seeds_that_are_expected(tmp_path: Path):
+    one, _ = begin(tmp_path)
+    complete = [series(seed, [9950] * one.group.budget) for seed in (1, 2, 3)]
+    stopped = having(one, *complete, series(4, [9900] * 3, "interrupted: by SIGINT"))
+    needed = math.ceil(*stopped.open_claims().values())
+    assert needed > 1
+    assert [planned.run.seed for planned in stopped.expected()] == list(range(4, 4 + needed))
 
 
 def test_a_plan_of_what_is_decided_says_that_nothing_is_left(tmp_path: Path):

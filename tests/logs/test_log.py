@@ -196,6 +196,12 @@ def test_a_mean_over_runs_of_weights_and_biases_is_refused(tmp_path: Path):
         ("epoch,f1\n1,0.97\n", None),
         ("epoch,accuracy_top5,accuracy\n1,1,0.97\n", {"log": [9700]}),
         ("epoch,seed 1 loss,seed 2 loss\n1,0.97,0.98\n", None),
+        ("epoch,acc\n1,97\n2,0\n3,100\n", {"log": [9700, 0, 10_000]}),
+        ("epoch,accuracy (%)\n1,0.9%\n", {"log": [90]}),
+        ("epoch,correct,total\n1,100,100\n", {"log": [100]}),
+        ("epoch,acc,correct,total\n1,0.97,97,100\n2,,98,100\n", {"log": [97, 98]}),
+        ("epoch,acc,correct,total\n1,0.975,97,100\n", None),
+        ("epoch,acc\n1,.97\n2,N/A\n", {"log": [9700]}),
     ],
 )
 def test_a_form_with_one_meaning_is_read(tmp_path: Path, text: str, runs: Runs | None):
@@ -209,6 +215,20 @@ def test_columns_can_be_named(tmp_path: Path):
     text = "who,when,top 1,acc\na,1,97.5,0\na,2,98,0\n"
     named = {"run": "who", "epoch": "When", "accuracy": "top 1"}
     assert runs_of(read_text(tmp_path, text, named)) == {"a": [9750, 9800]}
+
+
+def test_many_columns_are_named_in_part(tmp_path: Path):
+    wide = "epoch,{}\n1,{}\n"
+    for several, said in (
+        (3, "the accuracy from 'seed 1', 'seed 2' and 'seed 3'"),
+        (4, "the accuracy from 'seed 1', 'seed 2' and 2 more columns"),
+    ):
+        names = ",".join(f"seed {seed}" for seed in range(1, several + 1))
+        (note,) = read_text(tmp_path, wide.format(names, ",".join(["0.97"] * several))).notes
+        assert note == f"the epoch is read from the column 'epoch', {said}"
+    for several, said in ((12, "'x11', 'x12': name one"), (14, "'x11', 'x12' and 2 more: name one")):
+        names = ",".join(f"x{number}" for number in range(1, several + 1))
+        assert said in refused(tmp_path, f"{names}\n")
 
 
 def test_a_metric_can_be_chosen_in_a_wide_form(tmp_path: Path):
@@ -332,6 +352,15 @@ def test_several_files_can_have_different_units_and_dialects(tmp_path: Path):
             "log.csv:2: run a is never above 1, and other runs are: some may be shares",
         ),
         (
+            "run,epoch,acc\na,1,1\nb,1,99\n",
+            "log.csv:2: run a is never above 1, and other runs are: some may be shares",
+        ),
+        ("epoch,acc\n1,97\n2,1\n", "log.csv:3: accuracy is 1, and other epochs of run log are above 1: write all"),
+        ("epoch,acc (%)\n1,1\n", "log.csv:2: the name of the column says per cent, but no accuracy is above 1"),
+        ("epoch,acc (%),correct\n1,,5\n", "log.csv:2: correct is 5, of an unknown total"),
+        ("epoch,acc\n1%,0.97\n", "log.csv:2: epoch is '1%', not a whole number"),
+        ("epoch,acc\nnan,0.97\n", "log.csv:2: epoch is 'nan', not a whole number"),
+        (
             "step,acc\n0,0.1\n469,0.97\n",
             "log.csv:2: run log has step 0, then one every 469: it may be from before the tr",
         ),
@@ -364,6 +393,7 @@ def test_what_has_no_one_meaning_is_refused_with_its_line(tmp_path: Path, text: 
             1000,
             "log.csv:2: accuracy 99.412 % is 994.12 of 1,000, no whole number: correct the total, or leave",
         ),
+        ("0.9940003", 10_000, "log.csv:2: accuracy 99.40003 % is "),
         ("0.994", 10_000, "log.csv:2: accuracy 99.4 % may be any of 9,935 to 9,945 of 10,000: give more decimals, or"),
         ("99.41 %", 60_000, "log.csv:2: accuracy 99.41 % may be any of 59,643 to 59,649 of 60,000"),
     ],
@@ -407,6 +437,7 @@ def test_epoch_0_may_be_from_before_the_training_if_it_makes_one_epoch_too_many(
     path = log(tmp_path, "epoch,acc\n0,0.1\n1,0.97\n2,0.98\n")
     assert len(read([path], {}, budget=3).runs[0].correct) == 3
     with pytest.raises(
-        UnusableInput, match=r"log.csv:2: epochs 0 to 2 are 3 epochs, not 2: remove the rows of epoch 0"
+        UnusableInput,
+        match=r"log.csv:2: epochs 0 to 2 are 3 epochs, not 2: remove the rows of epoch 0 .*, or give --epochs 3$",
     ):
         read([path], {}, budget=2)

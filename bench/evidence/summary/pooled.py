@@ -123,7 +123,7 @@ def summarise_group(
 ) -> GroupSummary:
     """Summarise one group of runs. Without a structure it has no verdicts. `colour` numbers its label, from 0."""
     budget = group.budget
-    needed = [required(architecture.target, run.total or architecture.target.total) for run in group.runs]
+    needed = [required(architecture.target, run.total) for run in group.runs]
     first = [_observe(run, target, budget, 1) for run, target in zip(group.runs, needed, strict=True)]
     streak = [_observe(run, target, budget, STREAK) for run, target in zip(group.runs, needed, strict=True)]
     latest = [_observe_latest(run, target, budget) for run, target in zip(group.runs, needed, strict=True)]

@@ -78,11 +78,6 @@ class Case:
         return counts, len(first) - len(counts)
 
     @property
-    def diverged(self) -> int:
-        """The number of runs that diverged."""
-        return sum(run.has_diverged for run in self.runs)
-
-    @property
     def other_totals(self) -> tuple[int, ...]:
         """The sizes of the test sets of the runs, without the size that the claims are about."""
         return tuple(sorted({run.total for run in self.runs if run.total} - {self.architecture.target.total}))

@@ -46,7 +46,7 @@ def of_a_draw(claim: Claim, case: Case) -> Course:
     against, settled = list[float](), None
     for seeds in range(1, min(len(case.runs), MOST_SEEDS) + 1):
         test = draws.rank(claim, _first_seeds(case, seeds))
-        against.append(1 / test.p_value if test.n else 1.0)
+        against.append(1 / test.p_value)
         if test.is_decided:
             settled = None if test.is_rejected else seeds
             break

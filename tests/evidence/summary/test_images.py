@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import random
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +17,7 @@ from bench.evidence.summary import Images, summarise
 from bench.evidence.summary.images import MOST_MISSED, _agreement, _most_missed
 from bench.network import structure_facts
 from bench.record import misses
+from bench.record.environments import EXACT
 from bench.record.misses import Missed
 from bench.record.rows import Row
 
@@ -122,6 +124,25 @@ def test_a_run_that_collapses_in_the_epoch_that_is_looked_at_is_left_out_and_cou
     found = images_of(tmp_path, rows, synthetic.misses(rows))
     assert [(one.epoch, one.runs, one.missed_by_any < 1000) for one in found.groups] == [(19, 2, True)]
     assert (found.collapsed, found.without, found.together.runs) == (1, 0, 2)
+
+
+def test_all_runs_together_are_those_on_the_largest_test_set(tmp_path: Path) -> None:
+    rows = [
+        replace(row, correct=4950, total=5000) if row.model == "gap_head" else row for row in ROWS if row.epoch <= 2
+    ]
+    found = images_of(tmp_path, rows, synthetic.misses(rows))
+    assert [(one.model, one.runs, one.total) for one in found.groups] == [
+        ("unpadded", 3, 10_000),
+        ("gap_head", 3, 5000),
+    ]
+    assert (found.together.runs, found.together.total) == (3, 10_000)
+
+
+def test_the_images_of_a_contradicted_epoch_do_not_count(tmp_path: Path) -> None:
+    here = synthetic.run_rows("unpadded", 1, [9900] * 3, environment=EXACT.digest)
+    there = synthetic.run_rows("unpadded", 1, [9900, 9900, 9901], environment=EXACT.digest, device="cuda")
+    found = images_of(tmp_path, [*here, *there], [*synthetic.misses(here[:2]), *synthetic.misses(here)])
+    assert [(one.epoch, one.runs) for one in found.groups] == [(2, 1)]
 
 
 def test_runs_of_another_recipe_count_nowhere(tmp_path: Path) -> None:

@@ -55,11 +55,18 @@ def test_an_unfinished_run_has_no_last_accuracy_and_is_not_over() -> None:
     assert (found.done, found.planned, found.last, found.best) == (2, BUDGET, (), (9941,))
 
 
+def test_a_run_without_an_epoch_has_no_best_one_and_is_open() -> None:
+    found = summary(run(1, [], "error: boom"))
+    assert (found.best, found.seeds[0].best_epoch) == ((), None)
+    assert (found.first.undecided, found.latest.undecided) == (1, 1)
+
+
 def test_a_diverged_run_has_failed_whatever_it_had_reached() -> None:
     found = summary(run(1, [9900, 9950], "diverged: the loss is nan"))
     (seed,) = found.seeds
     assert (seed.first, seed.best, seed.last, seed.is_over) == (None, 9950, None, True)
     assert (found.first.hits, found.first.undecided, found.latest.hits) == (0, 0, 0)
+    assert (found.done, found.planned) == (2, 2)
 
 
 def test_the_last_epoch_at_the_target_of_an_unfinished_run_is_open() -> None:
@@ -70,10 +77,29 @@ def test_the_last_epoch_at_the_target_of_an_unfinished_run_is_open() -> None:
     assert (found.latest.share, found.latest.average_runtime) == (found.first.share, None)
 
 
+def test_an_unfinished_run_says_nothing_of_the_epoch_in_which_it_was_last_at_the_target() -> None:
+    """Epoch 2 is the last one at the target for one of the two complete runs, and may be that of the unfinished one."""
+    runs = [run(1, [9900, 9941, 9900, 9941, 9900, 9900]), run(2, [9900, 9941, 9900, 9900, 9900, 9900])]
+    assert summary(*runs, run(3, [9900, 9941, 9900])).latest.restricted_mean == pytest.approx(3)
+
+
+def test_the_target_is_reached_lastingly_in_the_first_of_three_epochs_in_a_row() -> None:
+    found = summary(run(1, [9940, 9941, 9900, 9940, 9941, 9942]), run(2, [9941, 9941, 9900, 9941, 9941, 9900]))
+    assert (found.first.hits, found.sustained.hits, found.sustained.conditional_mean) == (2, 1, 4)
+    assert found.first.average_runtime == 1
+    assert found.sustained.average_runtime is None
+
+
 def test_a_collapse_is_described_with_the_best_epoch_before_it() -> None:
     (seed,) = summary(run(1, [9900, 9930, 9800, 9931, 9931, 9931])).seeds
     ((epoch, correct, best_before),) = [(one.epoch, one.correct, one.best_before) for one in seed.collapses]
     assert (epoch, correct, best_before) == (3, 9800, 9930)
+
+
+def test_a_collapse_has_what_was_recorded_of_its_own_epoch_and_none_is_beyond_the_budget() -> None:
+    fallen = Series(1, 10_000, (9900, 9930, 9800, *[9931] * 3, 9000), (*range(1, 8),), (*range(11, 18),))
+    (seed,) = summary(fallen).seeds
+    assert [(one.epoch, one.smallest_variance, one.with_batch_statistics) for one in seed.collapses] == [(3, 3, 13)]
 
 
 def test_only_complete_runs_count_as_at_the_target_in_the_last_epoch() -> None:

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import synthetic
 
-from bench.evidence.statistics import honest_best
+from bench.evidence.statistics import epochs_and_seeds, honest_best
 from bench.evidence.summary import Sources, summarise
 from bench.network import structure_facts
 from bench.record import misses
@@ -85,6 +85,12 @@ def test_the_split_is_of_the_last_epoch_of_every_complete_run(found: tuple[Sourc
         assert one.flips.flips == pytest.approx(right.var(axis=0, ddof=1).sum())
 
 
+def test_the_variance_between_epochs_is_that_of_the_last_five(found: tuple[Sources, misses.Misses, list[Row]]) -> None:
+    sources, _, rows = found
+    for one in sources.groups:
+        assert one.epochs == epochs_and_seeds([[counts[-5:] for counts in counts_of(rows, one.model).values()]])
+
+
 def test_all_networks_together_keep_their_own_means(found: tuple[Sources, misses.Misses, list[Row]]) -> None:
     sources, _, rows = found
     (together,) = sources.together
@@ -96,6 +102,10 @@ def test_all_networks_together_keep_their_own_means(found: tuple[Sources, misses
     assert (together.epochs.runs, together.epochs.freedom_between) == (7, 5)
     every = [max(counts) - counts[-1] for name in COUNTS for counts in counts_of(rows, name).values()]
     assert together.best_minus_last == pytest.approx(fmean(every))
+    assert first.flattery is not None
+    assert second.flattery is not None
+    assert together.with_misses == 7
+    assert together.flattery == pytest.approx((4 * first.flattery + 3 * second.flattery) / 7)
 
 
 def test_what_choosing_adds_is_the_best_less_the_honest_best(found: tuple[Sources, misses.Misses, list[Row]]) -> None:
@@ -147,6 +157,8 @@ def test_of_very_many_runs_the_lowest_seeds_say_what_choosing_adds(
     monkeypatch.setattr(sys.modules["bench.evidence.summary.sources"], "MOST_CHOICES", 2)
     (one,) = sources_of(tmp_path, rows, every_epoch(rows))[0].groups
     assert (one.runs, one.with_misses, one.flattery) == (4, 2, expected.flattery)
+    both = [*few, *rows_of({"gap_head": {1: 9945, 2: 9950}})]
+    assert [one.with_misses for one in sources_of(tmp_path, both)[0].groups] == [1, 1]
 
 
 def test_documented_values_are_the_best_of_some_seeds(tmp_path: Path) -> None:

@@ -83,6 +83,23 @@ def test_a_claim_that_the_log_contradicts_and_claims_on_the_module_have_no_cours
     assert courses(architecture("last", 9951), None, runs) == ()
 
 
+def test_a_log_that_shows_otherwise_leaves_a_claim_on_a_share_its_course() -> None:
+    structure, runs = structure_facts.load()["unpadded"], group([[9940] * BUDGET])
+    (found,) = courses(architecture("reaches_target", 9999, log=True), structure, runs)
+    assert found.is_of_a_share
+
+
+def test_runs_on_another_test_set_have_no_course() -> None:
+    runs = group([[4970] * BUDGET])
+    small = dataclasses.replace(runs, runs=tuple(dataclasses.replace(one, total=5000) for one in runs.runs))
+    assert courses(architecture("reaches_target", 9940), structure_facts.load()["unpadded"], small) == ()
+
+
+def test_a_seed_that_is_not_over_is_no_evidence_on_one_run() -> None:
+    found = course("last", 9940, [[9900], [9900] * BUDGET], "error: boom")
+    assert found.against == pytest.approx((1, 2))
+
+
 def test_a_course_of_very_many_seeds_stops_where_every_share_is_decided() -> None:
     found = course("reaches_target", 9940, [[9940] * BUDGET] * (MOST_SEEDS + 50))
     assert len(found.support) == MOST_SEEDS

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bench.evidence.results import Group, Series
+from bench.evidence.statistics import confidence_sequence
 from bench.evidence.summary.pooled import summarise_group
 from bench.evidence.verdicts import RULE, RULES, Verdict, expected_further_seeds, judge
 from bench.network.specification import Architecture, Claim, ClaimKind, LoggedEpoch
@@ -138,6 +139,7 @@ def test_convolutions_that_go_without_are_named(kind: ClaimKind) -> None:
     found = verdict(kind, 1, structure=some)
     assert (found.outcome, "after 5 of 8" in found.evidence, "3, 5 and 6" in found.evidence) == (DOES_NOT, True, True)
     assert "is the classifier and is not counted" in found.evidence
+    assert verdict(kind, 0, structure=some).outcome == HOLDS
     every = having(**{kind: Followed(8, (), excludes_classifier=False)})
     found = verdict(kind, 1, structure=every)
     assert (found.outcome, "after 8 of 8" in found.evidence) == (HOLDS, True)
@@ -160,6 +162,7 @@ def test_pooling_is_global_if_one_output_averages_every_cell(
     found = verdict("global_average_pooling", 1, structure=structure)
     assert found.outcome == expected
     assert found.evidence.endswith(seen)
+    assert verdict("global_average_pooling", 0, structure=structure).outcome != expected
 
 
 # Shares of seeds.
@@ -207,6 +210,14 @@ def test_without_a_run_nothing_is_said_of_a_share(kind: ClaimKind) -> None:
     assert (found.outcome, found.evidence) == (UNDECIDED, "no seed has run; 5 seeds that agree would decide")
 
 
+def test_the_evidence_of_about_half_has_the_sequence_that_unfinished_seeds_widen_downwards() -> None:
+    cut = [run(seed, [9800]) for seed in (98, 99)]
+    found = verdict("reaches_target", 9940, group([hit_at(3)] * 30 + [hit_at(None)] * 30, cut))
+    least, most = confidence_sequence(30, 32).lower, confidence_sequence(30, 30).upper
+    assert (found.outcome, found.further) == (HALF, 0)
+    assert found.evidence.endswith(f"; 90 % confidence sequence of the share: {least:.3f} to {most:.3f}")
+
+
 def test_five_of_five_is_no_certainty() -> None:
     assert "at least 0.549" in verdict("reaches_target", 9940, group([hit_at(19)] * 5)).evidence
 
@@ -240,6 +251,10 @@ def test_the_evidence_counts_the_seeds_that_are_at_the_target_in_the_last_epoch(
     assert (
         "2 of 3 seeds reached 9940 within 19 epochs (at or above it in the last epoch: 1 of 3 complete seeds); "
         in found.evidence
+    )
+    assert (
+        "0 of 1 seed reached 9940 within 9 epochs (at or above it in the last epoch, 19: 1 of 1 complete seed); "
+        in verdict("epochs_below", 10, group([hit_at(19)])).evidence
     )
 
 
@@ -320,6 +335,7 @@ def test_an_unfinished_run_without_a_hit_counts_against_the_lower_bound_alone() 
     assert "at least 0.418, at most 1.000; " in found.evidence
     assert "finishing the unfinished runs could decide" in found.evidence
     assert outcome("reaches_target", 9940, group([hit_at(None)] * 5, cut)) == DOES_NOT
+    assert "0 of 1 seed reached 9940 within 19 epochs, 1" in verdict("reaches_target", 9940, group([], cut)).evidence
 
 
 def test_a_run_that_diverged_has_failed_whatever_it_reached() -> None:
@@ -337,6 +353,7 @@ def test_a_run_that_diverged_has_failed_whatever_it_reached() -> None:
     [
         ([11, 14, 17, 19, None], 1, 1, 3, "one new run: 11 to never with 67 % confidence"),
         ([3, 5], 2, 0, 0, "one new run: 3 to 5 with 33 % confidence"),
+        ([3, 19], 1, 0, 1, "one new run: 3 to 19 with 33 % confidence"),
         ([None] * 5, 0, 0, 5, "one new run: never to never with 67 % confidence"),
     ],
 )
@@ -451,6 +468,7 @@ LOG = [9900, 9939, 9941, 9945, 9942]
         ("last", 9942, False),
         ("last", 9945, True),
         ("reaches_target", 9940, False),
+        ("reaches_target", 9945, False),
         ("reaches_target", 9946, True),
         ("epochs_below", 4, False),
         ("epochs_below", 3, True),
@@ -476,6 +494,18 @@ def test_a_claim_that_only_the_documented_run_bears_out_says_that_its_log_has_it
         assert found.evidence.endswith("; the document's own log has it; caveat: so it is")
     assert "the document's own log" not in verdict("sustained", 3, seeds, log=()).evidence
     assert "the document's own log" not in verdict("best", 9945, group([[9950] * BUDGET] * 19), log=LOG).evidence
+
+
+def test_a_log_that_ends_at_the_target_does_not_stay_above_it() -> None:
+    for last, is_contradicted in ((9940, True), (9941, False)):
+        evidence = verdict("sustained", 2, log=[9900, 9941, last]).evidence
+        assert ("the log does not confirm it" in evidence) is is_contradicted
+
+
+def test_a_log_says_nothing_of_a_claim_about_the_module() -> None:
+    found = verdict("parameters", 1, log=LOG)
+    assert found.outcome == DOES_NOT
+    assert "log" not in found.evidence
 
 
 def test_a_range_of_more_seeds_than_were_ranked_says_how_many_it_has() -> None:
@@ -585,6 +615,13 @@ def test_runs_on_another_test_set_decide_nothing_about_the_claims_on_accuracy() 
         found = verdict(kind, value, small)
         assert (found.outcome, found.evidence) == (UNDECIDED, "tested on 5,000 images, not 10,000")
     assert outcome("parameters", STRUCTURES["unpadded"].parameters, small) == HOLDS
+    claims = [network(Claim(kind, value, "what is claimed", "document")) for kind, value in CLAIMS]
+    assert all(expected_further_seeds(one, STRUCTURES["unpadded"], small, 40) == {} for one in claims)
+
+
+def test_a_run_without_an_epoch_was_not_tested_on_other_images() -> None:
+    nothing = dataclasses.replace(run(9, [], "error: out of memory"), total=0)
+    assert verdict("reaches_target", 9940, group([hit_at(None)] * 5, [nothing])).outcome == DOES_NOT
 
 
 @given(st.sampled_from(CLAIMS), complete_runs, stopped_runs, st.randoms(use_true_random=False))
