@@ -393,7 +393,7 @@ def test_what_has_no_one_meaning_is_refused_with_its_line(tmp_path: Path, text: 
             1000,
             "log.csv:2: accuracy 99.412 % is 994.12 of 1,000, no whole number: correct the total, or leave",
         ),
-        ("0.9940003", 10_000, "log.csv:2: accuracy 99.40003 % is "),
+        ("0.9940003", 10_000, "log.csv:2: accuracy 99.40003 % is 9940.003 of 10,000, no whole number: correct"),
         ("0.994", 10_000, "log.csv:2: accuracy 99.4 % may be any of 9,935 to 9,945 of 10,000: give more decimals, or"),
         ("99.41 %", 60_000, "log.csv:2: accuracy 99.41 % may be any of 59,643 to 59,649 of 60,000"),
     ],
