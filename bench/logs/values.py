@@ -144,7 +144,8 @@ def _count(one: Measured, total: int) -> int:
         return one.correct
     if abs(exact - nearest) > rounding:
         advice = "correct the total, or leave it out to judge the accuracies as they are"
-        raise UnusableInput(f"{one.place}: accuracy {shown} is {exact.normalize():f} of {total:,}, no whole number: {advice}")
+        problem = f"accuracy {shown} is {exact.normalize():f} of {total:,}, no whole number"
+        raise UnusableInput(f"{one.place}: {problem}: {advice}")
     if abs(exact - nearest) + rounding >= 1:
         first, last = math.ceil(exact - rounding), math.floor(exact + rounding)
         advice = "give more decimals, or leave out the total to judge the accuracies as they are"
