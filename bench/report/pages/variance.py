@@ -187,7 +187,8 @@ def lines(summary: Summary) -> list[str]:
 
 def _machines(machines: Sequence[CheckedOn]) -> str:
     shown = [
-        f"{text(one.machine or 'not recorded')} ({count(one.runs, 'run')}, {count(one.epochs, 'epoch')})"
+        f"{text(one.machine.replace('; ', ', ') or 'not recorded')} ({count(one.runs, 'run')}, "
+        f"{count(one.epochs, 'epoch')})"
         for one in machines[:5]
     ]
     more = [f"{len(machines) - 5} more"] if len(machines) > 5 else []
