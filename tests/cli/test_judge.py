@@ -107,7 +107,7 @@ def test_files_beside_a_log_that_belong_to_a_record_are_not_read():
             "--column run=b: the column of run is also a: name one of them",
         ),
         (["log.csv", "--target", "99%", "--epochs", "0"], "argument --epochs: '0' is not a whole number from 1"),
-        (["log.csv", "--target", "99%", "--total", "7"], "log.csv:2: accuracy 99.11 % is 6.94 of 7, no whole number"),
+        (["log.csv", "--target", "99%", "--total", "7"], "log.csv:2: accuracy 99.11 % is 6.9377 of 7, no whole number"),
         (["log.csv", "--target", "99%", "--report", "log.csv"], "log.csv: cannot be written (File exists): choose"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
