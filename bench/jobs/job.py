@@ -164,7 +164,8 @@ def run(
         tasks = _tasks(work.missing, selection, paths, recorded, subset, cluster)
         deciding = UntilDecided(work.to_decide, tasks) if selection.until_decided else None
         stop = Stop()
-        events = _events(tasks, deciding, selection.jobs, cluster, stop)
+        limit = scheduling.epoch_limit(work.missing)
+        events = _events(tasks, deciding, selection.jobs, cluster, stop, limit)
         failed, interrupted_by = recording.record_events(events, stop, work.missing, work.expected, writers, deciding)
         # Somebody can have changed the files meanwhile. Whatever has become of them, the outcome of the runs is said.
         acts: list[Callable[[], str | None]] = [*(one.finish for one in writers), describe]
@@ -208,13 +209,13 @@ def _describe(selection: Selection, here: Mapping[str, Environment] | Cluster, w
 
 
 def _events(
-    tasks: Sequence[Task], deciding: UntilDecided | None, jobs: int, cluster: Cluster | None, stop: Stop
+    tasks: Sequence[Task], deciding: UntilDecided | None, jobs: int, cluster: Cluster | None, stop: Stop, limit: float
 ) -> Generator[Event, None, None]:
     """The events of training here or on a cluster. Tasks are given out one by one if there are claims to decide."""
     more = scheduling.no_more if deciding is None else deciding.take
     at_once = tasks if deciding is None else []
     if cluster is None:
-        return scheduling.execute(at_once, scheduling.slots(jobs), stop, more=more)
+        return scheduling.execute(at_once, scheduling.slots(jobs), stop, limit, more)
     return cluster_scheduling.execute(at_once, cluster, stop, more=more)
 
 

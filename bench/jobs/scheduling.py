@@ -16,7 +16,7 @@ import subprocess
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from bench.children import child_command, child_variables
 from bench.errors import one_line
 from bench.files import cause
 from bench.jobs.events import Ended, EpochFinished, Event, Stage, Started, Stop, Waiting
+from bench.jobs.plan import Planned
 from bench.jobs.worker.task import Task
 from bench.network.specification import DEVICES
 from bench.record.rows import Status
@@ -32,7 +33,9 @@ from bench.training.environment import worker_variables
 from bench.training.loop import Epoch
 
 EPOCH_LIMIT = 3600.0
-"""A run that finishes no epoch for so many seconds counts as hanging. The limit is a hundred times the usual."""
+"""A run that finishes no epoch for so many seconds counts as hanging, unless much longer epochs are expected."""
+
+_PATIENCE = 100.0  # so many times the expected seconds of an epoch
 
 More = Callable[[str | None], Task | None]
 """Gives the next task on a device or in an environment, or anywhere for None, or says that there is none now."""
@@ -43,6 +46,11 @@ _POLL = 0.5  # seconds between two looks at the clock
 _PAUSE = 5.0  # seconds; if more pass between two looks, the job itself was paused
 
 
+def epoch_limit(plan: Iterable[Planned]) -> float:
+    """Return the seconds without a finished epoch after which a run of this plan counts as hanging."""
+    return max([EPOCH_LIMIT, *(_PATIENCE * one.seconds / one.left for one in plan if one.left > 0)])
+
+
 def no_more(where: str | None) -> None:
     """Say that there are no tasks but those given."""
 
@@ -51,12 +59,13 @@ def execute(
     tasks: Sequence[Task],
     slots: Mapping[str, int],
     stop: Stop,
-    epoch_limit: float = EPOCH_LIMIT,
+    limit: float = EPOCH_LIMIT,
     more: More = no_more,
 ) -> Generator[Event, None, None]:
     """Train the run of every task. Each device takes its runs in this order, `slots[device]` at a time, then `more`.
 
-    No worker is left running when the iteration ends, even if it ends early.
+    A run that finishes no epoch for `limit` seconds ends. No worker is left running when the iteration ends, even if it
+    ends early.
     """
     waiting = {device: deque(task for task in tasks if task.run.device == device) for device in slots}
     active: list[_Worker] = []
@@ -79,7 +88,7 @@ def execute(
             looked = time.monotonic()
             yield from _next_events(active, stop)
             if stop.inbox.empty():  # the message of a worker may still wait
-                _end_silent_workers(active, epoch_limit, time.monotonic() - looked)
+                _end_silent_workers(active, limit, time.monotonic() - looked)
         for worker in active:
             worker.kill()
         for worker in active:

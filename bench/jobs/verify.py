@@ -268,7 +268,8 @@ def _train(
             if (architecture := architectures[one.run.model].with_digest(one.run.recipe))
         ]
         with stopped_by_signals(stop) as received, Progress(plan) as progress:
-            for event in scheduling.execute(tasks, scheduling.slots(request.jobs), stop):
+            limit = scheduling.epoch_limit(plan)
+            for event in scheduling.execute(tasks, scheduling.slots(request.jobs), stop, limit):
                 match event:
                     case Waiting():
                         progress.tick()

@@ -22,7 +22,10 @@ from actors import ACTOR, MARK, acts, acts_together, endings, execute, marked, n
 
 from bench.jobs import scheduling
 from bench.jobs.events import Ended, EpochFinished, Event, Stage, Started, Stop, Waiting
+from bench.jobs.plan import Planned
 from bench.jobs.worker.task import Task
+from bench.record.environments import EXACT
+from bench.record.rows import Run
 
 needs_proc = pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc")
 
@@ -96,6 +99,14 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
+def test_the_patience_with_a_run_is_an_hour_or_a_hundred_times_what_is_expected() -> None:
+    def planned(seconds: float, recorded: int = 0) -> Planned:
+        return Planned(Run("unpadded", "0a011c29", "cpu", EXACT.digest, 1, 20), recorded, seconds)
+
+    assert scheduling.epoch_limit([]) == scheduling.epoch_limit([planned(20 * 30), planned(0, 20)]) == 3600
+    assert scheduling.epoch_limit([planned(20 * 30), planned(10 * 50, 10)]) == 5000
+
+
 def test_a_fault_ends_its_own_run_with_its_status_and_reason(
     job: Job, network: type[misbehaving.Behaves], status: str, reason: str
 ):
@@ -128,7 +139,7 @@ def test_nothing_is_left_running_after_a_job(job: Job):
 
 def test_a_run_that_hangs_is_ended_at_its_limit(tmp_path: Path, mark: str):
     started = time.monotonic()
-    events = list(execute([task(tmp_path, misbehaving.Hangs)], {"cpu": 1}, Stop(), epoch_limit=4))
+    events = list(execute([task(tmp_path, misbehaving.Hangs)], {"cpu": 1}, Stop(), limit=4))
     assert 4 <= time.monotonic() - started < 20
     reason = "no epoch finished within 4 seconds"
     assert endings(events[1:]) == [(1, "timeout", reason)]  # a busy machine may not have described itself in time
@@ -261,7 +272,7 @@ class TestListening:
     def test_runs_that_are_side_by_side_have_one_limit(self):
         tasks = acts_together("done 1; sleep 600", 2)
         reason = "no epoch finished within 1 seconds"
-        assert endings(execute(tasks, {"cuda": 1}, Stop(), epoch_limit=1)) == [(0, "timeout", reason), (1, "ok", "")]
+        assert endings(execute(tasks, {"cuda": 1}, Stop(), limit=1)) == [(0, "timeout", reason), (1, "ok", "")]
 
     def test_more_tasks_go_beside_the_first_as_long_as_they_are_exact(self):
         tasks = [
@@ -337,7 +348,7 @@ class TestListening:
 
     def test_a_hanging_run_costs_the_others_nothing(self):
         tasks = acts("epoch 1; sleep 600", "sleep 0.5; epoch 1; done", "epoch 1; done")
-        events = list(execute(tasks, {"cpu": 2}, Stop(), epoch_limit=2))
+        events = list(execute(tasks, {"cpu": 2}, Stop(), limit=2))
         assert endings(events) == [
             (0, "timeout", "no epoch finished within 2 seconds"),
             (1, "ok", ""),
@@ -346,12 +357,12 @@ class TestListening:
 
     def test_the_limit_is_that_of_an_epoch_and_not_of_a_run(self):
         (one,) = acts("sleep 1; epoch 1; sleep 1; epoch 2; sleep 1; epoch 3; done")
-        assert endings(execute([one], {"cpu": 1}, Stop(), epoch_limit=2.2)) == [(0, "ok", "")]
+        assert endings(execute([one], {"cpu": 1}, Stop(), limit=2.2)) == [(0, "ok", "")]
 
     def test_printing_is_no_sign_of_life(self):
         (one,) = acts(";".join(["say b'working'; sleep 0.25"] * 40))
         started = time.monotonic()
-        assert endings(execute([one], {"cpu": 1}, Stop(), epoch_limit=1))[0][1] == "timeout"
+        assert endings(execute([one], {"cpu": 1}, Stop(), limit=1))[0][1] == "timeout"
         assert time.monotonic() - started < 6
 
     def test_a_worker_that_does_not_end_after_its_last_message_is_ended(self, monkeypatch: pytest.MonkeyPatch):
@@ -428,7 +439,7 @@ class TestListening:
     @pytest.mark.parametrize("last", ["done", "exit 1", f"kill {int(signal.SIGKILL)}", "sleep 600"])
     @pytest.mark.parametrize("ends_early", [False, True])
     def test_no_pipe_of_a_worker_stays_open(self, opened: list[subprocess.Popen[bytes]], last: str, ends_early: bool):
-        events = execute(acts(f"epoch 1; {last}", f"say b'x'; epoch 1; {last}"), {"cpu": 2}, Stop(), epoch_limit=1)
+        events = execute(acts(f"epoch 1; {last}", f"say b'x'; epoch 1; {last}"), {"cpu": 2}, Stop(), limit=1)
         for _ in zip(range(3), events, strict=False) if ends_early else events:
             pass
         events.close()
@@ -483,7 +494,7 @@ def test_a_worker_starts_although_the_current_folder_was_deleted(
 
 @pytest.mark.slow
 def test_waiting_events_report_that_time_passes(tmp_path: Path, mark: str):
-    events = list(scheduling.execute([task(tmp_path, misbehaving.Hangs)], {"cpu": 1}, Stop(), epoch_limit=4))
+    events = list(scheduling.execute([task(tmp_path, misbehaving.Hangs)], {"cpu": 1}, Stop(), limit=4))
     assert sum(isinstance(event, Waiting) for event in events) >= 4
 
 
@@ -507,7 +518,7 @@ from bench.jobs.events import EpochFinished, Stop
 sys.executable = sys.argv[1]
 scheduling._PAUSE = 1.0
 events = []
-for event in scheduling.execute(acts(sys.argv[2]), {"cpu": 1}, Stop(), epoch_limit=3):
+for event in scheduling.execute(acts(sys.argv[2]), {"cpu": 1}, Stop(), limit=3):
     events.append(event)
     if isinstance(event, EpochFinished) and event.epoch.epoch == 1:
         print("trains", flush=True)
