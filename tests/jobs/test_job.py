@@ -112,7 +112,7 @@ def pretended(monkeypatch):
     """Let runs end after an epoch without any training, each on a machine of its own. Return the tasks so far."""
     given = []
 
-    def execute(tasks, slots, stop, more):
+    def execute(tasks, slots, stop, limit, more):
         for task in itertools.chain(tasks, iter(lambda: more("cpu"), None)):
             given.append(task)
             epoch, machine = Epoch(1, 400, 500, 0.5, 0.25, 1.0, 1.0, None, None), f"machine {len(given)}"
@@ -138,8 +138,8 @@ def test_files_that_explain_the_rows_and_are_lost_under_a_job_are_written_again(
     where, given = places(tmp_path, root), pretended(monkeypatch)
     execute = job.scheduling.execute
 
-    def lose(tasks, slots, stop, **options):
-        yield from execute(tasks, slots, stop, **options)
+    def lose(*arguments):
+        yield from execute(*arguments)
         environments.path_beside(where.runs).unlink()
         where.runs.unlink()
 
@@ -163,8 +163,8 @@ def test_a_job_whose_rows_have_no_place_says_so_in_its_outcome(tmp_path, root, m
     where, given = places(tmp_path, root), pretended(monkeypatch)
     execute = job.scheduling.execute
 
-    def spoil(tasks, slots, stop, **options):
-        yield from execute(tasks, slots, stop, **options)
+    def spoil(*arguments):
+        yield from execute(*arguments)
         where.runs.write_text("something else\n")
 
     monkeypatch.setattr(job.scheduling, "execute", spoil)
@@ -187,7 +187,7 @@ def until_decided(monkeypatch, correct, rows=None):
     """Let runs end with these correct images in all epochs, until the job is killed after so many rows. Return them."""
     given = []
 
-    def execute(tasks, slots, stop, more):
+    def execute(tasks, slots, stop, limit, more):
         assert tasks == []
         for task in iter(lambda: more("cpu"), None):
             yield Started(task.run)

@@ -99,20 +99,20 @@ def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
     ],
     ids=lambda value: value.__name__ if isinstance(value, type) else "",
 )
-def test_the_patience_with_a_run_is_an_hour_or_a_hundred_times_what_is_expected() -> None:
-    def planned(seconds: float, recorded: int = 0) -> Planned:
-        return Planned(Run("unpadded", "0a011c29", "cpu", EXACT.digest, 1, 20), recorded, seconds)
-
-    assert scheduling.epoch_limit([]) == scheduling.epoch_limit([planned(20 * 30), planned(0, 20)]) == 3600
-    assert scheduling.epoch_limit([planned(20 * 30), planned(10 * 50, 10)]) == 5000
-
-
 def test_a_fault_ends_its_own_run_with_its_status_and_reason(
     job: Job, network: type[misbehaving.Behaves], status: str, reason: str
 ):
     found_status, found_reason = job.ending(network)
     assert found_status == status, found_reason
     assert re.fullmatch(reason, found_reason), found_reason
+
+
+def test_the_patience_with_a_run_is_an_hour_or_a_hundred_times_what_is_expected() -> None:
+    def planned(seconds: float, recorded: int = 0) -> Planned:
+        return Planned(Run("unpadded", "0a011c29", "cpu", EXACT.digest, 1, 20), recorded, seconds)
+
+    assert scheduling.epoch_limit([]) == scheduling.epoch_limit([planned(20 * 30), planned(0, 20)]) == 3600
+    assert scheduling.epoch_limit([planned(20 * 30), planned(10 * 50, 10)]) == 5000
 
 
 def test_every_run_begins_and_ends_once_whatever_happens_to_the_others(job: Job):
