@@ -96,13 +96,6 @@ def test_the_first_difference_is_named_with_epoch_column_and_both_values(places)
     assert summary == "0 of 1 run identical, bit for bit."
 
 
-def test_the_first_difference_says_that_the_recorded_loss_looks_rounded(places):
-    row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 1").iloc[0]
-    edit(places, f",{float(row['test_loss'])!r},", f",{float(row['test_loss']):.5f},")
-    (line, _) = format_verification(verified(Request(("unpadded",), None, None, 1, 2), places))
-    assert line.endswith("; the recorded value looks rounded")
-
-
 @pytest.mark.slow
 def test_a_difference_in_one_run_does_not_hide_that_the_other_is_identical(places):
     row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 1").iloc[0]

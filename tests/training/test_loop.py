@@ -45,6 +45,7 @@ def few(dataset):
     return dataset.head(128 + 32, 100)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_network_learns_within_a_few_dozen_steps(name, dataset):
     batch = ARCHITECTURES[name].recipe.batch_size
