@@ -280,8 +280,7 @@ def _name_on_workers(folder: Path) -> str:
 
 def _announce(expected: Sequence[Planned], selection: Selection, cluster: Cluster | None) -> None:
     seconds = plan.wall_seconds(expected, selection.jobs, None if cluster is None else cluster.slots)
-    epochs = sum(one.left for one in expected)
-    what = f"{count(len(expected), 'run')}, {count(epochs, 'epoch')}"
+    what = plan.amount(expected)
     if selection.until_decided:
         what = f"Until every claim is decided, with at most {count(len(selection.seeds), 'seed')}: probably {what}"
     print(f"{what} to train: about {duration(seconds)}.", *plan.format_vary(selection.vary), sep="\n", file=sys.stderr)

@@ -236,6 +236,11 @@ def format_plan(plan: Sequence[Planned], jobs: int, cluster: Slots | None = None
     return [*table, "", f"{total} {where}."]
 
 
+def amount(runs: Sequence[Planned]) -> str:
+    """Return what is left to train of these runs, as in "2 runs, 40 epochs"."""
+    return f"{count(len(runs), 'run')}, {count(sum(one.left for one in runs), 'epoch')}"
+
+
 def format_vary(vary: Vary) -> list[str]:
     """Format a line that says what the seed changes, unless it changes everything."""
     if not vary:

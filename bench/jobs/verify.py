@@ -18,7 +18,7 @@ from bench.errors import UnusableInput
 from bench.jobs import differences, scheduling
 from bench.jobs.events import Ended, EpochFinished, Stage, Started, Stop, Waiting, stopped_by_signals
 from bench.jobs.job import Paths, warn
-from bench.jobs.plan import Planned, duration, epoch_seconds, epoch_work, longest_first, wall_seconds
+from bench.jobs.plan import Planned, amount, duration, epoch_seconds, epoch_work, longest_first, wall_seconds
 from bench.jobs.progress import Progress
 from bench.jobs.worker.task import Task
 from bench.network import structure_facts
@@ -258,8 +258,7 @@ def _train(
     work = {one.model: 0 for one in longest.values()} | epoch_work(structures)
     seconds = epoch_seconds(longest.values(), recorded_epochs, work)
     plan = longest_first(Planned(run, 0, seconds[run] * run.epochs) for run in longest.values())
-    work_left = f"{count(len(plan), 'run')}, {count(sum(one.left for one in plan), 'epoch')}"
-    print(f"{work_left} to train again: about {duration(wall_seconds(plan, request.jobs))}.", file=sys.stderr)
+    print(f"{amount(plan)} to train again: about {duration(wall_seconds(plan, request.jobs))}.", file=sys.stderr)
     stop = Stop()
     with tempfile.TemporaryDirectory(prefix="bench-verify-") as folder:
         tasks = [
