@@ -112,7 +112,9 @@ def _between_networks(summary: Summary) -> list[str]:
         return ["No two networks have finished runs of the same seed in one environment yet.", ""]
     found = []
     for label, tests in _by_label(summary.between_networks):
-        found += [f"Paired tests compare every two networks on {text(label)}, seed by seed. {paired.power(tests)}", ""]
+        collapses = variance.tests_with_collapses(one for one in summary.current if one.label == label)
+        said = f"Paired tests compare every two networks on {text(label)}, seed by seed.{collapses}"
+        found += [f"{said} {paired.power(tests)}", ""]
         found += paired.as_table(tests, ["first network", "second network"])
     return found
 

@@ -45,11 +45,6 @@ def as_table(tests: Sequence[Paired], names: Sequence[str]) -> list[str]:
     return ["<details>", f"<summary>{count(len(tests), 'paired test')}</summary>", "", *shown, "</details>", ""]
 
 
-def with_collapses(number_of_runs: int) -> str:
-    """The sentence that says of tests that they include runs that collapse, if there are such runs."""
-    return " The tests include the runs that collapse." if number_of_runs else ""
-
-
 def power(tests: Sequence[Paired]) -> str:
     """The number of significant tests, or that no test can be significant with these seeds."""
     enough = next(n for n in itertools.count(1) if len(tests) * 2 / 2**n <= LEVEL)

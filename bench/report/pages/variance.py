@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from statistics import stdev
 
-from bench.evidence.summary import FINAL_EPOCHS, CheckedOn, GroupSources, Repeats, Summary
+from bench.evidence.summary import FINAL_EPOCHS, CheckedOn, GroupSources, GroupSummary, Repeats, Summary
 from bench.network.specification import VARIED
 from bench.report.markdown import DATA, anchor, link, number, text
 from bench.report.pages import paired
@@ -83,6 +83,12 @@ def _largest(summary: Summary) -> GroupSources | None:
 def number_that_collapse(summary: Summary) -> int:
     """The number of current runs with an epoch that collapses, over all networks and places."""
     return sum(bool(seed.collapses) for group in summary.current for seed in group.seeds)
+
+
+def tests_with_collapses(groups: Iterable[GroupSummary]) -> str:
+    """The sentence that says of paired tests of these groups that they include runs that collapse, if they do."""
+    fallen = any(seed.collapses for group in groups for seed in group.seeds)
+    return " The tests include the runs that collapse." if fallen else ""
 
 
 def runs_that_collapse(number_of_runs: int) -> str:
@@ -177,7 +183,7 @@ def lines(summary: Summary) -> list[str]:
         (
             f"**Device or environment**: {_exact(summary.repeats)}Paired tests compare the same seeds on two devices "
             "or in two environments. The initial weights, the order of the images and dropout are the same in both."
-            f"{paired.with_collapses(number_that_collapse(summary))}"
+            f"{tests_with_collapses(summary.current)}"
         ),
         "",
     ]
