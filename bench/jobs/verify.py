@@ -1,34 +1,28 @@
 """Train recorded runs again and compare them with the record, bit for bit. The record is only read.
 
-The results are stored beside the record, for the report.
+The results are stored beside the record as they come, for the report.
 """
 
 from __future__ import annotations
 
 import logging
 import sys
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import pandas
 
 from bench.errors import UnusableInput
-from bench.jobs import differences, scheduling
-from bench.jobs.events import Ended, EpochFinished, Stage, Started, Stop, Waiting, stopped_by_signals
+from bench.jobs import differences, retraining
+from bench.jobs.events import Stop, stopped_by_signals
 from bench.jobs.job import Paths, warn
-from bench.jobs.plan import Planned, amount, duration, epoch_seconds, epoch_work, longest_first, wall_seconds
-from bench.jobs.progress import Progress
-from bench.jobs.worker.task import Task
-from bench.network import structure_facts
+from bench.jobs.retraining import Trained
 from bench.network.specification import Architecture
-from bench.record import catalogue, environments, record, verifications
+from bench.record import environments, record, verifications
 from bench.record.environments import EXACT, EXACT_VERSION, Environment
 from bench.record.rows import RUN_KEY, Run, utc_now
 from bench.record.verifications import Verified
-from bench.training import data, environment
-from bench.training.loop import Epoch
+from bench.training import environment
 from bench.wording import count
 
 _log = logging.getLogger(__name__)
@@ -100,25 +94,23 @@ def verify(
         rest = f"; {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         print(f"Not recorded, so not compared: {first}{rest}.", file=sys.stderr)
     again, impossible = _to_train_again(_runs(rows, request.epochs), architectures, here, paths)
-    trained, endings, interrupted_by = _train(
-        [one.target for one in again], found.epochs, request, architectures, paths, subset
-    )
-    findings = [*_left_out(found), *missing, *impossible]
-    compared = []
-    for one in again:
-        difference = differences.first(one.recorded, trained[one.target.key])
-        if len(trained[one.target.key]) >= one.run.epochs:
-            machine = environment.machine(here[one.target.device])
-            compared.append(
-                Verified(*one.run.key, one.run.epochs, not difference, utc_now(), one.target.environment, machine)
-            )
-        if difference and one.target.key in endings:
-            difference = f"the new training ended early: {endings[one.target.key]}"
-        elif difference and one.run.environment != one.target.environment:
-            difference += f"; {_environment_changes(one.run, one.recorded, here[one.run.device], paths)}"
-        findings.append(Finding(_name(one.run, architectures[one.run.model]), one.run.epochs, difference))
-    _store(compared, paths.runs)
-    return Verification(tuple(findings), interrupted_by)
+    results = verifications.Writer(paths.runs)
+    compared: dict[Run, Finding] = {}
+    stop = Stop()
+    with stopped_by_signals(stop) as received:
+        for trained in retraining.train(
+            [one.target for one in again], found.epochs, architectures, paths, request.jobs, subset, stop
+        ):
+            for one in again:
+                if one.target.key == trained.run.key:
+                    compared[one.run] = _compare(one, trained, architectures, here, paths)
+                    if len(trained.epochs) >= one.run.epochs:
+                        _store(one, compared[one.run], here, results)
+    for one in again:  # an interruption leaves runs that were never started
+        if one.run not in compared:
+            compared[one.run] = _compare(one, Trained(one.target), architectures, here, paths)
+    findings = (*_left_out(found), *missing, *impossible, *(compared[one.run] for one in again))
+    return Verification(findings, received[0] if received else None)
 
 
 @dataclass(frozen=True)
@@ -154,12 +146,27 @@ def _to_train_again(
     return again, impossible
 
 
-def _store(compared: Sequence[Verified], runs: Path) -> None:
-    """Store the results beside the record. If that is impossible, only warn: the verification still counts."""
-    writer = verifications.Writer(runs)
+def _compare(
+    one: _Again,
+    trained: Trained,
+    architectures: Mapping[str, Architecture],
+    here: Mapping[str, Environment],
+    paths: Paths,
+) -> Finding:
+    difference = differences.first(one.recorded, trained.epochs)
+    if difference and trained.failure:
+        difference = f"the new training ended early: {trained.failure}"
+    elif difference and one.run.environment != one.target.environment:
+        difference += f"; {_environment_changes(one.run, one.recorded, here[one.run.device], paths)}"
+    return Finding(_name(one.run, architectures[one.run.model]), one.run.epochs, difference)
+
+
+def _store(one: _Again, finding: Finding, here: Mapping[str, Environment], results: verifications.Writer) -> None:
+    """Store a result beside the record. If that is impossible, only warn: the verification still counts."""
+    machine = environment.machine(here[one.target.device])
+    identical = not finding.difference
     try:
-        for one in compared:
-            writer.append(one)
+        results.append(Verified(*one.run.key, one.run.epochs, identical, utc_now(), one.target.environment, machine))
     except UnusableInput as error:
         _log.warning("the report will not mention this verification: %s", error)
 
@@ -235,55 +242,6 @@ def _obstacle(run: Run, here: Mapping[str, Environment], paths: Paths) -> str:
         return f"recorded in the arithmetic {arithmetic!r}, but this release has {EXACT_VERSION!r}"
     advice = "to verify it, check out release 0.1.0 of this project with git, and run the same command there"
     return f"recorded in the arithmetic of release 0.1.0, which this release does not have: {advice}"
-
-
-def _train(
-    runs: Sequence[Run],
-    recorded_epochs: pandas.DataFrame,
-    request: Request,
-    architectures: Mapping[str, Architecture],
-    paths: Paths,
-    subset: tuple[int, int] | None,
-) -> tuple[dict[tuple[object, ...], list[Epoch]], dict[tuple[object, ...], str], int | None]:
-    """Train runs. Return the epochs by run key, the failures by run key, and the signal that interrupted, if any."""
-    longest: dict[tuple[object, ...], Run] = {}
-    for run in runs:  # a run that is recorded in several environments is trained once
-        longest[run.key] = max(run, longest.get(run.key, run), key=lambda one: one.epochs)
-    trained: dict[tuple[object, ...], list[Epoch]] = {key: [] for key in longest}
-    endings: dict[tuple[object, ...], str] = {}
-    if not longest:
-        return trained, endings, None
-    data.ensure(paths.data)
-    structures = {**structure_facts.load(), **catalogue.read(paths.runs).structures}
-    work = {one.model: 0 for one in longest.values()} | epoch_work(structures)
-    seconds = epoch_seconds(longest.values(), recorded_epochs, work)
-    plan = longest_first(Planned(run, 0, seconds[run] * run.epochs) for run in longest.values())
-    print(f"{amount(plan)} to train again: about {duration(wall_seconds(plan, request.jobs))}.", file=sys.stderr)
-    stop = Stop()
-    with tempfile.TemporaryDirectory(prefix="bench-verify-") as folder:
-        tasks = [
-            Task(architecture, one.run, paths.data, Path(folder), (), subset)
-            for one in plan
-            if (architecture := architectures[one.run.model].with_digest(one.run.recipe))
-        ]
-        with stopped_by_signals(stop) as received, Progress(plan) as progress:
-            limit = scheduling.epoch_limit(plan)
-            for event in scheduling.execute(tasks, scheduling.slots(request.jobs), stop, limit):
-                match event:
-                    case Waiting():
-                        progress.tick()
-                    case Started(run):
-                        progress.started(run, 0)
-                    case Stage(run, name):
-                        progress.stage(run, name)
-                    case EpochFinished(run, epoch):
-                        trained[run.key].append(epoch)
-                        progress.epoch_finished(run, epoch)
-                    case Ended(run, status, reason):
-                        if status != "ok":
-                            endings[run.key] = f"{status}: {reason}"
-                        progress.ended(run, status, reason)
-    return trained, endings, received[0] if received else None
 
 
 def _recorded_details(run: Run, paths: Paths) -> dict[str, str]:

@@ -1,11 +1,11 @@
-"""Tests of `verify`: it trains recorded runs again, and succeeds only if every run asked for is identical."""
+"""Tests of `verify`, `retraining`: they train recorded runs again, and succeed only if all of them are identical."""
 
 from __future__ import annotations
 
 import json
 import re
 import shutil
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import pytest
 import synthetic
@@ -13,11 +13,13 @@ import synthetic
 from bench.errors import UnusableInput
 from bench.jobs import job, verify
 from bench.jobs.job import Paths, Selection
+from bench.jobs.retraining import Trained
 from bench.jobs.verify import Request, format_verification
 from bench.record import environments, record, verifications
 from bench.record.environments import EXACT, Environment
 from bench.record.rows import REPRODUCIBLE
 from bench.training import environment
+from bench.training.loop import Epoch
 from models import ARCHITECTURES
 
 SUBSET = (512, 300)
@@ -77,6 +79,20 @@ def test_a_prefix_of_the_epochs_can_be_verified(places):
     assert kept(places) == [("unpadded", 1, True)]
 
 
+def test_each_result_is_kept_when_its_run_ends_so_a_crash_loses_only_the_others(places, monkeypatch):
+    def train(runs, rows, *_):
+        own = rows[rows["model"] == runs[0].model].sort_values("epoch")
+        names = [field.name for field in fields(Epoch)]
+        yield Trained(runs[0], tuple(Epoch(**row) for row in own[names].to_dict("records")))
+        raise MemoryError
+
+    monkeypatch.setattr(verify.retraining, "train", train)
+    with pytest.raises(MemoryError):
+        verified(EVERYTHING, places)
+    (one,) = kept(places)
+    assert one in {("gap_head", 2, True), ("unpadded", 2, True)}
+
+
 @pytest.mark.slow
 def test_a_record_is_verified_even_if_the_outcome_cannot_be_written(places, caplog):
     (places.runs.parent / "runs.verified.csv").mkdir()
@@ -126,7 +142,7 @@ def test_how_much_is_trained_and_what_is_not_recorded_is_said_before_the_trainin
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(verify.scheduling, "execute", interrupt)
+    monkeypatch.setattr(verify.retraining.scheduling, "execute", interrupt)
     with pytest.raises(KeyboardInterrupt):
         verified(Request(("unpadded",), None, tuple(range(1, 10)), 1, 2), places)
     said = capsys.readouterr().err.splitlines()
@@ -229,7 +245,7 @@ def described_as(places, arithmetic):
     edit(places, EXACT.digest, other.digest)
     environments.add(places.runs, [other])
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verify.scheduling, "execute", pytest.fail)
+        patch.setattr(verify.retraining.scheduling, "execute", pytest.fail)
         found = verified(Request(("unpadded",), None, None, None, 2), places)
     assert not found.is_identical
     assert kept(places) == []
