@@ -1,4 +1,4 @@
-"""Check the golden digests on emulated processors: three of x86-64, and two of ARM64.
+"""Check the golden digests on emulated processors: three of x86-64, and two of ARM64; and compiled for one without FMA.
 
     python tests/processors/emulated.py [CACHE_FOLDER]
 
@@ -22,6 +22,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PROGRAM = ("-m", "bench.training.golden")
 MODELS = ("Haswell", "EPYC-Milan", "max")
+OLD = {"NUMBA_CPU_NAME": "nehalem", "NUMBA_CPU_FEATURES": "", "GLIBC_TUNABLES": "glibc.cpu.hwcaps=-FMA,-FMA4"}
+"""Makes numba compile for SSE only, and glibc multiply and add as on a processor that cannot do so in one step."""
+
 SCALABLE = {"NUMBA_CPU_NAME": "neoverse-v1", "NUMBA_CPU_FEATURES": "+neon,+sve"}
 """Makes numba compile for vectors of any length (SVE), as on a Graviton 3. QEMU 7 does not tell it that it has them."""
 
@@ -69,7 +72,7 @@ def main() -> int:
 def _processors(cache: Path) -> list[tuple[str, list[str], dict[str, str]]]:
     """Each processor with the command that runs Python on it, and its environment variables."""
     compiled = {"NUMBA_CACHE_DIR": str(cache / "numba"), "PYTHONPATH": str(ROOT)}
-    found = [("this processor", [sys.executable], compiled)]
+    found = [("this processor", [sys.executable], compiled), ("without FMA", [sys.executable], compiled | OLD)]
     for model in MODELS:
         found.append((f"x86-64 as {model}", ["qemu-x86_64", "-cpu", model, sys.executable], compiled))
     root, site = _arm64(cache / "arm64")
