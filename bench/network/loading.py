@@ -10,6 +10,7 @@ import ast
 import builtins
 import importlib
 import linecache
+import re
 import sys
 import traceback
 from collections.abc import Collection, Mapping, Sequence
@@ -46,6 +47,17 @@ def line_of(error: BaseException) -> str:
         if str(frame.f_globals.get("__name__", "")).startswith(roots)
     ]
     return own[-1] if own else ""
+
+
+def missing_in(error: BaseException) -> str:
+    """Return why something is missing that an error complains of: code of PyTorch got it instead of a value.
+
+    It is empty if the error complains of nothing that is missing.
+    """
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)] if _Absent.__name__ in str(error) else []
+    values = [one.f_globals.get(name) for one in frames for name in one.f_code.co_names]
+    values += [value for one in frames for value in one.f_locals.values()]
+    return next((one._message for one in values if isinstance(one, _Absent)), "")
 
 
 class _Own(MetaPathFinder, Loader):
@@ -98,15 +110,21 @@ class _Own(MetaPathFinder, Loader):
                 return builtins.__import__(f"{self.root}.{name}", scope, local, fromlist)
             importlib.import_module(f"{self.root}.{name}")
             return sys.modules[f"{self.root}.{first}"]
-        if level == 0 and first == "torchvision":
-            import_torchvision()
+        try:
+            return builtins.__import__(name, scope, local, fromlist, level)
+        except RuntimeError as error:  # a package such as Lightning imports torchvision too
+            if "torchvision::nms" not in str(error):
+                raise
+        import_torchvision()
         return builtins.__import__(name, scope, local, fromlist, level)
 
     def _absent(self, error: ImportError | _Missing) -> _Absent:
         if isinstance(error, _Missing):
             return _Absent(str(error))
         if not isinstance(error, ModuleNotFoundError):
-            return _Absent(f"it needs an import that fails ({one_line(error)}): correct it")
+            said = one_line(error).replace(f"'{self.root}.", "'").replace(f"'{self.root}'", "its folder")
+            said = re.sub(r" \(<[^>]*>\)$", "", said)  # this is no path
+            return _Absent(f"it needs an import that fails ({said}): correct it")
         name = (error.name or "").removeprefix(f"{self.root}.")
         problem = f"it needs the module {name}, which is neither installed nor beside its file"
         return _Absent(f"{problem}: install it, or put it there")

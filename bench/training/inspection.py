@@ -34,6 +34,7 @@ from bench.training.trial.passes import (
     are_log_probabilities,
     attempt,
     build,
+    evaluated_scores,
     moved_scores,
     probable_mistakes,
     require_methods,
@@ -75,7 +76,7 @@ def inspect(architecture: Architecture) -> Values:
     if all(torch.equal(one, two) for one, two in zip(parameters.values(), other.parameters(), strict=True)):
         raise UnusableInput("its initial weights are the same for every seed: remove the code that seeds a generator")
     images = torch.rand(IMAGES, 1, 28, 28, generator=torch.Generator().manual_seed(1)) * 2 - 0.5
-    evaluated = attempt("in evaluation", lambda: scores_of(network.eval(), images), SHAPE)
+    evaluated = evaluated_scores(network, images)
     if not torch.equal(evaluated, scores_of(network, images)):
         reason = "in evaluation it gives different scores for the same images"
         advice = "turn off dropout, other randomness and changes of its state when self.training is false"
@@ -90,6 +91,7 @@ def inspect(architecture: Architecture) -> Values:
     fingerprint = again.fingerprint(architecture)
     if again.fingerprint(architecture) != fingerprint:
         raise UnusableInput(_NOT_OF_THE_SEED)
+    attempt("with other weights", lambda: _refuse_kept_weights(network, build(architecture, 1), images))
     moved = attempt("with other weights", lambda: moved_scores(other, images))
     gives_logits = not all(are_log_probabilities(scores) for scores in (evaluated, trained, moved))
     structure_found = attempt("in evaluation of two images of zeros", lambda: examine(build(architecture, 1)))
@@ -155,6 +157,23 @@ def _kept_between_passes(network: nn.Module, images: Tensor) -> list[str]:
             scores_of(network.eval(), images)
         found.append(remembered(network))
     return [name for name in found[1] if found[0].get(name) != found[1][name]]
+
+
+def _refuse_kept_weights(used: nn.Module, fresh: nn.Module, images: Tensor) -> None:
+    """Refuse a network that keeps what it made of earlier weights. It would not know them in a run that is continued.
+
+    A network that was used before must compute the same as a fresh one, for any weights that both are given.
+    """
+    parameters = dict(used.named_parameters())
+    state = {name: -one if name in parameters else one for name, one in copied(used.state_dict()).items()}
+    scores = []
+    for network in (used, fresh):
+        network.load_state_dict(state)
+        with torch.no_grad():
+            scores.append(content(network.eval()(images.clone())))
+    if scores[0] != scores[1]:
+        problem = "it keeps values that it made of its first weights, but a saved state does not contain them"
+        raise UnusableInput(f"{problem}: compute them in each forward pass, or use register_buffer")
 
 
 def _try_to_continue(architecture: Architecture) -> None:

@@ -78,11 +78,21 @@ def test_every_file_of_a_folder_that_cannot_be_used_gets_its_line(tmp_path, caps
 
 def test_files_of_a_folder_that_are_no_networks_are_named_and_skipped(tmp_path, capsys):
     train = "from net import Net\nNet().fit()\n"
-    write(tmp_path, net=BESIDE, blocks=BLOCKS, utils="WIDTH = 9\n", train=train, other=PLAIN, __init__="")
+    write(
+        tmp_path,
+        net=BESIDE,
+        blocks=BLOCKS,
+        utils="WIDTH = 9\n",
+        train=train,
+        other=PLAIN,
+        __init__="",
+        a=train.replace("import Net", "import *"),
+    )
     assert [one.name for one in found(str(tmp_path))] == ["net", "other"]
     assert capsys.readouterr().err.splitlines() == [
         f"bench: skipped {tmp_path}/{rest}"
         for rest in (
+            "a.py: defines no network: it imports Net from net: name the file of net instead",
             "train.py: defines no network: it imports Net from net: name the file of net instead",
             "utils.py: defines no network: it needs one class derived from torch.nn.Module",
             "blocks.py: net imports it: to train it too, name it",

@@ -8,7 +8,7 @@ import sys
 import pytest
 
 from bench.errors import UnusableInput
-from bench.network.loading import line_of, load
+from bench.network.loading import line_of, load, missing_in
 
 
 def of(text, **modules):
@@ -115,6 +115,30 @@ def test_a_star_import_that_is_missing_harms_only_what_uses_names_that_nothing_e
     assert not hasattr(found, "y")
 
 
+def test_a_missing_value_that_other_code_complains_of_is_known():
+    head = "import torch\nfrom nowhere import size\n"
+    found = of(head + "def f(): return torch.empty((3, size))\ndef g(x=size): return torch.empty((3, x))")
+    for use in (found.f, found.g):
+        with pytest.raises(TypeError, match="_Absent") as error:
+            use()
+        assert missing_in(error.value).startswith("it needs the module nowhere")
+    with pytest.raises(TypeError) as error:
+        of(head + "def f(): return torch.empty((3, size)) if 0 else torch.empty('a')").f()
+    assert missing_in(error.value) == ""
+
+
+def test_a_name_that_an_own_module_lacks_is_said_without_private_names():
+    for name, text, said in (
+        ("net", "from . import table", "cannot import name 'table' from its folder"),
+        ("p.net", "from . import table", "cannot import name 'table' from 'p'"),
+        ("p.net", "from .a import table", "cannot import name 'table' from 'p.a'"),
+    ):
+        found = load("network_test", name, "net.py", {name: text, "p.a": "", "p": ""})
+        with pytest.raises(UnusableInput) as error:
+            found.table()
+        assert str(error.value) == f"it needs an import that fails ({said}): correct it"
+
+
 def test_an_import_in_a_try_fails_as_it_does_everywhere():
     assert of("try:\n    import nowhere\nexcept ImportError:\n    nowhere = 5").nowhere == 5
 
@@ -126,7 +150,7 @@ def test_an_import_from_the_future_can_come_late_as_in_a_notebook():
 def test_torchvision_is_imported_with_any_build_of_torch_but_only_by_a_file_that_imports_it():
     code = """
 import sys
-from bench.network.loading import line_of, load
+from bench.network.loading import line_of, load, missing_in
 load("a", "net", "net.py", {"net": "import torch"})
 print("torchvision" in sys.modules)
 for text in ("from torchvision import datasets, transforms", "def f():\\n    import torchvision\\n    return 1\\nf()"):
@@ -135,6 +159,18 @@ for text in ("from torchvision import datasets, transforms", "def f():\\n    imp
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, "False\nTrue\nTrue\n"), done.stderr
+
+
+def test_an_installed_package_can_import_torchvision_with_any_build_of_torch(tmp_path):
+    (tmp_path / "metrics.py").write_text("import torchvision\nx = 5")
+    code = f"""
+import sys
+sys.path.append({str(tmp_path)!r})
+from bench.network.loading import load
+print(load("a", "net", "net.py", {{"net": "from metrics import x"}}).x)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (0, "5\n"), done.stderr
 
 
 def test_a_file_that_ends_the_program_is_refused_with_its_line():

@@ -150,7 +150,7 @@ def test_what_the_exact_arithmetic_lacks_is_named(tmp_path):
     assert exact.uncovered(architecture("", "x = F.gelu(x) * 2")) == ("gelu", "mul")
     assert exact.uncovered(read(write(tmp_path, net=DRAWS)[0])) == (
         "an augmentation",
-        "a forward pass that differs between training and evaluation",
+        "F.dropout (nn.Dropout is covered)",
     )
 
 

@@ -193,7 +193,25 @@ REFUSED = {
         init("self.conv = nn.Conv2d(3, 4, 3)", forward("return self.scores(self.conv(x).flatten(1))")),
         "images here are (N, 1, 28, 28)",
     ),
-    "for_larger_images": (changed("784, 10", "1024, 10"), "1024x10)): images here are (N, 1, 28, 28)"),
+    "for_larger_images": (changed("784, 10", "1000, 10"), "1000x10)): images here are (N, 1, 28, 28)"),
+    "for_flat_images": (
+        forward("return self.scores(x)"),
+        "it takes images (N, 784), and images here are (N, 1, 28, 28): begin its forward pass with `x = x.flatten(1)`",
+    ),
+    "keeps_its_first_weights": (
+        init(
+            "self.signs = []",
+            forward(
+                "self.signs = self.signs or [self.scores.weight.detach().sign()]\n"
+                "        return F.linear(x.flatten(1), self.scores.weight.abs() * self.signs[0])"
+            ),
+        ),
+        "it keeps values that it made of its first weights, but a saved state does not contain them: compute them in",
+    ),
+    "width_is_missing": (
+        "from no_such_module import WIDTH\n" + init("self.more = nn.Linear(784, WIDTH)"),
+        "it needs the module no_such_module, which is neither installed nor beside its file: install it, or put it",
+    ),
     "lazy_layer_that_is_not_used": (
         init("self.more = nn.LazyLinear(3)"),
         "its forward pass does not use the lazy layer more: remove it",
@@ -235,11 +253,11 @@ REFUSED = {
     ),
     "another_relu_for_all": (
         init("nn.ReLU.forward = lambda self, x: x.clamp(0, 99)"),
-        "its file changes PyTorch itself (ReLU.forward): remove that code",
+        "its file, or a package that it imports, changes PyTorch itself (ReLU.forward): remove that code",
     ),
     "another_function_for_all": (
         init("F.relu = torch.abs"),
-        "its file changes PyTorch itself (torch.nn.functional.relu): remove that code",
+        "its file, or a package that it imports, changes PyTorch itself (torch.nn.functional.relu): remove that code",
     ),
     "settings_in_training": (
         forward("torch.set_num_threads(2); " + FORWARD.strip()),

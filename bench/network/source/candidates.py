@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import ast
+import builtins
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
-from bench.network import calls
-from bench.network.source.names import Function, definitions, full_name, imports, running
+from bench.network.source.names import Function, definitions, full_name, imports
 
-_OTHER_TORCH = ("torch.", "torchvision.")  # what is not below these two is no base of a network
+OTHER_TORCH = ("torch.", "torchvision.")  # what is not below these two is no base of a network
 _MODULES = ("torch.nn.", "torch.jit.ScriptModule", "torch.jit._script.ScriptModule", "torchvision.models.")
+_NO_MODULES = ("torch.nn.utils.", "torch.nn.Parameter", "torch.nn.parameter.")
 
 _STACKS = ("torch.nn.Sequential", "torch.nn.modules.container.Sequential", "torchvision.models.")
 _IN_PLACE = ("to", "cpu", "cuda", "float", "train", "apply")  # these methods give the module itself
@@ -36,7 +37,8 @@ class Definitions:
         return {node.name: node for node in definitions(self.tree)}
 
     @cached_property
-    def _imported(self) -> dict[str, str]:
+    def imported(self) -> dict[str, str]:
+        """The imported names, each with the full name that it stands for."""
         return dict(imports(self.tree))
 
     @cached_property
@@ -58,12 +60,13 @@ class Definitions:
     def is_module(self, name: str, surely: bool, above: tuple[str, ...] = ()) -> bool:
         """Whether a name is a class derived from torch.nn.Module.
 
-        If not `surely`, a class with a forward pass may also have a base in an installed package, which is not read.
+        If not `surely`, a class with a forward pass may also have a base that is not read: one of an installed package,
+        or one that is missing.
         """
         node = self.named.get(name)
-        if node is None and name in self._imported:
-            found = self.find_imported(self._imported[name])
-            return found is not None and found[0].is_module(found[1], surely)
+        if node is None:
+            found = map(self.find_imported, self._full_names(name))
+            return any(one is not None and one[0].is_module(one[1], surely) for one in found)
         if not isinstance(node, ast.ClassDef) or name in above:
             return False
         bases = [self._base(base) for base in node.bases]
@@ -71,36 +74,43 @@ class Definitions:
             return False
         return any(self._is_module_base(base, node, surely, (*above, name)) for base in bases)
 
+    def _full_names(self, name: str) -> list[str]:
+        """Return the full names that a name can have that the file does not define: an import's, or a star import's."""
+        stars = [one.removesuffix("*") + name for one in self.imported if one.endswith(".*")]
+        return [self.imported[name]] if name in self.imported else stars
+
     def _base(self, base: ast.expr) -> str:
         """Return the full name of a base class."""
-        dotted = full_name(base, self._imported)
+        dotted = full_name(base, self.imported)
         alias = self.assigned.get(dotted)
         if isinstance(alias, ast.Name | ast.Attribute):
-            dotted = full_name(alias, self._imported)
+            dotted = full_name(alias, self.imported)
         return dotted
 
     def _is_module_base(self, dotted: str, node: ast.ClassDef, surely: bool, above: tuple[str, ...]) -> bool:
         first = dotted.partition(".")[0]
         if first in self.named:
             return self.is_module(first, surely, above)
-        if dotted.startswith(_MODULES) or (dotted == "Module" and "torch.nn.*" in self._imported):
+        if is_of_modules(dotted) or (dotted == "Module" and "torch.nn.*" in self.imported):
             return True
         found = self.find_imported(dotted)
         if found is not None:
             return found[0].is_module(found[1], surely)
-        is_imported = dotted != first or any(one.endswith(".*") for one in self._imported)
-        is_elsewhere = is_imported and not dotted.startswith(_OTHER_TORCH) and first not in sys.stdlib_module_names
-        return not surely and is_elsewhere and _method(node, "forward") is not None
+        if dotted == first and self.is_module(first, True):
+            return True
+        is_unknown = dotted != first or not (first in self.assigned or hasattr(builtins, first))
+        is_elsewhere = is_unknown and not dotted.startswith(OTHER_TORCH) and first not in sys.stdlib_module_names
+        return not surely and is_elsewhere and method_of(node, "forward") is not None
 
     def missing_arguments(self, name: str) -> tuple[str, ...]:
         """Return the arguments without a default of a class or a function."""
         node = self.named.get(name)
         if isinstance(node, Function):
-            return _required(node)
+            return required(node)
         while isinstance(node, ast.ClassDef):
-            method = _method(node, "__init__")
+            method = method_of(node, "__init__")
             if method is not None:
-                return _required(method)[1:]
+                return required(method)[1:]
             known = [base.id for base in node.bases if isinstance(base, ast.Name) and base.id in self.named]
             node = self.named[known[0]] if known and known[0] != node.name else None
         return ()
@@ -128,8 +138,8 @@ class Definitions:
     def _is_loss(self, name: str) -> bool:
         """Whether the forward pass of a class needs more than one input."""
         node = self.named[name]
-        forward = _method(node, "forward") if isinstance(node, ast.ClassDef) else None
-        return forward is not None and len(_required(forward)) > 2
+        forward = method_of(node, "forward") if isinstance(node, ast.ClassDef) else None
+        return forward is not None and len(required(forward)) > 2
 
     def objects(self) -> list[str]:
         """Return the variables that the file makes by a call, such as `model = nn.Sequential(…)`."""
@@ -138,7 +148,7 @@ class Definitions:
     def _stacks(self) -> list[str]:
         """Return the variables that are a stack of layers or a network of torchvision, and no part of another one."""
         uses = {name: names_in(self.assigned[name]) for name in self.objects()}
-        called = {name: full_name(made_by(self.assigned[name]), self._imported) for name in uses}
+        called = {name: full_name(made_by(self.assigned[name]), self.imported) for name in uses}
         found = [name for name in uses if called[name].startswith(_STACKS)]
         return [name for name in found if not any(name in _used_by(other, uses) for other in found)]
 
@@ -148,7 +158,7 @@ class Definitions:
         for name, value in self._assignments:
             if name not in self.named and isinstance(value, ast.Call) and class_name in names_in(value):
                 called = made_by(value)
-                is_stack = full_name(called, self._imported).startswith(_STACKS)
+                is_stack = full_name(called, self.imported).startswith(_STACKS)
                 if ast.unparse(called) == class_name or is_stack:
                     found.append(name)
         return list(dict.fromkeys(found))
@@ -163,53 +173,22 @@ class Definitions:
 
     def imported_modules(self) -> Iterator[tuple[str, str]]:
         """Yield the imported classes that are networks or blocks, and the own modules that define them."""
-        for name, dotted in self._imported.items():
-            if self.is_module(name, True):
-                yield name, dotted.rpartition(".")[0] or dotted
+        for name, dotted in self.imported.items():
+            found = self.find_imported(dotted) if dotted.endswith(".*") else None
+            for one in found[0].networks() if found is not None else [name] * self.is_module(name, True):
+                yield one, dotted.rpartition(".")[0] or dotted
 
     def hidden(self) -> list[str]:
         """Return the classes derived from torch.nn.Module that only exist while a function or a script runs."""
         classes = [
             node for node in ast.walk(self.tree) if isinstance(node, ast.ClassDef) and node.name not in self.named
         ]
-        return [one.name for one in classes if any(self._base(base).startswith(_MODULES) for base in one.bases)]
+        return [one.name for one in classes if any(is_of_modules(self._base(base)) for base in one.bases)]
 
-    def makers(self, has_arguments: bool = False) -> list[str]:
-        """Return the functions that may make a network: those without required arguments, or the others."""
-        return [
-            name
-            for name, node in self.named.items()
-            if isinstance(node, ast.FunctionDef)
-            and bool(_required(node)) == has_arguments
-            and any(
-                isinstance(one, ast.Return) and isinstance(one.value, ast.Call) and self._is_maker(one.value, node)
-                for inside in node.body
-                for one in running(inside)
-            )
-        ]
 
-    def _is_maker(self, value: ast.Call, function: ast.FunctionDef) -> bool:
-        """Whether a call may make a network: no function of PyTorch, no argument, and no method of a value."""
-        called = made_by(value)
-        first, name = ast.unparse(called).partition(".")[0], full_name(called, self._imported)
-        is_of_torch = name.startswith(_OTHER_TORCH) and not name.startswith(_MODULES)
-        is_argument = first in {one.arg for one in ast.walk(function.args) if isinstance(one, ast.arg)}
-        return first.isidentifier() and not (is_of_torch or is_argument or name.startswith("torch.nn.functional."))
-
-    def calls_of(self, name: str) -> list[ast.Call]:
-        """Return the calls of a class or a function that have arguments."""
-        found = [node for node in ast.walk(self.tree) if isinstance(node, ast.Call) and (node.args or node.keywords)]
-        return [node for node in found if isinstance(node.func, ast.Name) and node.func.id == name]
-
-    def example(self, name: str) -> str:
-        """Return how the file itself makes a network, with plain arguments, or the arguments that it needs."""
-        for node in self.calls_of(name):
-            try:
-                return calls.normalised(ast.unparse(node))
-            except ValueError:
-                continue
-        missing = self.missing_arguments(name)
-        return f"{name}({', '.join(f'{one}=…' for one in missing)})" if missing else name
+def is_of_modules(dotted: str) -> bool:
+    """Whether a full name is that of a class of PyTorch or torchvision which is derived from torch.nn.Module."""
+    return dotted.startswith(_MODULES) and not dotted.startswith(_NO_MODULES)
 
 
 def made_by(value: ast.expr) -> ast.expr:
@@ -221,11 +200,11 @@ def made_by(value: ast.expr) -> ast.expr:
     return value
 
 
-def _method(node: ast.ClassDef, name: str) -> Function | None:
+def method_of(node: ast.ClassDef, name: str) -> Function | None:
     return next((one for one in node.body if isinstance(one, Function) and one.name == name), None)
 
 
-def _required(node: Function) -> tuple[str, ...]:
+def required(node: Function) -> tuple[str, ...]:
     """Return the parameters without a default, `self` included."""
     positional = [*node.args.posonlyargs, *node.args.args]
     first = positional[: len(positional) - len(node.args.defaults)]

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, fx, nn
 
 from bench.network.structure_facts import ABOUT_SHAPES
@@ -39,6 +40,10 @@ def trace(network: nn.Module) -> Program:
     if builder.missing:
         raise NotCovered("\n".join(dict.fromkeys(builder.missing)))
     return builder.program()
+
+
+_LAYERS = {F.dropout: "nn.Dropout", F.dropout2d: "nn.Dropout2d"}
+"""Functions that draw where the arithmetic does not see it, and the layers that it covers instead."""
 
 
 class _Tracer(fx.Tracer):
@@ -79,6 +84,10 @@ def graph_of(network: nn.Module) -> fx.GraphModule:
         if randomness.generator_states() != before:
             raise NotCovered("a forward pass that draws random numbers by itself")
     if graphs[0].code != graphs[1].code:
+        targets = {node.target for graph in graphs for node in graph.graph.nodes}
+        for function, layer in _LAYERS.items():
+            if function in targets:
+                raise NotCovered(f"F.{function.__name__} ({layer} is covered)")
         raise NotCovered("a forward pass that differs between training and evaluation")
     return graphs[0]
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -12,13 +13,26 @@ from torch import Tensor, nn
 from torch.nn.parameter import is_lazy
 
 from bench.errors import UnusableInput, one_line
-from bench.network.loading import line_of
+from bench.network.loading import line_of, missing_in
 from bench.network.specification import Architecture
 from bench.training import randomness
 from bench.wording import count
 
 SHAPE = ": images here are (N, 1, 28, 28)"
-_SAYS_SHAPE = re.compile(r"shape|size|channel|dimension|axes|axis|unpack|elements")
+_SAYS_SHAPE = re.compile(r"shape|size|channel|dimension|axes|axis|unpack|elements|\dD")
+
+_OTHER_IMAGES: Mapping[str, tuple[Callable[[Tensor], Tensor], str, str]] = {
+    "(N, 784)": (lambda x: x.flatten(1), "x = x.flatten(1)", "nn.Flatten()"),
+    "(N, 28, 28)": (lambda x: x.squeeze(1), "x = x.squeeze(1)", "nn.Flatten(1, 2)"),
+    "(N, 1, 32, 32)": (lambda x: F.pad(x, (2, 2, 2, 2)), "x = F.pad(x, (2, 2, 2, 2))", "nn.ZeroPad2d(2)"),
+    "(N, 3, 28, 28)": (lambda x: x.expand(-1, 3, -1, -1), "x = x.expand(-1, 3, -1, -1)", ""),
+    "(N, 3, 32, 32)": (
+        lambda x: F.pad(x, (2, 2, 2, 2)).expand(-1, 3, -1, -1),
+        "x = F.pad(x, (2, 2, 2, 2)).expand(-1, 3, -1, -1)",
+        "",
+    ),
+}
+"""Images that networks take elsewhere: how to make them of (N, 1, 28, 28), as a statement, and as a layer."""
 
 
 def build(architecture: Architecture, seed: int) -> nn.Module:
@@ -61,6 +75,8 @@ def attempt(when: str, function: Any, advice: str = "") -> Any:
     except UnusableInput:
         raise
     except BaseException as error:  # also SystemExit, because this is a user's code
+        if reason := missing_in(error):
+            raise UnusableInput(reason) from error
         where = f"in {line}: " if (line := line_of(error)) else ""
         said = one_line(error)
         if "CUDA" in said or "NVIDIA" in said:
@@ -86,6 +102,30 @@ def scores_of(network: nn.Module, images: Tensor) -> Tensor:
         reason = "before any training, it gives scores that are not finite"
         raise UnusableInput(f"{reason}: look for a logarithm, a root or a division in its forward pass")
     return scores
+
+
+def evaluated_scores(network: nn.Module, images: Tensor) -> Tensor:
+    """Return the scores of images (N, 1, 28, 28) in evaluation. Refuse a network that fails or takes other images."""
+    try:
+        scores: Tensor = attempt("in evaluation", lambda: scores_of(network.eval(), images), SHAPE)
+    except UnusableInput:
+        wanted = _wanted_instead(network, images)
+        if wanted:
+            raise UnusableInput(wanted) from None
+        raise
+    return scores
+
+
+def _wanted_instead(network: nn.Module, images: Tensor) -> str:
+    """Return which other images a network takes, and what to change, or an empty text."""
+    for shape, (change, statement, layer) in _OTHER_IMAGES.items():
+        with contextlib.suppress(BaseException):  # this is a user's code
+            scores_of(network, change(images))
+            advice = f"begin its forward pass with `{statement}`"
+            if isinstance(network, nn.Sequential):
+                advice = f"begin it with {layer}" if layer else "give its first layer one input channel"
+            return f"it takes images {shape}, and images here are (N, 1, 28, 28): {advice}"
+    return ""
 
 
 def moved_scores(network: nn.Module, images: Tensor) -> Tensor:

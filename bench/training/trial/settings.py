@@ -15,6 +15,8 @@ from bench.errors import UnusableInput
 
 torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports more of PyTorch, which replaces functions
 
+_WITHOUT_EFFECT = "torch.compile"  # Lightning replaces it when it is imported; in a run, it returns its argument
+
 _CLASSES = [one for one in vars(nn).values() if isinstance(one, type)]
 
 
@@ -38,7 +40,8 @@ class Settings:
         new = {name: value for name, value in _code().items() if name in self._code or not name.startswith("torch.")}
         changed = [name for name, value in new.items() if value is not self._code.get(name)]
         if changed:
-            raise UnusableInput(f"its file changes PyTorch itself ({', '.join(changed[:3])}): remove that code")
+            found_in = f"its file, or a package that it imports, changes PyTorch itself ({', '.join(changed[:3])})"
+            raise UnusableInput(f"{found_in}: remove that code")
 
 
 def _settings() -> dict[str, object]:
@@ -70,5 +73,7 @@ def _code() -> dict[str, Any]:
         f"{one.__name__}.{key}": value
         for one in places
         for key, value in vars(one).items()
-        if callable(value) and (not key.startswith("__") or key == "__call__")  # torch.compile replaces other ones
+        if callable(value)
+        and (not key.startswith("__") or key == "__call__")  # torch.compile replaces other ones
+        and f"{one.__name__}.{key}" != _WITHOUT_EFFECT
     }

@@ -1,4 +1,4 @@
-"""Tests of `candidates`, `choice`: which class of a file is its network, and how a refusal says what to write."""
+"""Tests of `candidates`, `choice`, `makers`: the class of a file that is its network, and what a refusal says."""
 
 from __future__ import annotations
 
@@ -45,6 +45,11 @@ def module(name, body="pass", base="nn.Module"):
         (HEAD + module("A", "def f(self): super(A, self)") + module("B", "def f(self): super(B, self)"), ["A", "B"]),
         (HEAD + module("Net", "x = 1") + module("Net", "x = 2"), ["Net"]),
         (HEAD + module("A", base="B") + module("B", base="A"), []),
+        (HEAD + module("Method", base="nn.utils.prune.BasePruningMethod") + module("Net"), ["Net"]),
+        (HEAD + module("Scale", base="nn.Parameter") + module("Net"), ["Net"]),
+        (module("Net", "def forward(self, x): pass", "Forgotten"), ["Net"]),
+        (module("Table", "def forward(self, x): pass", "dict"), []),
+        ("Pair = tuple_of(2)\n" + module("Table", "def forward(self, x): pass", "Pair"), []),
     ],
 )
 def test_a_network_is_no_block_no_base_no_loss_and_no_data_set(text, networks):
@@ -87,7 +92,7 @@ def test_a_class_or_a_function_can_be_named_with_plain_arguments(text, member, c
             ),
         ),
         (
-            students.ARGUMENTS.replace('Net(norm="gn", dropout=0.1)', "Net(args)"),
+            "args = read()\n" + students.ARGUMENTS.replace('Net(norm="gn", dropout=0.1)', "Net(args)"),
             "Net",
             (
                 "a net.py: Net needs norm and dropout: add a function like `def make(): return Net(args)`, and name "
@@ -159,6 +164,95 @@ def test_a_class_or_a_function_can_be_named_with_plain_arguments(text, member, c
                 "a net.py: defines no network: its class Net stands in a function or below "
                 '`if __name__ == "__main__"`: move it to the left margin'
             ),
+        ),
+        (
+            "from torch import nn\ndef build():\n  net = nn.Sequential(nn.Flatten()).cpu()\n  return net",
+            "",
+            (
+                "a net.py: defines no network: it needs one class derived from torch.nn.Module, "
+                "or name the function that makes it: python -m bench show 'a net.py::build()'"
+            ),
+        ),
+        (
+            "from torch import nn\ndef build():\n  class A(nn.Module):\n    x = 1\n  net = A()\n  return net",
+            "",
+            (
+                "a net.py: defines no network: it needs one class derived from torch.nn.Module, "
+                "or name the function that makes it: python -m bench show 'a net.py::build()'"
+            ),
+        ),
+        (
+            "from torch import nn\ndef run():\n  net = nn.Linear(784, 10)\n  net(x).backward()\n  return net",
+            "",
+            "a net.py: defines no network: it needs one class derived from torch.nn.Module",
+        ),
+        (
+            "import timm\nnet = timm.create(10)\nloader = timm.data()\noptimizer = SGD(net.parameters())",
+            "",
+            (
+                "a net.py: defines no network: it needs one class derived from torch.nn.Module, "
+                "or name the variable that is trained: python -m bench show 'a net.py::net'"
+            ),
+        ),
+        (
+            HEAD + module("Net", "def __init__(self, width): self.a = width") + "def main(width): Net(width=width)",
+            "",
+            (
+                "a net.py: Net needs width: name it with its arguments, "
+                "for example: python -m bench show 'a net.py::Net(width=…)'"
+            ),
+        ),
+        (
+            HEAD + module("Net", "def __init__(self, args): self.a = args.width * args.width, args.depth"),
+            "",
+            (
+                "a net.py: Net needs args: add `from types import SimpleNamespace` and a function like "
+                "`def make(): return Net(args=SimpleNamespace(width=…, depth=…))`, and name it, "
+                "for example: python -m bench show 'a net.py::make()'"
+            ),
+        ),
+        (
+            HEAD + "def make(cfg): return nn.Linear(cfg.inputs, 10)",
+            "make",
+            (
+                "a net.py: make needs cfg: add `from types import SimpleNamespace` and a function like "
+                "`def make_network(): return make(cfg=SimpleNamespace(inputs=…))`, and name it, "
+                "for example: python -m bench show 'a net.py::make_network()'"
+            ),
+        ),
+        (
+            HEAD
+            + module("Net", "def __init__(self, cfg): self.cfg = cfg\n    def f(self): self.cfg['a'], self.cfg['b']"),
+            "",
+            (
+                "a net.py: Net needs cfg: name it with its arguments, "
+                'for example: python -m bench show \'a net.py::Net(cfg={"a": …, "b": …})\''
+            ),
+        ),
+        (
+            "@dataclass\nclass Config:\n    width: int\n    depth: int = 2\n\n"
+            + HEAD
+            + module("Net", "def __init__(self, cfg: Config): self.a = cfg.width"),
+            "",
+            (
+                "a net.py: Net needs cfg: add a function like `def make(): return Net(cfg=Config(width=…))`, "
+                "and name it, for example: python -m bench show 'a net.py::make()'"
+            ),
+        ),
+        (
+            HEAD + module("Net", "def __init__(self, block): self.a = block(block.width)"),
+            "",
+            (
+                "a net.py: Net needs block: name it with its arguments, "
+                "for example: python -m bench show 'a net.py::Net(block=…)'"
+            ),
+        ),
+        (
+            HEAD
+            + module("A", "def __init__(self, args): self.a = args.width")
+            + module("B", "def __init__(self, args): self.a = args.width"),
+            "",
+            "a net.py: defines 2 networks, A and B: name one of them, for example: python -m bench show 'a net.py::B'",
         ),
         (
             "def main():\n  def f(x): return abs(x)",

@@ -117,8 +117,14 @@ def test_a_base_class_is_known_through_every_module_that_passes_it_on(tmp_path):
         pack__init="from .inside import Base",
         pack__inside="import torch\nclass Base(torch.nn.Module): pass",
         loop="from loop import Base\nclass Net(Base): pass",
+        stars="from all import Base\nclass Net(Base): pass",
+        star="from all import *\nclass Block(Base): pass\nclass Net(Base): block = Block()",
+        all__init="from .other import *\nfrom .base import *",
+        all__other="from .base import Unknown",
+        all__base="from pack.inside import Base",
+        round="from round import *\nclass Net(Base): pass",
     )
-    for name, networks in (("net", ["Net"]), ("loop", [])):
+    for name, networks in (("net", ["Net"]), ("loop", []), ("stars", ["Net"]), ("star", ["Net"]), ("round", [])):
         tree = ast.parse((tmp_path / f"{name}.py").read_text())
         where = place(tmp_path / f"{name}.py", tree)
         assert definitions_at(where, tree, where.parent).networks() == networks

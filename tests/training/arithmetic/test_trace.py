@@ -87,10 +87,12 @@ NOT_COVERED = {
     "rows side by side": ("", "x = torch.cat([x, x], 2)", "a concatenation along another axis"),
     "a parameter": ("self.a = nn.Parameter(torch.ones(1))", "x = x * self.a", "that forward uses directly (a)"),
     "a condition": ("", "x = x if x.sum() > 0 else -x", "a forward pass that torch.fx cannot trace (TraceError)"),
-    "a mode": (
+    "a mode": ("", "x = -x if self.training else x", "a forward pass that differs between training and evaluation"),
+    "a dropout": ("", "x = F.dropout(x, 0.5, self.training)", "F.dropout (nn.Dropout is covered)"),
+    "a dropout of channels": (
         "",
-        "x = F.dropout(x, 0.5, self.training)",
-        "a forward pass that differs between training and evaluation",
+        "x = F.dropout2d(x, training=self.training)",
+        "F.dropout2d (nn.Dropout2d is covered)",
     ),
     "a draw": ("", "x = x.relu() if torch.rand(1) < 2 else x", "a forward pass that draws random numbers by itself"),
     "an assertion": ("", "torch._assert(x[:, 0].std() > 1e-3, '')", "a forward pass that fails for images of zeros"),

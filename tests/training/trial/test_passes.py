@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 import torch
 from torch import nn
@@ -49,6 +51,52 @@ def test_a_refusal_stays_as_it_is():
 def test_scores_that_no_loss_can_use_are_refused(network, said):
     with pytest.raises(UnusableInput, match=said):
         passes.scores_of(network, IMAGES)
+
+
+class Taking(nn.Module):
+    """A network that takes images of one shape only."""
+
+    def __init__(self, *shape):
+        super().__init__()
+        self.shape, self.scores = shape, nn.LazyLinear(10)
+
+    def forward(self, x):
+        assert x.shape[1:] == self.shape
+        return self.scores(x.flatten(1))
+
+
+@pytest.mark.parametrize(
+    ("network", "said"),
+    [
+        (Taking(784), "(N, 784), and images here are (N, 1, 28, 28): begin its forward pass with `x = x.flatten(1)`"),
+        (Taking(28, 28), "`x = x.squeeze(1)`"),
+        (
+            Taking(1, 32, 32),
+            "(N, 1, 32, 32), and images here are (N, 1, 28, 28): begin its forward pass with `x = F.pad(",
+        ),
+        (Taking(3, 28, 28), "`x = x.expand(-1, 3, -1, -1)`"),
+        (Taking(3, 32, 32), "`x = F.pad(x, (2, 2, 2, 2)).expand(-1, 3, -1, -1)`"),
+        (nn.Sequential(nn.Linear(784, 10)), "begin it with nn.Flatten()"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(1024, 10)), "begin it with nn.ZeroPad2d(2)"),
+        (nn.Sequential(nn.Conv2d(3, 10, 28), nn.Flatten()), "give its first layer one input channel"),
+        (nn.Sequential(nn.Flatten(), nn.Linear(5, 10)), "it fails in evaluation (RuntimeError: mat1 and mat2 shapes"),
+        (nn.LSTM(3, 10), "got 4D instead): images here are (N, 1, 28, 28)"),
+    ],
+)
+def test_a_network_for_other_images_is_refused_with_what_makes_them(network, said):
+    with pytest.raises(UnusableInput) as caught:
+        passes.evaluated_scores(network, IMAGES)
+    assert said in str(caught.value)
+
+
+def test_what_makes_other_images_makes_them():
+    for shape, (change, statement, layer) in passes._OTHER_IMAGES.items():
+        wanted = (len(IMAGES), *map(int, re.findall(r"\d+", shape)))
+        names = {"x": IMAGES, "F": nn.functional, "nn": nn}
+        exec(statement, names)
+        assert change(IMAGES).shape == names["x"].shape == wanted
+        if layer:
+            assert eval(layer, names)(IMAGES).shape == wanted
 
 
 def test_probable_mistakes_are_named():

@@ -12,9 +12,10 @@ from bench.errors import UnusableInput
 from bench.training.trial.settings import Settings
 
 
-def test_nothing_changed_and_something_new_are_no_problem(monkeypatch):
+def test_nothing_changed_something_new_and_another_compile_are_no_problem(monkeypatch):
     settings = Settings()
     monkeypatch.setattr(torch, "something_new", len, raising=False)
+    monkeypatch.setattr(torch, "compile", lambda network: network)
     settings.require()
 
 
