@@ -190,6 +190,17 @@ def test_contradictions_are_counted(refused: Refused) -> None:
     assert "train_loss is 0.5 here and 0.03 there (3 epochs contradict): " in message
 
 
+def test_an_epoch_with_several_other_values_is_one_contradiction(refused: Refused) -> None:
+    message = refused(ROWS, again(ROWS, train_loss=0.5, correct=1))
+    assert "correct is 1 here and 9900 there (3 epochs contradict): " in message
+
+
+def test_other_counts_with_the_statistics_of_each_batch_are_a_contradiction(refused: Refused) -> None:
+    ours, theirs = ([dataclasses.replace(ROWS[0], correct_batch_statistics=one)] for one in (9000, 9001))
+    message = refused(ours, theirs)
+    assert "epoch 1 of unpadded on cpu, seed 7: correct_batch_statistics is 9001 here and 9000 there: " in message
+
+
 def test_a_contradiction_within_one_record_is_refused_too(refused: Refused) -> None:
     message = refused([*ROWS, dataclasses.replace(ROWS[1], correct=9000)], [])
     assert message.startswith(
