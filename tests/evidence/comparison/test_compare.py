@@ -272,7 +272,7 @@ def test_the_smallest_possible_adjusted_p_value_is_a_probability_however_many_te
         (
             rows("unpadded", EARLY),
             run_rows("unpadded", 1, [], environment=GPU, ending=("error", "out of memory")),
-            "new.* has no finished run to compare",
+            ": [^ ]*/new/[^ ]* has no finished run to compare",
         ),
         (
             run_rows("unpadded", 1, [], ending=("error", "out of memory")),
@@ -317,6 +317,8 @@ def test_a_run_that_stopped_early_is_left_out_and_named(files: Files) -> None:
     found = files.compare(rows("unpadded", EARLY), [*rows("unpadded", EARLY, GPU), *stopped])
     assert (only(found).new.seeds, only(found).new.unfinished) == (5, 1)
     assert found.notes == (f"unpadded on cpu, {GPU}: 1 stopped before epoch 19, left out",)
+    swapped = files.compare([*rows("unpadded", EARLY, GPU), *stopped], rows("unpadded", EARLY))
+    assert swapped.notes == found.notes
 
 
 def test_short_records_are_compared_over_the_epochs_that_both_have(files: Files) -> None:
