@@ -169,11 +169,6 @@ def test_of_two_rows_of_the_same_second_the_same_one_is_kept_in_any_order(joined
     assert joined(ours, theirs) == joined(theirs, ours) == synthetic.text(ours)
 
 
-def test_a_machine_that_no_record_names_stays_empty(joined: Callable[..., str]) -> None:
-    nameless = [dataclasses.replace(row, machine="") for row in ROWS]
-    assert joined(nameless, nameless) == synthetic.text(nameless)
-
-
 def test_floats_are_written_as_they_were(joined: Callable[..., str]) -> None:
     odd = again(ROWS[:1], test_loss=0.1 + 0.2, train_loss=5e-324, smallest_variance=1e22, eval_seconds=2.0)
     assert joined(odd, odd) == synthetic.text(odd)
