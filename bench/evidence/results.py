@@ -200,7 +200,7 @@ def _runs(
     devices = rows[has_trained].groupby(number[has_trained])["device"].unique().to_dict()
     finished = (rows["status"] == "ok").to_numpy()
     epoch = rows["epoch"].to_numpy()
-    order = np.flatnonzero(finished & (epoch < ends[number] if len(ends) else finished))
+    order = np.flatnonzero(finished & (epoch < ends[number]))
     order = order[np.lexsort((epoch[order], number[order]))]
     is_again = (np.diff(number[order], prepend=-1) == 0) & (np.diff(epoch[order], prepend=-1) == 0)  # on another device
     order = order[~is_again]

@@ -45,20 +45,21 @@ def read(path: Path) -> Table:
         UnusableInput: the file cannot be read, is not text, has no header, or a row does not fit under the header.
     """
     lines, first = _lines(path), 0
-    named = re.fullmatch(r'"?sep=(.)"?', lines[0]) if lines else None
+    named = re.fullmatch(r'"?sep=(.)"?', lines[0])
     first += named is not None
     if lines[0].lstrip().startswith(("{", "[")):
         raise UnusableInput(f"{path}: is JSON: write it as CSV, with a header and a row for each epoch")
     first = _header(lines, first)
     if first == len(lines):
         raise UnusableInput(f"{path}: is empty: name a CSV file with a header and a row for each epoch")
+    lines[first] = lines[first].lstrip("# ")
     delimiter = named[1] if named else _delimiter(lines[first:])
     reader = _cells("\n".join(lines[first:]), delimiter, path, first)
     header_line, header = next(reader)
-    header = [header[0].lstrip("# "), *header[1:]]
     rows = []
     for line, cells in reader:
-        if cells == header or (cells[0].startswith("#") and len(cells) != len(header)) or not any(cells):
+        repeats_header = [cells[0].lstrip("# "), *cells[1:]] == header
+        if repeats_header or (cells[0].startswith("#") and len(cells) != len(header)) or not any(cells):
             continue
         if len(cells) > len(header) and not any(cells[len(header) :]):
             cells = cells[: len(header)]
@@ -108,9 +109,9 @@ def _header(lines: Sequence[str], first: int) -> int:
     for place in range(first, len(lines)):
         text = lines[place].strip()
         if text.startswith("#"):
-            comment = place
+            comment = place if text.strip("# ") else comment
         elif text:
-            has_words = re.search(r"[^\W\d_]{2}", text)
+            has_words = re.search(r"[^\W\d_]{2}", re.sub("nan|inf", "", text, flags=re.IGNORECASE))
             return place if comment is None or has_words else comment
     return len(lines) if comment is None else comment
 

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from sample_rows import text_of
 
 from bench.errors import UnusableInput
 from bench.jobs import plan
@@ -45,12 +46,12 @@ def recorded(tmp_path: Path):
     def make(*runs: tuple[Run, int, float]) -> object:
         """Each run is recorded a day before the one that stands before it."""
         path = tmp_path / "runs.csv"
-        path.unlink(missing_ok=True)
-        writer = Writer(path)
-        for before, (one, epochs, seconds) in enumerate(runs):
-            for epoch in range(1, epochs + 1):
-                measured = (9000, 10_000, 0.5, 0.5, seconds - 1, 1.0)
-                writer.append(Row(*one.key, epoch, *measured, "ok", "", f"2026-01-{31 - before:02}T12:00:00Z"))
+        rows = [
+            Row(*one.key, epoch, *(9000, 10_000, 0.5, 0.5, seconds - 1, 1.0), "ok", "", f"2026-01-{day:02}T12:00:00Z")
+            for day, (one, epochs, seconds) in zip(range(31, 0, -1), runs, strict=False)
+            for epoch in range(1, epochs + 1)
+        ]
+        path.write_text(text_of(*rows))
         return record.read(path).epochs
 
     return make
@@ -235,6 +236,11 @@ def test_without_a_record_the_time_follows_from_the_work(recorded):
     assert large.seconds == 4 * small.seconds
 
 
+def test_without_a_record_exact_arithmetic_is_estimated_like_native_on_a_cpu_and_not_on_a_gpu(recorded):
+    exact = [run(device=device, environment=EXACT.digest) for device in ("cpu", "cuda")]
+    assert [one.seconds for one in plan.make(exact, recorded(), WORK)] == [3 * 10**12 / 3e10, 3 * 10**12 / 8e12]
+
+
 def test_the_work_of_an_epoch_is_that_of_the_images_with_training_counted_three_times():
     stored = structure_facts.load()
     work = plan.epoch_work(stored)
@@ -246,6 +252,20 @@ def test_the_time_of_an_epoch_is_the_median_of_those_recorded(recorded):
     epochs = recorded((run(seed=7), 3, 10), (run(seed=8), 2, 100))
     (one,) = plan.make([run(epochs=4)], epochs, WORK)
     assert one.seconds == 4 * 10
+
+
+def test_the_time_of_an_epoch_is_that_of_its_own_device_and_environment(recorded):
+    exact = [run(seed=7, device=device, environment=EXACT.digest, epochs=1) for device in ("cpu", "cuda")]
+    native = [run(seed=7, epochs=1), run(seed=7, environment="99999999", epochs=1)]
+    epochs = recorded(*((one, 1, seconds) for one, seconds in zip([*exact, *native], (100, 2, 10, 70), strict=True)))
+    others = [replace(one, seed=1) for one in [*exact, *native]]
+    assert [one.seconds for one in plan.make(others, epochs, WORK)] == [100, 2, 10, 70]
+
+
+def test_many_newer_epochs_of_another_network_do_not_change_the_time(recorded):
+    epochs = recorded((run("gap_head", seed=7), 50, 100), (run(seed=7), 3, 7))
+    (one,) = plan.make([run(epochs=1)], epochs, WORK)
+    assert one.seconds == 7
 
 
 def test_the_newest_epochs_give_the_time_wherever_they_stand_in_the_record(recorded):
@@ -260,6 +280,23 @@ def test_the_time_of_a_new_network_is_corrected_by_those_recorded_here(recorded)
     twice_as_slow = 2 * WORK["gap_head"] / plan.MULTIPLY_ACCUMULATES_PER_SECOND["cpu"]
     (one,) = plan.make([run(epochs=1)], recorded((run("gap_head"), 1, twice_as_slow)), WORK)
     assert one.seconds == pytest.approx(2 * WORK["unpadded"] / plan.MULTIPLY_ACCUMULATES_PER_SECOND["cpu"])
+
+
+def test_several_networks_recorded_here_correct_the_time_of_a_new_one_by_their_median(recorded):
+    work = dict.fromkeys(ARCHITECTURES, 3 * 10**12)  # 100 s an epoch
+    slower = {"gap_head": 100, "squeeze_fc": 200, "expand_squeeze": 1000}
+    epochs = recorded(*((run(name), 1, seconds) for name, seconds in slower.items()))
+    (one,) = plan.make([run(epochs=1)], epochs, work)
+    assert one.seconds == pytest.approx(200)
+
+
+def test_native_runs_on_a_gpu_do_not_correct_the_time_of_exact_ones_nor_these_theirs(recorded):
+    native, exact = (run("gap_head", device="cuda", environment=one) for one in (HERE["cuda"], EXACT.digest))
+    for measured, asked, expected in ((native, exact, 10**12 / 8e12), (exact, native, 10**12 / 1e11)):
+        (one,) = plan.make(
+            [run(device="cuda", environment=asked.environment, epochs=1)], recorded((measured, 1, 1e6)), WORK
+        )
+        assert one.seconds == expected
 
 
 def test_the_time_on_another_device_is_not_corrected_by_those_recorded_here(recorded):
@@ -283,8 +320,8 @@ def test_only_what_is_missing_takes_time(recorded):
 
 
 def test_the_longest_run_comes_first_and_what_is_done_does_not_come():
-    order = [planned(5, seed=1), planned(90, seed=2), planned(0, recorded=3, seed=3), planned(5, seed=4)]
-    assert [one.run.seed for one in plan.longest_first(order)] == [2, 1, 4]
+    order = [planned(5, seed=4), planned(90, seed=2), planned(0, recorded=3, seed=3), planned(5, seed=1)]
+    assert [one.run.seed for one in plan.longest_first(order)] == [2, 4, 1]
 
 
 @pytest.mark.parametrize(
@@ -298,6 +335,8 @@ def test_devices_train_at_once_and_a_gpu_one_run_at_a_time():
     both = [planned(one, seed=one, device=device) for device in HERE for one in (3, 4)]
     assert plan.wall_seconds(both, jobs=2) == 7
     assert plan.wall_seconds([one for one in both if one.run.device == "cpu"], jobs=2) == 4
+    on_mps = [replace(one, run=replace(one.run, device="mps")) for one in both if one.run.device == "cuda"]
+    assert plan.wall_seconds(on_mps, jobs=2) == 7
 
 
 def test_the_wall_time_is_never_below_an_equal_share_nor_above_the_sum():
@@ -321,6 +360,17 @@ def test_a_plan_has_a_line_a_run_and_what_it_comes_to():
         "",
         "1 of 2 runs to train, 2 epochs: about 60 min with 2 runs at a time on the CPU.",
     ]
+
+
+def test_a_run_that_diverged_adds_no_epoch_to_what_is_left():
+    diverged = Planned(run(seed=2), 1, 0.0, has_diverged=True)
+    lines = plan.format_plan([planned(9, recorded=1), diverged], jobs=1)
+    assert lines[-1].startswith("1 of 2 runs to train, 2 epochs: ")
+    assert plan.format_plan([diverged], jobs=1)[-1] == "Nothing is left to train."
+
+
+def test_the_amount_of_work_counts_only_the_epochs_that_are_left():
+    assert plan.amount([planned(9, recorded=1), planned(9, seed=2)]) == "2 runs, 5 epochs"
 
 
 def test_a_plan_of_many_runs_is_formatted_in_seconds():
@@ -414,6 +464,14 @@ def test_a_run_stays_where_most_of_it_is_recorded_and_the_others_are_dealt_out(r
     assert [one.environment for one in found] == ["bbbbbbbb", "aaaaaaaa", "aaaaaaaa", "bbbbbbbb"]
 
 
+def test_a_run_that_only_failed_in_an_environment_is_dealt_out_like_a_new_one(tmp_path: Path):
+    path = tmp_path / "runs.csv"
+    failed = run(environment="bbbbbbbb")
+    Writer(path).append(Row(*failed.key, 1, *((None,) * 6), "error", "out of memory", "2026-01-31T12:00:00Z"))
+    (placed,) = plan.spread(anywhere(UNPADDED, seeds=1), CLUSTER, record.read(path).rows)
+    assert placed.environment == "aaaaaaaa"
+
+
 def test_a_run_that_has_diverged_stays_where_it_did(tmp_path: Path):
     found = diverged(tmp_path, run(environment="bbbbbbbb"), 0, 1)
     (placed,) = plan.spread(anywhere(UNPADDED, seeds=1), CLUSTER, found.rows)
@@ -422,8 +480,20 @@ def test_a_run_that_has_diverged_stays_where_it_did(tmp_path: Path):
 
 
 def test_the_order_of_the_workers_does_not_change_the_plan(recorded):
-    other = {"cpu": {"bbbbbbbb": 1, "aaaaaaaa": 2, EXACT.digest: 3}}
-    assert plan.spread(anywhere(UNPADDED), other, recorded()) == plan.spread(anywhere(UNPADDED), CLUSTER, recorded())
+    nothing = recorded()
+    digests = [8 * letter for letter in "abcdef"]
+    for order in (digests, digests[::-1], digests[3:] + digests[:3]):
+        workers = {"cpu": {EXACT.digest: 6, **dict.fromkeys(order, 1)}}
+        placed = plan.spread(anywhere(UNPADDED, seeds=6), workers, nothing)
+        assert [one.environment for one in placed] == digests
+        assert {one.environment for one in plan.place_together(placed, workers, nothing)} == {digests[0]}
+
+
+def test_the_environment_with_the_most_slots_comes_first_whatever_its_digest(recorded):
+    workers = {"cpu": {EXACT.digest: 3, "aaaaaaaa": 1, "bbbbbbbb": 2}}
+    placed = plan.spread(anywhere(UNPADDED), workers, recorded())
+    assert [one.environment for one in placed] == ["bbbbbbbb", "bbbbbbbb", "aaaaaaaa"]
+    assert {one.environment for one in plan.place_together(placed, workers, recorded())} == {"bbbbbbbb"}
 
 
 def test_each_environment_of_a_cluster_trains_as_many_at_a_time_as_it_has_slots():
@@ -456,3 +526,10 @@ def test_until_decided_all_seeds_of_a_network_are_in_the_environment_where_most_
     assert {(one.model, one.environment) for one in found} == {("unpadded", "bbbbbbbb"), ("gap_head", "aaaaaaaa")}
     exact = anywhere(UNPADDED, seeds=2, choice="auto")
     assert plan.place_together(exact, CLUSTER, epochs) == exact
+
+
+def test_until_decided_the_epochs_of_all_seeds_say_where_most_of_a_network_is_recorded(recorded):
+    long, short = run(seed=1, environment="aaaaaaaa"), [run(seed=seed, environment="bbbbbbbb") for seed in (2, 3)]
+    epochs = recorded((long, 3, 5.0), *((one, 2, 5.0) for one in short))
+    found = plan.place_together(anywhere(UNPADDED, seeds=4), CLUSTER, epochs)
+    assert {one.environment for one in found} == {"bbbbbbbb"}

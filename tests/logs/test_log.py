@@ -110,6 +110,11 @@ def test_a_log_in_any_dialect_is_read_as_it_was_meant(
     assert not found.has_images
 
 
+@pytest.mark.parametrize("order", ["le", "be"])
+def test_a_byte_order_mark_says_how_to_read_a_log_in_utf_16(tmp_path: Path, order: str):
+    assert runs_of(read_text(tmp_path, "\ufeffrun,epoch,acc\nλ,1,0.97\n".encode(f"utf-16-{order}"))) == {"λ": [9700]}
+
+
 @given(counts=st.lists(st.integers(0, 60_000), min_size=1, max_size=9), total=st.just(60_000))
 def test_accuracies_in_single_precision_are_the_counts_that_they_come_from(
     tmp_path_factory: pytest.TempPathFactory, counts: list[int], total: int
@@ -176,9 +181,18 @@ def test_a_mean_over_runs_of_weights_and_biases_is_refused(tmp_path: Path):
         ("epoch,accuracy\n1,nan\n1,0.97\n", {"log": [9700]}),
         ("epoch,accuracy\n1,0.97\n1,0.970\n", {"log": [9700]}),
         ("# epoch,accuracy\n1,0.97\n# done\n", {"log": [9700]}),
+        ("# epoch acc\n1.0e+00 9.7e-01\n2.0e+00 9.8e-01\n", {"log": [9700, 9800]}),  # numpy.savetxt
+        ("# epoch,acc\n1,0.97\n# epoch,acc\n2,0.98\n", {"log": [9700, 9800]}),
+        ("# made by a program\n# epoch,acc\n1,9.7e-1\n", {"log": [9700]}),
+        ("# epoch,acc\n#\n1,NaN\n1,0.97\n", {"log": [9700]}),
+        ("run,epoch,acc\n#1,1,0.97\n#2,1,0.98\n", {"#1": [9700], "#2": [9800]}),
         ("epoch,accuracy\n1,0.97\nepoch,accuracy\n2,0.98\n", {"log": [9700, 9800]}),
         ("epoch,accuracy,\n1,0.97,\n2,0.98\n", None),
         ("epoch,accuracy\n1,0.97,\n2,0.98,,\n", {"log": [9700, 9800]}),
+        ("epoch,accuracy\n1,0.97\n,\n  \n2,0.98\n", {"log": [9700, 9800]}),
+        ("sep=;\nepoch;a,acc\n1;0,97\n", {"log": [9700]}),
+        ("epoch;acc, all\n1;97,5\n2;98\n", {"log": [9750, 9800]}),
+        ("epoch;acc of all the images\n1;97,5\n# done\n", {"log": [9750]}),
         ("epoch,accuracy (%)\n1,0.5\n2,97.5\n", {"log": [50, 9750]}),
         ("epoch,accuracy\n1,0.5%\n2,0.75%\n", {"log": [50, 75]}),
         ("seed epoch  acc\n   1     1 0.97\n   1    10 0.98\n".replace("10", " 2"), {"1": [9700, 9800]}),
@@ -291,13 +305,17 @@ def test_several_files_can_have_different_units_and_dialects(tmp_path: Path):
     ("text", "message"),
     [
         ("", "log.csv: is empty: name a CSV file with a header and a row for each epoch"),
+        ("#\n# \n", "log.csv: is empty: name a CSV file with a header and a row for each epoch"),
+        ("x", "log.csv:1: no column is named epoch or step, only 'x': name one with --column epoch=NAME"),
         ("epoch,acc\n", "log.csv: has a header and no rows: add a row for each epoch"),
+        ("# epoch,acc\n", "log.csv: has a header and no rows: add a row for each epoch"),
         ("epoch,acc\n1,\n", "log.csv: has no accuracy in any row: name the column with --column accuracy=NAME"),
         (
             "1,0.97\n2,0.98\n",
             "log.csv:1: there is no header, only numbers: write one above this line, such as epoch,acc",
         ),
         ('{"val_acc": [0.97, 0.98]}', "log.csv: is JSON: write it as CSV, with a header and a row for each epoch"),
+        (' [{"val_acc": 0.97}]', "log.csv: is JSON: write it as CSV, with a header and a row for each epoch"),
         (
             "Epoch 1/2\nAccuracy: 97 of 100\n",
             "log.csv:2: 4 cells under a header of 2: write the log as CSV, with a hea",
@@ -324,6 +342,8 @@ def test_several_files_can_have_different_units_and_dialects(tmp_path: Path):
             "log.csv:4: 3 cells under a header of 2: correct the line; if it has a dec",
         ),
         ("epoch,acc\n1,0,97\n", "log.csv:2: 3 cells under a header of 2"),
+        ("epoch;acc of all the images\n" + "1;97,5\n" * 60 + "2;98;5\n", "log.csv:62: 3 cells under a header of 2"),
+        (f"epoch,acc\n1,{'9' * 140_000}\n", "log.csv:2: is not CSV (field larger than field limit"),
         ("epoch,acc,note\n1,0.97,ok\n2,0.98\n", "log.csv:3: 2 cells under a header of 3"),
         ("epoch,acc\n1,high\n", "log.csv:2: accuracy is 'high', not a number: correct it, or leave the cell empty"),
         ("sep=,\n# made by a program\n\nepoch,acc\n1,high\n", "log.csv:5: accuracy is 'high', not a number"),
@@ -422,11 +442,12 @@ def test_a_column_that_is_named_must_be_there_and_fit(tmp_path: Path, named: dic
     assert refused(tmp_path, "epoch,acc,loss\n1,0.97,230\n", named).startswith(message)
 
 
-def test_a_file_that_is_missing_twice_or_a_folder_is_refused(tmp_path: Path):
+def test_a_file_that_is_missing_twice_a_folder_or_a_device_is_refused(tmp_path: Path):
     path = log(tmp_path, "epoch,acc\n1,0.97\n")
     for paths, problem in (
         ([tmp_path / "no.csv"], "no.csv: cannot be read (No such file or directory): name a CSV file"),
         ([tmp_path], ": cannot be read (Is a directory)"),
+        ([Path(os.devnull)], f"{os.devnull}: is a device: name a CSV file"),
         ([path, path], "log.csv: is named twice: name each log once"),
     ):
         with pytest.raises(UnusableInput, match=re.escape(problem)):

@@ -70,7 +70,7 @@ def test_a_network_that_goes_on_if_its_file_is_missing_is_refused_too(tmp_path):
         "open('{}/new.txt', 'w').close()",
         "open('{}/new.txt', 'a').close()",
         "open('{}/new.txt', 'w+').close()",
-        "importlib.import_module('turtledemo')",
+        "importlib.import_module('pydoc_data.topics')",
         "linecache.getlines('{}/net.py')",
         "warnings.warn('a word')",
         "torch.jit.script(nn.ReLU())",

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
@@ -25,6 +26,7 @@ from sample_rows import HEADER, closing, row, text_of
 
 from bench.errors import UnusableInput
 from bench.record import ledger, record
+from bench.record.environments import EXACT
 from bench.record.ledger import Problem
 from bench.record.record import Writer
 from bench.record.rows import COLUMNS, REQUIRED, Row, format_line, format_row
@@ -373,6 +375,24 @@ def test_an_epoch_that_is_recorded_twice_counts_once(path: Path):
         Problem(4, f"{contradicts}; the run counts up to the epoch before"),
         Problem(6, "the same run and epoch as on line 2"),
     )
+
+
+def test_a_run_counts_up_to_its_earliest_contradiction_whichever_column_and_line_has_it(path: Path):
+    found = read_text(path, text_of(*(row(epoch) for epoch in (1, 2, 3)), row(3, correct=1), row(2, test_loss=0.125)))
+    assert list(found.contradicted.values()) == [2]
+    contradicts = "contradicts line 3 (on cpu): test_loss is 0.125 here and 0.25 there"
+    assert found.problems == (
+        Problem(5, "the same run and epoch as on line 4"),
+        Problem(6, f"epoch 2 of unpadded on cpu, seed 1: {contradicts}; the run counts up to the epoch before"),
+    )
+
+
+def test_an_exact_run_that_two_devices_contradict_keeps_both_lines(path: Path):
+    exact = row(1, environment=EXACT.digest)
+    rows = [exact, replace(exact, device="cuda", correct=1)]
+    found = read_text(path, text_of(*rows))
+    assert rows_of(found) == rows
+    assert [(one.line, one.left_out) for one in found.problems] == [(3, False)]
 
 
 def test_the_same_epoch_of_another_run_is_no_duplicate(path: Path):

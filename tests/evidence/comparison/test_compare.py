@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -238,10 +239,27 @@ def test_a_network_in_one_record_alone_is_named(files: Files) -> None:
     assert all(f"Note: {note}." in format_comparison(found) for note in found.notes)
 
 
-def test_an_unknown_network_is_named(files: Files) -> None:
-    stranger = run_rows("stranger", 1, [9000], environment=GPU)
-    found = files.compare(rows("unpadded", EARLY), [*rows("unpadded", EARLY, GPU), *stranger])
-    assert found.notes == (f"{found.new}: networks not known here are ignored: stranger",)
+def test_unknown_networks_of_both_records_are_named_in_order(files: Files) -> None:
+    strangers = [row for name in "dcbea" for row in run_rows(name, 1, [9000])]
+    other = run_rows("stranger", 1, [9000], environment=GPU)
+    found = files.compare([*rows("unpadded", EARLY), *strangers], [*rows("unpadded", EARLY, GPU), *other])
+    assert found.notes == (
+        f"{found.old}: networks not known here are ignored: a, b, c, d, e",
+        f"{found.new}: networks not known here are ignored: stranger",
+    )
+
+
+def test_a_recipe_of_before_in_several_environments_is_named_once_for_a_device(files: Files) -> None:
+    before = [row for one in (CPU, GPU) for row in rows("unpadded", [None], one, recipe="ffffffff")]
+    found = files.compare([*rows("unpadded", EARLY), *before], rows("unpadded", EARLY, GPU))
+    reason = "is not the network's recipe now, so it is not compared"
+    assert found.notes == (f"unpadded on cpu: recipe ffffffff in {found.old} {reason}",)
+
+
+def test_the_smallest_possible_adjusted_p_value_is_a_probability_however_many_tests_there_are(files: Files) -> None:
+    found = files.compare(rows("unpadded", EARLY, last=LOW), rows("unpadded", LATE, GPU, last=LOW))
+    many = replace(found, pairs=found.pairs * 100)
+    assert (many.tests, many.smallest_adjusted) == (200, 1)
 
 
 @pytest.mark.parametrize(
@@ -254,7 +272,7 @@ def test_an_unknown_network_is_named(files: Files) -> None:
         (
             rows("unpadded", EARLY),
             run_rows("unpadded", 1, [], environment=GPU, ending=("error", "out of memory")),
-            "new.* has no finished run to compare",
+            ": [^ ]*/new/[^ ]* has no finished run to compare",
         ),
         (
             run_rows("unpadded", 1, [], ending=("error", "out of memory")),
@@ -299,6 +317,8 @@ def test_a_run_that_stopped_early_is_left_out_and_named(files: Files) -> None:
     found = files.compare(rows("unpadded", EARLY), [*rows("unpadded", EARLY, GPU), *stopped])
     assert (only(found).new.seeds, only(found).new.unfinished) == (5, 1)
     assert found.notes == (f"unpadded on cpu, {GPU}: 1 stopped before epoch 19, left out",)
+    swapped = files.compare([*rows("unpadded", EARLY, GPU), *stopped], rows("unpadded", EARLY))
+    assert swapped.notes == found.notes
 
 
 def test_short_records_are_compared_over_the_epochs_that_both_have(files: Files) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from pathlib import Path
 from statistics import fmean
 
@@ -36,7 +37,8 @@ def summary(folder: Path, rows: list[Row]) -> Summary:
 def test_each_kind_has_the_variance_of_its_own_runs_in_the_last_and_in_the_best_epoch(tmp_path: Path) -> None:
     ordinary = synthetic.full({"unpadded": 9940, "gap_head": 9940})
     by_kind = {"weights": varied_rows("weights", 9930), "order": varied_rows("order", 9920, range(1, 9))}
-    (found,) = summary(tmp_path, [*ordinary, *by_kind["weights"], *by_kind["order"]]).sources.kinds
+    of_before = synthetic.full({"unpadded": 9900}, range(1, 3), recipe="00000000")
+    (found,) = summary(tmp_path, [*ordinary, *of_before, *by_kind["weights"], *by_kind["order"]]).sources.kinds
     assert (found.model, found.label, found.has_dropout) == ("unpadded", "cpu", True)
     assert [(one.vary, one.runs) for one in found.kinds] == [("", 5), ("weights", 4), ("order", 8), ("dropout", 0)]
     by_kind[""] = [row for row in ordinary if row.model == "unpadded"]
@@ -104,6 +106,28 @@ def test_equal_runs_are_constant_and_a_network_can_have_no_dropout(tmp_path: Pat
     layers = tuple(layer for layer in structure.layers if layer.kind != "Dropout")
     without = {"unpadded": type(structure)(**{**vars(structure), "layers": layers})}
     assert kinds(equal, LABELS, without)[0].has_dropout is False
+
+
+def test_two_equal_runs_are_constant_but_not_beside_one_that_collapses() -> None:
+    equal = [[9930] * 19] * 2
+    both, collapsing = (
+        kinds([group(counts, "order")], LABELS, {})[0].kinds[2] for counts in (equal, [*equal, [9930] * 18 + [7005]])
+    )
+    assert (both.is_constant, both.runs, both.collapsed) == (True, 2, 0)
+    assert (collapsing.is_constant, collapsing.runs, collapsing.collapsed) == (False, 2, 1)
+
+
+def test_epochs_beyond_those_of_the_recipe_are_no_part_of_a_spread() -> None:
+    longer = replace(group([[9900, 9930, 9990], [9902, 9932, 9940]], "order"), budget=2)
+    order = kinds([longer], LABELS, {})[0].kinds[2]
+    assert order.last is not None
+    assert order.best is not None
+    assert (order.last.variance, order.best.variance) == (2, 2)
+
+
+def test_networks_are_in_the_order_of_the_groups() -> None:
+    groups = [replace(group([[9900]] * 2, "order"), model=model) for model in ("unpadded", "gap_head")]
+    assert [one.model for one in kinds(groups, LABELS, {})] == ["unpadded", "gap_head"]
 
 
 def test_every_place_has_runs_of_its_own(tmp_path: Path) -> None:

@@ -28,7 +28,7 @@ def repeats(folder: Path, *found: Verified) -> Repeats:
 
 
 def test_runs_verified_in_their_own_environment_are_counted_once(tmp_path: Path) -> None:
-    found = repeats(tmp_path, verified(1, 3), verified(1, 19), verified(2, 5))
+    found = repeats(tmp_path, verified(1, 3), verified(1, 19), verified(1, 4), verified(2, 5))
     assert found == Repeats(3, 2, 2, 24, 0, 0, (), machines=(CheckedOn("", 2, 24),))
 
 
@@ -36,6 +36,11 @@ def test_a_run_that_differed_once_is_not_identical_whatever_came_later(tmp_path:
     for order in ((False, True), (True, False)):
         found = repeats(tmp_path, *(verified(1, 19, identical) for identical in order), verified(2))
         assert found == Repeats(3, 2, 1, 38, 0, 0, ("unpadded on cpu, seed 1",), machines=(CheckedOn("", 2, 38),))
+
+
+def test_runs_that_differ_are_named_in_the_order_of_the_record(tmp_path: Path) -> None:
+    found = repeats(tmp_path, verified(2, identical=False), verified(1, identical=False))
+    assert found.differing == ("unpadded on cpu, seed 1", "unpadded on cpu, seed 2")
 
 
 def test_another_environment_is_counted_apart(tmp_path: Path) -> None:
@@ -67,8 +72,8 @@ def test_the_machines_that_trained_runs_again_are_counted_by_run(tmp_path: Path)
     def on(seed: int, machine: str, epochs: int = 1) -> Verified:
         return replace(verified(seed), machine=machine, epochs=epochs)
 
-    found = repeats(tmp_path, on(1, "A", 3), on(1, "A", 5), on(1, "B", 19), on(2, "B", 2), on(3, "C"))
-    assert found.machines == (CheckedOn("B", 2, 21), CheckedOn("A", 1, 5), CheckedOn("C", 1, 1))
+    found = repeats(tmp_path, on(1, "D", 3), on(1, "D", 5), on(1, "D", 2), on(1, "B", 19), on(2, "B", 2), on(3, "C"))
+    assert found.machines == (CheckedOn("B", 2, 21), CheckedOn("C", 1, 1), CheckedOn("D", 1, 5))
 
 
 def test_runs_of_another_recipe_count_nowhere(tmp_path: Path) -> None:

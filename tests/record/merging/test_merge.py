@@ -159,6 +159,16 @@ def test_a_closing_row_that_stands_in_both_records_is_kept_once(joined: Callable
     assert joined(stopped, [stopped[0], *twice]) == synthetic.text([*stopped, *twice])
 
 
+def test_two_endings_of_the_same_second_with_other_notes_are_both_kept(joined: Callable[..., str]) -> None:
+    ours, theirs = (synthetic.run_rows("unpadded", 7, [], ending=("error", note)) for note in "ab")
+    assert joined(theirs, ours) == synthetic.text([*ours, *theirs])
+
+
+def test_of_two_rows_of_the_same_second_the_same_one_is_kept_in_any_order(joined: Callable[..., str]) -> None:
+    ours, theirs = ROWS, [dataclasses.replace(row, train_seconds=99.0) for row in ROWS]
+    assert joined(ours, theirs) == joined(theirs, ours) == synthetic.text(ours)
+
+
 def test_floats_are_written_as_they_were(joined: Callable[..., str]) -> None:
     odd = again(ROWS[:1], test_loss=0.1 + 0.2, train_loss=5e-324, smallest_variance=1e22, eval_seconds=2.0)
     assert joined(odd, odd) == synthetic.text(odd)
@@ -188,6 +198,17 @@ def test_contradictions_are_counted(refused: Refused) -> None:
     message = refused(ROWS, again(ROWS, train_loss=0.5))
     assert message.startswith("b.csv:2: contradicts a.csv:2: epoch 1 of unpadded")
     assert "train_loss is 0.5 here and 0.03 there (3 epochs contradict): " in message
+
+
+def test_an_epoch_with_several_other_values_is_one_contradiction(refused: Refused) -> None:
+    message = refused(ROWS, again(ROWS, train_loss=0.5, correct=1))
+    assert "correct is 1 here and 9900 there (3 epochs contradict): " in message
+
+
+def test_other_counts_with_the_statistics_of_each_batch_are_a_contradiction(refused: Refused) -> None:
+    ours, theirs = ([dataclasses.replace(ROWS[0], correct_batch_statistics=one)] for one in (9000, 9001))
+    message = refused(ours, theirs)
+    assert "epoch 1 of unpadded on cpu, seed 7: correct_batch_statistics is 9001 here and 9000 there: " in message
 
 
 def test_a_contradiction_within_one_record_is_refused_too(refused: Refused) -> None:
