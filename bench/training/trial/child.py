@@ -45,7 +45,7 @@ def in_child(function: Callable[[], Values]) -> Values:
         pass
     code = os.waitstatus_to_exitcode(status)
     if code == -signal.SIGALRM:
-        advice = "remove the slow code, or try again when this machine has less to do"
+        advice = "remove slow code, make a large network smaller, or try again when this machine has less to do"
         return {"refused": f"building and trying it takes more than {LIMIT} seconds: {advice}"}
     how = f"with exit code {code}" if code >= 0 else f"by signal {-code}"
     return {"refused": f"it ends the process that builds it, {how}: remove the code that does this"}
