@@ -20,7 +20,6 @@ from bench.network import structure_facts
 from bench.network.specification import Architecture
 from bench.record import catalogue
 from bench.record.rows import Run
-from bench.training import data
 from bench.training.loop import Epoch
 
 
@@ -46,16 +45,12 @@ def train(
 
     Runs with the same key are trained once, with the most epochs of them. `subset` keeps only the first training and
     test images.
-
-    Raises:
-        UnusableInput: the data cannot be used.
     """
     longest: dict[tuple[object, ...], Run] = {}
     for run in runs:
         longest[run.key] = max(run, longest.get(run.key, run), key=lambda one: one.epochs)
     if not longest:
         return
-    data.ensure(paths.data)
     structures = {**structure_facts.load(), **catalogue.read(paths.runs).structures}
     work = {one.model: 0 for one in longest.values()} | epoch_work(structures)
     seconds = epoch_seconds(longest.values(), recorded_epochs, work)

@@ -22,7 +22,7 @@ from bench.record import environments, record, verifications
 from bench.record.environments import EXACT, EXACT_VERSION, Environment
 from bench.record.rows import RUN_KEY, Run, utc_now
 from bench.record.verifications import Verified
-from bench.training import environment
+from bench.training import data, environment
 from bench.wording import count
 
 _log = logging.getLogger(__name__)
@@ -94,7 +94,10 @@ def verify(
         rest = f"; {len(missing) - _SHOWN} more" if len(missing) > _SHOWN else ""
         print(f"Not recorded, so not compared: {first}{rest}.", file=sys.stderr)
     again, impossible = _to_train_again(_runs(rows, request.epochs), architectures, here, paths)
+    if again:
+        data.ensure(paths.data)  # it can download, which a signal ends at once only before the next lines
     results = verifications.Writer(paths.runs)
+    can_store = True
     compared: dict[Run, Finding] = {}
     stop = Stop()
     with stopped_by_signals(stop) as received:
@@ -104,8 +107,8 @@ def verify(
             for one in again:
                 if one.target.key == trained.run.key:
                     compared[one.run] = _compare(one, trained, architectures, here, paths)
-                    if len(trained.epochs) >= one.run.epochs:
-                        _store(one, compared[one.run], here, results)
+                    if can_store and len(trained.epochs) >= one.run.epochs:
+                        can_store = _store(one, compared[one.run], here, results)
     for one in again:  # an interruption leaves runs that were never started
         if one.run not in compared:
             compared[one.run] = _compare(one, Trained(one.target), architectures, here, paths)
@@ -161,14 +164,19 @@ def _compare(
     return Finding(_name(one.run, architectures[one.run.model]), one.run.epochs, difference)
 
 
-def _store(one: _Again, finding: Finding, here: Mapping[str, Environment], results: verifications.Writer) -> None:
-    """Store a result beside the record. If that is impossible, only warn: the verification still counts."""
+def _store(one: _Again, finding: Finding, here: Mapping[str, Environment], results: verifications.Writer) -> bool:
+    """Store a result beside the record. If that is impossible, only warn: the verification still counts.
+
+    Return whether it is stored.
+    """
     machine = environment.machine(here[one.target.device])
     identical = not finding.difference
     try:
         results.append(Verified(*one.run.key, one.run.epochs, identical, utc_now(), one.target.environment, machine))
     except UnusableInput as error:
         _log.warning("the report will not mention this verification: %s", error)
+        return False
+    return True
 
 
 def format_verification(verification: Verification) -> list[str]:

@@ -56,6 +56,7 @@ def read(path: Path) -> Table:
     delimiter = named[1] if named else _delimiter(lines[first:])
     reader = _cells("\n".join(lines[first:]), delimiter, path, first)
     header_line, header = next(reader)
+    header = [header[0].lstrip("# "), *header[1:]]  # in a cell with quotes
     rows = []
     for line, cells in reader:
         repeats_header = [cells[0].lstrip("# "), *cells[1:]] == header
@@ -111,7 +112,7 @@ def _header(lines: Sequence[str], first: int) -> int:
         if text.startswith("#"):
             comment = place if text.strip("# ") else comment
         elif text:
-            has_words = re.search(r"[^\W\d_]{2}", re.sub("nan|inf", "", text, flags=re.IGNORECASE))
+            has_words = re.search(r"[^\W\d_]{2}", re.sub(r"\b(nan|inf(inity)?)\b", "", text, flags=re.IGNORECASE))
             return place if comment is None or has_words else comment
     return len(lines) if comment is None else comment
 

@@ -50,13 +50,16 @@ def line_of(error: BaseException) -> str:
 
 
 def missing_in(error: BaseException) -> str:
-    """Return why something is missing that an error complains of: code of PyTorch got it instead of a value.
+    """Return why a value is missing, if an error complains that it got something else instead.
 
-    It is empty if the error complains of nothing that is missing.
+    Code of PyTorch raises such an error. The result is empty for every other error.
     """
-    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)] if _Absent.__name__ in str(error) else []
-    values = [one.f_globals.get(name) for one in frames for name in one.f_code.co_names]
-    values += [value for one in frames for value in one.f_locals.values()]
+    frames = list(traceback.walk_tb(error.__traceback__)) if _Absent.__name__ in str(error) else []
+    values: list[Any] = []
+    for frame, line in reversed(frames):
+        names = re.findall(r"\w+", linecache.getline(frame.f_code.co_filename, line))
+        values += [frame.f_locals.get(name, frame.f_globals.get(name)) for name in names]
+    values += [value for frame, _ in reversed(frames) for value in frame.f_locals.values()]
     return next((one._message for one in values if isinstance(one, _Absent)), "")
 
 

@@ -91,7 +91,7 @@ def inspect(architecture: Architecture) -> Values:
     fingerprint = again.fingerprint(architecture)
     if again.fingerprint(architecture) != fingerprint:
         raise UnusableInput(_NOT_OF_THE_SEED)
-    attempt("with other weights", lambda: _refuse_kept_weights(network, build(architecture, 1), images))
+    attempt("with other weights", lambda: _refuse_kept_weights(network, build(architecture, 1), other, images))
     moved = attempt("with other weights", lambda: moved_scores(other, images))
     gives_logits = not all(are_log_probabilities(scores) for scores in (evaluated, trained, moved))
     structure_found = attempt("in evaluation of two images of zeros", lambda: examine(build(architecture, 1)))
@@ -159,20 +159,23 @@ def _kept_between_passes(network: nn.Module, images: Tensor) -> list[str]:
     return [name for name in found[1] if found[0].get(name) != found[1][name]]
 
 
-def _refuse_kept_weights(used: nn.Module, fresh: nn.Module, images: Tensor) -> None:
-    """Refuse a network that keeps what it made of earlier weights. It would not know them in a run that is continued.
+def _refuse_kept_weights(used: nn.Module, fresh: nn.Module, other: nn.Module, images: Tensor) -> None:
+    """Refuse a network that keeps what it made in its first pass. A run that is continued would not know it.
 
-    A network that was used before must compute the same as a fresh one, for any weights that both are given.
+    A network that was used before must compute the same as a fresh one when both get the weights of another one. Both
+    see a batch of training first, because a network can make a value for evaluation anew after each training.
     """
-    parameters = dict(used.named_parameters())
-    state = {name: -one if name in parameters else one for name, one in copied(used.state_dict()).items()}
+    moving = {name: one.detach() for name, one in other.named_parameters(remove_duplicate=False) if one.requires_grad}
+    state = copied(used.state_dict()) | moving
     scores = []
     for network in (used, fresh):
-        network.load_state_dict(state)
-        with torch.no_grad():
+        network.train().load_state_dict(state)
+        with torch.no_grad(), randomness.generators_restored():
+            randomness.seed_generators(1, Purpose.NETWORK, 0)
+            network(images.clone())
             scores.append(content(network.eval()(images.clone())))
     if scores[0] != scores[1]:
-        problem = "it keeps values that it made of its first weights, but a saved state does not contain them"
+        problem = "it keeps values that it made in its first pass, but a saved state does not contain them"
         raise UnusableInput(f"{problem}: compute them in each forward pass, or use register_buffer")
 
 

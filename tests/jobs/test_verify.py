@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+import signal
 from dataclasses import fields, replace
 
 import pytest
@@ -93,11 +94,24 @@ def test_each_result_is_kept_when_its_run_ends_so_a_crash_loses_only_the_others(
     assert one in {("gap_head", 2, True), ("unpadded", 2, True)}
 
 
+def test_a_signal_ends_a_download_at_once(places, monkeypatch):
+    handlers = []
+
+    def ensure(_):
+        handlers.append(signal.getsignal(signal.SIGINT))
+        raise UnusableInput("stop here")
+
+    monkeypatch.setattr(verify.data, "ensure", ensure)
+    with pytest.raises(UnusableInput, match="stop here"):
+        verified(EVERYTHING, places)
+    assert handlers == [signal.getsignal(signal.SIGINT)] == [signal.default_int_handler]
+
+
 @pytest.mark.slow
 def test_a_record_is_verified_even_if_the_outcome_cannot_be_written(places, caplog):
     (places.runs.parent / "runs.verified.csv").mkdir()
-    assert verified(Request(("unpadded",), None, (1,), 1, 2), places).is_identical
-    assert "runs.verified.csv: cannot be written" in caplog.text
+    assert verified(replace(EVERYTHING, epochs=1), places).is_identical
+    assert caplog.text.count("runs.verified.csv: cannot be written") == 1
 
 
 def test_the_first_difference_is_named_with_epoch_column_and_both_values(places):

@@ -125,6 +125,10 @@ def test_a_missing_value_that_other_code_complains_of_is_known():
     with pytest.raises(TypeError) as error:
         of(head + "def f(): return torch.empty((3, size)) if 0 else torch.empty('a')").f()
     assert missing_in(error.value) == ""
+    text = "def f(x=1):\n    if x == 2: writer()\n    return torch.empty((3, size))"
+    with pytest.raises(TypeError) as error:
+        of(f"from tensorboard_of_nobody import writer\n{head}{text}").f()
+    assert missing_in(error.value).startswith("it needs the module nowhere")
 
 
 def test_a_name_that_an_own_module_lacks_is_said_without_private_names():

@@ -206,7 +206,7 @@ REFUSED = {
                 "        return F.linear(x.flatten(1), self.scores.weight.abs() * self.signs[0])"
             ),
         ),
-        "it keeps values that it made of its first weights, but a saved state does not contain them: compute them in",
+        "it keeps values that it made in its first pass, but a saved state does not contain them: compute them in",
     ),
     "width_is_missing": (
         "from no_such_module import WIDTH\n" + init("self.more = nn.Linear(784, WIDTH)"),
@@ -438,6 +438,18 @@ ACCEPTED = {
     "half_of_the_precision": init(
         "self.low = nn.Linear(784, 784).bfloat16()",
         forward("return self.scores(self.low(x.flatten(1).bfloat16()).float())"),
+    ),
+    "keeps_weights_for_evaluation": init(
+        "self.kept = None",
+        forward(
+            "if self.training or self.kept is None: self.kept = self.scores.weight.detach().tanh()\n"
+            "        weight = self.scores.weight.tanh() if self.training else self.kept\n"
+            "        return F.linear(x.flatten(1), weight)"
+        ),
+    ),
+    "weights_in_a_range": init(
+        "self.scale = nn.Parameter(torch.ones(()))",
+        forward("assert self.scale > 0; return self.scores(x.flatten(1)) * self.scale"),
     ),
     "changes_its_images": forward("return self.scores(x.sub_(1).flatten(1))"),
     "optional_argument": forward(

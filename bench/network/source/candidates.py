@@ -13,7 +13,10 @@ from bench.network.source.names import Function, definitions, full_name, imports
 
 OTHER_TORCH = ("torch.", "torchvision.")  # what is not below these two is no base of a network
 _MODULES = ("torch.nn.", "torch.jit.ScriptModule", "torch.jit._script.ScriptModule", "torchvision.models.")
-_NO_MODULES = ("torch.nn.utils.", "torch.nn.Parameter", "torch.nn.parameter.")
+_NO_MODULES = (
+    *("torch.nn.functional.", "torch.nn.init.", "torch.nn.utils."),
+    *("torch.nn.Buffer", "torch.nn.Parameter", "torch.nn.Uninitialized", "torch.nn.parameter."),
+)
 
 _STACKS = ("torch.nn.Sequential", "torch.nn.modules.container.Sequential", "torchvision.models.")
 _IN_PLACE = ("to", "cpu", "cuda", "float", "train", "apply")  # these methods give the module itself
@@ -98,7 +101,8 @@ class Definitions:
             return found[0].is_module(found[1], surely)
         if dotted == first and self.is_module(first, True):
             return True
-        is_unknown = dotted != first or not (first in self.assigned or hasattr(builtins, first))
+        is_named = first.isidentifier() and first not in self.assigned and not hasattr(builtins, first)
+        is_unknown = dotted != first or is_named
         is_elsewhere = is_unknown and not dotted.startswith(OTHER_TORCH) and first not in sys.stdlib_module_names
         return not surely and is_elsewhere and method_of(node, "forward") is not None
 
@@ -107,7 +111,9 @@ class Definitions:
         node = self.named.get(name)
         if isinstance(node, Function):
             return required(node)
-        while isinstance(node, ast.ClassDef):
+        seen = set[str]()  # classes can be named after their own bases
+        while isinstance(node, ast.ClassDef) and node.name not in seen:
+            seen.add(node.name)
             method = method_of(node, "__init__")
             if method is not None:
                 return required(method)[1:]

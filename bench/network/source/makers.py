@@ -42,7 +42,7 @@ def _may_make(found: Definitions, value: ast.Call, function: ast.FunctionDef) ->
     first, name = ast.unparse(called).partition(".")[0], full_name(called, found.imported)
     is_of_torch = name.startswith(OTHER_TORCH) and not is_of_modules(name)
     is_argument = first in {one.arg for one in ast.walk(function.args) if isinstance(one, ast.arg)}
-    return first.isidentifier() and not (is_of_torch or is_argument or name.startswith("torch.nn.functional."))
+    return first.isidentifier() and not (is_of_torch or is_argument)
 
 
 def _surely_makes(found: Definitions, value: ast.expr, own: Collection[str]) -> bool:
@@ -84,12 +84,18 @@ def _value(found: Definitions, name: str, parameter: str) -> str:
     owner = found.named[name]
     function = owner if isinstance(owner, Function) else method_of(owner, "__init__")
     annotation = next((one.annotation for one in _parameters(function) if one.arg == parameter), None)
-    configuration = found.named.get(ast.unparse(annotation)) if annotation is not None else None
-    if isinstance(configuration, ast.ClassDef):
+    configuration = found.named.get(ast.unparse(annotation).strip("'")) if annotation is not None else None
+    if isinstance(configuration, ast.ClassDef) and not configuration.bases:
         return f"{configuration.name}({', '.join(f'{one}=…' for one in _fields(found, configuration))})"
     texts = (parameter, f"self.{parameter}")
+    inside = set(ast.walk(function)) if function is not None else set()  # elsewhere, its name can be of something else
     nodes = sorted(
-        (one for one in ast.walk(owner) if isinstance(one, ast.expr)), key=lambda one: (one.lineno, one.col_offset)
+        (
+            one
+            for one in ast.walk(owner)
+            if isinstance(one, ast.expr) and (one in inside or "self." in ast.unparse(one))
+        ),
+        key=lambda one: (one.lineno, one.col_offset),
     )
     called = [one.func for one in nodes if isinstance(one, ast.Call)]
     if any(ast.unparse(one) in texts for one in called):
@@ -113,5 +119,7 @@ def _fields(found: Definitions, configuration: ast.ClassDef) -> list[str]:
     if method_of(configuration, "__init__") is not None:
         return list(found.missing_arguments(configuration.name))
     return [
-        ast.unparse(one.target) for one in configuration.body if isinstance(one, ast.AnnAssign) and one.value is None
+        ast.unparse(one.target)
+        for one in configuration.body
+        if isinstance(one, ast.AnnAssign) and one.value is None and "ClassVar" not in ast.unparse(one.annotation)
     ]

@@ -90,6 +90,14 @@ def attempt(when: str, function: Any, advice: str = "") -> Any:
 
 def scores_of(network: nn.Module, images: Tensor) -> Tensor:
     """Return the scores of images (N, 1, 28, 28). Refuse scores that are not (N, 10) or not finite."""
+    scores = _scores_of_any_value(network, images)
+    if not scores.isfinite().all():
+        reason = "before any training, it gives scores that are not finite"
+        raise UnusableInput(f"{reason}: look for a logarithm, a root or a division in its forward pass")
+    return scores
+
+
+def _scores_of_any_value(network: nn.Module, images: Tensor) -> Tensor:
     scores = network(images.clone())  # it can change its input in place
     if not isinstance(scores, Tensor):
         raise UnusableInput(
@@ -98,21 +106,20 @@ def scores_of(network: nn.Module, images: Tensor) -> Tensor:
     if tuple(scores.shape) != (len(images), 10):
         shapes = f"scores {tuple(scores.shape)} for images {tuple(images.shape)}"
         raise UnusableInput(f"it gives {shapes}, not scores {(len(images), 10)}")
-    if not scores.isfinite().all():
-        reason = "before any training, it gives scores that are not finite"
-        raise UnusableInput(f"{reason}: look for a logarithm, a root or a division in its forward pass")
     return scores
 
 
 def evaluated_scores(network: nn.Module, images: Tensor) -> Tensor:
     """Return the scores of images (N, 1, 28, 28) in evaluation. Refuse a network that fails or takes other images."""
     try:
-        scores: Tensor = attempt("in evaluation", lambda: scores_of(network.eval(), images), SHAPE)
-    except UnusableInput:
-        wanted = _wanted_instead(network, images)
+        attempt("in evaluation", lambda: _scores_of_any_value(network.eval(), images), SHAPE)
+    except UnusableInput as error:
+        is_missing = error.__cause__ is not None and missing_in(error.__cause__)
+        wanted = "" if is_missing else _wanted_instead(network, images)
         if wanted:
             raise UnusableInput(wanted) from None
         raise
+    scores: Tensor = attempt("in evaluation", lambda: scores_of(network, images), SHAPE)
     return scores
 
 
@@ -121,6 +128,9 @@ def _wanted_instead(network: nn.Module, images: Tensor) -> str:
     for shape, (change, statement, layer) in _OTHER_IMAGES.items():
         with contextlib.suppress(BaseException):  # this is a user's code
             scores_of(network, change(images))
+            with contextlib.suppress(BaseException):
+                scores_of(network, images)  # it failed for another reason than the images
+                return ""
             advice = f"begin its forward pass with `{statement}`"
             if isinstance(network, nn.Sequential):
                 advice = f"begin it with {layer}" if layer else "give its first layer one input channel"

@@ -15,7 +15,9 @@ from bench.errors import UnusableInput
 
 torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports more of PyTorch, which replaces functions
 
-_WITHOUT_EFFECT = "torch.compile"  # Lightning replaces it when it is imported; in a run, it returns its argument
+_WITHOUT_EFFECT = (
+    "torch.compile"  # Lightning replaces it when it is imported; a run trains a compiled part as it is written
+)
 
 _CLASSES = [one for one in vars(nn).values() if isinstance(one, type)]
 

@@ -187,6 +187,22 @@ def test_a_class_or_a_function_can_be_named_with_plain_arguments(text, member, c
             "a net.py: defines no network: it needs one class derived from torch.nn.Module",
         ),
         (
+            HEAD + "def step(net, x):\n  loss = nn.functional.cross_entropy(net(x), x)\n  return loss",
+            "",
+            "a net.py: defines no network: it needs one class derived from torch.nn.Module",
+        ),
+        (
+            "class Config:\n    width: int\n    names: ClassVar\n\n"
+            + HEAD
+            + module("Net", "def __init__(self, cfg: 'Config', x): self.a = cfg.width\n    def g(self, x): x.shape"),
+            "",
+            (
+                "a net.py: Net needs cfg and x: add a function like "
+                "`def make(): return Net(cfg=Config(width=…), x=…)`, and name it, "
+                "for example: python -m bench show 'a net.py::make()'"
+            ),
+        ),
+        (
             "import timm\nnet = timm.create(10)\nloader = timm.data()\noptimizer = SGD(net.parameters())",
             "",
             (
@@ -276,3 +292,8 @@ def test_a_refusal_lists_what_there_is_and_shows_a_line_to_paste(text, member, s
         choose("a net.py", of(text), member)
     assert str(error.value) == said
     assert isinstance(error.value, NoNetwork) == ("defines no network" in said)
+
+
+def test_classes_that_are_their_own_bases_need_no_arguments():
+    found = Definitions(ast.parse("class A(B): pass\nclass B(A): pass"), lambda dotted: None)
+    assert found.missing_arguments("A") == ()

@@ -89,6 +89,21 @@ def test_a_network_for_other_images_is_refused_with_what_makes_them(network, sai
     assert said in str(caught.value)
 
 
+def test_a_failure_that_is_not_about_the_images_keeps_its_own_line():
+    def without_finite_scores(x):
+        return linear()(x) / (0 if x.dim() == 4 else 1)
+
+    def fails_at_first(x, calls=[]):  # noqa: B006
+        calls.append(x)
+        return linear()(x) / (len(calls) > 1 or "a")
+
+    for function, said in ((without_finite_scores, "that are not finite"), (fails_at_first, "TypeError")):
+        network = linear()
+        network.forward = function
+        with pytest.raises(UnusableInput, match=said):
+            passes.evaluated_scores(network, IMAGES)
+
+
 def test_what_makes_other_images_makes_them():
     for shape, (change, statement, layer) in passes._OTHER_IMAGES.items():
         wanted = (len(IMAGES), *map(int, re.findall(r"\d+", shape)))
