@@ -87,20 +87,19 @@ def _value(found: Definitions, name: str, parameter: str) -> str:
     configuration = found.named.get(ast.unparse(annotation).strip("'")) if annotation is not None else None
     if isinstance(configuration, ast.ClassDef) and not configuration.bases:
         return f"{configuration.name}({', '.join(f'{one}=…' for one in _fields(found, configuration))})"
-    texts = (parameter, f"self.{parameter}")
     inside = set(ast.walk(function)) if function is not None else set()  # elsewhere, its name can be of something else
+
+    def is_it(value: ast.expr) -> bool:
+        text = ast.unparse(value)
+        return text == f"self.{parameter}" or (text == parameter and value in inside)
+
     nodes = sorted(
-        (
-            one
-            for one in ast.walk(owner)
-            if isinstance(one, ast.expr) and (one in inside or "self." in ast.unparse(one))
-        ),
-        key=lambda one: (one.lineno, one.col_offset),
+        (one for one in ast.walk(owner) if isinstance(one, ast.expr)), key=lambda one: (one.lineno, one.col_offset)
     )
     called = [one.func for one in nodes if isinstance(one, ast.Call)]
-    if any(ast.unparse(one) in texts for one in called):
+    if any(map(is_it, called)):
         return "…"
-    parts = [one for one in nodes if isinstance(one, ast.Attribute | ast.Subscript) and ast.unparse(one.value) in texts]
+    parts = [one for one in nodes if isinstance(one, ast.Attribute | ast.Subscript) and is_it(one.value)]
     read = [one.attr for one in parts if isinstance(one, ast.Attribute) and one not in called]
     slices = [one.slice for one in parts if isinstance(one, ast.Subscript)]
     keys = [one.value for one in slices if isinstance(one, ast.Constant) and isinstance(one.value, str)]

@@ -91,10 +91,14 @@ def attempt(when: str, function: Any, advice: str = "") -> Any:
 def scores_of(network: nn.Module, images: Tensor) -> Tensor:
     """Return the scores of images (N, 1, 28, 28). Refuse scores that are not (N, 10) or not finite."""
     scores = _scores_of_any_value(network, images)
+    _require_finite(scores)
+    return scores
+
+
+def _require_finite(scores: Tensor) -> None:
     if not scores.isfinite().all():
         reason = "before any training, it gives scores that are not finite"
         raise UnusableInput(f"{reason}: look for a logarithm, a root or a division in its forward pass")
-    return scores
 
 
 def _scores_of_any_value(network: nn.Module, images: Tensor) -> Tensor:
@@ -112,14 +116,14 @@ def _scores_of_any_value(network: nn.Module, images: Tensor) -> Tensor:
 def evaluated_scores(network: nn.Module, images: Tensor) -> Tensor:
     """Return the scores of images (N, 1, 28, 28) in evaluation. Refuse a network that fails or takes other images."""
     try:
-        attempt("in evaluation", lambda: _scores_of_any_value(network.eval(), images), SHAPE)
+        scores: Tensor = attempt("in evaluation", lambda: _scores_of_any_value(network.eval(), images), SHAPE)
     except UnusableInput as error:
         is_missing = error.__cause__ is not None and missing_in(error.__cause__)
         wanted = "" if is_missing else _wanted_instead(network, images)
         if wanted:
             raise UnusableInput(wanted) from None
         raise
-    scores: Tensor = attempt("in evaluation", lambda: scores_of(network, images), SHAPE)
+    _require_finite(scores)
     return scores
 
 

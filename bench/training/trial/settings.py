@@ -15,9 +15,8 @@ from bench.errors import UnusableInput
 
 torch.optim.SGD([torch.zeros(1)])  # the first optimizer imports more of PyTorch, which replaces functions
 
-_WITHOUT_EFFECT = (
-    "torch.compile"  # Lightning replaces it when it is imported; a run trains a compiled part as it is written
-)
+_WITHOUT_EFFECT = "torch.compile"
+"""Lightning replaces it when it is imported. A run trains a compiled part as it is written."""
 
 _CLASSES = [one for one in vars(nn).values() if isinstance(one, type)]
 
