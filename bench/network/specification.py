@@ -159,7 +159,8 @@ class Document:
     """A public document about one network, and its author's notebook.
 
     `recipe_sources` says for each field of the recipe where it was read. `batches_per_second` is the speed that the
-    printed progress bar shows, on a cloud GPU of unknown model.
+    printed progress bar shows, on a cloud GPU of unknown model. `is_log_of_this_network` is False if the author trained
+    an earlier network than the one that is described.
     """
 
     title: str
@@ -174,6 +175,7 @@ class Document:
     recipe_sources: tuple[tuple[str, Source], ...]
     batches_per_second: int
     remarks: tuple[str, ...] = ()
+    is_log_of_this_network: bool = True
 
 
 @dataclass(frozen=True)

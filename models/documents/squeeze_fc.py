@@ -82,6 +82,7 @@ DOCUMENT = Document(
         ("momentum", "notebook"),
     ),
     batches_per_second=39,
+    is_log_of_this_network=False,
     remarks=(
         "The document names epoch 19 as optimal and leaves its result empty.",
         "Epoch 19 is the best epoch in the notebook's log. It has 9922, and that is below the target.",

@@ -14,7 +14,7 @@ _ROUNDING = 1e-9
 """The tolerance for an expected best that is equal to the value, because a sum of floats is subject to rounding."""
 
 HALVES = 200
-"""The number of random halves of the images."""
+"""The number of times that the images are divided at random into two halves."""
 
 _GENERATOR_SEED = 20_000
 
@@ -46,21 +46,21 @@ def honest_best(missed: Sequence[NDArray[np.integer[Any]]], images: int) -> floa
     """The correct images of the best epoch of a run, if one half of the images chooses it and the other half scores it.
 
     `missed` has for each epoch the numbers of the images that are wrong. Each image falls into either half with a
-    probability of one half, and the score counts twice. The mean over random halves has no gain from choosing and
-    scoring on the same images. Half of the images choose less well than all of them, so the honest best is, if
-    anything, too low. The halves depend on nothing but the numbers of the images. Of equally good epochs the first one
-    is chosen. Raises ValueError without an epoch.
+    probability of one half, and the score counts twice. Then the halves change places, so that an image that is easier
+    or harder than others helps and harms alike. The mean over random halves has no gain from choosing and scoring on
+    the same images. Half of the images choose less well than all of them, so the honest best is, if anything, too low.
+    The halves depend on nothing but the numbers of the images. Of equally good epochs the first one is chosen. Raises
+    ValueError without an epoch.
     """
     if not missed:
         raise ValueError("a run without an epoch has no best one")
     starts = np.cumsum([0, *(1 + len(one) for one in missed[:-1])])
     none = np.array([images])  # the last row of the halves is 0, so that an epoch without misses has a row too
     chooses = _halves(images)[np.concatenate([part for one in missed for part in (none, one)])]
-    for_choice = np.add.reduceat(chooses, starts, axis=0, dtype=np.int32)  # (epochs, halves)
-    for_score = np.array([[len(one)] for one in missed]) - for_choice
-    best = for_choice.argmin(axis=0)
-    scores = for_score[best, np.arange(HALVES)]
-    return images - 2 * float(scores.mean())
+    first = np.add.reduceat(chooses, starts, axis=0, dtype=np.int32)  # misses (epochs, halves)
+    second = np.array([[len(one)] for one in missed]) - first
+    scores = [np.take_along_axis(b, a.argmin(axis=0)[None], axis=0) for a, b in ((first, second), (second, first))]
+    return images - 2 * float(np.mean(scores))
 
 
 @functools.lru_cache(maxsize=4)

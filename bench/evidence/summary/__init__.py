@@ -84,6 +84,16 @@ class NetworkSummary:
         return self.architecture.document is not None
 
     @property
+    def is_log_of_this_network(self) -> bool:
+        """Whether the documented log is of this network. Otherwise no statistic may take it for one of its runs."""
+        return self.architecture.document is not None and self.architecture.document.is_log_of_this_network
+
+    @property
+    def documented_run(self) -> str:
+        """What the documented run is, in words."""
+        return "documented run" if self.is_log_of_this_network else "documented run of an earlier network"
+
+    @property
     def documented(self) -> tuple[int, ...]:
         """The correct images of the documented log, by epoch."""
         return tuple(logged.correct for logged in self.architecture.log)
@@ -108,6 +118,7 @@ class NetworkSummary:
 class Place:
     """An environment, its devices and machines, and the number of their runs of any recipe.
 
+    `of_other_recipes` of these runs are not of the current recipe of their network.
     An exact environment can have several devices, any other one has one.
     """
 
@@ -116,6 +127,7 @@ class Place:
     environment: str
     machines: tuple[str, ...]
     runs: int
+    of_other_recipes: int
 
     @property
     def is_exact(self) -> bool:
@@ -190,7 +202,7 @@ def summarise(
         for name, architecture in architectures.items()
     )
     current = [group for network in networks for group in network.groups]
-    documented = {network.name: network.documented for network in networks}
+    documented = {network.name: network.documented if network.is_log_of_this_network else () for network in networks}
     used = {group.label for group in current}
     by_run = missed_by_run(misses.runs)
     return Summary(
@@ -216,7 +228,12 @@ def _by_line(problems: Sequence[Problem]) -> tuple[Problem, ...]:
 def _place(label: str, here: Sequence[Group]) -> Place:
     machines = {machine for group in here for machine in group.machines}
     return Place(
-        label, _devices(here), here[0].environment, tuple(sorted(machines)), sum(len(one.runs) for one in here)
+        label,
+        _devices(here),
+        here[0].environment,
+        tuple(sorted(machines)),
+        runs=sum(len(one.runs) for one in here),
+        of_other_recipes=sum(len(one.runs) for one in here if not one.is_current),
     )
 
 

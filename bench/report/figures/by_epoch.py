@@ -45,7 +45,7 @@ def accuracy(network: NetworkSummary) -> Picture:
         axes.set_ylabel("test accuracy (%)")
         axes.legend(handles=_accuracy_keys([network]), loc="upper left", bbox_to_anchor=(1.01, 1.0), frameon=False)
         first, last = network.documented_first, network.documented[-1] if network.documented else None
-        log = f"The documented run {'never reaches it' if first is None else f'reaches it in epoch {first}'}"
+        log = f"The {network.documented_run} {'never reaches it' if first is None else f'reaches it in epoch {first}'}"
         log += f" and ends at {last}." if last is not None else "."
         log = log if network.is_documented else "No run of this network is documented."
         return Picture(
@@ -146,7 +146,8 @@ def _accuracy_keys(networks: Sequence[NetworkSummary]) -> list[Any]:
         if any(group.label == one.label and len(group.group.runs) > 1 for group in groups):
             keys.append(Patch(facecolor=marks.colour(one), alpha=0.18, label="lowest to highest seed"))
     targets = sorted({marks.target(network.architecture) for network in networks})
-    documented = Line2D([], [], color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, label="documented run")
+    label = networks[0].documented_run.replace(" of ", "\nof ") if len(networks) == 1 else "documented run"
+    documented = Line2D([], [], color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, label=label)
     keys += marks.if_documented(networks, documented)
     lowest, _ = marks.limits(networks)
     named = ", ".join(f"{target:.4g} %" for target in targets)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 
 from matplotlib.axes import Axes
@@ -18,7 +19,8 @@ from bench.report.figures import marks
 from bench.report.figures.marks import DOCUMENTED, TARGET, Limits
 from bench.wording import count
 
-_TIE_OFFSETS = (0.0, -0.14, 0.14, -0.28, 0.28)
+_STEP, _REACH = 0.14, 0.36
+"""Between the rows of seeds with the same value, and from the middle to the outermost. A group of runs has height 1."""
 
 
 def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
@@ -119,19 +121,17 @@ def _draw_last(axes: Axes, y: int, architecture: Architecture, group: GroupSumma
         lower, upper = (marks.percent(bound, total) for bound in (group.last_interval.lower, group.last_interval.upper))
         lower, upper = min(max(lower, lowest), highest), max(min(upper, highest), lowest)
         axes.barh([y], [upper - lower], left=[lower], height=0.42, color=colour, alpha=0.2)
-    seen: dict[float, int] = {}
     ends = [marks.percent(run.correct[group.group.budget - 1], run.total) for run in group.group.complete]
     below = sum(percent < lowest for percent in ends)
     if below:
         said = f"{count(below, 'seed')} further left"
         axes.annotate(said, (lowest, y), (12, 0), textcoords="offset points", va="center", fontsize=8)
-    for percent in ends:
-        ties = seen.setdefault(percent, 0)
-        seen[percent] += 1
-        if ties < len(_TIE_OFFSETS):  # seeds with the same value are drawn one above the other, while there is room
-            x, is_inside = _clip(percent, limits)
-            marker = "o" if is_inside else "<" if percent < lowest else ">"
-            axes.plot([x], [y + _TIE_OFFSETS[ties]], marker=marker, color=colour, markersize=4.5, alpha=0.85, zorder=3)
+    for percent, ties in Counter(ends).items():  # seeds with the same value are drawn one above the other
+        step = min(_STEP, 2 * _REACH / max(1, ties - 1))
+        x, is_inside = _clip(percent, limits)
+        marker = "o" if is_inside else "<" if percent < lowest else ">"
+        ys = [y + step * (place - (ties - 1) / 2) for place in range(ties)]
+        axes.plot([x] * ties, ys, marker=marker, linestyle="", color=colour, markersize=4.5, alpha=0.85, zorder=3)
 
 
 def _limits(networks: Sequence[NetworkSummary]) -> Limits:

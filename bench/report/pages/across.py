@@ -160,9 +160,9 @@ def _speed(summary: Summary) -> list[str]:
     if not rows:
         return [nothing_recorded(summary), ""]
     note = (
-        "The seconds are medians over all recorded epochs. They include waiting for other programs, so they do not "
-        "compare networks. A run on the CPU has one thread. To measure the training speed of your machine, run "
-        "`python -m bench speed`."
+        "The seconds are medians over all epochs of the current recipes. They include waiting for other programs, so "
+        "they do not compare networks. A run on the CPU has one thread. To measure the training speed of your machine, "
+        "run `python -m bench speed`."
     )
     context = (
         " The documented speed comes from a progress bar on a cloud GPU of unknown model and is for context only."

@@ -162,11 +162,13 @@ def _how_to_read_choice(is_documented: bool) -> list[str]:
         (
             "Best minus last is the mean over complete runs, in images. A best epoch is chosen on the images that "
             "it is reported on, and gains by it. The honest best has no such gain: one random half of the images "
-            f"chooses the epoch, and the other half scores it. It is the mean over {HALVES} halves that are always the "
-            "same ones; of equally good epochs the first is chosen. This needs the misses of every epoch, and of more "
-            f"than {MOST_CHOICES:,} runs it uses the lowest seeds of each network. Half of the images choose less "
-            "well than all of them, so the true gain is, if anything, a little smaller. It can be more than best "
-            "minus last, because an honest best epoch can be worse than the last one." + typical * is_documented
+            "chooses the epoch, and the other half scores it; then they change places. It is the mean over "
+            f"{HALVES} divisions that are always the same ones; of equally good epochs the first is chosen. This needs "
+            f"the misses of every epoch, and of more than {MOST_CHOICES:,} runs it uses the lowest seeds of each "
+            "network. Half of the images choose less well than all of them, so the true gain is, if anything, a little "
+            "smaller. It can be more than best minus last, because an honest best epoch can be worse than the last one."
+            + typical
+            * is_documented
         ),
         "",
     ]

@@ -137,7 +137,10 @@ def _advice(events: Sequence[Collapse], most: int) -> str:
             f"In {len(vanished)} of them, a channel has almost no running variance: before batch norm it is zero for "
             "almost every image. Batch norm then amplifies the next rare activation."
         )
-        remedies.append("If a ReLU stands before batch norm, put it behind. Or lower the learning rate.")
+        remedies.append(
+            "If a ReLU stands before batch norm, putting it behind may prevent this, and so may a lower learning rate. "
+            "Neither was tried for this report."
+        )
     return " ".join(
         [
             *causes,

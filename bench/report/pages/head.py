@@ -211,7 +211,9 @@ def _arithmetic(place: Place) -> str:
     bits = (
         "in exact arithmetic" if place.is_exact else f"in the arithmetic of the environment {code(place.environment)}"
     )
-    return f"{count(place.runs, 'run')} {bits}"
+    others = link("another recipe", f"{DATA}#{anchor(OTHER_RECIPES)}")
+    of_others = f", {place.of_other_recipes} of them of {others}" if place.of_other_recipes else ""
+    return f"{count(place.runs, 'run')} {bits}{of_others}"
 
 
 def machines_of(place: Place) -> str:

@@ -155,7 +155,9 @@ def _time_to_target(network: NetworkSummary, group: GroupSummary) -> list[str]:
     if any(way.undecided for way in ways):
         rows.insert(1, ["of these n, unfinished and without a value yet", *(str(way.undecided) for way in ways)])
     if network.is_documented:
-        rows.append(["the documented run", *("never" if epoch is None else str(epoch) for epoch in documented)])
+        rows.append(
+            [f"the {network.documented_run}", *("never" if epoch is None else str(epoch) for epoch in documented)]
+        )
     header = ["", "first at the target", f"first of {STREAK} in a row", "last at the target"]
     note = (
         "The average runtime to a hit is the number of all epochs spent, divided by the number of hits. The "
@@ -244,7 +246,7 @@ def _last(network: NetworkSummary, group: GroupSummary) -> list[str]:
     place = ""
     if documented is not None:
         inside = "inside" if interval.lower <= documented <= interval.upper else "outside"
-        place = f" The documented run ends at {documented}, {inside} this interval."
+        place = f" The {network.documented_run} ends at {documented}, {inside} this interval."
     kind = f"Student's t, n = {complete}, if the last accuracies are normally distributed"
     if interval == prediction_interval_ranks(group.last):
         kind = f"the range of the {complete} seeds, for any distribution"
@@ -269,7 +271,7 @@ def _final(network: NetworkSummary, group: GroupSummary) -> list[str]:
     if documented is not None:
         below = sum(mean < documented for mean in means)
         log = (
-            f" The documented run: {number(documented, 1)}, above {below} of {len(means)} (difference from the median "
-            f"{signed(documented - middle)})."
+            f" The {network.documented_run}: {number(documented, 1)}, above {below} of {len(means)} (difference from "
+            f"the median {signed(documented - middle)})."
         )
     return [f"Mean of the last {FINAL_EPOCHS} epochs of {count(len(means), 'complete run')}: {seeds}.{log}", ""]

@@ -209,14 +209,16 @@ def repeated(repeats: Repeats) -> str:
             "bit for bit and stores the outcome for this report."
         )
     said = []
+    recorded = f"{count(repeats.recorded, 'recorded run')} of the current recipes"
     if repeats.here:
         outcome = f"{repeats.identical_here} of {count(repeats.here, 'verified run')}"
         said.append(
-            f"Of {count(repeats.recorded, 'recorded run')}, {repeats.here} {'was' if repeats.here == 1 else 'were'} "
-            f"trained again in the same environment, for {count(repeats.epochs, 'epoch')} in all. Identical bit for "
-            f"bit: {outcome}."
+            f"Of {recorded}, {repeats.here} {'was' if repeats.here == 1 else 'were'} trained again in the same "
+            f"environment, for {count(repeats.epochs, 'epoch')} in all. Identical bit for bit: {outcome}."
         )
-        said.append(f"They were checked on these machines: {_machines(repeats.machines)}.")
+        is_twice = sum(one.runs for one in repeats.machines) > repeats.here
+        each = ". A run counts for each machine that checked it" if is_twice else ""
+        said.append(f"They were checked on these machines: {_machines(repeats.machines)}{each}.")
         if repeats.differing:
             named = text("; ".join(repeats.differing[:5]))
             more = f" and {len(repeats.differing) - 5} more" if len(repeats.differing) > 5 else ""
@@ -224,7 +226,7 @@ def repeated(repeats: Repeats) -> str:
         else:
             said.append("The repeat variance of the verified runs is 0.")
     else:
-        said.append(f"Of {count(repeats.recorded, 'recorded run')}, none was trained again in the same environment.")
+        said.append(f"Of {recorded}, none was trained again in the same environment.")
     if repeats.elsewhere:
         said.append(
             f"In another environment, where identical bits are not expected, {count(repeats.elsewhere, 'run')} "

@@ -75,6 +75,20 @@ def test_an_epoch_that_is_far_better_is_chosen_by_every_half():
     assert honest_best(missed, 2000) == pytest.approx(1980, abs=1)
 
 
+def test_other_halves_of_unequal_images_give_the_same_honest_best():
+    draw = np.random.default_rng(5)
+    chances = draw.beta(0.2, 6, size=2000)
+    honest, scores = [], []
+    for _ in range(60):
+        wrong = draw.random((20, 2000)) < chances
+        honest.append(honest_best([np.flatnonzero(epoch) for epoch in wrong], 2000))
+        for _ in range(100):
+            chooses = draw.random(2000) < 0.5
+            for half in (chooses, ~chooses):
+                scores.append(int(wrong[wrong[:, half].sum(axis=1).argmin(), ~half].sum()))
+    assert fmean(honest) == pytest.approx(2000 - 2 * fmean(scores), abs=0.15)  # without the exchange: 0.28 apart
+
+
 def test_the_last_bit_is_the_same_every_time_and_a_run_without_misses_is_perfect():
     missed = run_of(np.full(500, 0.05), 5, 1)
     assert honest_best(missed, 500) == honest_best([one.copy() for one in missed], 500)
@@ -88,5 +102,5 @@ def test_the_halves_are_those_of_every_release():
     assert honest_best(missed, 100) == GOLDEN
 
 
-GOLDEN = 70.06
+GOLDEN = 69.745
 """Computed once. The raw bits of numpy's Philox do not change."""

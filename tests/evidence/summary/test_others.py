@@ -32,7 +32,7 @@ def test_runs_of_another_recipe_are_described_by_what_is_recorded_of_them(tmp_pa
         ),
     )
     assert not found.current
-    assert found.places == (Place("cpu", "cpu", synthetic.CPU, (synthetic.MACHINES[synthetic.CPU],), 3),)
+    assert found.places == (Place("cpu", "cpu", synthetic.CPU, (synthetic.MACHINES[synthetic.CPU],), 3, 3),)
 
 
 def test_several_recipes_in_one_place_are_one_place(tmp_path: Path) -> None:

@@ -172,6 +172,20 @@ def test_points_outside_the_range_are_marked_at_the_edge(tmp_path: Path) -> None
     assert _markers(figures.accuracy(outside)) == _markers(figures.accuracy(inside)) + 1
 
 
+def test_a_documented_run_of_an_earlier_network_is_named_so_in_the_figure(tmp_path: Path) -> None:
+    by_name = {one.name: figures.accuracy(one) for one in summary(tmp_path, synthetic.full()).networks}
+    assert "The documented run of an earlier network never reaches it and ends at 9922." in by_name["squeeze_fc"].alt
+    assert "The documented run reaches it in epoch 10 and ends at 9952." in by_name["gap_head"].alt
+    assert [b"of an earlier network" in by_name[name].svg for name in ("squeeze_fc", "gap_head")] == [True, False]
+
+
+def test_every_seed_of_many_with_the_same_value_is_drawn(tmp_path: Path) -> None:
+    rows = [row for seed in range(1, 13) for row in synthetic.run_rows("gap_head", seed, [9930] * 20)]
+    svg = figures.last_accuracy(summary(tmp_path, rows).networks).svg.decode()
+    places = re.findall(r'<use [^>]*x="([\d.]+)" y="([\d.]+)" style="fill: #0072b2; fill-opacity: 0.85', svg)
+    assert len(set(places)) == 12
+
+
 def test_seeds_that_end_below_the_figure_are_counted_at_its_edge(tmp_path: Path) -> None:
     ends = (9930, 9000, 8000)
     rows = [

@@ -36,6 +36,12 @@ def test_without_misses_the_epochs_and_the_choice_are_shown_and_no_figure(tmp_pa
     assert COMPONENTS not in rendered(tmp_path, synthetic.full({"unpadded": 9940}), "unpadded")
 
 
+def test_a_log_of_an_earlier_network_asks_for_no_number_of_seeds(tmp_path: Path) -> None:
+    rows = synthetic.full({"squeeze_fc": 9960, "gap_head": 9960})
+    choice = tables(section(page("data.md", tmp_path, rows, "squeeze_fc", "gap_head"), TITLE))[1]
+    assert [row[4:] for row in choice[2:4]] == [["–", "–"], ["1", "1"]]
+
+
 def test_one_run_has_no_components_and_an_empty_record_no_table(tmp_path: Path) -> None:
     one = section(page("data.md", tmp_path, synthetic.full({"unpadded": 9940}, seeds=(1,)), "unpadded"), TITLE)
     assert len(tables(one)) == 1

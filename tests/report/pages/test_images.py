@@ -23,9 +23,11 @@ TWO = ("unpadded", "gap_head")
 IMAGES, VARIANCE = "## Which test images do runs miss?", "## Where does the variance come from?"
 
 
-def verified(seed: int, identical: str = "yes", verified_in: str = synthetic.CPU) -> list[object]:
+def verified(
+    seed: int, identical: str = "yes", verified_in: str = synthetic.CPU, machine: str = "a machine"
+) -> list[object]:
     run = ["unpadded", synthetic.RECIPE, "cpu", synthetic.CPU, seed]
-    return [*run, 19, identical, "2026-02-01T12:00:00Z", verified_in, "a machine"]
+    return [*run, 19, identical, "2026-02-01T12:00:00Z", verified_in, machine]
 
 
 def record_with(folder: Path, lines: list[list[str]] | None = None, *again: list[object]) -> Record:
@@ -111,10 +113,16 @@ def test_one_run_differs_from_nobody(tmp_path: Path) -> None:
 def test_verified_runs_are_counted_and_those_that_differ_are_named(tmp_path: Path) -> None:
     page = section(written(record_with(tmp_path, [], verified(1), verified(3)))["data.md"], VARIANCE)
     assert (
-        "Of 6 recorded runs, 2 were trained again in the same environment, for 38 epochs in all. Identical bit for "
-        "bit: 2 of 2 verified runs. They were checked on these machines: a machine (2 runs, 38 epochs). The repeat "
-        "variance of the verified runs is 0." in page
+        "Of 6 recorded runs of the current recipes, 2 were trained again in the same environment, for 38 epochs in "
+        "all. Identical bit for bit: 2 of 2 verified runs. They were checked on these machines: a machine (2 runs, 38 "
+        "epochs). The repeat variance of the verified runs is 0." in page
     )
+    another = verified(1, machine="another")
+    page = section(written(record_with(tmp_path, [], verified(1), verified(3), another))["data.md"], VARIANCE)
+    assert (
+        "2 of 2 verified runs. They were checked on these machines: a machine (2 runs, 38 epochs); another (1 run, "
+        "19 epochs). A run counts for each machine that checked it."
+    ) in page
     again = (verified(1), verified(2, "no"), verified(3, "no", synthetic.GPU))
     page = section(written(record_with(tmp_path, [], *again))["data.md"], VARIANCE)
     assert "bit for bit: 1 of 2 verified runs. They were " in page

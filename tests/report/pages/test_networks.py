@@ -120,6 +120,21 @@ def test_the_last_five_epochs_are_compared_with_those_of_the_documented_log(tmp_
     ) in without_links(written(tmp_path, rows)["gap_head.md"])
 
 
+def test_a_documented_run_of_an_earlier_network_is_named_so_wherever_it_stands_beside_the_seeds(tmp_path: Path) -> None:
+    pages = written(tmp_path, synthetic.full({"squeeze_fc": 9920, "gap_head": 9930}), "squeeze_fc", "gap_head")
+    earlier, own = pages["squeeze_fc.md"], pages["gap_head.md"]
+    run = "documented run of an earlier network"
+    for said in (
+        f"The {run} ends at 9922, ",
+        f"The {run}: 9915.0, above ",
+        f"| the {run} |",
+    ):
+        assert said in earlier
+    assert earlier.lower().count("documented run") == earlier.count(run)
+    assert own.lower().count("documented run") == earlier.count(run)
+    assert run not in own
+
+
 def test_fewer_than_five_documented_epochs_have_no_mean_of_five(tmp_path: Path) -> None:
     short = dataclasses.replace(ARCHITECTURES["gap_head"].recipe, epochs=4)
     network = {"gap_head": synthetic.with_recipe(ARCHITECTURES["gap_head"], recipe=short)}
