@@ -1,6 +1,7 @@
 // Stands for libcuda.so: the functions of NVIDIA's driver that `driver.py` calls, for a "GPU" that is the host. A module
 // is the path of a library of kernels behind host.h. Its memory can be limited, to see what happens when it ends. Several
-// threads may use it, if each has kernels of its own.
+// threads may use it, if each has kernels of its own. After a fault of a kernel it refuses everything, as a GPU does for
+// the rest of the process; here until a Device is made anew.
 #include <dlfcn.h>
 #include <sys/mman.h>
 
@@ -31,12 +32,14 @@ static thread_local Graph *capturing;
 static std::mutex memory;
 static std::map<Address, std::size_t> blocks;
 static std::size_t used, capacity = (std::size_t)1 << 40;
+static int fault = SUCCESS;
 
 static int run(const Call &call)
 {
     std::vector<void *> pointers;
     for (const std::vector<char> &one : call.arguments) pointers.push_back((void *)one.data());
-    return call.entry(call.grid, call.block, call.bytes, pointers.data()) ? SUCCESS : ILLEGAL_ADDRESS;
+    if (!call.entry(call.grid, call.block, call.bytes, pointers.data())) fault = ILLEGAL_ADDRESS;
+    return fault;
 }
 
 extern "C" {
@@ -48,7 +51,7 @@ int cuDeviceGetCount(int *count) { return *count = 1, SUCCESS; }
 int cuDeviceGet(int *device, int) { return *device = 0, SUCCESS; }
 int cuDeviceGetName(char *name, int size, int) { return std::strncpy(name, "emulated GPU", size), SUCCESS; }
 int cuDeviceGetAttribute(int *value, int, int) { return *value = 9, SUCCESS; }
-int cuDevicePrimaryCtxRetain(void **context, int) { return *context = nullptr, SUCCESS; }
+int cuDevicePrimaryCtxRetain(void **context, int) { return *context = nullptr, fault = SUCCESS; }
 int cuCtxSetCurrent(void *) { return SUCCESS; }
 int cuGetErrorString(int error, const char **text)
 {
@@ -59,6 +62,7 @@ int cuGetErrorString(int error, const char **text)
 int cuMemAlloc_v2(Address *address, std::size_t size)
 {
     std::lock_guard<std::mutex> lock(memory);
+    if (fault) return fault;
     if (used + size > capacity) return OUT_OF_MEMORY;
     const std::size_t page = 4096, whole = (size + page - 1) / page * page;
     char *pages = (char *)mmap(nullptr, whole + page, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
@@ -72,6 +76,7 @@ int cuMemAlloc_v2(Address *address, std::size_t size)
 int cuMemFree_v2(Address address)
 {
     std::lock_guard<std::mutex> lock(memory);
+    if (fault) return fault;
     if (!blocks.count(address)) return INVALID;
     const std::size_t page = 4096, whole = (blocks[address] + page - 1) / page * page;
     munmap((void *)(address / page * page), whole + page);
@@ -81,11 +86,11 @@ int cuMemFree_v2(Address address)
 }
 int cuMemcpyHtoDAsync_v2(Address to, const void *from, std::size_t size, void *)
 {
-    return std::memcpy((void *)to, from, size), SUCCESS;
+    return std::memcpy((void *)to, from, size), fault;
 }
 int cuMemcpyDtoHAsync_v2(void *to, Address from, std::size_t size, void *)
 {
-    return std::memcpy(to, (void *)from, size), SUCCESS;
+    return std::memcpy(to, (void *)from, size), fault;
 }
 
 int cuModuleLoadData(void **module, const void *image)
@@ -104,13 +109,14 @@ int cuModuleGetFunction(void **function, void *module, const char *name)
 int cuFuncGetAttribute(int *value, int, void *) { return *value = 0, SUCCESS; }
 int cuFuncSetAttribute(void *function, int, int value) { return ((Function *)function)->shared = value, SUCCESS; }
 int cuStreamCreate(void **stream, unsigned) { return *stream = nullptr, SUCCESS; }
-int cuStreamSynchronize(void *) { return SUCCESS; }
+int cuStreamSynchronize(void *) { return fault; }
 
 int cuLaunchKernel(
     void *function, unsigned x, unsigned y, unsigned z, unsigned block, unsigned, unsigned, unsigned bytes, void *,
     void **arguments, void **)
 {
     const Function &of = *(Function *)function;
+    if (fault) return fault;
     if (bytes > of.shared) return INVALID;
     Call call = {of.entry, {x, y, z}, block, bytes, {}};
     for (unsigned i = 0; i < of.count; i++)
@@ -134,7 +140,7 @@ int cuGraphDestroy(void *graph) { return delete (Graph *)graph, SUCCESS; }
 int cuGraphLaunch(void *graph, void *)
 {
     for (const Call &call : *(Graph *)graph)
-        if (const int error = run(call)) return error;
-    return SUCCESS;
+        if (fault || run(call)) break;
+    return fault;
 }
 }

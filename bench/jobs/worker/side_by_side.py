@@ -1,6 +1,7 @@
 """Train runs side by side on a GPU. Each network has a thread and a stream of its own, and all of its seeds share it.
 
 No run can notice the others: it has the bits that it has alone. An error ends the runs of its own network only.
+Only after a fault of a kernel, such as a wrong address, the driver refuses this process everything, for all networks.
 """
 
 from __future__ import annotations

@@ -127,13 +127,20 @@ class Device:
             self._allowed[kernel.value] = what.shared
         grid = (c_uint(one) for one in (*what.grid, runs))
         block = c_uint(what.threads), c_uint(1), c_uint(1), c_uint(what.shared)
-        self._call("cuLaunchKernel", kernel, *grid, *block, self._stream, pointers, None)
+        try:
+            self._call("cuLaunchKernel", kernel, *grid, *block, self._stream, pointers, None)
+        except RuntimeError as error:
+            raise RuntimeError(f"{error}, in the kernel {what.kernel}") from error
 
     def graph(self, record: Callable[[], None]) -> Callable[[], None]:
         """Record the launches of a function, without running them, and return what runs them all at once."""
         graph, executable = c_void_p(), c_void_p()
         self._call("cuStreamBeginCapture_v2", self._stream, c_int(_OF_THIS_THREAD))
-        record()
+        try:
+            record()
+        except BaseException:
+            self._driver.cuStreamEndCapture(self._stream, byref(graph))  # while it records, a stream does nothing else
+            raise
         self._call("cuStreamEndCapture", self._stream, byref(graph))
         self._call("cuGraphInstantiateWithFlags", byref(executable), graph, c_ulonglong(0))
         self._call("cuGraphDestroy", graph)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -65,10 +66,11 @@ class Runs:
 
     def close(self) -> None:
         """Give the memory back."""
-        for address in self._addresses.values():
-            self._device.free(address)
-        self._addresses.clear()
+        addresses, self._addresses = self._addresses, {}
         self._graphs.clear()
+        for address in addresses.values():
+            with suppress(RuntimeError):  # after a fault of a kernel, the driver refuses this too, and hides the fault
+                self._device.free(address)
 
     def see(self, images: Array, labels: Array, test_images: Array, test_labels: Array) -> None:
         """Bring the data set to the GPU: pixels uint8 (N, 28, 28) and labels (N,) of training and test."""

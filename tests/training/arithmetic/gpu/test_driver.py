@@ -82,16 +82,26 @@ def launched(name, word):
     gpu = emulated_gpu.gpu()
     kernels = gpu.device.load(gpu.compiler(source.text((), {}) + SOURCE, ""), [name])
     address = gpu.device.allocate(4 * 64)
-    try:
-        shared = 4 * (32 if name == "reaches" else 64)
-        gpu.device.launch(kernels, Launch(name, (1, 1), 64, shared, ("to", word)), {"to": address}, 1)
-        return gpu.device.read(address, numpy.empty(64, numpy.float32))
-    finally:
-        gpu.device.free(address)
+    shared = 4 * (32 if name == "reaches" else 64)
+    gpu.device.launch(kernels, Launch(name, (1, 1), 64, shared, ("to", word)), {"to": address}, 1)
+    found = gpu.device.read(address, numpy.empty(64, numpy.float32))
+    gpu.device.free(address)
+    return found
 
 
 def raises_if(is_bad):
-    return pytest.raises(RuntimeError, match="cuLaunchKernel: an illegal memory access") if is_bad else nullcontext()
+    said = "cuLaunchKernel: an illegal memory access was encountered, in the kernel (reaches|waits)"
+    return pytest.raises(RuntimeError, match=said) if is_bad else nullcontext()
+
+
+@needs_compiler
+def test_after_launches_that_cannot_be_recorded_the_device_goes_on():
+    def record():
+        raise KeyError("no such buffer")
+
+    with pytest.raises(KeyError):
+        emulated_gpu.gpu().device.graph(record)
+    assert numpy.array_equal(launched("turns", 1), numpy.arange(64)[::-1])
 
 
 @needs_compiler

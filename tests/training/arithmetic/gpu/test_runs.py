@@ -5,6 +5,7 @@ Here the host's compiler and processor stand for the GPU; see `emulated_gpu`.
 
 from __future__ import annotations
 
+from contextlib import closing
 from copy import deepcopy
 
 import emulated_gpu
@@ -247,6 +248,24 @@ def test_a_gpu_that_is_too_small_is_said_and_keeps_nothing():
         assert emulated_gpu.memory_in_use() == before
     finally:
         emulated_gpu.limit_memory(1 << 40)
+
+
+def test_after_a_fault_of_a_kernel_the_first_error_is_seen_and_names_the_kernel():
+    program, states = prepared(small, (1, 2))
+    runs = on_the_gpu(program, states, batch=16)
+    runs._kernels |= runs._device.load(emulated_gpu.compiled(source.text((), {}) + LEAVES_ITS_MEMORY), ["leaves"])
+    fault = "cuLaunchKernel: an illegal memory access was encountered, in the kernel leaves"
+    with pytest.raises(RuntimeError, match=fault), closing(runs):
+        runs._launch([Launch("leaves", (1, 1), 32, 4 * 32, ("losses",))])
+
+
+LEAVES_ITS_MEMORY = """
+extern "C" __global__ void leaves(float *to)
+{
+    room[thread() + 1] = 1;
+    to[0] = room[1];
+}
+"""
 
 
 def test_a_larger_epoch_than_the_one_before_has_room():
