@@ -14,11 +14,8 @@ def count(number: int, thing: str) -> str:
 
 def count_in_words(many: int, thing: str) -> str:
     """A small number as a word, with its noun."""
-    return f"{_in_words(many)} {thing}{'' if many == 1 else 's'}"
-
-
-def _in_words(many: int) -> str:
-    return _WORDS[many] if many < len(_WORDS) else str(many)
+    word = _WORDS[many] if many < len(_WORDS) else str(many)
+    return f"{word} {thing}{'' if many == 1 else 's'}"
 
 
 def listed(things: Sequence[object]) -> str:

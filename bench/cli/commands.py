@@ -11,7 +11,6 @@ import os
 import signal
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.cli.selection import (
@@ -26,6 +25,7 @@ from bench.cli.selection import (
 )
 from bench.cli.streams import print_lines
 from bench.errors import UnusableInput, one_line
+from bench.files import cause
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,8 +140,6 @@ def do_report(arguments: argparse.Namespace) -> int:
 @contextlib.contextmanager
 def _writing(report: Path) -> Iterator[None]:
     """Turn an error of the operating system into advice about `--report`."""
-    from bench.files import cause
-
     try:
         yield
     except OSError as error:
@@ -261,7 +259,7 @@ def _append(path: Path | None, lines: list[str], records: Sequence[Path]) -> Non
         with path.open("a", encoding="utf-8", errors="backslashreplace") as file:
             file.write("".join(f"{line}\n" for line in lines))
     except OSError as error:
-        raise UnusableInput(f"--markdown {path}: cannot be written: {one_line(error.strerror or error)}") from error
+        raise UnusableInput(f"--markdown {path}: cannot be written: {cause(error)}") from error
 
 
 def do_judge(arguments: argparse.Namespace) -> int:

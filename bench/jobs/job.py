@@ -99,13 +99,12 @@ def make_plan(
         UnusableInput: no worker of the cluster has one of the devices, or a network cannot be trained in the chosen
             arithmetic.
     """
-    if isinstance(here, Cluster):
+    architectures = selection.architectures
+    if not isinstance(here, Cluster):
+        digests = {device: found.digest for device, found in here.items()}
+    else:
         here.require(selection.devices)
         digests = dict.fromkeys(selection.devices, "")  # anywhere
-    else:
-        digests = {device: found.digest for device, found in here.items()}
-    architectures = selection.architectures
-    if isinstance(here, Cluster):
         architectures = tuple(replace(one, uncovered_on_gpu=("a GPU of a cluster",)) for one in architectures)
     runs = plan.expand(architectures, digests, selection.seeds, selection.epochs, selection.arithmetic)
     if isinstance(here, Cluster):

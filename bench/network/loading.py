@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, NoReturn
 
 from bench.errors import UnusableInput, one_line
-from bench.network.source.names import names_of
+from bench.network.source.names import is_future, names_of
 from bench.network.source.text import place_of_code
 from bench.network.vision import import_torchvision
 
@@ -169,11 +169,11 @@ def _tolerant(tree: ast.Module) -> ast.Module:
     What such a statement would bind or change is then absent too. An import inside a `try` or a function stays as it
     is. An import from `__future__` comes first, which it need not in a notebook.
     """
-    tree.body.sort(key=lambda node: not _is_future(node))
+    tree.body.sort(key=lambda node: not is_future(node))
     found = [names_of(node) for node in tree.body]
     used = frozenset().union(*(one.eager | one.deferred for one in found))
     unbound = used.difference(vars(builtins), *(one.binds for one in found))
-    tree.body = [node if _is_future(node) or _is_text(node) else _attempt(node, unbound) for node in tree.body]
+    tree.body = [node if is_future(node) or _is_text(node) else _attempt(node, unbound) for node in tree.body]
     return tree
 
 
@@ -196,10 +196,6 @@ def _attempt(node: ast.stmt, unbound: Collection[str]) -> ast.stmt:
     assert isinstance(attempt, ast.Try)
     attempt.body = [node]
     return ast.copy_location(attempt, node)
-
-
-def _is_future(node: ast.stmt) -> bool:
-    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
 
 
 def _is_text(node: ast.stmt) -> bool:

@@ -16,7 +16,7 @@ from bench.network.source.candidates import Definitions
 from bench.network.source.canonical import value_name
 from bench.network.source.names import assigned, is_main_guard, names_of, running
 from bench.network.source.text import SourceText, read
-from bench.network.specification import RECIPE_BOUNDS, TRAINING_IMAGES, Claim, ClaimKind, Recipe, Target
+from bench.network.specification import RECIPE_BOUNDS, TEST_IMAGES, TRAINING_IMAGES, Claim, ClaimKind, Recipe, Target
 from bench.wording import count
 
 EXAMPLES: Mapping[str, str] = {
@@ -232,10 +232,11 @@ def _claims(value: _Value | None, target: Target, recipe: Recipe) -> tuple[Claim
             if kind not in _CLAIM_TEXTS:
                 raise value.error(f"CLAIM has the unknown key {kind!r}: use keys from {', '.join(_CLAIM_TEXTS)}")
             least = 2 if kind == "epochs_below" else 1  # no run has fewer epochs than one
-            if isinstance(claimed, bool) or not isinstance(claimed, int) or not least <= claimed <= _LARGEST_CLAIM:
-                wanted = f"a whole number from {least} to {_LARGEST_CLAIM}"
+            most = TEST_IMAGES if kind in _IN_IMAGES else _LARGEST_CLAIM
+            if isinstance(claimed, bool) or not isinstance(claimed, int) or not least <= claimed <= most:
+                wanted = f"a whole number from {least} to {most}"
                 if kind in _IN_IMAGES:
-                    wanted = f"a whole number of test images, 1 to 10000{_images_of(claimed)}"
+                    wanted = f"a whole number of test images, 1 to {most}{_images_of(claimed)}"
                 raise value.error(f"CLAIM has {kind} {claimed!r}: give {wanted}")
     words = {"target": target.correct, "epochs": count(recipe.epochs, "epoch")}
     texts = dict(_CLAIM_TEXTS)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 from tabulate import tabulate
 
@@ -47,7 +47,9 @@ def format_markdown(comparison: Comparison) -> list[str]:
 def _tests_table(pairs: Iterable[Pair], style: str = "simple") -> list[str]:
     rows = [
         (
-            *_place(pair),
+            pair.model,
+            pair.device,
+            f"{pair.old.environment}, {pair.new.environment}",
             change.measure,
             f"{pair.old.seeds}, {pair.new.seeds}",
             f"{change.old_mean:.2f}",
@@ -60,21 +62,10 @@ def _tests_table(pairs: Iterable[Pair], style: str = "simple") -> list[str]:
         for pair in pairs
         for change in pair.changes
     ]
-    headers = (*_PLACE, "measure", "seeds", "old", "new", "change", "p", "adjusted p", "finding")
-    return _table(rows, headers, ("left",) * 5 + ("right",) * 5 + ("left",), style)
-
-
-_PLACE = ("network", "device", "old, new environment")
-
-
-def _place(pair: Pair) -> tuple[str, str, str]:
-    return pair.model, pair.device, f"{pair.old.environment}, {pair.new.environment}"
-
-
-def _table(
-    rows: Sequence[tuple[str, ...]], headers: tuple[str, ...], alignment: tuple[str, ...], style: str = "simple"
-) -> list[str]:
+    place = ("network", "device", "old, new environment")
+    headers = (*place, "measure", "seeds", "old", "new", "change", "p", "adjusted p", "finding")
     cells = [[markdown_cell(cell) for cell in row] for row in rows] if style == "github" else rows
+    alignment = ("left",) * 5 + ("right",) * 5 + ("left",)
     text = tabulate(cells, headers, tablefmt=style, colalign=alignment, disable_numparse=True)
     return [line.rstrip() for line in text.splitlines()]
 

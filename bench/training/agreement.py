@@ -109,7 +109,8 @@ def _differences(architecture: Architecture) -> Iterator[str]:
         found = exact.engine.step(
             images.permute(0, 2, 3, 1).contiguous().numpy(), labels.numpy(), recipe.momentum, recipe.learning_rate
         )
-        if not _is_close(found / count, float(loss.detach()), 1e-4):
+        expected = float(loss.detach())
+        if not abs(found / count - expected) <= 1e-4 * max(abs(expected), 1.0):  # NaN is not close
             yield f"another loss than PyTorch's ({found / count:.6g} instead of {float(loss.detach()):.6g})"
         apart.update(_apart(state.gradients, dict(native.named_parameters())))
         for name, buffer in native.named_buffers():
@@ -144,7 +145,3 @@ def _apart(found: Mapping[str, Array], parameters: Mapping[str, Tensor]) -> Iter
         distance = float(numpy.linalg.norm(found[name] - expected[name]))
         if not distance <= _PART * norms[name] + limit:  # NaN is not close
             yield name
-
-
-def _is_close(one: float, other: float, part: float) -> bool:
-    return abs(one - other) <= part * max(abs(other), 1.0)

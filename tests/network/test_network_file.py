@@ -83,6 +83,7 @@ def test_a_file_is_read_without_running_it(tmp_path):
         ("CLAIM = 9951", ":1: CLAIM is not a dictionary: give one with keys from parameters, "),
         ('CLAIM = {"convolutions": 5}', ":1: CLAIM has the unknown key 'convolutions': use keys from"),
         ('CLAIM = {"best": 99.5}', "give a whole number of test images, 1 to 10000, such as 9950 for 99.5 %"),
+        ('CLAIM = {"best": 10001}', "CLAIM has best 10001: give a whole number of test images, 1 to 10000"),
         ('CLAIM = {"last": "99.51%"}', "give a whole number of test images, 1 to 10000, such as 9951 for 99.51 %"),
         ('CLAIM = {"epochs_below": 1}', ":1: CLAIM has epochs_below 1: give a whole number from 2 to 999999999"),
         ('CLAIM = {"first_epoch": 0}', ":1: CLAIM has first_epoch 0: give a whole number from 1 to 999999999"),

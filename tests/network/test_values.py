@@ -52,9 +52,10 @@ def test_a_value_that_is_set_or_changed_in_another_way_than_by_a_plain_statement
     assert str(error.value) == f"{tmp_path}/net.py:{line}: RECIPE is set or changed here, which is not read: {advice}"
 
 
+@pytest.mark.parametrize("name", ["RECIPE", "RECIPE: dict[str, int]"])
 @pytest.mark.parametrize("text", ["same = RECIPE\nsame['epochs'] = 5", "x = dict.update(RECIPE, epochs=5)"])
-def test_a_value_that_is_changed_under_another_name_is_refused_when_the_network_is_built(tmp_path, text):
-    one = of(tmp_path, f"RECIPE = {{'epochs': 3}}\nTARGET = 9900\n{text}\n{PLAIN}")
+def test_a_value_that_is_changed_under_another_name_is_refused_when_the_network_is_built(tmp_path, name, text):
+    one = of(tmp_path, f"{name} = {{'epochs': 3}}\nTARGET = 9900\n{text}\n{PLAIN}")
     with pytest.raises(
         UnusableInput, match="its code changes RECIPE while it is executed, which is not read: change a"
     ):

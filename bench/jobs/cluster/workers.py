@@ -19,6 +19,7 @@ from bench.jobs.cluster.worker import GPU, Description
 from bench.network.specification import Architecture
 from bench.record import schema
 from bench.record.environments import EXACT, Environment
+from bench.wording import count
 
 _log = logging.getLogger(__name__)
 
@@ -173,6 +174,6 @@ def format_workers(workers: Sequence[Worker]) -> list[str]:
     for digest in dict.fromkeys(one.environment.digest for one in workers):
         here = [one for one in workers if one.environment.digest == digest]
         names = ", ".join(one.name for one in here[:8]) + (", …" if len(here) > 8 else "")
-        count = "1 worker" if len(here) == 1 else f"{len(here)} workers"
-        lines.append(f"environment {digest}, {here[0].device}: {count} ({names}); {here[0].machine}")
+        workers_here = count(len(here), "worker")
+        lines.append(f"environment {digest}, {here[0].device}: {workers_here} ({names}); {here[0].machine}")
     return lines

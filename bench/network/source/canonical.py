@@ -22,7 +22,8 @@ def value_name(node: ast.stmt) -> str | None:
 
 def changed_values(source: str, executed: Mapping[str, Any]) -> list[str]:
     """Return the values that are not what the plain statements of a source say, after it was executed."""
-    stated = {value_name(node): node.value for node in ast.parse(source).body if isinstance(node, ast.Assign)}
+    assignments = (node for node in ast.parse(source).body if isinstance(node, ast.Assign | ast.AnnAssign))
+    stated = {value_name(node): node.value for node in assignments if node.value is not None}
     return [name for name, value in stated.items() if name and executed[name] != ast.literal_eval(value)]
 
 

@@ -66,6 +66,11 @@ def is_main_guard(node: ast.stmt) -> bool:
     )
 
 
+def is_future(node: ast.stmt) -> bool:
+    """Whether a statement imports from `__future__`."""
+    return isinstance(node, ast.ImportFrom) and node.module == "__future__"
+
+
 def names_of(node: ast.stmt) -> Names:
     if is_main_guard(node):
         return Names()

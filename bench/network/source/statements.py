@@ -17,6 +17,7 @@ from bench.network.source.names import (
     definitions,
     full_name,
     imports,
+    is_future,
     is_main_guard,
     names_of,
     running,
@@ -110,7 +111,7 @@ class Statements:
             named = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             has_effect = any(map(self._is_own, named)) and not self.names[index].binds & used
             called = f"{self._called_text(node)}("
-            if has_effect or _is_future(node) or called.startswith(_PART_OF_NETWORK):
+            if has_effect or is_future(node) or called.startswith(_PART_OF_NETWORK):
                 take(index)
         changes = [self._changes(index) for index in range(len(self.names))]
         while waiting:
@@ -238,7 +239,3 @@ def _always_binds(node: ast.stmt) -> bool:
 
 def _is_star(node: ast.stmt) -> bool:
     return isinstance(node, ast.ImportFrom) and any(alias.name == "*" for alias in node.names)
-
-
-def _is_future(node: ast.stmt) -> bool:
-    return isinstance(node, ast.ImportFrom) and node.module == "__future__"

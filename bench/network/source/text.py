@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.errors import UnusableInput, one_line
+from bench.files import cause
 
 NOTEBOOK = ".ipynb"
 
@@ -63,9 +64,8 @@ def read(path: Path) -> SourceText:
     try:
         content = path.read_bytes()
     except OSError as error:
-        cause = error.strerror or str(error)
         advice = "name a Python file, a notebook or a folder of Python files"
-        raise UnusableInput(f"{path}: cannot be read ({cause}): {advice}") from error
+        raise UnusableInput(f"{path}: cannot be read ({cause(error)}): {advice}") from error
     return _notebook(path, content) if path.suffix == NOTEBOOK else _file(path, content)
 
 

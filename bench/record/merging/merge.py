@@ -62,8 +62,8 @@ def merge(sources: Sequence[Path], target: Path) -> Merged:
     read = pandas.concat([merge_rows.read(source) for source in sources], ignore_index=True)
     rows = merge_rows.join(read)
     missed, missed_notes = _joined_misses(sources, rows)
-    verified, verified_notes = _joined_verifications(sources, rows)
-    verified = sorted({*verified, *_trained_again(read, rows)}, key=astuple)
+    checked, verified_notes = _joined_verifications(sources, rows)
+    verified = sorted({*checked, *_trained_again(read, rows)}, key=astuple)
     networks = _joined_networks(sources, rows)
     digests = sorted({*rows["environment"], *(one.verified_in for one in verified)})
     described = _described(digests, [*sources, target])
@@ -127,15 +127,15 @@ def _joined_misses(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[lis
     return [joined[key][1] for key in sorted(joined)], notes
 
 
-def _joined_verifications(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[list[Verified], list[str]]:
-    """Every verification once, in order, and notes on lines that were left out."""
+def _joined_verifications(sources: Sequence[Path], rows: pandas.DataFrame) -> tuple[set[Verified], list[str]]:
+    """Every verification once, and notes on lines that were left out."""
     joined: set[Verified] = set()
     notes: list[str] = []
     for source in sources:
         found = verifications.read(Record(source, rows, ()))
         notes += _problem_notes(verifications.path_beside(source), found.problems)
         joined.update(found.found)
-    return sorted(joined, key=astuple), notes
+    return joined, notes
 
 
 def _trained_again(read: pandas.DataFrame, rows: pandas.DataFrame) -> Iterator[Verified]:

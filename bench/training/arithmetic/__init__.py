@@ -1,1 +1,1 @@
-"""The arithmetic of a training step on one core of a CPU."""
+"""The exact arithmetic of a training step, on one core of a CPU or on a GPU."""

@@ -41,7 +41,7 @@ def _arguments(node: fx.Node, names: Sequence[str], defaults: dict[str, Any]) ->
 
 
 def _conv(builder: Builder, node: fx.Node, module: Any) -> None:
-    if module.padding_mode != "zeros" or (isinstance(module.padding, str) and module.padding not in ("valid", "same")):
+    if module.padding_mode != "zeros":
         raise NotCovered(f"Conv2d with padding_mode {module.padding_mode}")
     name = str(node.target)
     size, dilation = _pair(module.kernel_size), _pair(module.dilation)

@@ -75,9 +75,8 @@ def graph_of(network: nn.Module) -> fx.GraphModule:
                 graphs.append(fx.GraphModule(network, _Tracer().trace(network.train(mode))))
         except NotCovered:
             raise
-        except (
-            Exception
-        ) as error:  # tracing runs any code with stand-ins for tensors, and that code may fail in any way
+        except Exception as error:
+            # Tracing runs any code with stand-ins for tensors, and that code may fail in any way.
             raise NotCovered(f"a forward pass that torch.fx cannot trace ({type(error).__name__})") from error
         finally:
             network.train(was_training)

@@ -1,4 +1,4 @@
-"""Batch, group and layer normalisation of a chunk of images; `docs/arithmetic.md` defines every sum.
+"""Batch normalisation of a chunk of images; `docs/arithmetic.md` defines every sum.
 
 Arrays of values are float32 (images, rows, columns), where a column is a pixel of a row and a channel: columns are
 width * channels. An array of a channel's numbers is repeated along the columns. Sums are float64 (columns,).
