@@ -179,7 +179,7 @@ def do_verify(arguments: argparse.Namespace) -> int:
 
     from bench.jobs import verify
 
-    request = verify.Request(names, devices, seeds, arguments.epochs, jobs(arguments))
+    request = verify.Request(names, devices, seeds, arguments.epochs, jobs(arguments), arguments.arithmetic)
     found = verify.verify(request, architectures, paths(arguments))
     print_lines(verify.format_verification(found))
     if found.interrupted_by is not None:

@@ -135,6 +135,12 @@ def _parser() -> argparse.ArgumentParser:
         "verify", commands.do_verify, "train recorded runs again and compare them with the record, bit for bit"
     )
     _add_selection(verifying, "everything recorded")
+    verifying.add_argument(
+        "--arithmetic",
+        choices=("auto", "exact", "native"),
+        default="auto",
+        help="only the runs in exact or in native arithmetic (default: everything recorded)",
+    )
     verifying.add_argument("--trust", action="store_true", help="run the code of networks that only the record has")
     _add_files(verifying, "runs", "report", "data")
     measuring = command(

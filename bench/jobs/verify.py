@@ -16,6 +16,7 @@ from bench.errors import UnusableInput
 from bench.jobs import differences, retraining
 from bench.jobs.events import Stop, stopped_by_signals
 from bench.jobs.job import Paths, warn
+from bench.jobs.plan import Choice
 from bench.jobs.retraining import Trained
 from bench.network.specification import Architecture
 from bench.record import environments, record, verifications
@@ -32,13 +33,17 @@ _SHOWN = 3  # so many unrecorded runs are named before the training; all are nam
 
 @dataclass(frozen=True)
 class Request:
-    """What to verify. None means everything that is recorded. `epochs` limits each run to its first epochs."""
+    """What to verify. None means everything that is recorded. `epochs` limits each run to its first epochs.
+
+    `arithmetic` can limit it to exact or to native runs.
+    """
 
     models: tuple[str, ...] | None
     devices: tuple[str, ...] | None
     seeds: tuple[int, ...] | None
     epochs: int | None
     jobs: int
+    arithmetic: Choice = "auto"
 
 
 @dataclass(frozen=True)
@@ -85,7 +90,7 @@ def verify(
     warn(found)
     rows = _requested(found.epochs, request)
     if rows.empty:
-        advice = "choose other --models, --devices or --seeds, or another --runs file"
+        advice = "choose other --models, --devices, --seeds or --arithmetic, or another --runs file"
         raise UnusableInput(f"{paths.runs}: has no finished epoch of the requested runs: {advice}")
     here = {device: environment.describe(device) for device in environment.available_devices()}
     missing = _not_recorded(rows, request)
@@ -180,21 +185,30 @@ def _store(one: _Again, finding: Finding, here: Mapping[str, Environment], resul
 
 
 def format_verification(verification: Verification) -> list[str]:
-    """Format a line for each finding, those that cannot be compared here last, then a summary line."""
+    """Format a line for each finding, one for all that cannot be compared here for the same reason, and a summary."""
+    comparable = [finding for finding in verification.findings if not finding.cannot]
     lines = [
         f"{finding.name}: {finding.difference or 'identical in ' + count(finding.epochs, 'epoch')}"
-        for finding in sorted(verification.findings, key=lambda finding: finding.cannot)
+        for finding in comparable
     ]
-    identical = sum(not finding.difference for finding in verification.findings)
-    cannot = sum(finding.cannot for finding in verification.findings)
+    impossible: dict[str, list[str]] = {}
+    for finding in verification.findings:
+        if finding.cannot:
+            impossible.setdefault(finding.difference, []).append(finding.name)
+    for reason, (first, *others) in impossible.items():
+        lines.append(f"{first}{f' and {len(others)} more' if others else ''}: {reason}")
+    identical = sum(not finding.difference for finding in comparable)
+    cannot = len(verification.findings) - len(comparable)
     rest = f"; {count(cannot, 'run')} cannot be compared here" if cannot else ""
-    return [*lines, f"{identical} of {count(len(lines) - cannot, 'run')} identical, bit for bit{rest}."]
+    return [*lines, f"{identical} of {count(len(comparable), 'run')} identical, bit for bit{rest}."]
 
 
 def _requested(rows: pandas.DataFrame, request: Request) -> pandas.DataFrame:
     for column, wanted in (("model", request.models), ("device", request.devices), ("seed", request.seeds)):
         if wanted is not None:
             rows = rows[rows[column].isin(wanted)]
+    if request.arithmetic != "auto":
+        rows = rows[(rows["environment"] == EXACT.digest) == (request.arithmetic == "exact")]
     return rows
 
 
@@ -230,7 +244,7 @@ def _not_recorded(rows: pandas.DataFrame, request: Request) -> list[Finding]:
 def _runs(rows: pandas.DataFrame, epochs: int | None) -> list[tuple[Run, pandas.DataFrame]]:
     """Return each recorded run with its rows to compare, in the order of the epochs."""
     found = []
-    for key, part in rows.sort_values("epoch").groupby(list(RUN_KEY), sort=False):
+    for key, part in rows.sort_values("epoch", kind="stable").groupby(list(RUN_KEY), sort=False):
         compared = part.head(epochs or len(part))
         model, recipe, device, digest, seed = key
         found.append((Run(model, recipe, device, digest, int(seed), len(compared)), compared))

@@ -15,7 +15,7 @@ from bench.errors import UnusableInput
 from bench.jobs import job, verify
 from bench.jobs.job import Paths, Selection
 from bench.jobs.retraining import Trained
-from bench.jobs.verify import Request, format_verification
+from bench.jobs.verify import Finding, Request, Verification, format_verification
 from bench.record import environments, record, verifications
 from bench.record.environments import EXACT, Environment
 from bench.record.rows import REPRODUCIBLE
@@ -165,6 +165,20 @@ def test_how_much_is_trained_and_what_is_not_recorded_is_said_before_the_trainin
     assert re.fullmatch(r"1 run, 1 epoch to train again: about \d+ s\.", said[1])
 
 
+def test_exact_or_native_runs_can_be_asked_for_alone(places):
+    edit(
+        places,
+        f"gap_head,{ARCHITECTURES['gap_head'].digest},cpu,{EXACT.digest}",
+        f"gap_head,{ARCHITECTURES['gap_head'].digest},cpu,11112222",
+    )
+    rows = record.read(places.runs).epochs
+    found = {
+        one: set(verify._requested(rows, replace(EVERYTHING, arithmetic=one)).model)
+        for one in ("auto", "exact", "native")
+    }
+    assert found == {"auto": set(NAMES), "exact": {"unpadded"}, "native": {"gap_head"}}
+
+
 @pytest.mark.parametrize(
     "request_", [Request(None, None, (7,), None, 1), Request(("squeeze_fc",), None, None, None, 1)]
 )
@@ -242,6 +256,18 @@ def test_what_cannot_be_compared_here_is_no_failure_beside_what_can(places):
     alone = verified(Request(("unpadded",), (absent,), None, 1, 2), places)
     assert not alone.is_identical
     assert format_verification(alone)[-1] == "0 of 0 runs identical, bit for bit; 1 run cannot be compared here."
+
+
+def test_runs_that_cannot_be_compared_for_one_reason_share_a_line():
+    absent = [Finding(f"seed {seed}", 19, "not compared: no GPU", cannot=True) for seed in (1, 2, 3)]
+    other = Finding("seed 4", 19, "not compared: another release", cannot=True)
+    lines = format_verification(Verification((absent[0], Finding("seed 5", 19), other, *absent[1:])))
+    assert lines == [
+        "seed 5: identical in 19 epochs",
+        "seed 1 and 2 more: not compared: no GPU",
+        "seed 4: not compared: another release",
+        "1 of 1 run identical, bit for bit; 4 runs cannot be compared here.",
+    ]
 
 
 def test_an_exact_run_is_verified_on_a_machine_of_another_environment(places, monkeypatch):
