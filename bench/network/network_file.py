@@ -62,7 +62,7 @@ def read(
 def _read(path: Path, recipe: Recipe | None, document: Document | None, member: str, module: str) -> Architecture:
     text = source_text.read(path)
     where = closure.place(path, text.tree, module)
-    found = closure.definitions_at(where, text.tree, where.parent)
+    found = closure.definitions_at(where, text.tree)
     values = read_values(text, found, recipe)
     class_name, arguments = choice.choose(str(path), found, member)
     statements = Statements(text.tree, where.has)

@@ -60,22 +60,28 @@ class Definitions:
         """The value that the file gives to each variable last, if a plain statement does it."""
         return dict(self._assignments)
 
-    def is_module(self, name: str, surely: bool, above: tuple[str, ...] = ()) -> bool:
+    def is_module(self, name: str, surely: bool, asked: set[tuple[int, str, bool]] | None = None) -> bool:
         """Whether a name is a class derived from torch.nn.Module.
 
         If not `surely`, a class with a forward pass may also have a base that is not read: one of an installed package,
-        or one that is missing.
+        or one that is missing. `asked` has the questions on the way here, because files can import each other. None of
+        them is asked twice.
         """
+        asked = set() if asked is None else asked
+        question = id(self), name, surely
+        if question in asked:
+            return False
+        asked.add(question)
         node = self.named.get(name)
         if node is None:
             found = map(self.find_imported, self._full_names(name))
-            return any(one is not None and one[0].is_module(one[1], surely) for one in found)
-        if not isinstance(node, ast.ClassDef) or name in above:
+            return any(one is not None and one[0].is_module(one[1], surely, asked) for one in found)
+        if not isinstance(node, ast.ClassDef):
             return False
         bases = [self._base(base) for base in node.bases]
         if any(base.endswith("Loss") for base in bases):
             return False
-        return any(self._is_module_base(base, node, surely, (*above, name)) for base in bases)
+        return any(self._is_module_base(base, node, surely, asked) for base in bases)
 
     def _full_names(self, name: str) -> list[str]:
         """Return the full names that a name can have that the file does not define: an import's, or a star import's."""
@@ -90,16 +96,16 @@ class Definitions:
             dotted = full_name(alias, self.imported)
         return dotted
 
-    def _is_module_base(self, dotted: str, node: ast.ClassDef, surely: bool, above: tuple[str, ...]) -> bool:
+    def _is_module_base(self, dotted: str, node: ast.ClassDef, surely: bool, asked: set[tuple[int, str, bool]]) -> bool:
         first = dotted.partition(".")[0]
         if first in self.named:
-            return self.is_module(first, surely, above)
+            return self.is_module(first, surely, asked)
         if is_of_modules(dotted) or (dotted == "Module" and "torch.nn.*" in self.imported):
             return True
         found = self.find_imported(dotted)
         if found is not None:
-            return found[0].is_module(found[1], surely)
-        if dotted == first and self.is_module(first, True):
+            return found[0].is_module(found[1], surely, asked)
+        if dotted == first and self.is_module(first, True, asked):
             return True
         is_named = first.isidentifier() and first not in self.assigned and not hasattr(builtins, first)
         is_unknown = dotted != first or is_named

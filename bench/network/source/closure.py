@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.network.source import text as source_text
-from bench.network.source.candidates import Definitions
+from bench.network.source.candidates import Definitions, ImportedClass
 from bench.network.source.names import is_main_guard
 from bench.network.source.statements import Statements, extract
 
@@ -79,19 +79,24 @@ def place(path: Path, tree: ast.Module, module: str = "") -> Place:
     return Place(name, name.rpartition(".")[0], tuple(dict.fromkeys(roots)))
 
 
-def definitions_at(where: Place, tree: ast.Module, package: str, seen: frozenset[str] = frozenset()) -> Definitions:
-    """Return the definitions of a module of a package. They know the classes that other own modules define."""
+def definitions_at(where: Place, tree: ast.Module) -> Definitions:
+    """Return the definitions of a file. They know the classes that other own modules define."""
+    known: dict[str, Definitions] = {}
 
-    def find(dotted: str) -> tuple[Definitions, str] | None:
-        level = len(dotted) - len(dotted.lstrip("."))
-        module, _, name = _absolute(dotted[level:], level, package).rpartition(".")
-        path = where.find(module) if module and module not in seen else None
-        if path is None:
-            return None
-        found = source_text.read(path).tree
-        return definitions_at(where, found, _package(module, path), seen | {module}), name
+    def within(package: str) -> ImportedClass:
+        def find(dotted: str) -> tuple[Definitions, str] | None:
+            level = len(dotted) - len(dotted.lstrip("."))
+            module, _, name = _absolute(dotted[level:], level, package).rpartition(".")
+            path = where.find(module) if module else None
+            if path is None:
+                return None
+            if module not in known:
+                known[module] = Definitions(source_text.read(path).tree, within(_package(module, path)))
+            return known[module], name
 
-    return Definitions(tree, find)
+        return find
+
+    return Definitions(tree, within(where.parent))
 
 
 def closure(where: Place, statements: Collection[ast.stmt]) -> dict[str, str]:

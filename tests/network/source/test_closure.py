@@ -127,4 +127,13 @@ def test_a_base_class_is_known_through_every_module_that_passes_it_on(tmp_path):
     for name, networks in (("net", ["Net"]), ("loop", []), ("stars", ["Net"]), ("star", ["Net"]), ("round", [])):
         tree = ast.parse((tmp_path / f"{name}.py").read_text())
         where = place(tmp_path / f"{name}.py", tree)
-        assert definitions_at(where, tree, where.parent).networks() == networks
+        assert definitions_at(where, tree).networks() == networks
+
+
+def test_modules_that_all_import_each_other_are_each_read_once(tmp_path):
+    modules = [f"m{number}" for number in range(10)]  # there are a million ways through them
+    stars = {one: "".join(f"from {other} import *\n" for other in modules if other != one) for one in modules}
+    bases = {"m9": stars["m9"] + "import torch\nclass Base(torch.nn.Module): pass\n"}
+    of(tmp_path, "net", net="from m0 import *\nclass Other(Nowhere): pass\nclass Net(Base): pass", **{**stars, **bases})
+    tree = ast.parse((tmp_path / "net.py").read_text())
+    assert definitions_at(place(tmp_path / "net.py", tree), tree).networks() == ["Net"]
