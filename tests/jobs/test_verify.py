@@ -114,6 +114,18 @@ def test_a_record_is_verified_even_if_the_outcome_cannot_be_written(places, capl
     assert caplog.text.count("runs.verified.csv: cannot be written") == 1
 
 
+@pytest.mark.parametrize("failure", ["interrupted: by SIGINT", "error: boom"])
+def test_a_run_that_ends_early_is_not_stored_and_says_why(places, monkeypatch, failure):
+    def train(runs, *_):
+        yield from (Trained(run, (), failure) for run in runs)
+
+    monkeypatch.setattr(verify.retraining, "train", train)
+    found = verified(EVERYTHING, places)
+    assert not found.is_identical
+    assert [one.difference for one in found.findings] == [f"the new training ended early: {failure}"] * 2
+    assert kept(places) == []
+
+
 def test_the_first_difference_is_named_with_epoch_column_and_both_values(places):
     row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 2").iloc[0]
     edit(places, f",{float(row['test_loss'])!r},", f",{float(row['test_loss']) + 1e-9!r},")

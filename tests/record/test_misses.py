@@ -37,6 +37,15 @@ def test_the_file_stands_beside_the_record_under_its_name() -> None:
     assert path_beside(Path("my.old.runs.csv")) == Path("my.old.runs.misses.csv")
 
 
+def test_a_file_that_is_longer_than_what_is_parsed_at_once_is_read_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(misses, "_CHUNK", 2)
+    rows = synthetic.run_rows("unpadded", 7, [9999] * 5)
+    several = found(tmp_path, *(f"{KEY},7,{epoch},8:5>6" for epoch in range(1, 6)), rows=rows)
+    assert [one.key[-1] for one in several.runs] == [1, 2, 3, 4, 5]
+
+
 def test_what_is_appended_is_read_back(tmp_path: Path) -> None:
     one = synthetic.record(tmp_path, ROWS)
     Writer(one.path).append(RUN, 2, THREE)

@@ -38,8 +38,17 @@ CAUSES = {
     "operators": lambda patch: patch.setattr(environment, "OPERATORS", "float64"),
     **{
         name: lambda patch, name=name: patch.setenv(name, "another")
-        for name in environment._LIBRARY_VARIABLES
-        if name not in environment._REQUIRED_VARIABLES
+        for name in (
+            "ATEN_CPU_CAPABILITY",
+            "DNNL_DEFAULT_FPMATH_MODE",
+            "DNNL_MAX_CPU_ISA",
+            "MKL_CBWR",
+            "MKL_ENABLE_INSTRUCTIONS",
+            "NVIDIA_TF32_OVERRIDE",
+            "OPENBLAS_CORETYPE",
+            "ONEDNN_DEFAULT_FPMATH_MODE",
+            "ONEDNN_MAX_CPU_ISA",
+        )
     },
 }
 

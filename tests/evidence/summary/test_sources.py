@@ -73,6 +73,7 @@ def counts_of(rows: list[Row], name: str) -> dict[int, list[int]]:
 
 def test_the_split_is_of_the_last_epoch_of_every_complete_run(found: tuple[Sources, misses.Misses, list[Row]]) -> None:
     sources, kept, rows = found
+    assert len(sources.groups) == 2
     for one in sources.groups:
         last = [counts[-1] for counts in counts_of(rows, one.model).values()]
         assert one.flips is not None
@@ -87,6 +88,7 @@ def test_the_split_is_of_the_last_epoch_of_every_complete_run(found: tuple[Sourc
 
 def test_the_variance_between_epochs_is_that_of_the_last_five(found: tuple[Sources, misses.Misses, list[Row]]) -> None:
     sources, _, rows = found
+    assert len(sources.groups) == 2
     for one in sources.groups:
         assert one.epochs == epochs_and_seeds([[counts[-5:] for counts in counts_of(rows, one.model).values()]])
 
@@ -110,6 +112,7 @@ def test_all_networks_together_keep_their_own_means(found: tuple[Sources, misses
 
 def test_what_choosing_adds_is_the_best_less_the_honest_best(found: tuple[Sources, misses.Misses, list[Row]]) -> None:
     sources, kept, rows = found
+    assert len(sources.groups) == 2
     for one in sources.groups:
         gains = []
         for seed, counts in counts_of(rows, one.model).items():

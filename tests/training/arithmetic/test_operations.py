@@ -433,7 +433,6 @@ def test_batch_normalisation_with_its_neighbours_is_one_after_the_other(shape, k
     check(operation, [x], dy, expected, 1 + seed % shape[0], {"w": w, "b": b}, {"m": mean, "v": variance})
 
 
-@pytest.mark.skipif(not hasattr(norms, "GroupNorm"), reason="norms.GroupNorm does not exist yet")
 @few
 @given(shapes, st.integers(1, 8), kinds, kinds, st.booleans(), SEEDS)
 def test_group_normalisation(shape, groups, kind, other, has_weight, seed):
@@ -449,7 +448,6 @@ def test_group_normalisation(shape, groups, kind, other, has_weight, seed):
     check(operation, [x], dy, Outcome(forward.y, [dx], gradients, {}), 1 + seed % shape[0], given_names(w=w, b=b))
 
 
-@pytest.mark.skipif(not hasattr(norms, "LayerNorm"), reason="norms.LayerNorm does not exist yet")
 @few
 @given(shapes, kinds, kinds, st.booleans(), SEEDS)
 def test_layer_normalisation(shape, kind, other, has_weight, seed):
