@@ -111,7 +111,7 @@ def _differences(architecture: Architecture) -> Iterator[str]:
         )
         expected = float(loss.detach())
         if not abs(found / count - expected) <= 1e-4 * max(abs(expected), 1.0):  # NaN is not close
-            yield f"another loss than PyTorch's ({found / count:.6g} instead of {float(loss.detach()):.6g})"
+            yield f"another loss than PyTorch's ({found / count:.6g} instead of {expected:.6g})"
         apart.update(_apart(state.gradients, dict(native.named_parameters())))
         for name, buffer in native.named_buffers():
             if not numpy.allclose(state.buffers[name], buffer.numpy(), rtol=1e-3, atol=1e-5):
