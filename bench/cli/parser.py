@@ -70,6 +70,7 @@ def _require_current_folder() -> None:
 
 
 _LONGEST_FOLDER = 4096  # bytes; MKL ends the process if its path does not fit
+_ARITHMETICS = ("auto", "exact", "native")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -121,7 +122,7 @@ def _parser() -> argparse.ArgumentParser:
         )
         training.add_argument(
             "--arithmetic",
-            choices=("auto", "exact", "native"),
+            choices=_ARITHMETICS,
             default="auto",
             help="exact gives the same bits on every machine, native uses PyTorch (default: exact where possible)",
         )
@@ -137,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_selection(verifying, "everything recorded")
     verifying.add_argument(
         "--arithmetic",
-        choices=("auto", "exact", "native"),
+        choices=_ARITHMETICS,
         default="auto",
         help="only the runs in exact or in native arithmetic (default: everything recorded)",
     )
