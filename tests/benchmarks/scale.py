@@ -160,7 +160,7 @@ if __name__ == "__main__":
             from bench.gate import baseline
 
             baseline.load = lambda names=(): {
-                name: baseline.Stored(models.ARCHITECTURES[name].digest, 1.0) for name in names
+                name: baseline.Stored(models.ARCHITECTURES[name].digest, {"here": 1.0}) for name in names
             }
         sys.exit(parser.main(sys.argv[3:]))
     main(int(sys.argv[1]) if sys.argv[1:] else 1_000_000)

@@ -22,11 +22,14 @@ from bench.gate.regression import TOLERANCE, judge_speed, update
 from bench.network import structure
 from bench.network.specification import Architecture
 from bench.record.rows import COLUMNS, format_line
-from bench.training import golden
+from bench.training import environment, golden
 from bench.training.exact import ExactTrainer
 from models import ARCHITECTURES
 
 DIFFERING = golden.differing
+
+HERE = "AMD EPYC (26/2/1) AVX512; PyTorch 2.13.0+cpu; Linux x86_64"
+"""A machine of which steps are stored. The tests run as if on this one."""
 
 ROW = row(recipe=ARCHITECTURES["unpadded"].digest, environment="11111111", correct=9900)
 
@@ -56,9 +59,14 @@ def examined_once(structures, monkeypatch):
 
 @pytest.fixture(autouse=True)
 def measured(monkeypatch):
-    """Replaces the measurement of the steps by the stored speeds, which a test may change."""
-    speeds = {name: one.step for name, one in baseline.load().items()}
-    monkeypatch.setattr(regression.speed, "step_ratios", lambda architectures, data: dict(speeds))
+    """Replaces the measurement of the steps by the stored speeds of one machine, which a test may change."""
+    monkeypatch.setattr(environment, "machine", lambda native: HERE)
+    speeds = {name: one.steps[HERE] for name, one in baseline.load().items()}
+    monkeypatch.setattr(
+        regression.speed,
+        "step_ratios",
+        lambda architectures, data: {one.name: speeds[one.name] for one in architectures},
+    )
     return speeds
 
 
@@ -72,6 +80,10 @@ def differing(monkeypatch):
 
 def check(architectures, runs):
     return regression.check(architectures, runs, runs.parent)
+
+
+def stored_here(step):
+    return baseline.Stored("00000000", {HERE: step})
 
 
 def failed(findings):
@@ -236,6 +248,48 @@ def test_a_slower_step_fails_beyond_the_tolerance_and_a_faster_one_never(runs, m
         assert failed(check(ARCHITECTURES, runs)) == expected
 
 
+def with_steps(monkeypatch, steps):
+    """Let the gate read other times of a step of gap_head, by machine."""
+    load = baseline.load
+    stored = {**load(), "gap_head": replace(load()["gap_head"], steps=steps)}
+    monkeypatch.setattr(regression.baseline, "load", lambda names: stored)
+
+
+def test_a_step_is_compared_with_that_of_this_machine(runs, measured, monkeypatch):
+    with_steps(monkeypatch, {"slow": 9.0, HERE: 4.0})
+    measured["gap_head"] = 4.0 * (1 + TOLERANCE) + 0.01
+    (found,) = (one for one in check(ARCHITECTURES, runs) if one.subject == "gap_head: speed")
+    assert (found.passed, found.text) == (False, "a step takes 5.01 times the calibration's time, stored 4.00 (+25 %)")
+
+
+def test_on_a_machine_that_is_not_stored_a_step_is_compared_with_the_slowest_one(runs, measured, monkeypatch):
+    with_steps(monkeypatch, {"slow": 8.0, "fast": 4.0})
+    for ratio, passed, change in ((8.0 * (1 + TOLERANCE), True, "+25 %"), (10.1, False, "+26 %")):
+        measured["gap_head"] = ratio
+        (found,) = (one for one in check(ARCHITECTURES, runs) if one.subject == "gap_head: speed")
+        assert found.passed == passed
+        assert found.text.endswith(
+            f"stored 8.00 ({change}); nothing is stored of {HERE}, so the slowest machine counts"
+        )
+
+
+def test_only_a_step_that_was_too_slow_is_measured_again_and_the_faster_time_counts(runs, measured, monkeypatch):
+    stored, asked = dict(measured), []
+
+    def step_ratios(architectures, data):
+        asked.append([one.name for one in architectures])
+        slow = {"gap_head": 2.0, "unpadded": 1.9} if len(asked) == 1 else {"gap_head": 1.1, "unpadded": 2.1}
+        return {name: stored[name] * slow.get(name, 1) for name in asked[-1]}
+
+    monkeypatch.setattr(regression.speed, "step_ratios", step_ratios)
+    findings = check(ARCHITECTURES, runs)
+    assert failed(findings) == ["unpadded: speed"]
+    assert asked == [list(ARCHITECTURES), ["unpadded", "gap_head"]]
+    texts = {one.subject: one.text for one in findings}
+    assert texts["unpadded: speed"].endswith("(+90 %)")
+    assert texts["gap_head: speed"].endswith("(+10 %)")
+
+
 def test_the_speed_is_not_measured_while_anything_else_fails(runs, monkeypatch):
     monkeypatch.setattr(regression.speed, "step_ratios", lambda architectures, data: pytest.fail("measured"))
     runs.write_text(format_line(COLUMNS))
@@ -261,11 +315,14 @@ def test_a_vanished_network_fails(runs):
         "[]",
         "{}",
         '{"gap_head": 4.13}',
-        '{"gap_head": {"step": 4.13}}',
-        '{"gap_head": {"recipe": "4715eedb", "step": "fast"}}',
-        '{"gap_head": {"recipe": "4715eedb", "step": 0}}',
+        '{"gap_head": {"steps": {"here": 4.13}}}',
+        '{"gap_head": {"recipe": "4715eedb", "step": 4.13}}',
+        '{"gap_head": {"recipe": "4715eedb", "steps": {}}}',
+        '{"gap_head": {"recipe": "4715eedb", "steps": [4.13]}}',
+        '{"gap_head": {"recipe": "4715eedb", "steps": {"here": "fast"}}}',
+        '{"gap_head": {"recipe": "4715eedb", "steps": {"here": 4.13, "there": 0}}}',
     ],
-    ids=["missing", "empty", "list", "no network", "number", "no recipe", "text", "zero"],
+    ids=["missing", "empty", "list", "no network", "number", "no recipe", "old", "no step", "steps", "text", "zero"],
 )
 def test_a_missing_or_broken_baseline_is_an_error_with_advice(tmp_path, content):
     path = tmp_path / "baseline.json"
@@ -275,12 +332,11 @@ def test_a_missing_or_broken_baseline_is_an_error_with_advice(tmp_path, content)
         baseline.load(["gap_head"], path)
 
 
-def test_what_is_stored_is_read_again_with_a_line_for_each_network(tmp_path):
+def test_what_is_stored_is_read_again(tmp_path):
     path, stored = tmp_path / "baseline.json", baseline.load(ARCHITECTURES)
     baseline.store(stored, path)
     assert baseline.load(ARCHITECTURES, path) == stored
     assert path.read_bytes() == baseline.PATH.read_bytes()
-    assert len(path.read_text().splitlines()) == 1 + len(ARCHITECTURES) + 1
 
 
 def test_a_package_has_every_file_that_its_code_reads(root):
@@ -298,33 +354,51 @@ def test_a_package_has_every_file_that_its_code_reads(root):
 
 
 def test_a_step_may_take_exactly_the_tolerance_longer():
-    (found,) = judge_speed({"gap_head": 4.0}, {"gap_head": 4.0 * (1 + TOLERANCE)})
+    (found,) = judge_speed({"gap_head": stored_here(4.0)}, HERE, {"gap_head": 4.0 * (1 + TOLERANCE)})
     assert found.passed
 
 
 def test_nothing_measured_is_an_error():
     with pytest.raises(UnusableInput, match="no step was measured"):
-        judge_speed({"gap_head": 1.0}, {})
+        judge_speed({"gap_head": stored_here(1.0)}, HERE, {})
 
 
 def test_an_update_stores_what_is_and_says_what_changed(tmp_path, measured, monkeypatch):
     stored = []
     monkeypatch.setattr(regression.structure_facts, "store", stored.append)
     path = tmp_path / "baseline.json"
-    old = baseline.load()
-    unpadded = baseline.Stored("00000000", old["unpadded"].step)
-    baseline.store({**old, "unpadded": unpadded, "vanished": baseline.Stored("00000000", 3.0)}, path)
+    old = {name: replace(one, steps={"there": 9.0, HERE: one.steps[HERE]}) for name, one in baseline.load().items()}
+    unpadded = replace(old["unpadded"], recipe="00000000")
+    baseline.store({**old, "unpadded": unpadded, "vanished": stored_here(3.0)}, path)
     measured["gap_head"] *= 2
     lines = update(ARCHITECTURES, tmp_path, path)
     new = json.loads(path.read_text())
-    assert new == {
-        name: {"recipe": one.digest, "step": round(measured[name], 2)} for name, one in ARCHITECTURES.items()
-    }
+    assert list(new) == list(ARCHITECTURES)
+    for name, one in ARCHITECTURES.items():
+        others = {} if name == "unpadded" else {"there": 9.0}  # what is stored of another recipe is of no use
+        assert new[name] == {"recipe": one.digest, "steps": {**others, HERE: round(measured[name], 2)}}
     assert set(stored[0]) == set(ARCHITECTURES)
     assert "vanished: removed" in lines
     assert [line for line in lines if ": recipe" in line] == ["unpadded: recipe changed: 0a011c29"]
     assert any(line.startswith("gap_head: step") and line.endswith("(+100 %)") for line in lines)
     assert not any("structure" in line for line in lines)
+
+
+def test_an_update_stores_the_median_of_three_measurements(tmp_path, measured, monkeypatch):
+    monkeypatch.setattr(regression.structure_facts, "store", lambda structures: None)
+    factors = iter((3.0, 1.0, 2.0))
+    monkeypatch.setattr(
+        regression.speed, "step_ratios", lambda architectures, data, known=measured: scaled(known, next(factors))
+    )
+    update(ARCHITECTURES, tmp_path, tmp_path / "baseline.json")
+    new = baseline.load(ARCHITECTURES, tmp_path / "baseline.json")
+    assert {name: one.steps for name, one in new.items()} == {
+        name: {HERE: round(2 * ratio, 2)} for name, ratio in measured.items()
+    }
+
+
+def scaled(ratios, factor):
+    return {name: factor * ratio for name, ratio in ratios.items()}
 
 
 def test_an_update_names_what_is_new_and_which_structure_changed(tmp_path, monkeypatch):
@@ -354,6 +428,13 @@ def test_markdown_has_the_failures_first_and_shows_every_character():
     ]
 
 
+def test_a_ratio_compares_a_step_with_the_calibration_before_and_after_it(monkeypatch):
+    works = iter((9.0, 1.0, 3.0, 5.0))  # the first is the warm-up
+    monkeypatch.setattr(calibration, "workload", lambda: "work")
+    monkeypatch.setattr(calibration, "seconds", lambda function: next(works) if function == "work" else 8.0)
+    assert calibration.ratios("step", 2) == [8.0 / 2.0, 8.0 / 4.0]
+
+
 @pytest.mark.slow
 def test_a_step_made_twice_as_slow_fails_and_the_unchanged_one_passes_twenty_times_of_twenty(small):
     before = torch.get_num_threads()
@@ -369,9 +450,9 @@ def test_a_step_made_twice_as_slow_fails_and_the_unchanged_one_passes_twenty_tim
         step()
 
     step()
-    baseline = {"it": median(calibration.ratios(step, 25))}
+    stored = {"it": stored_here(median(calibration.ratios(step, 25)))}
     unchanged = [{"it": median(calibration.ratios(step, 25))} for _ in range(20)]
     slowed = {"it": median(calibration.ratios(slow, 25))}
     torch.set_num_threads(before)
-    assert [judge_speed(baseline, one)[0].passed for one in unchanged] == [True] * 20, (baseline, unchanged)
-    assert not judge_speed(baseline, slowed)[0].passed, (baseline, slowed)
+    assert [judge_speed(stored, HERE, one)[0].passed for one in unchanged] == [True] * 20, (stored, unchanged)
+    assert not judge_speed(stored, HERE, slowed)[0].passed, (stored, slowed)

@@ -149,6 +149,32 @@ def test_each_round_asks_each_loop_in_turns_and_all_processes_of_a_kind_together
     assert found == Speed((Measurement(NETWORK.name, *rounds, 0.25, 3 * work * 4 / 0.5),), 3, 3e9)
 
 
+def test_the_ratio_of_a_network_is_the_median_of_those_that_its_own_process_measures(root, monkeypatch):
+    asked = []
+
+    def answer(processes, question):
+        asked.append((processes, question))
+        return [[5.0, 1.0, 3.0] if processes == [NETWORK.name] else [7.0]]
+
+    @speed.contextmanager
+    def processes(name, root, kinds):
+        assert kinds == {"ours": 1}
+        yield {"ours": [name]}
+
+    monkeypatch.setattr(speed, "_ask", answer)
+    monkeypatch.setattr(speed, "_processes", processes)
+    found = speed.step_ratios([NETWORK, ARCHITECTURES["gap_head"]], root / "data")
+    assert found == {NETWORK.name: 3.0, "gap_head": 7.0}
+    assert asked == [([name], f"ratios {speed.STEP_ROUNDS}") for name in found]
+
+
+@pytest.mark.slow
+def test_a_step_takes_a_few_times_as_long_as_the_calibration(root, monkeypatch):
+    monkeypatch.setattr(speed, "STEP_ROUNDS", 5)
+    ratios = speed.step_ratios([ARCHITECTURES["squeeze_fc"], ARCHITECTURES["gap_head"]], root / "data")
+    assert 1 < ratios["gap_head"] < ratios["squeeze_fc"] < 60
+
+
 @pytest.mark.slow
 def test_a_network_is_measured_in_all_three_loops(root, monkeypatch):
     monkeypatch.setattr(speed, "ROUNDS", 2)
