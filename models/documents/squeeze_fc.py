@@ -66,11 +66,11 @@ DOCUMENT = Document(
             "document",
             "the log, of an earlier network, ends after 19 epochs without reaching the target",
         ),
-        Claim("fully_connected_layers", 1, "one fully connected layer", "document"),
+        Claim("fully_connected_layers", 1, "one fully connected layer (set as a requirement)", "document"),
         Claim(
             "global_average_pooling",
             1,
-            "global average pooling",
+            "global average pooling (set as a requirement)",
             "document",
             "the kernel of 6 given in the notebook averages the top-left 6x6 of 8x8 cells, 36 of 64",
         ),

@@ -33,6 +33,7 @@ from bench.evidence.statistics.sequential import (
     confidence_sequence,
     e_value,
     expected_seeds,
+    expected_successes,
     further_seeds,
     share_decided,
 )
@@ -73,6 +74,7 @@ __all__ = [
     "expected_best",
     "expected_draws",
     "expected_seeds",
+    "expected_successes",
     "first_hit",
     "flips",
     "further_seeds",

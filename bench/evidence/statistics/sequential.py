@@ -73,11 +73,15 @@ def further_seeds(successes: int, failures: int) -> int:
     return next(
         further
         for further in itertools.count()
-        if all(
-            share_decided(total, n + further - total)
-            for total in {successes * (n + further) // n, -(-successes * (n + further) // n)}
-        )
+        if all(share_decided(total, n + further - total) for total in expected_successes(successes, failures, further))
     )
+
+
+def expected_successes(successes: int, failures: int, further: int) -> tuple[int, ...]:
+    """The successes of all seeds after so many further ones, if the share stays the same: rounded down, and up."""
+    n = successes + failures
+    exactly = Fraction(successes * (n + further), n)
+    return tuple(sorted({math.floor(exactly), math.ceil(exactly)}))
 
 
 def confidence_sequence(successes: int, failures: int) -> Interval:

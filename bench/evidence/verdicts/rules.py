@@ -55,8 +55,8 @@ RULES: tuple[str, ...] = (
         "in the evidence describe the seeds so far. They are valid for one look, and decide nothing."
     ),
     (
-        "A claim about the last epochs is judged in the same way. A seed succeeds if it is above the target in every "
-        "one of these epochs."
+        "A claim about the last epochs is judged in the same way, because it is about a share of runs and not about "
+        "one value. A seed succeeds if it is above the target in every one of these epochs."
     ),
     (
         "One epoch at the target is enough, and every epoch is one more look at the test set. A seed that reaches the "

@@ -11,6 +11,7 @@ from bench.evidence.statistics import (
     Share,
     confidence_sequence,
     e_value,
+    expected_successes,
     first_hit,
     further_seeds,
     share_decided,
@@ -128,7 +129,10 @@ def _what_could_decide(successes: int, failures: int, unfinished: int) -> tuple[
     if unfinished:
         others = f"the {count(unfinished, 'unfinished run')} and {count(further, 'further seed')}"
         return f"{others} would decide if they turn out like the finished runs", further
-    return f"{count(further, 'further seed')} would decide if the share stays the same", further
+    seeds = successes + failures + further
+    shares = dict.fromkeys(share_decided(one, seeds - one) for one in expected_successes(successes, failures, further))
+    outcomes = " or ".join(f"“{_OUTCOMES[share]}”" for share in shares if share)
+    return f"{count(further, 'further seed')} would decide {outcomes} if the share stays the same", further
 
 
 def _shown(value: Fraction) -> str:

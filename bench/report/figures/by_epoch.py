@@ -70,9 +70,11 @@ def time_to_target(networks: Sequence[NetworkSummary]) -> Picture:
                 Line2D(
                     [], [], color=canvas.INK, marker="|", markersize=9, linestyle="", label="seed that did not reach it"
                 ),
-                *marks.if_documented(
-                    networks,
-                    Line2D([], [], color=DOCUMENTED, linewidth=1.4, linestyle="--", label="documented first epoch"),
+                *marks.keys_of_documented(
+                    [network for network in networks if network.documented_first is not None],
+                    lambda name, is_own: Line2D(
+                        [], [], color=DOCUMENTED, linewidth=1.4, linestyle="--", label=f"{name}: first at the target"
+                    ),
                 ),
             ],
         )
@@ -112,7 +114,10 @@ def _draw_accuracy(axes: Axes, network: NetworkSummary, last_epoch: int, limits:
         )
     documented = [marks.percent(count, total) for count in network.documented]
     epochs = range(1, len(documented) + 1)
-    axes.plot(epochs, documented, color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, zorder=3)
+    style = _style_of_documented(network.is_log_of_this_network)
+    axes.plot(
+        epochs, documented, color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, zorder=3, linestyle=style
+    )
     _mark_clipped(axes, list(zip(epochs, documented, strict=True)), limits, DOCUMENTED, shift=0.18)
     axes.axhline(marks.target(network.architecture), color=TARGET, linewidth=1, linestyle=(0, (4, 3)))
     axes.set_xlim(0.5, last_epoch + 0.5)
@@ -138,6 +143,11 @@ def _mark_clipped(axes: Axes, points: Sequence[tuple[int, float]], limits: Limit
             axes.plot(epochs, [y] * len(epochs), color=colour, marker=marker, markersize=4.5, linestyle="", zorder=4)
 
 
+def _style_of_documented(is_own: bool) -> marks.Dashes:
+    """The line style of a documented run. One of an earlier network is dotted."""
+    return "-" if is_own else (0, (1, 1))
+
+
 def _accuracy_keys(networks: Sequence[NetworkSummary]) -> list[Any]:
     groups = [group for network in networks for group in network.groups]
     keys: list[Any] = []
@@ -146,9 +156,13 @@ def _accuracy_keys(networks: Sequence[NetworkSummary]) -> list[Any]:
         if any(group.label == one.label and len(group.group.runs) > 1 for group in groups):
             keys.append(Patch(facecolor=marks.colour(one), alpha=0.18, label="lowest to highest seed"))
     targets = sorted({marks.target(network.architecture) for network in networks})
-    label = networks[0].documented_run.replace(" of ", "\nof ") if len(networks) == 1 else "documented run"
-    documented = Line2D([], [], color=DOCUMENTED, linewidth=1.6, marker="o", markersize=2.6, label=label)
-    keys += marks.if_documented(networks, documented)
+
+    def documented(name: str, is_own: bool) -> Line2D:
+        key = Line2D([], [], linewidth=1.6, marker="o", markersize=2.6, label=name.replace(" of ", "\nof "))
+        key.set(color=DOCUMENTED, linestyle=_style_of_documented(is_own))
+        return key
+
+    keys += marks.keys_of_documented(networks, documented)
     lowest, _ = marks.limits(networks)
     named = ", ".join(f"{target:.4g} %" for target in targets)
     keys.append(Line2D([], [], color=TARGET, linewidth=1, linestyle=(0, (4, 3)), label=f"target, {named}"))
@@ -183,7 +197,7 @@ def _draw_time(axes: Axes, network: NetworkSummary, longest: int) -> None:
     if network.documented_first is not None:
         axes.axvline(network.documented_first, color=DOCUMENTED, linewidth=1.4, linestyle="--")
     elif network.is_documented:
-        axes.text(0.4, 0.93, "documented run: never", color=DOCUMENTED, fontsize=8)
+        axes.text(0.4, 0.93, f"{network.documented_run}: never", color=DOCUMENTED, fontsize=8)
     axes.set_xlim(0, longest + 0.5)
     axes.set_ylim(-0.03, 1.05)
     axes.set_xticks([0, *_epoch_ticks(longest)])

@@ -35,7 +35,7 @@ def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
             if network.documented:
                 x, is_inside = _clip(marks.percent(network.documented[-1], network.architecture.target.total), limits)
                 marker = "D" if is_inside else "<"
-                axes.plot([x], [y], marker=marker, color=DOCUMENTED, markersize=6, markeredgecolor="white", zorder=4)
+                axes.add_line(_documented_value(network.documented_run, network.is_log_of_this_network, marker, x, y))
         for target in sorted({marks.target(network.architecture) for network in networks}):
             axes.axvline(target, color=TARGET, linewidth=1, linestyle=(0, (4, 3)))
         axes.set_xlim(*limits)
@@ -48,14 +48,20 @@ def last_accuracy(networks: Sequence[NetworkSummary]) -> Picture:
             [
                 *(marks.dot(group, f"seed, {group.label}") for group in present),
                 *([Patch(facecolor="#bbbbbb", alpha=0.6, label=interval)] if has_interval else []),
-                *marks.if_documented(
-                    networks, Line2D([], [], color=DOCUMENTED, marker="D", linestyle="", label="documented")
-                ),
+                *marks.keys_of_documented(networks, _documented_value),
                 Line2D([], [], color=TARGET, linewidth=1, linestyle=(0, (4, 3)), label="target"),
             ],
         )
         ranges = "; ".join(f"{_row_name(network, group, rows)}: {_range(group)}" for network, group in rows)
         return Picture(canvas.svg(figure), f"Correct images in the last epoch, lowest to highest seed. {ranges}.")
+
+
+def _documented_value(name: str, is_own: bool, marker: str = "D", x: float = math.nan, y: float = math.nan) -> Line2D:
+    """The mark of a documented value. That of an earlier network is hollow."""
+    mark = Line2D([x], [y], marker=marker, markersize=6, linestyle="", color=DOCUMENTED, label=name, zorder=4)
+    mark.set_markerfacecolor(DOCUMENTED if is_own else "white")
+    mark.set_markeredgecolor("white" if is_own else DOCUMENTED)
+    return mark
 
 
 def seconds_per_epoch(groups: Sequence[GroupSummary]) -> Picture:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from statistics import median
 from typing import Literal
 
@@ -72,9 +72,13 @@ def one_per_label(groups: Sequence[GroupSummary]) -> list[GroupSummary]:
     return sorted(by_label.values(), key=lambda group: group.colour)
 
 
-def if_documented(networks: Sequence[NetworkSummary], key: Line2D) -> list[Line2D]:
-    """The key of the legend, if a document describes any of the networks."""
-    return [key] if any(network.is_documented for network in networks) else []
+def keys_of_documented(networks: Sequence[NetworkSummary], key: Callable[[str, bool], Line2D]) -> list[Line2D]:
+    """The keys of the legend for the documented runs. `key` makes one, from its name and whether it is of the network.
+
+    A run of an earlier network has a key of its own. There is none if no network is documented.
+    """
+    found = {one.documented_run: one.is_log_of_this_network for one in networks if one.is_documented}
+    return [key(name, is_own) for name, is_own in sorted(found.items(), key=lambda one: not one[1])]
 
 
 def line(group: GroupSummary, label: str, linewidth: float) -> Line2D:

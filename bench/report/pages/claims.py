@@ -163,8 +163,9 @@ def _about_documents(summary: Summary) -> str:
         return ""
     return (
         " A claim can get “does not hold” although the document's own log has it; the evidence then says so. It means "
-        "that our seeds did not reproduce the value. It does not mean that the documented run did not happen. Chance "
-        "and the choice of a good run can contribute. The documents do not say how many runs there were."
+        "that our seeds did not reproduce the value. It does not mean that the documented run did not happen. Chance, "
+        "the choice of a good run, and a difference between their training and ours can contribute. The documents do "
+        "not say how many runs there were."
     )
 
 

@@ -94,7 +94,7 @@ def _selections(summary: Summary) -> Iterator[tuple[str, str]]:
         yield _selection(summary, of_the_usual), f"Train everything again, beside this record and this report.{more}"
     if of_native:
         what = "And the seeds" if of_the_usual else "Train everything again, beside this record and this report,"
-        bits = "Its bits depend on the machine and the release."
+        bits = "Its bits depend on the machine and the releases, also of this program."
         yield f"{_selection(summary, of_native)} --arithmetic native", f"{what} in native arithmetic. {bits}"
 
 
@@ -159,7 +159,8 @@ def _same_bits(summary: Summary) -> str:
     said = "Runs in exact arithmetic must be identical on every machine. " if exact else ""
     if native:
         environments = f"environment{'' if len(native) == 1 else 's'} {listed(native[:5])}"
-        said += f"Runs of the {environments}{' and others' if len(native) > 5 else ''} must be identical only there."
+        said += f"Runs of the {environments}{' and others' if len(native) > 5 else ''} must be identical only there, "
+        said += "with the same release of this program."
     return said.strip()
 
 

@@ -81,7 +81,6 @@ def _shown(correct: int, is_hit: bool) -> str:
 def collapsed(group: GroupSummary) -> list[str]:
     """The number of seeds that collapse, a table of the collapses, and advice for a user."""
     fallen = [seed for seed in group.seeds if seed.collapses]
-    most = largest_fall(max(run.total for run in group.group.runs))
     if not fallen:
         return ["No seed collapses.", ""]
     found = [f"{len(fallen)} of {count(len(group.seeds), 'seed')} collapse{'s' if len(fallen) == 1 else ''}.", ""]
@@ -107,24 +106,26 @@ def collapsed(group: GroupSummary) -> list[str]:
     events = [collapse for seed in fallen for collapse in seed.collapses]
     return [
         *found,
-        _advice(events, most),
+        _advice(events),
         "",
     ]
 
 
-def _advice(events: Sequence[Collapse], most: int) -> str:
-    recovered = [
-        one
-        for one in events
-        if one.with_batch_statistics is not None and one.with_batch_statistics >= one.best_before - most
-    ]
+def _is_recovered(one: Collapse) -> bool:
+    """Whether an evaluation with the statistics of each test batch has at least half of the fall back."""
+    fall = one.best_before - one.correct
+    return one.with_batch_statistics is not None and 2 * (one.with_batch_statistics - one.correct) >= fall
+
+
+def _advice(events: Sequence[Collapse]) -> str:
+    recovered = [one for one in events if _is_recovered(one)]
     vanished = [one for one in recovered if one.smallest_variance is not None and one.smallest_variance < _NO_VARIANCE]
     causes, remedies = [], []
     if recovered:
         causes.append(
-            f"In {len(recovered)} of {count(len(events), 'epoch')}, the same weights are at most {most} images below "
-            "the best epoch before if batch norm uses the statistics of each test batch. There the weights are fine, "
-            "but the running statistics of batch norm are not."
+            f"In {len(recovered)} of {count(len(events), 'epoch')}, the same weights have at least half of the fall "
+            "back if batch norm uses the statistics of each test batch. There the running statistics of batch norm are "
+            "to blame, more than the weights."
         )
         remedies.append("Compute the running statistics again over the training images before the evaluation.")
     else:

@@ -266,6 +266,8 @@ def documented_first(network: NetworkSummary) -> str:
     if not network.is_documented:
         return NOTHING
     shown = "never" if first is None else str(first)
+    if not network.is_log_of_this_network:
+        shown += " (an earlier network)"
     claimed = [claim.value for claim in network.architecture.claims if claim.kind == "first_epoch"]
     return f"{shown} ({claimed[0]} claimed)" if claimed and claimed[0] != first else shown
 

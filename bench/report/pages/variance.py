@@ -8,7 +8,7 @@ from statistics import stdev
 
 from bench.evidence.summary import FINAL_EPOCHS, CheckedOn, GroupSources, GroupSummary, Repeats, Summary
 from bench.network.specification import VARIED
-from bench.report.markdown import DATA, anchor, link, number, text
+from bench.report.markdown import DATA, anchor, code, link, number, text
 from bench.report.pages import paired
 from bench.wording import count, listed
 
@@ -65,13 +65,20 @@ def _between(values: Sequence[float]) -> str:
 def _kinds(summary: Summary) -> str:
     """The standard deviations of the last accuracy where the seed changes one kind of random numbers only."""
     found: dict[str, list[float]] = {}
-    several = [one for network in summary.sources.kinds for one in network.kinds if one.vary]
-    for one in several:
-        if one.vary and one.last:
-            found.setdefault(VARIED[one.vary], []).append(math.sqrt(one.last.variance))
+    varied = [(network.model, one) for network in summary.sources.kinds for one in network.kinds if one.vary]
+    used = [(model, one, one.last) for model, one in varied if one.last]
+    for _, one, last in used:
+        found.setdefault(VARIED[one.vary], []).append(math.sqrt(last.variance))
+    if not found:
+        return ""
     said = [f"{_between(values)} if only {name}" for name, values in found.items()]
-    it = "Without runs that collapse, it" if any(one.collapsed for one in several) else "It"
-    return f" {it} is {listed(said).replace('if only', 'if the seed changes only', 1)}." if said else ""
+    networks = listed([code(model) for model in dict.fromkeys(model for model, _, _ in used)])
+    runs = sorted({one.runs for _, one, _ in used})
+    seeds = f"{runs[0]} seeds" if len(runs) == 1 else f"{runs[0]} to {runs[-1]} seeds"
+    without = ", without runs that collapse" if any(one.collapsed for _, one in varied) else ""
+    return (
+        f" With {seeds} of {networks}{without}, it is {listed(said).replace('if only', 'if the seed changes only', 1)}."
+    )
 
 
 def _largest(summary: Summary) -> GroupSources | None:
@@ -101,7 +108,7 @@ def _epoch(summary: Summary) -> str:
     if one is None or one.epochs is None:
         return ""
     left_out = f", without {runs_that_collapse(one.collapsed)}" if one.collapsed else ""
-    where = f" This sentence and the next two points are of {text(one.label)}{left_out}."
+    where = f" Like the next two points, this is of {text(one.label)}{left_out}."
     epoch, seed = (number(math.sqrt(max(0.0, value)), 1) for value in (one.epochs.epoch, one.epochs.seed))
     return (
         f" In the last {FINAL_EPOCHS} epochs, the standard deviation is {epoch} images from epoch to epoch within a "
@@ -132,7 +139,7 @@ def _choosing(summary: Summary) -> str:
         return f"{said} {unknown}, because the misses of every epoch are not recorded."
     of = f"{count(one.with_misses, 'run')} with the misses of every epoch"
     gain = f"it gains {number(one.flattery, 1)} images because it is chosen on the images that score it"
-    return f"{said} Estimated from {of}, {gain}."
+    return f"{said} Estimated from {of}, {gain}. An honest choice can find an epoch that is worse than the last one."
 
 
 def _exact(repeats: Repeats) -> str:

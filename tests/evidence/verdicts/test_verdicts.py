@@ -226,10 +226,11 @@ def test_five_of_five_is_no_certainty() -> None:
     ("hits", "misses", "advice"),
     [
         (0, 0, "5 seeds that agree would decide"),
-        (4, 0, "1 further seed would decide if the share stays the same"),
-        (0, 2, "3 further seeds would decide if the share stays the same"),
-        (4, 1, "20 further seeds would decide if the share stays the same"),
-        (2, 2, "42 further seeds would decide if the share stays the same"),
+        (4, 0, "1 further seed would decide “holds” if the share stays the same"),
+        (0, 2, "3 further seeds would decide “does not hold” if the share stays the same"),
+        (4, 1, "20 further seeds would decide “holds” if the share stays the same"),
+        (2, 2, "42 further seeds would decide “about half of all seeds do” if the share stays the same"),
+        (11, 17, "204 further seeds would decide “does not hold” or “about half of all seeds do” if the share stays"),
     ],
 )
 def test_an_undecided_share_says_how_many_seeds_could_decide(hits: int, misses: int, advice: str) -> None:

@@ -42,7 +42,7 @@ def test_an_open_claim_says_what_would_decide_it(tmp_path: Path) -> None:
     shown = {row[1]: row[2:] for row in tables(section(readme(tmp_path, rows, "unpadded"), OPEN))[0][2:]}
     found, remedy = shown["; ".join(claim.text for claim in ARCHITECTURES["unpadded"].claims[2:4])]
     assert found.startswith("0 of 2 seeds reached 9940 within 19 epochs")
-    assert remedy == "3 further seeds would decide if the share stays the same"
+    assert remedy == "3 further seeds would decide “does not hold” if the share stays the same"
 
 
 def test_claims_that_do_not_fit_the_network_are_listed_and_the_others_counted(tmp_path: Path) -> None:

@@ -89,7 +89,8 @@ def test_what_the_seed_changes_has_a_table_a_sentence_and_a_figure(tmp_path: Pat
     assert "To measure the effect of dropout, train these networks with `--vary dropout --seeds 1-8` too." in told
     brief = section(without_links(files["README.md"]), TITLE)
     weights, order = (row[5].split()[0] for row in kinds[3:5])
-    said = f"It is {weights} if the seed changes only the first weights and {order} if only the order of the images."
+    kinds_in_words = f"{weights} if the seed changes only the first weights and {order} if only the order of the images"
+    said = f"With 8 seeds of `unpadded`, it is {kinds_in_words}."
     assert f" images. {said} " in brief
     picture = rendered(tmp_path, rows, "unpadded", "gap_head")[COMPONENTS].decode()
     drawn = re.findall(r"<!-- (.*?) -->", picture)
