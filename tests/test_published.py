@@ -15,7 +15,7 @@ import pytest
 from pages import anchors
 
 from bench.cli.parser import main
-from bench.evidence.verdicts import is_of_the_module
+from bench.evidence.verdicts import is_about_a_share, is_of_the_module
 from bench.record import catalogue, misses, verifications
 from bench.record.environments import EXACT
 from bench.record.record import Record
@@ -129,14 +129,6 @@ def test_the_readme_has_the_numbers_of_the_report(root: Path, networks: dict[str
         assert documented_last == str(log[str(max(map(int, log)))])
         assert verdict.strip("*") == outcomes["reaches_target"]
     groups = [_current(network, environment) for network in networks.values()]
-    on_training = {one.kind for net in ARCHITECTURES.values() for one in net.claims if not is_of_the_module(one)}
-    outcomes = Counter(
-        claim["outcome"] for group in groups for claim in group["claims"] if claim["kind"] in on_training
-    )
-    decided = (outcomes[one] for one in ("holds", "does not hold", "cannot be decided yet"))
-    assert _found(r"the (\d+) claims about training (\d+) hold, (\d+) do not, and (\d+) cannot be", readme) == tuple(
-        map(str, (outcomes.total(), *decided))
-    )
     runs = [seed["first"] for group in groups for seed in group["seeds"]]
     in_the_last = sum(group["complete_runs_at_target_in_the_last_epoch"] for group in groups)
     assert _found(r"in some epoch, (\d+) of (\d+); few are there in the last, (\d+) of (\d+)", readme) == tuple(
@@ -148,6 +140,60 @@ def test_the_readme_has_the_numbers_of_the_report(root: Path, networks: dict[str
         found = _found(r"(\d+) of (\d+) seeds of `unpadded` \[?collapse", page)
         assert found == (str(fallen), str(len(unpadded)))
     assert len((root / "report" / "README.md").read_text(encoding="utf-8").splitlines()) <= 150
+
+
+def test_the_readme_counts_the_claims_as_the_report_judges_them(root: Path, networks: dict[str, Any], environment: str):
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    groups = {name: _current(networks[name], environment) for name in ARCHITECTURES}
+    judged = [
+        (found["outcome"], name, claim, found["evidence"])
+        for name, group in groups.items()
+        for claim, found in zip(ARCHITECTURES[name].claims, group["claims"], strict=True)
+        if not is_of_the_module(claim)
+    ]
+    holding, failing, still_open = (
+        [rest for outcome, *rest in judged if outcome == one]
+        for one in ("holds", "does not hold", "cannot be decided yet")
+    )
+    claims = r"the (\d+) claims about training (\d+) hold, (\d+) do not, and (\d+) cannot be"
+    assert _numbers(claims, readme) == [len(judged), len(holding), len(failing), len(still_open)]
+    (limit,) = _numbers(r"with our limit of (\d+) seeds reached", readme)
+    assert {len(groups[name]["seeds"]) for name, *_ in still_open} == {limit}
+    of_most = sum(is_about_a_share(claim) for _, claim, _ in holding)
+    words = r"(\w+) of the (\d+) are about most seeds; the other (\w+) describe one run"
+    assert _numbers(words, readme) == [of_most, len(holding), len(holding) - of_most]
+    causes = Counter(_cause(name, evidence) for name, _, evidence in failing)
+    words = (
+        r"Of the (\d+), (\w+) are the target of `squeeze_fc`, which has no documented result; "
+        r"(\w+) are in a document's own log, but not in our seeds; (\w+) is 9939 images, rounded up to"
+    )
+    assert _numbers(words, readme) == [len(failing), *(causes[one] for one in ("no result", "in a log", "rounded up"))]
+    assert len(causes) == 3
+
+
+def _cause(name: str, evidence: str) -> str:
+    """Why the README says that a claim of a network does not hold."""
+    if name == "squeeze_fc":
+        return "no result"
+    if "the document's own log has it" in evidence:
+        return "in a log"
+    return "rounded up" if "has 9939, which rounds to 99.4 %" in evidence else evidence
+
+
+def test_the_readme_counts_the_documents_and_their_logs(root: Path, networks: dict[str, Any], environment: str):
+    readme = (root / "README.md").read_text(encoding="utf-8")
+    reported = sum(network["documented_first_epoch"] is not None for network in networks.values())
+    assert _numbers(r"Each of (\w+) public documents .*? (\w+) of them report 99\.4 % or more", readme) == [
+        len(networks),
+        reported,
+    ]
+    above = []
+    for name, network in networks.items():
+        means = [seed["final_mean"] for seed in _current(network, environment)["seeds"]]
+        if ARCHITECTURES[name].document.is_log_of_this_network:
+            above.append(sum(mean < network["documented_final_mean"] for mean in means) / len(means))
+    words = r"(\w+) of the (\w+) logs that are of these very networks end, .*?, above nearly all our seeds"
+    assert _numbers(words, readme) == [sum(share > 0.9 for share in above), len(above)]
 
 
 def test_what_was_checked_has_the_epochs_of_the_record(
@@ -181,6 +227,12 @@ def _found(pattern: str, page: str) -> tuple[str, ...]:
     """The groups of a pattern. The page must match it exactly once."""
     (match,) = re.finditer(pattern, re.sub(r"\s+", " ", page))
     return match.groups()
+
+
+def _numbers(pattern: str, page: str) -> list[int]:
+    """The numbers that a pattern finds in a page, in digits or in words."""
+    words = ("no", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten")
+    return [words.index(one.lower()) if one.isalpha() else int(one) for one in _found(pattern, page)]
 
 
 def test_every_link_leads_somewhere(root: Path):

@@ -30,7 +30,8 @@ from bench.wording import count
 _log = logging.getLogger(__name__)
 
 _Look = tuple[int, int, int, bytes]
-"""The device, inode, length and last bytes of a file. They change if another program changes the file."""
+"""The device, inode, length and last bytes of a file. They change if another program changes the file, unless it writes
+into this very file, keeps its length, and leaves its last bytes as they are."""
 
 _EMPTY: _Look = (0, 0, 0, b"")
 _BAD: _Look = (0, 0, -1, b"")  # no file looks so

@@ -16,8 +16,9 @@ from students import BESIDE, BLOCKS, UTILS_THAT_READ_ARGUMENTS
 from bench.cli import commands, parser
 from bench.jobs import job, verify
 from bench.jobs.verify import Verification
-from bench.network import network_file
+from bench.network import network_file, structure_facts
 from bench.network.network_file import read
+from bench.network.specification import Architecture, Recipe, Target
 from bench.record import catalogue, record
 from bench.record.environments import EXACT
 from bench.record.rows import format_row
@@ -240,6 +241,24 @@ def test_a_changed_claim_is_judged_without_training_again(ours, copied, root, ca
     text = (copied / "report" / "README.md").read_text()
     assert "9902 of 10,000 in the best epoch" in text
     assert "9951" not in text
+
+
+@pytest.mark.parametrize("targets", [{"old": 9900}, {"new": 9900}, {"old": 9800, "new": 9900}], ids=repr)
+def test_compare_counts_the_epochs_to_the_target_of_the_network_in_the_newer_record_that_has_it(
+    tmp_path, capsys, targets
+):
+    net = Architecture("net", "class Net: pass\n", "Net", Recipe(0.1, 128, 19))
+    structures = {"net": structure_facts.load(["unpadded"])["unpadded"]}
+    records = []
+    for name, epoch, where in (("old", 3, synthetic.CPU), ("new", 9, synthetic.GPU)):
+        counts = [9850] * (epoch - 1) + [9900] * (20 - epoch)
+        runs = (synthetic.run_rows("net", seed, counts, recipe=net.digest, environment=where) for seed in range(5))
+        (tmp_path / name).mkdir()
+        records.append(synthetic.record(tmp_path / name, [row for rows in runs for row in rows]).path)
+        if name in targets:
+            catalogue.add(records[-1], {"net": replace(net, target=Target(targets[name]))}, structures)
+    assert parser.main(["compare", *map(str, records)]) == 1
+    assert capsys.readouterr().out.endswith("Convergence changed: epochs to target of net on cpu slower.\n")
 
 
 @pytest.mark.parametrize(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -202,6 +203,46 @@ def test_every_command_that_reads_the_networks_refuses_what_they_cannot_be_in_on
         assert parser.main(words) == 2
         assert capsys.readouterr().err.startswith(f"bench: {path}: {problem}")
     assert sorted(tmp_path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("place", "accepted", "refused"),
+    [
+        (("recipe", "learning_rate"), [5e-324, 1e18], [0, -0.1, math.nextafter(1e18, math.inf)]),
+        (("recipe", "momentum"), [0, math.nextafter(1, 0)], [-5e-324, 1]),
+        (("recipe", "batch_size"), [1, 60_000], [0, 60_001]),
+        (("recipe", "epochs"), [1, 10_000], [0, 10_001]),
+        (("recipe", "dropout"), [None, 0, math.nextafter(1, 0)], [-5e-324, 1]),
+        (("target", "correct"), [1, 10_000], [0, 10_001]),
+        (("target", "total"), [9900, 999_999_999], [9899, 10**9]),
+        (("claims", 0, "value"), [0, 2**63 - 1], [-1]),
+        (("structure", "parameters"), [0], [-1]),
+        (("structure", "multiply_accumulates"), [0], [-1]),
+    ],
+    ids=lambda one: one[-1] if isinstance(one, tuple) else "",
+)
+def test_a_value_is_accepted_up_to_its_bounds_and_refused_beyond_them(
+    tmp_path: Path, place: tuple[str | int, ...], accepted: list[float | None], refused: list[float]
+) -> None:
+    path = catalogue.path_beside(tmp_path / "runs.csv")
+    for value in accepted:
+        path.write_text(changed("net", *place, to=value))
+        assert list(catalogue.read(tmp_path / "runs.csv").architectures) == ["net"]
+    for value in refused:
+        path.write_text(changed("net", *place, to=value))
+        with pytest.raises(UnusableInput, match=r"'net': .*: a value is out of bounds"):
+            catalogue.read(tmp_path / "runs.csv")
+
+
+def test_a_name_has_one_line_and_at_most_the_characters_that_a_record_can_have(tmp_path: Path) -> None:
+    path = catalogue.path_beside(tmp_path / "runs.csv")
+    entry = json.loads(changed("net", "gives_logits", to=True))["net"]
+    path.write_text(changed("x" * 4000, to=entry))
+    assert {len(name) for name in catalogue.read(tmp_path / "runs.csv").architectures} == {3, 4000}
+    for name in ("x" * 4001, "two\nlines"):
+        path.write_text(changed(name, to=entry))
+        with pytest.raises(UnusableInput, match="': its name: a value is out of bounds"):
+            catalogue.read(tmp_path / "runs.csv")
 
 
 def test_a_fifo_in_the_place_of_the_networks_is_refused_and_not_waited_for(tmp_path: Path) -> None:

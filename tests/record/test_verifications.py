@@ -62,6 +62,15 @@ def test_no_file_is_no_verification(tmp_path: Path) -> None:
     assert verifications.read(synthetic.record(tmp_path, ROWS)) == Verifications()
 
 
+def test_a_verification_of_a_run_without_a_finished_epoch_is_left_out(tmp_path: Path) -> None:
+    failed = synthetic.run_rows("unpadded", 9, [], ending=("error", "out of memory"))
+    record = synthetic.record(tmp_path, [*ROWS, *failed])
+    Writer(record.path).append(verified(9, 1))
+    found = verifications.read(record)
+    assert (found.found, [problem.line for problem in found.problems]) == ((), [2])
+    assert "unpadded seed 9 of this recipe and environment is not in the record" in found.problems[0].reason
+
+
 def test_an_unreadable_file_is_a_problem_and_no_exception(tmp_path: Path) -> None:
     record = synthetic.record(tmp_path, ROWS)
     path_beside(record.path).mkdir()

@@ -79,8 +79,9 @@ CHANGES: list[Callable[[Path, str], None]] = [saved_by_an_editor, written_in_pla
         text_of(OTHER, *FIRST)[:-30],
         text_of(OTHER, *FIRST).replace("\n", "\r\n"),
         text_of(row(1, seed=10)),
+        text_of(OTHER, row(1, seed=2), *FIRST[1:]),
     ],
-    ids=["stash", "cut", "first gone", "comment", "header", "empty", "torn", "CRLF", "other rows"],
+    ids=["stash", "cut", "first gone", "comment", "header", "empty", "torn", "CRLF", "other rows", "same size"],
 )
 def test_rows_that_a_change_has_removed_are_written_again_and_no_row_twice(
     path: Path, writer: Writer, change: Callable[[Path, str], None], left: str
@@ -136,6 +137,22 @@ def test_a_change_while_a_row_is_written_is_seen(
     found = record.read(path)
     assert found.problems == ()
     assert sorted(found.epochs["epoch"]) == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("moment", ["write_all", "os.fsync"])
+def test_a_change_that_keeps_the_size_while_a_row_is_written_is_seen(
+    path: Path, writer: Writer, monkeypatch: pytest.MonkeyPatch, moment: str
+):
+    def overwritten_first(*arguments: object) -> None:
+        monkeypatch.undo()
+        path.write_text(path.read_text().replace(format_row(FIRST[1]), format_row(row(2, seed=2))))
+        undisturbed(*arguments)
+
+    undisturbed = files.write_all if moment == "write_all" else os.fsync
+    monkeypatch.setattr(f"bench.files.{moment}", overwritten_first)
+    writer.append(row(4))
+    assert writer.finish() == ""
+    assert path.read_text() == text_of(OTHER, FIRST[0], row(2, seed=2), FIRST[2], row(4), FIRST[1])
 
 
 def test_closing_rows_are_written_again_too(path: Path, writer: Writer):
@@ -463,6 +480,22 @@ def test_a_record_is_held_by_one_job_even_if_its_state_folder_is_deleted(path: P
     with pytest.raises(UnusableInput, match=r"another process is training into it: wait for it"):  # noqa: SIM117
         with record.exclusive(path):
             pytest.fail("two hold it")
+
+
+def test_a_process_that_has_not_written_its_name_yet_is_another_process(path: Path, holder: subprocess.Popen[str]):
+    (record.state_folder(path) / "holder").write_text("")
+    with pytest.raises(UnusableInput, match=rf"^{path}: another process is training into it: wait for it"):  # noqa: SIM117
+        with record.exclusive(path):
+            pytest.fail("two hold it")
+
+
+def test_the_job_after_a_killed_one_is_named_and_leaves_no_name_when_it_ends(path: Path, holder: subprocess.Popen[str]):
+    holder.kill()
+    holder.wait()
+    ours = rf"^{path}: process {os.getpid()} on {socket.gethostname()} is training into it"
+    with record.exclusive(path), pytest.raises(UnusableInput, match=ours), record.exclusive(path):
+        pytest.fail("two hold it")
+    assert not (record.state_folder(path) / "holder").exists()
 
 
 def test_the_process_that_holds_a_record_is_named_by_a_symbolic_link_too(path: Path, holder: subprocess.Popen[str]):

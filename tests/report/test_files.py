@@ -140,6 +140,8 @@ def test_more_than_twenty_networks_are_neither_drawn_nor_compared_in_pairs(
     assert drawn == (names if is_drawn else [])
     assert ("](accuracy.svg)" in page) == ("accuracy.svg" in files) == is_drawn
     assert ("Paired tests compare every two networks" in page) == is_drawn
+    pairs = networks * (networks - 1) // 2 if is_drawn else 0
+    assert len(json.loads(files["summary.json"])["between_networks"]) == 2 * pairs
     assert ("More than 20 networks have runs. This report does not compare or draw so many." in page) != is_drawn
     assert {page_of(name) for name in names} < files.keys()
 

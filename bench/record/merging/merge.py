@@ -188,13 +188,13 @@ def _joined_networks(sources: Sequence[Path], rows: pandas.DataFrame) -> Catalog
     recorded: dict[str, dict[str, str]] = {}
     for (model, recipe), when in rows.groupby(["model", "recipe"])["recorded_at"].max().items():
         recorded.setdefault(model, {})[recipe] = when
-    found: dict[str, tuple[tuple[str, str, str], Catalogue]] = {}
+    found: dict[str, tuple[tuple[str, str], Catalogue]] = {}
     for one in (catalogue.read(source) for source in sources):
         for name, architecture in one.architectures.items():
             single = Catalogue({name: architecture}, {name: one.structures[name]})
             times = [when for recipe, when in recorded.get(name, {}).items() if architecture.with_digest(recipe)]
             trained = max(times, default="")
-            rank = (trained, architecture.digest, catalogue.format_catalogue(single))
+            rank = (trained, catalogue.format_catalogue(single))
             if trained and (name not in found or found[name][0] < rank):
                 found[name] = (rank, single)
     singles = [single for _, single in found.values()]

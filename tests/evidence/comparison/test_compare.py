@@ -11,10 +11,12 @@ import scipy.stats
 from comparisons import EARLY, HIGH, LATE, LOW, Files, hit_at, rows
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from synthetic import CPU, GPU, run_rows
+from synthetic import CPU, GPU, run_rows, with_recipe
 
 from bench.errors import UnusableInput
+from bench.evidence.comparison.compare import compare
 from bench.evidence.comparison.findings import Comparison, Pair
+from bench.network.specification import Target
 from bench.record.environments import EXACT
 from bench.record.rows import Row
 from bench.report.comparison_text import format_comparison
@@ -148,6 +150,15 @@ def test_ties_that_leave_no_room_are_not_evidence(files: Files) -> None:
     found = files.compare(rows("unpadded", [5] * 5), rows("unpadded", [5] * 4 + [6], GPU))
     assert findings(found) == {"unpadded on cpu": ["too many ties", "all equal"]}
     assert only(found).changes[0].adjusted is None
+
+
+def test_a_network_with_its_own_target_is_compared_at_it(files: Files) -> None:
+    own = {"unpadded": with_recipe(ARCHITECTURES["unpadded"], target=Target(9930))}
+    never = [None] * 5
+    old = files.record("old", rows("unpadded", never, last=LOW))
+    new = files.record("new", rows("unpadded", never, GPU, last=HIGH))
+    pair = only(compare(old, new, own))
+    assert (pair.old.times, pair.new.times) == ((None,) * 5, (19,) * 5)
 
 
 # Environments, recipes and networks that only one record has.

@@ -648,9 +648,20 @@ def test_open_claims_say_how_many_further_seeds_would_decide(
         assert found.further == 0
     elif found.further == 0:
         assert "finishing the unfinished runs could decide" in found.evidence
-    (expected,) = expected_further_seeds(network(found.claim), STRUCTURES["unpadded"], runs, 40).values() or (0.0,)
-    assert (expected > 0) == (found.outcome == UNDECIDED and len(runs.runs) < 40) or stopped
-    assert expected <= 40
+    settled = group(counts, [one for one in stopped if not is_unsettled(claim, one)])
+    expected, without = (
+        expected_further_seeds(network(found.claim), STRUCTURES["unpadded"], one, 40) for one in (runs, settled)
+    )
+    assert list(expected) == [found.claim] * (found.outcome == UNDECIDED)
+    (seeds,) = without.values() or (0.0,)
+    assert all(one == seeds for one in expected.values())
+    assert (seeds > 0) == (outcome(*claim, settled) == UNDECIDED and len(settled.runs) < 40)
+    assert seeds <= max(0, 40 - len(settled.runs))
+
+
+def is_unsettled(claim: tuple[ClaimKind, int], one: Series) -> bool:
+    evidence = verdict(*claim, group([], [one])).evidence
+    return "1 unfinished" in evidence or "no seed has all" in evidence
 
 
 def test_the_rule_is_four_sentences_that_say_when_it_was_fixed() -> None:

@@ -16,7 +16,7 @@ from bench import files
 from bench.cli import parser
 from bench.errors import UnusableInput
 from bench.network import structure_facts
-from bench.network.specification import Architecture, Recipe
+from bench.network.specification import Architecture, Recipe, Target
 from bench.record import catalogue, environments, misses, record, verifications
 from bench.record.environments import EXACT, Environment
 from bench.record.merging import merge
@@ -371,6 +371,23 @@ def test_users_own_networks_come_along_as_they_were_trained_last(tmp_path: Path)
         assert {name: network.digest for name, network in found.items()} == {"b": other.digest, "net": new.digest}
 
 
+@pytest.mark.parametrize(
+    "changes", [{"target": Target(9900)}, {"recipe": Recipe(0.2, 128, 19)}], ids=["same digest", "another digest"]
+)
+def test_of_two_users_networks_that_were_trained_in_the_same_second_the_same_one_is_kept_in_any_order(
+    tmp_path: Path, changes: dict[str, Any]
+) -> None:
+    ours = Architecture("net", "class Net: pass\n", "Net", Recipe(0.1, 128, 19))
+    sources = [tmp_path / "ours.csv", tmp_path / "theirs.csv"]
+    for path, one in zip(sources, (ours, dataclasses.replace(ours, **changes)), strict=True):
+        write(path, again(ROWS, model="net", recipe=one.digest))
+        catalogue.add(path, {"net": one}, {"net": structure_facts.load(["unpadded"])["unpadded"]})
+    merge.merge(sources, tmp_path / "one.csv")
+    merge.merge(sources[::-1], tmp_path / "another.csv")
+    kept = [catalogue.path_beside(tmp_path / name).read_text() for name in ("one.csv", "another.csv")]
+    assert kept[0] == kept[1] == max(catalogue.path_beside(source).read_text() for source in sources)
+
+
 def test_a_users_network_of_which_only_one_kind_varies_comes_along(tmp_path: Path) -> None:
     recipe = Recipe(learning_rate=0.1, batch_size=128, epochs=19)
     one = Architecture("net", "class Net: pass\n", "Net", recipe)
@@ -437,6 +454,22 @@ def test_the_details_of_every_environment_come_along(tmp_path: Path) -> None:
     missing = f"no file beside the records describes the environment {synthetic.CPU}: ask the sender for"
     assert found.environments == 2
     assert [note.startswith(missing) for note in found.notes] == [True]
+
+
+def test_the_details_of_an_environment_that_only_a_verification_has_come_along(tmp_path: Path) -> None:
+    check = verified(7, environment=EXACT.digest, verified_in=DESCRIBED.digest)
+    one = write(tmp_path / "ann.csv", EXACT_ROWS, verified=[check])
+    environments.add(one, [DESCRIBED, EXACT])
+    notes = merge.merge([one], tmp_path / "all.csv").notes
+    assert environments.read(tmp_path / "all.csv") == {DESCRIBED.digest: DESCRIBED, EXACT.digest: EXACT}
+    assert notes == ()
+
+
+def test_details_that_only_the_target_has_beside_it_stay_there(tmp_path: Path) -> None:
+    one, target = write(tmp_path / "ann.csv", again(ROWS, environment=DESCRIBED.digest)), tmp_path / "all.csv"
+    environments.add(target, [DESCRIBED])
+    assert merge.merge([one], target).notes == ()
+    assert environments.read(target) == {DESCRIBED.digest: DESCRIBED}
 
 
 def test_details_that_only_a_report_beside_a_record_has_come_along_too(tmp_path: Path) -> None:
