@@ -9,8 +9,9 @@ from pathlib import Path
 
 from quickly import TRACEBACK, Job, Server
 
+from bench.jobs.worker import checkpoint
 from bench.record import misses, record
-from bench.record.rows import EPOCH_KEY, REPRODUCIBLE, RUN_KEY
+from bench.record.rows import EPOCH_KEY, REPRODUCIBLE, RUN_KEY, Run
 
 JOB = ("--models", "unpadded,ten_twenty_thirty", "--seeds", "2", "--epochs", "3", "--devices", "cpu", "--jobs", "2")
 """Four runs of three epochs."""
@@ -25,6 +26,16 @@ def deterministic(path: Path) -> list[str]:
     keys = [tuple(row[name] for name in EPOCH_KEY) for row in rows]
     assert len(set(keys)) == len(keys), "an epoch is recorded twice"
     return sorted(",".join(row[name] for name in (*EPOCH_KEY, *REPRODUCIBLE)) for row in rows)
+
+
+def none_trained_again(path: Path) -> bool:
+    """Whether the last state of each run has every recorded epoch with its seconds: another training has others."""
+    states = record.state_folder(path) / "checkpoints"
+    for key, rows in record.read(path).epochs.groupby(list(RUN_KEY)):
+        state = next(checkpoint.load(states, Run(*key, len(rows))))
+        if [one.train_seconds for one in state.history] != list(rows.sort_values("epoch")["train_seconds"]):
+            return False
+    return True
 
 
 def is_sound(path: Path) -> bool:

@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 
 import pytest
-from jobs import JOB, ONE, Undisturbed, deterministic, finish
+from jobs import JOB, ONE, Undisturbed, deterministic, finish, none_trained_again
 from quickly import TRACEBACK, Server
 
 from bench.record import record
 
 SEED = 20260131
+SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 
 
 def interrupt_and_go_on(
@@ -46,7 +47,7 @@ def interrupt_and_go_on(
     return len(closing) > 0
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP], ids=lambda number: number.name)
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize(
     ("rounds", "twice"),
     [(1, False), pytest.param(20, False, marks=pytest.mark.faults), pytest.param(20, True, marks=pytest.mark.faults)],
@@ -64,21 +65,24 @@ def test_a_job_interrupted_at_any_instant_ends_in_good_order_and_goes_on(
     assert any(closed) or twice or rounds == 1
 
 
-def test_at_most_the_epoch_in_progress_is_lost(server: Server, undisturbed: Undisturbed, tmp_path: Path):
+@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
+def test_at_most_the_epoch_in_progress_is_lost(server: Server, undisturbed: Undisturbed, tmp_path: Path, number: int):
     job = server.start("run", *ONE, folder=tmp_path)
     path = tmp_path / "runs.csv"
     while not path.exists() or path.read_bytes().count(b"\n") < 2:
         time.sleep(0.002)
     before = path.read_bytes()
-    job.kill(signal.SIGINT)
-    assert job.wait() == 130
+    job.kill(number)
+    assert job.wait() == 128 + number
     kept = path.read_bytes()
     assert kept.startswith(before)
-    assert list(record.read(path).rows["status"])[-1] == "interrupted"
+    closing = record.read(path).rows.iloc[-1]
+    assert (closing["status"], closing["note"]) == ("interrupted", f"by {signal.Signals(number).name}")
     second = server.run("run", *ONE, folder=tmp_path)
     assert second.code == 0
     assert path.read_bytes().startswith(kept)
     assert deterministic(path) == undisturbed.rows_of_one
+    assert none_trained_again(path)
 
 
 # Nobody listens

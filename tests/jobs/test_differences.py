@@ -30,7 +30,13 @@ def test_a_recorded_value_that_a_spreadsheet_has_rounded_looks_so(recorded, trai
 
 @pytest.mark.parametrize(
     ("column", "recorded", "shown"),
-    [("correct", 9899, "9899"), ("test_loss", 0.25, "0.25"), ("test_loss", 0.5 + 2**-52, "0.5000000000000002")],
+    [
+        ("correct", 9899, "9899"),
+        ("total", 9999, "9999"),
+        ("test_loss", 0.25, "0.25"),
+        ("test_loss", 0.5 + 2**-52, "0.5000000000000002"),
+        ("train_loss", 0.25, "0.25"),
+    ],
 )
 def test_a_difference_has_both_values_as_plain_numbers(tmp_path, column, recorded, shown):
     first = synthetic.run_rows("unpadded", 1, [9900])[0]

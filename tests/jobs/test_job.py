@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -14,9 +15,10 @@ from pathlib import Path
 import emulated_gpu
 import misbehaving
 import pytest
+import synthetic
 
 from bench.errors import UnusableInput
-from bench.jobs import job, scheduling
+from bench.jobs import job, progress, scheduling
 from bench.jobs.cluster.workers import Cluster, Worker
 from bench.jobs.events import Ended, EpochFinished, Started
 from bench.jobs.job import Paths, Selection
@@ -109,16 +111,16 @@ def test_the_environments_details_are_kept_beside_the_record(undisturbed):
 
 
 def pretended(monkeypatch):
-    """Let runs end after an epoch without any training, each on a machine of its own. Return the tasks so far."""
+    """Let runs end after one more epoch without any training, each on a machine of its own. Return the tasks so far."""
     given = []
 
     def execute(tasks, slots, stop, limit, more):
         for task in itertools.chain(tasks, iter(lambda: more("cpu"), None)):
             given.append(task)
-            epoch, machine = Epoch(1, 400, 500, 0.5, 0.25, 1.0, 1.0, None, None), f"machine {len(given)}"
+            number, machine = len(task.recorded) + 1, f"machine {len(given)}"
             yield Started(task.run)
-            yield EpochFinished(task.run, epoch, None, machine)
-            yield Ended(task.run, *(("ok", "") if task.run.epochs == 1 else ("error", "boom")), machine)
+            yield EpochFinished(task.run, Epoch(number, 400, 500, 0.5, 0.25, 1.0, 1.0, None, None), None, machine)
+            yield Ended(task.run, *(("ok", "") if task.run.epochs == number else ("error", "boom")), machine)
 
     monkeypatch.setattr(job.scheduling, "execute", execute)
     return given
@@ -183,6 +185,24 @@ def test_every_row_has_the_machine_that_its_own_worker_has_reported(tmp_path, ro
     ]
 
 
+def test_the_closing_row_of_a_run_has_the_epoch_that_it_did_not_finish(tmp_path, root, monkeypatch):
+    where, given = places(tmp_path, root), pretended(monkeypatch)
+    for _ in range(2):
+        job.run(selection(TWO[:1], epochs=9), where, SUBSET)
+    assert len(given) == 2
+    rows = record.read(where.runs).rows
+    assert list(zip(rows["status"], rows["epoch"], strict=True)) == [("ok", 1), ("error", 2), ("ok", 2), ("error", 3)]
+
+
+def test_a_run_goes_on_after_its_recorded_epochs_whatever_the_order_of_their_rows(tmp_path, root, monkeypatch):
+    where, given, correct = places(tmp_path, root), pretended(monkeypatch), [400, 420, 410]
+    rows = synthetic.run_rows("unpadded", 1, correct, recipe=TWO[0].digest, environment=EXACT.digest)
+    synthetic.record(tmp_path, reversed(rows))
+    job.run(selection(TWO[:1], epochs=4), where, SUBSET)
+    (task,) = given
+    assert [counts[0] for counts in task.recorded] == correct
+
+
 def until_decided(monkeypatch, correct, rows=None):
     """Let runs end with these correct images in all epochs, until the job is killed after so many rows. Return them."""
     given = []
@@ -227,6 +247,17 @@ def test_a_job_until_decided_ends_with_every_claim_decided_or_at_most_so_many_se
     assert not found.problems
     assert len(found.epochs) == 8 * (19 + 20)
     assert job.run(chosen, where) == job.Outcome(trained=0)
+
+
+def test_the_progress_of_a_job_until_decided_counts_the_runs_that_are_expected(tmp_path, root, monkeypatch, capsys):
+    monkeypatch.setattr(progress, "PLAIN_INTERVAL", 0.0)
+    until_decided(monkeypatch, lambda *_: 9942, rows=1)
+    with pytest.raises(KeyboardInterrupt):
+        job.run(replace(selection(TWO[:1], range(1, 41), None), until_decided=True), places(tmp_path, root))
+    announced, shown = capsys.readouterr().err.splitlines()
+    (expected,) = re.findall(r": probably (\d+) runs, ", announced)
+    assert int(expected) < 40
+    assert shown.startswith(f"0 of {expected} runs done, ")
 
 
 def test_the_same_job_again_trains_nothing_and_writes_nothing(undisturbed):
@@ -300,8 +331,20 @@ sys.exit(128 + outcome.interrupted_by if outcome.interrupted_by else 0)
 """
 
 
-def start(folder: Path, root: Path) -> subprocess.Popen[str]:
-    command = [sys.executable, "-c", DRIVER, str(folder), str(root)]
+STUCK = """
+import os
+import time
+from bench.jobs.events import Stop
+def stuck(stop, reason):
+    os.write(2, b"stuck\\n")
+    time.sleep(600)
+Stop.request = stuck
+"""
+"""Code by which a job does not come to its end when a signal asks it to."""
+
+
+def start(folder: Path, root: Path, before: str = "") -> subprocess.Popen[str]:
+    command = [sys.executable, "-c", before + DRIVER, str(folder), str(root)]
     return subprocess.Popen(command, cwd=root, stderr=subprocess.PIPE, text=True)
 
 
@@ -360,12 +403,19 @@ def test_an_interrupted_job_closes_its_runs_stops_within_seconds_and_goes_on(und
 
 
 def test_a_second_interrupt_ends_the_job_at_once_with_a_valid_record(tmp_path, root):
-    first = start(tmp_path, root)
-    wait_for_rows(tmp_path / "runs.csv", 1)
-    first.send_signal(signal.SIGINT)
-    first.send_signal(signal.SIGINT)
-    assert first.wait(timeout=10) == 130
-    assert not record.read(tmp_path / "runs.csv").problems
+    first = start(tmp_path, root, STUCK)
+    try:
+        wait_for_rows(tmp_path / "runs.csv", 1)
+        first.send_signal(signal.SIGINT)
+        assert any("stuck" in line for line in first.stderr)
+        first.send_signal(signal.SIGINT)
+        assert first.wait(timeout=10) == 130
+    finally:
+        first.kill()
+        first.wait()
+    found = record.read(tmp_path / "runs.csv")
+    assert not found.problems
+    assert set(found.rows["status"]) == {"ok"}
 
 
 def test_a_second_job_on_the_same_record_is_told_who_holds_it(tmp_path, root):

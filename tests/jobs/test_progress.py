@@ -133,6 +133,15 @@ def test_a_bar_says_at_once_what_a_run_does_before_its_first_epoch():
         assert re.search(r"unpadded on cpu, seed 1 +epoch 0/2 .*compiling", screen(stream))
 
 
+def test_only_the_runs_that_are_expected_count_although_others_may_be_trained(clock: Clock):
+    stream = io.StringIO()
+    with Progress(PLAN, stream, expected=PLAN[1:]) as shown:
+        shown.started(LONG, 1)
+        clock.now += 40
+        shown.epoch_finished(LONG, epoch(2))
+    assert stream.getvalue().startswith("0 of 1 run done, about 80 s left; ")  # 100 of 300 s of work done
+
+
 def test_the_time_left_counts_work_and_not_runs(clock: Clock):
     stream = io.StringIO()
     with Progress(PLAN, stream) as shown:

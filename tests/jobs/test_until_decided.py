@@ -150,6 +150,13 @@ def test_exact_seeds_of_another_device_count_and_are_not_trained_again(tmp_path:
     assert trained(found) == {name: [1, 2, 3, 4, 5, 6, 7]}
 
 
+def test_seeds_are_left_in_ascending_order_whatever_the_order_of_the_plan(tmp_path: Path):
+    one = architecture("unpadded")
+    planned = [Planned(Run("unpadded", one.digest, "cpu", synthetic.CPU, seed, 19), 0, 10.0) for seed in (2, 3, 1)]
+    (place,) = places(planned, synthetic.record(tmp_path, ()), {"unpadded": one}, STRUCTURES)
+    assert [left.run.seed for left in place.left] == [1, 2, 3]
+
+
 def test_every_claim_of_a_network_counts(tmp_path: Path):
     """Five seeds decide the share; the last accuracy, above all of them, takes 19."""
     found = train(begin(tmp_path, claims=(REACHES, LAST)), always)

@@ -12,13 +12,14 @@ import pytest
 import synthetic
 
 from bench.errors import UnusableInput
-from bench.jobs import job, verify
+from bench.jobs import job, retraining, verify
+from bench.jobs.events import Ended, Stop
 from bench.jobs.job import Paths, Selection
 from bench.jobs.retraining import Trained
 from bench.jobs.verify import Finding, Request, Verification, format_verification
 from bench.record import environments, record, verifications
 from bench.record.environments import EXACT, Environment
-from bench.record.rows import REPRODUCIBLE
+from bench.record.rows import REPRODUCIBLE, Run
 from bench.training import environment
 from bench.training.loop import Epoch
 from models import ARCHITECTURES
@@ -74,7 +75,9 @@ def kept(places):
     return sorted((one.model, one.epochs, one.identical) for one in found.found)
 
 
-def test_a_prefix_of_the_epochs_can_be_verified(places):
+def test_a_prefix_of_the_epochs_can_be_verified_whatever_the_order_of_the_rows(places):
+    header, *rows = places.runs.read_text().splitlines(keepends=True)
+    places.runs.write_text("".join([header, *reversed(rows)]))
     found = verified(Request(("unpadded",), None, (1,), 1, 2), places)
     assert [(finding.epochs, finding.difference) for finding in found.findings] == [(1, "")]
     assert kept(places) == [("unpadded", 1, True)]
@@ -249,6 +252,19 @@ def test_an_exact_run_of_a_gpu_is_verified_on_a_cpu(places, monkeypatch):
     assert verified(Request(("unpadded",), None, None, 1, 2), places).is_identical
     (one,) = verifications.read(record.read(places.runs)).found
     assert (one.device, one.machine) == ("cuda", environment.machine(here))
+
+
+@pytest.mark.parametrize("epochs", [(1, 2), (2, 1)])
+def test_runs_with_the_same_key_are_trained_once_with_the_most_epochs(places, monkeypatch, epochs):
+    """An exact run that is recorded on a CPU and on a GPU is the same run, where there is no GPU."""
+
+    def execute(tasks, *_):
+        yield from (Ended(task.run, "ok", "") for task in tasks)
+
+    monkeypatch.setattr(retraining.scheduling, "execute", execute)
+    run = Run("unpadded", ARCHITECTURES["unpadded"].digest, "cpu", EXACT.digest, 1, 2)
+    runs, rows = [replace(run, epochs=one) for one in epochs], record.read(places.runs).epochs
+    assert list(retraining.train(runs, rows, ARCHITECTURES, places, 1, SUBSET, Stop())) == [Trained(run)]
 
 
 def test_what_cannot_be_compared_here_is_no_failure_beside_what_can(places):

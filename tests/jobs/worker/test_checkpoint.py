@@ -94,7 +94,8 @@ def test_a_flipped_bit_anywhere_is_refused(tmp_path, states):
 
 
 @pytest.mark.parametrize(
-    ("field", "value"), [("recipe", "ffffffff"), ("environment", "ffffffff"), ("seed", 2), ("model", "gap_head")]
+    ("field", "value"),
+    [("recipe", "ffffffff"), ("device", "cuda"), ("environment", "ffffffff"), ("seed", 2), ("model", "gap_head")],
 )
 def test_a_state_of_another_run_is_refused_even_under_this_runs_name(tmp_path, states, field, value, caplog):
     other = replace(RUN, **{field: value})
@@ -103,6 +104,16 @@ def test_a_state_of_another_run_is_refused_even_under_this_runs_name(tmp_path, s
     checkpoint._paths(tmp_path, other)[0].rename(paths(tmp_path)[0])
     assert loaded(tmp_path) == []
     assert "another run" in caplog.text
+
+
+def test_a_state_that_cannot_be_read_is_skipped_and_the_one_before_is_used(tmp_path, states, caplog):
+    for state in states[:2]:
+        checkpoint.save(tmp_path, RUN, state)
+    newest, _ = paths(tmp_path)
+    newest.unlink()
+    newest.mkdir()
+    assert loaded(tmp_path) == [1]
+    assert f"{newest}: cannot be read (Is a directory); this state is skipped" in caplog.text
 
 
 def test_the_environment_that_a_state_is_bound_to_covers_the_version_of_pytorch(monkeypatch):
