@@ -1,7 +1,7 @@
 """A fixed workload to compare training steps with. Such ratios differ much less between machines than seconds do.
 
 The workload has convolutions and passes over memory, like a step, in PyTorch's own operators. It uses no code of the
-harness. So a slower step changes the ratio, but a slower or busier machine does not.
+harness. So a slower step changes the ratio, but a slower or busier machine changes it little. Times are processor time.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def ratios(step: Callable[[], object], rounds: int) -> list[float]:
 
 
 def seconds(function: Callable[[], object]) -> float:
-    """Return how many seconds a function takes."""
-    started = time.perf_counter()
+    """Return how many seconds of processor time a function takes: not the time that other programs take."""
+    started = time.process_time()
     function()
-    return time.perf_counter() - started
+    return time.process_time() - started

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from statistics import median
 
 import pytest
@@ -26,6 +27,7 @@ def test_calibration(benchmark):
     benchmark.pedantic(calibration.workload(), rounds=ROUNDS, warmup_rounds=3)
 
 
+@pytest.mark.benchmark(timer=time.process_time)
 @pytest.mark.parametrize("name", list(ARCHITECTURES))
 def test_step(name, benchmark, dataset):
     recipe, trainer = ARCHITECTURES[name].recipe, ExactTrainer(ARCHITECTURES[name], 1)

@@ -6,6 +6,7 @@ The gate fails on a changed network, another recipe, other bits, a slower step o
 from __future__ import annotations
 
 import json
+import time
 import tomllib
 from dataclasses import replace
 from statistics import median
@@ -426,6 +427,18 @@ def test_markdown_has_the_failures_first_and_shows_every_character():
         r"| **FAILED** | c\|d.csv:3 | model is 'x\|&lt;b>' |",
         "| ok | a: b | as stored |",
     ]
+
+
+def test_the_time_of_a_step_is_processor_time():
+    def wait():
+        time.sleep(0.3)
+
+    def work():
+        deadline = time.process_time() + 0.1
+        while time.process_time() < deadline:
+            pass
+
+    assert calibration.seconds(wait) < 0.1 <= calibration.seconds(work)
 
 
 def test_a_ratio_compares_a_step_with_the_calibration_before_and_after_it(monkeypatch):
