@@ -20,7 +20,7 @@ from bench.training import environment, golden
 ADVICE = "if this is intended, run `python -m bench check --update`"
 
 TOLERANCE = 0.25
-"""The gate fails if a step is slower by more than this part. On a quiet machine, unchanged code varies by half of it."""
+"""The gate fails if a step is slower by more than this part. Unchanged code on a quiet machine varies by half of it."""
 
 UPDATE_ROUNDS = 3
 """What is stored of a step is the median of so many measurements."""
