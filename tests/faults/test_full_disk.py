@@ -20,6 +20,9 @@ from bench.record.record import Writer
 SEED = 20260131
 NO_SPACE, TOO_LARGE = os.strerror(errno.ENOSPC), os.strerror(errno.EFBIG)
 
+FILES = ("runs.csv", "runs.misses.csv", "runs.environments.json", "report")
+"""The files that a job writes."""
+
 needs_full = pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no /dev/full")
 
 
@@ -33,7 +36,7 @@ def failed_for(job: Job, cause: str, label: int | str) -> None:
     said = [line for line in job.errors.splitlines() if cause in line]
     assert said, (label, job.errors)
     for line in said:  # each names the file
-        assert any(name in line for name in ("runs.csv", "runs.misses.csv", "report")), (label, job.errors)
+        assert any(name in line for name in FILES), (label, job.errors)
 
 
 # /dev/full
