@@ -80,8 +80,8 @@ def further_seeds(successes: int, failures: int) -> int:
 def expected_successes(successes: int, failures: int, further: int) -> tuple[int, ...]:
     """The successes of all seeds after so many further ones, if the share stays the same: rounded down, and up."""
     n = successes + failures
-    exactly = Fraction(successes * (n + further), n)
-    return tuple(sorted({math.floor(exactly), math.ceil(exactly)}))
+    expected, rest = divmod(successes * (n + further), n)
+    return (expected, expected + 1) if rest else (expected,)
 
 
 def confidence_sequence(successes: int, failures: int) -> Interval:
