@@ -637,6 +637,7 @@ def test_the_list_has_every_network(capsys: pytest.CaptureFixture[str]):
     assert all(f"{one.document.parameters:,}" in out for one in ARCHITECTURES.values())
 
 
+@pytest.mark.slow
 def test_the_networks_of_a_folder_are_shown_with_their_parameters(root: Path, capsys: pytest.CaptureFixture[str]):
     Path("two").mkdir()
     for name in ("unpadded", "ten_twenty_thirty"):

@@ -31,6 +31,7 @@ def bench(folder, root, *words):
     return done.returncode, done.stderr, done.stdout.partition("\n")[0]
 
 
+@pytest.mark.slow
 def test_python_m_bench_imports_nothing_from_the_current_folder(folder, root):
     (folder / "bench.py").unlink()
     assert bench(folder, root, "-m", "bench", "show", "models.py") == (0, "", "models: Tiny in models.py")

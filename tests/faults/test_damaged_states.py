@@ -127,7 +127,11 @@ def seconds(path: Path, epoch: int) -> float:
     return float(rows[rows["epoch"] == epoch]["train_seconds"].iloc[0])
 
 
-@pytest.mark.parametrize("damage", DAMAGES, ids=lambda damage: damage.__name__)
+@pytest.mark.parametrize(
+    "damage",
+    [*DAMAGES[:3], *(pytest.param(one, marks=pytest.mark.faults) for one in DAMAGES[3:])],
+    ids=lambda damage: damage.__name__,
+)
 def test_a_job_goes_on_from_the_state_before_a_damaged_one(
     server: Server,
     undisturbed: Undisturbed,

@@ -47,10 +47,13 @@ def interrupt_and_go_on(
     return len(closing) > 0
 
 
-@pytest.mark.parametrize("number", SIGNALS, ids=lambda number: number.name)
 @pytest.mark.parametrize(
-    ("rounds", "twice"),
-    [(1, False), pytest.param(20, False, marks=pytest.mark.faults), pytest.param(20, True, marks=pytest.mark.faults)],
+    ("number", "rounds", "twice"),
+    [
+        (signal.SIGINT, 1, False),
+        *(pytest.param(one, 20, twice, marks=pytest.mark.faults) for one in SIGNALS for twice in (False, True)),
+    ],
+    ids=str,
 )
 def test_a_job_interrupted_at_any_instant_ends_in_good_order_and_goes_on(
     server: Server, undisturbed: Undisturbed, tmp_path: Path, number: int, rounds: int, twice: bool
@@ -98,9 +101,14 @@ COMMANDS = (
     ("--help",),
     ("run", "--help"),
 )
+QUICK = (("list",), ("run", *ONE), ("--help",))
 
 
-@pytest.mark.parametrize("words", COMMANDS, ids=" ".join)
+@pytest.mark.parametrize(
+    "words",
+    [one if one in QUICK else pytest.param(one, marks=pytest.mark.faults) for one in COMMANDS],
+    ids=" ".join,
+)
 @pytest.mark.parametrize("output", ["broken", "closed"])
 def test_a_reader_that_closes_standard_output_early_does_no_harm(
     server: Server, undisturbed: Undisturbed, tmp_path: Path, words: tuple[str, ...], output: str

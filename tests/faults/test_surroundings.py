@@ -179,6 +179,7 @@ def test_a_folder_whose_path_is_too_long_for_pytorch_gets_one_line(tmp_path: Pat
     assert re.fullmatch(said, done.stderr)
 
 
+@pytest.mark.faults
 def test_a_clock_that_goes_backwards_changes_nothing_but_the_times_of_day(
     server: Server, undisturbed: Undisturbed, tmp_path: Path
 ):

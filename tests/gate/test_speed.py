@@ -212,6 +212,7 @@ def _one_thread():
     torch.set_num_threads(before)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("_one_thread")
 @pytest.mark.parametrize("loop", [plain, attentive])
 def test_the_loops_for_comparison_learn(root, monkeypatch, loop):

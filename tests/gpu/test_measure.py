@@ -74,6 +74,7 @@ def test_another_process_goes_on_with_the_networks_after_a_fault(
     assert started == expected
 
 
+@pytest.mark.slow
 def test_a_process_that_runs_too_long_is_ended_with_those_that_it_started(tmp_path: Path) -> None:
     late = tmp_path / "late"
     child = f"import time, pathlib; time.sleep(3); pathlib.Path({str(late)!r}).touch()"

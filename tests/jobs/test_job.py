@@ -402,6 +402,7 @@ def test_an_interrupted_job_closes_its_runs_stops_within_seconds_and_goes_on(und
     assert deterministic(tmp_path / "runs.csv") == deterministic(undisturbed.runs)
 
 
+@pytest.mark.slow
 def test_a_second_interrupt_ends_the_job_at_once_with_a_valid_record(tmp_path, root):
     first = start(tmp_path, root, STUCK)
     try:
@@ -429,6 +430,7 @@ def test_a_second_job_on_the_same_record_is_told_who_holds_it(tmp_path, root):
         first.wait()
 
 
+@pytest.mark.slow
 def test_a_run_that_diverges_is_not_trained_again_and_has_still_failed(tmp_path, root):
     source = Path(misbehaving.__file__).read_text()
     network = Architecture("IsNotANumber", source, "IsNotANumber", Recipe(0.01, 256, 3), TWO[0].document)

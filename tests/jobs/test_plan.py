@@ -373,6 +373,7 @@ def test_the_amount_of_work_counts_only_the_epochs_that_are_left():
     assert plan.amount([planned(9, recorded=1), planned(9, seed=2)]) == "2 runs, 5 epochs"
 
 
+@pytest.mark.slow
 def test_a_plan_of_many_runs_is_formatted_in_seconds():
     whole = [planned(9, seed=seed) for seed in range(200_000)]
     started = time.process_time()

@@ -40,71 +40,62 @@ def mark(monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest) -> str
 
 # Real workers, each with a fault of its own
 
-FAULTS = (
-    misbehaving.Raises,
-    misbehaving.Exits,
-    misbehaving.ExitsAtOnce,
-    misbehaving.ReadsNowhere,
-    misbehaving.IsKilled,
-    misbehaving.IsNotANumber,
-    misbehaving.PrintsMuch,
-    misbehaving.LeavesAGrandchild,
-    misbehaving.Behaves,
-)
+Network = type[misbehaving.Behaves]
+
+QUICK: dict[Network, tuple[str, str]] = {
+    misbehaving.Raises: ("error", "ValueError: first line second line"),
+    misbehaving.ExitsAtOnce: (
+        "error",
+        "the process exited with code 1 before its last epoch; it last printed: last words",
+    ),
+    misbehaving.IsKilled: ("error", r"the process was ended by SIGKILL \(out of memory\?\)"),
+    misbehaving.LeavesAGrandchild: ("ok", ""),
+    misbehaving.Behaves: ("ok", ""),
+}
+FAULTS: dict[Network, tuple[str, str]] = QUICK | {
+    misbehaving.Exits: ("error", "the process exited with code 3 before its last epoch"),
+    misbehaving.ReadsNowhere: ("error", "the process was ended by SIGSEGV.*"),
+    misbehaving.IsNotANumber: ("diverged", "the training loss of epoch 1 is nan"),
+    misbehaving.PrintsMuch: ("ok", ""),
+}
+"""The status and the reason with which a run of each network must end."""
 
 
 @dataclass(frozen=True)
 class Job:
-    """The events of a job of faulty runs, and the processes that it left behind."""
+    """The faults of a job, its events, and the processes that it left behind."""
 
+    faults: dict[Network, tuple[str, str]]
     events: list[Event]
     left: list[str]
 
-    def of(self, network: type[misbehaving.Behaves]) -> list[Event]:
+    def of(self, network: Network) -> list[Event]:
         return [event for event in self.events if event.run.model == network.__name__]
 
-    def ending(self, network: type[misbehaving.Behaves]) -> tuple[str, str]:
+    def ending(self, network: Network) -> tuple[str, str]:
         (ended,) = (event for event in self.of(network) if isinstance(event, Ended))
         return ended.status, ended.reason
 
 
-@pytest.fixture(scope="module")
-def job(tmp_path_factory: pytest.TempPathFactory) -> Job:
-    """One job of all faults, two at a time."""
+@pytest.fixture(
+    scope="module", params=[QUICK, pytest.param(FAULTS, marks=pytest.mark.slow)], ids=["some faults", "all faults"]
+)
+def job(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Job:
+    """One job of faulty runs, two at a time."""
     folder = tmp_path_factory.mktemp("job")
     value = f"{os.getpid()}-job-{time.monotonic_ns()}"
     with pytest.MonkeyPatch.context() as patch:
         pass_on(patch, **{MARK: value})
-        events = list(execute([task(folder, network) for network in FAULTS], {"cpu": 2}, Stop()))
+        events = list(execute([task(folder, network) for network in request.param], {"cpu": 2}, Stop()))
     none_left(value)
-    return Job(events, marked(value))
+    return Job(request.param, events, marked(value))
 
 
-@pytest.mark.parametrize(
-    ("network", "status", "reason"),
-    [
-        (misbehaving.Raises, "error", "ValueError: first line second line"),
-        (misbehaving.Exits, "error", "the process exited with code 3 before its last epoch"),
-        (
-            misbehaving.ExitsAtOnce,
-            "error",
-            "the process exited with code 1 before its last epoch; it last printed: last words",
-        ),
-        (misbehaving.ReadsNowhere, "error", "the process was ended by SIGSEGV.*"),
-        (misbehaving.IsKilled, "error", r"the process was ended by SIGKILL \(out of memory\?\)"),
-        (misbehaving.IsNotANumber, "diverged", "the training loss of epoch 1 is nan"),
-        (misbehaving.PrintsMuch, "ok", ""),
-        (misbehaving.LeavesAGrandchild, "ok", ""),
-        (misbehaving.Behaves, "ok", ""),
-    ],
-    ids=lambda value: value.__name__ if isinstance(value, type) else "",
-)
-def test_a_fault_ends_its_own_run_with_its_status_and_reason(
-    job: Job, network: type[misbehaving.Behaves], status: str, reason: str
-):
-    found_status, found_reason = job.ending(network)
-    assert found_status == status, found_reason
-    assert re.fullmatch(reason, found_reason), found_reason
+def test_a_fault_ends_its_own_run_with_its_status_and_reason(job: Job):
+    for network, (status, reason) in job.faults.items():
+        found_status, found_reason = job.ending(network)
+        assert found_status == status, (network, found_reason)
+        assert re.fullmatch(reason, found_reason), (network, found_reason)
 
 
 def test_the_patience_with_a_run_is_an_hour_or_a_hundred_times_what_is_expected() -> None:
@@ -116,19 +107,19 @@ def test_the_patience_with_a_run_is_an_hour_or_a_hundred_times_what_is_expected(
 
 
 def test_every_run_begins_and_ends_once_whatever_happens_to_the_others(job: Job):
-    for network in FAULTS:
+    for network in job.faults:
         kinds = [type(event) for event in job.of(network)]
         trains = job.ending(network)[0] == "ok"
         assert kinds == [Started, EpochFinished, Ended] if trains else [Started, Ended]
 
 
 def test_a_run_that_prints_or_leaves_something_behind_trains_like_any_other(job: Job):
-    def trained(network: type[misbehaving.Behaves]) -> tuple[int, float, float]:
+    def trained(network: Network) -> tuple[int, float, float]:
         (epoch,) = (event.epoch for event in job.of(network) if isinstance(event, EpochFinished))
         return epoch.correct, epoch.test_loss, epoch.train_loss
 
     expected = trained(misbehaving.Behaves)
-    for network in (misbehaving.PrintsMuch, misbehaving.LeavesAGrandchild):
+    for network in {misbehaving.PrintsMuch, misbehaving.LeavesAGrandchild} & job.faults.keys():
         assert trained(network) == expected
 
 
@@ -137,6 +128,7 @@ def test_nothing_is_left_running_after_a_job(job: Job):
     assert job.left == []
 
 
+@pytest.mark.slow
 def test_a_run_that_hangs_is_ended_at_its_limit(tmp_path: Path, mark: str):
     started = time.monotonic()
     events = list(execute([task(tmp_path, misbehaving.Hangs)], {"cpu": 1}, Stop(), limit=4))

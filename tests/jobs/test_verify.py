@@ -245,6 +245,7 @@ def test_runs_in_which_only_the_weights_vary_are_continued_and_verified(trained,
     assert sorted(one.name for one in found.findings) == names
 
 
+@pytest.mark.slow
 def test_an_exact_run_of_a_gpu_is_verified_on_a_cpu(places, monkeypatch):
     here = environment.describe("cpu")
     monkeypatch.setattr(verify.environment, "available_devices", lambda: ("cpu",))
@@ -267,6 +268,7 @@ def test_runs_with_the_same_key_are_trained_once_with_the_most_epochs(places, mo
     assert list(retraining.train(runs, rows, ARCHITECTURES, places, 1, SUBSET, Stop())) == [Trained(run)]
 
 
+@pytest.mark.slow
 def test_what_cannot_be_compared_here_is_no_failure_beside_what_can(places):
     absent = next(device for device in ("cuda", "mps") if device not in environment.available_devices())
     rows = places.runs.read_text()
@@ -298,6 +300,7 @@ def test_runs_that_cannot_be_compared_for_one_reason_share_a_line():
     ]
 
 
+@pytest.mark.slow
 def test_an_exact_run_is_verified_on_a_machine_of_another_environment(places, monkeypatch):
     elsewhere = Environment((("platform", "another"),))
     monkeypatch.setattr(verify.environment, "describe", lambda device: elsewhere)

@@ -151,6 +151,7 @@ def test_an_import_from_the_future_can_come_late_as_in_a_notebook():
     assert of("x = 1\nfrom __future__ import annotations\ndef f(a: nowhere): return x").f(5) == 1
 
 
+@pytest.mark.slow
 def test_torchvision_is_imported_with_any_build_of_torch_but_only_by_a_file_that_imports_it():
     code = """
 import sys
@@ -165,6 +166,7 @@ for text in ("from torchvision import datasets, transforms", "def f():\\n    imp
     assert (done.returncode, done.stdout) == (0, "False\nTrue\nTrue\n"), done.stderr
 
 
+@pytest.mark.slow
 def test_an_installed_package_can_import_torchvision_with_any_build_of_torch(tmp_path):
     (tmp_path / "metrics.py").write_text("import torchvision\nx = 5")
     code = f"""

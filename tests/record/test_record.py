@@ -561,6 +561,7 @@ for epoch in range(1, {rows} + 1):
 """
 
 
+@pytest.mark.slow
 def test_ten_processes_append_while_half_of_them_are_killed(path: Path):
     rows, processes = 200, 10
     seed = 20260131

@@ -85,6 +85,7 @@ def digest_in_another_process(**variables: str) -> str:
     return done.stdout.strip()
 
 
+@pytest.mark.slow
 def test_another_instruction_set_is_another_environment():
     if torch.backends.cpu.get_cpu_capability() == "DEFAULT":
         pytest.skip("this processor has only one")
@@ -113,19 +114,16 @@ def in_a_worker(code=HERE):
     return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
+def test_a_worker_has_one_thread_in_every_library_whatever_its_caller_sets(monkeypatch):
+    for name in (
         "OPENBLAS_NUM_THREADS",
         "GOTO_NUM_THREADS",
         "OMP_NUM_THREADS",
         "MKL_NUM_THREADS",
         "BLIS_NUM_THREADS",
         "VECLIB_MAXIMUM_THREADS",
-    ],
-)
-def test_a_worker_has_one_thread_in_every_library_whatever_its_caller_sets(name, monkeypatch):
-    monkeypatch.setenv(name, "2")
+    ):
+        monkeypatch.setenv(name, "2")
     assert in_a_worker() == [environment.describe("cpu").digest, [1], 1]
 
 

@@ -315,28 +315,31 @@ REFUSED = {
 }
 
 
-@pytest.fixture(scope="module")
-def said(tmp_path_factory) -> dict[str, str]:
+@pytest.fixture(
+    scope="module",
+    params=[list(REFUSED)[::3], pytest.param(list(REFUSED), marks=pytest.mark.slow)],
+    ids=["some of them", "all of them"],
+)
+def said(request, tmp_path_factory) -> dict[str, str]:
     """The lines of `plan` on a folder of networks that must all be refused, by file."""
     folder = tmp_path_factory.mktemp("refused")
-    write(folder, **{name: source for name, (source, _) in REFUSED.items()})
+    write(folder, **{name: REFUSED[name][0] for name in request.param})
     command = [sys.executable, "-m", "bench", "plan", "--models", str(folder), "--devices", "cpu"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     lines = done.stderr.splitlines()
     assert all(line.startswith(f"bench: {folder}/") for line in lines), done.stderr
-    return {line.removeprefix(f"bench: {folder}/").partition(".py")[0]: line for line in lines}
+    found = {line.removeprefix(f"bench: {folder}/").partition(".py")[0]: line for line in lines}
+    assert set(found) == set(request.param)
+    return found
 
 
-@pytest.mark.parametrize("name", REFUSED)
-def test_a_network_that_cannot_be_trained_is_refused_with_one_line(said, name):
-    assert REFUSED[name][1] in said[name]
+def test_a_network_that_cannot_be_trained_is_refused_with_one_line(said):
+    for name, line in said.items():
+        assert REFUSED[name][1] in line
 
 
-def test_every_line_is_about_one_of_these_networks(said):
-    assert set(said) == set(REFUSED)
-
-
+@pytest.mark.slow
 def test_a_network_that_never_ends_is_refused_after_a_time_limit(tmp_path):
     (path,) = write(tmp_path, net="while True:\n    pass\n" + PLAIN)
     code = "from bench.training.trial import child; child.LIMIT = 1; "
@@ -372,16 +375,25 @@ def test_the_output_of_a_network_does_no_harm(elsewhere):
     assert elsewhere["prints"].unused == ()
 
 
+@pytest.mark.slow
 def test_a_compiled_part_is_trained_as_it_is_written(elsewhere):
     assert [layer.kind for layer in elsewhere["compiles"].structure.layers] == ["Flatten", "Dropout", "Linear"]
     assert elsewhere["compiles"].architecture.uncovered == ()
 
 
+@pytest.mark.slow
 def test_a_scripted_function_computes_the_same_bits_in_every_step(elsewhere):
     assert elsewhere["scripts"].architecture.gives_logits
 
 
-@pytest.mark.parametrize("architecture", ARCHITECTURES.values(), ids=ARCHITECTURES)
+@pytest.mark.parametrize(
+    "architecture",
+    [
+        one if one.name == "ten_twenty_thirty" else pytest.param(one, marks=pytest.mark.slow)
+        for one in ARCHITECTURES.values()
+    ],
+    ids=ARCHITECTURES,
+)
 def test_the_documented_networks_pass_with_the_structure_that_is_stored(architecture):
     found = inspection.inspect(architecture)
     assert structure_facts.from_json(found["structure"]) == structure_facts.load()[architecture.name]
@@ -499,6 +511,7 @@ def test_scores_that_are_probably_a_mistake_get_a_remark(tmp_path, body):
     assert all(one.startswith(said) for one, said in zip(remarks, REMARKS[body], strict=True))
 
 
+@pytest.mark.slow
 def test_show_and_run_say_what_is_probably_a_mistake(tmp_path, capsys, caplog):
     (path,) = write(tmp_path, net=forward("return self.scores(x.flatten(1)).softmax(1)"))
     found = inspection.inspect(read(path))

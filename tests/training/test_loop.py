@@ -55,7 +55,14 @@ def test_every_network_learns_within_a_few_dozen_steps(name, dataset):
     assert history[1].total == 1000
 
 
-@pytest.mark.parametrize(("name", "arithmetic"), [*((name, "exact") for name in NETWORKS), ("unpadded", "native")])
+@pytest.mark.parametrize(
+    ("name", "arithmetic"),
+    [
+        *((name, "exact") for name in NETWORKS[:2]),
+        *(pytest.param(name, "exact", marks=pytest.mark.slow) for name in NETWORKS[2:]),
+        ("unpadded", "native"),
+    ],
+)
 def test_a_run_cut_after_any_epoch_goes_on_with_the_same_bits(name, arithmetic, few):
     architecture = ARCHITECTURES[name]
     straight = list(train(architecture, 3, "cpu", few, 3, arithmetic=arithmetic))
@@ -140,6 +147,7 @@ def test_exact_arithmetic_is_the_default(few):
     assert deterministic(default) == deterministic(exact)
 
 
+@pytest.mark.slow
 def test_the_same_runs_have_the_same_bits_in_another_process(few, root):
     """Also with more threads: the exact arithmetic does not depend on them, and native runs set their number."""
     name = "expand_squeeze"

@@ -41,13 +41,8 @@ class Net(nn.Module):
 NET = Architecture("Net", SOURCE, "Net", Recipe(0.05, 64, 3, schedule="ExponentialLR(gamma=0.7)"))
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "unpadded",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in golden.DIGESTS if name != "unpadded"),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("name", golden.DIGESTS)
 @needs_compiler
 def test_a_gpu_gives_the_golden_digests_alone_and_side_by_side(name):
     gpu = emulated_gpu.gpu()

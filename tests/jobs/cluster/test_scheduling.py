@@ -103,6 +103,7 @@ def test_exact_runs_go_to_workers_of_any_environment_and_name_the_machine(stage:
     stage.only()
 
 
+@pytest.mark.slow
 def test_tasks_that_are_given_one_by_one_are_trained_and_outlive_a_worker(stage: Stage) -> None:
     stage.only("one", "two")
     events = []
@@ -120,6 +121,7 @@ def test_of_tasks_given_one_by_one_the_first_waits_for_a_worker_as_long_as_any(s
     assert endings(events) == [(0, "error", "no worker of environment 89ef4567 for 1 seconds")]
 
 
+@pytest.mark.slow
 def test_a_worker_that_the_client_has_forgotten_for_a_moment_is_not_lost(stage: Stage, monkeypatch) -> None:
     """Every two seconds Dask's client replaces its list of workers by a summary that lacks them."""
     import dask
@@ -131,6 +133,7 @@ def test_a_worker_that_the_client_has_forgotten_for_a_moment_is_not_lost(stage: 
     assert [type(event) for event in events] == [Started, Ended]
 
 
+@pytest.mark.slow
 def test_a_run_whose_workers_keep_dying_is_given_up_with_the_name_of_the_last(stage: Stage) -> None:
     stage.only("one", "two", "three")
     events = []
@@ -147,6 +150,7 @@ def test_a_run_whose_workers_keep_dying_is_given_up_with_the_name_of_the_last(st
     assert events[-1].machine == "a stage"
 
 
+@pytest.mark.slow
 def test_a_worker_that_is_back_under_its_address_begins_the_run_anew_with_what_is_recorded(
     stage: Stage, monkeypatch
 ) -> None:
@@ -176,6 +180,7 @@ def test_a_worker_that_is_back_under_its_address_begins_the_run_anew_with_what_i
     assert [one.recorded for one in handed] == [(), ((90, 100, 0.5, 0.5),)]
 
 
+@pytest.mark.slow
 def test_runs_without_a_worker_of_their_environment_wait_for_one_before_they_are_closed(stage: Stage) -> None:
     stage.only("one")
     events = []
@@ -199,6 +204,7 @@ def test_a_stop_ends_the_runs_in_progress_and_cancels_the_queued_ones(stage: Sta
     until(stage.is_idle, "the end of what trains", 10)
 
 
+@pytest.mark.slow
 def test_the_loss_of_the_scheduler_ends_the_job_and_its_runs(tmp_path: Path) -> None:
     with processes(tmp_path, Stage) as stage:
         stage.only("one")

@@ -45,6 +45,8 @@ CASES: dict[str, list[Row]] = {
     ],
 }
 
+QUICK = ("no run", "a run that crashed in its first epoch", "five seeds", "far below and far above")
+
 
 def summary(folder: Path, rows: list[Row]) -> Summary:
     return summarise(synthetic.record(folder, rows), synthetic.architectures(), structure_facts.load())
@@ -62,7 +64,10 @@ def pictures(one: Summary) -> dict[str, Picture]:
     }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case",
+    [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
+)
 def test_every_record_gives_pictures_that_are_xml_with_words_and_no_raw_formula(tmp_path: Path, case: str) -> None:
     for picture in pictures(summary(tmp_path, CASES[case])).values():
         assert ElementTree.fromstring(picture.svg).tag.endswith("svg")

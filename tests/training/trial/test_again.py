@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import replace
 
+import pytest
 from own_exact import architecture
 
 from bench.training.trial import again, child
@@ -20,10 +21,12 @@ def test_a_fingerprint_is_the_same_in_another_process():
     assert found == [again.fingerprint(NET), "", again.fingerprint(other), ""]
 
 
+@pytest.mark.slow
 def test_nothing_to_build_ends_the_process():
     assert again.Process().fingerprints([]) == []
 
 
+@pytest.mark.slow
 def test_the_other_process_builds_in_another_second():
     clock = architecture("import time; self.first.weight.data.fill_(int(time.time()) % 1000)", "pass")
     before = again.fingerprint(clock)

@@ -180,7 +180,8 @@ ORDERS = numpy.stack([numpy.random.default_rng(seed).permutation(40)[:19] for se
 @pytest.mark.parametrize(
     ("make", "count"),
     [
-        *((Mixed, 3), (AnyConvolutions, 3), (OfImages, 3)),
+        (Mixed, 3),
+        *(pytest.param(one, 3, marks=pytest.mark.slow) for one in (AnyConvolutions, OfImages)),
         *(pytest.param(one, 1, marks=pytest.mark.slow) for one in (Mixed, Wide)),
     ],
 )
