@@ -189,7 +189,7 @@ def test_a_report_that_cannot_be_written_has_whole_files_and_can_be_written_agai
         return {path.name: path.read_bytes() for path in (folder / "report").iterdir()}
 
     for folder, injector, said in each_fault(
-        tmp_path, prepare, act, CommandFailed, in_every_way, 1 if in_every_way else 12
+        tmp_path, prepare, act, CommandFailed, in_every_way, 1 if in_every_way else 8
     ):
         found = files(folder)
         assert set(found) == set(old), injector
