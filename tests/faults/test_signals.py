@@ -53,7 +53,7 @@ def interrupt_and_go_on(
         (signal.SIGINT, 1, False),
         *(pytest.param(one, 20, twice, marks=pytest.mark.faults) for one in SIGNALS for twice in (False, True)),
     ],
-    ids=str,
+    ids=lambda value: getattr(value, "name", None),
 )
 def test_a_job_interrupted_at_any_instant_ends_in_good_order_and_goes_on(
     server: Server, undisturbed: Undisturbed, tmp_path: Path, number: int, rounds: int, twice: bool
