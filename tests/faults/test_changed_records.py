@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from cases import few_by_default
 from jobs import JOB, Undisturbed, deterministic, finish
 from quickly import TRACEBACK, Job, Server
 
@@ -92,9 +93,8 @@ def save_by_a_spreadsheet(path: Path) -> None:
     path.write_text(text.replace(",", ";").replace(".", ",").replace("\n", "\r\n"), encoding="utf-8-sig")
 
 
-QUICK: list[Change] = [stash]
 CHANGES: list[Change] = [
-    *QUICK,
+    stash,
     remove,
     cut_to_the_header,
     check_out,
@@ -146,9 +146,7 @@ def changed(server: Server, folder: Path, change: Change) -> Job:
     return job
 
 
-@pytest.mark.parametrize(
-    "change", [*QUICK, *(pytest.param(one, marks=pytest.mark.faults) for one in CHANGES if one not in QUICK)]
-)
+@pytest.mark.parametrize("change", few_by_default(CHANGES, [stash], pytest.mark.faults))
 def test_no_epoch_is_lost_or_written_twice(server: Server, undisturbed: Undisturbed, tmp_path: Path, change: Change):
     job = changed(server, tmp_path, change)
     path = tmp_path / "runs.csv"

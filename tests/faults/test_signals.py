@@ -8,6 +8,7 @@ import time
 from pathlib import Path
 
 import pytest
+from cases import few_by_default
 from jobs import JOB, ONE, Undisturbed, deterministic, finish, none_trained_again
 from quickly import TRACEBACK, Server
 
@@ -104,11 +105,7 @@ COMMANDS = (
 QUICK = (("list",), ("run", *ONE), ("--help",))
 
 
-@pytest.mark.parametrize(
-    "words",
-    [one if one in QUICK else pytest.param(one, marks=pytest.mark.faults) for one in COMMANDS],
-    ids=" ".join,
-)
+@pytest.mark.parametrize("words", few_by_default(COMMANDS, QUICK, pytest.mark.faults), ids=" ".join)
 @pytest.mark.parametrize("output", ["broken", "closed"])
 def test_a_reader_that_closes_standard_output_early_does_no_harm(
     server: Server, undisturbed: Undisturbed, tmp_path: Path, words: tuple[str, ...], output: str

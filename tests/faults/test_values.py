@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import synthetic
 import torch
+from cases import few_by_default
 from torch import nn
 
 from bench.cli import parser
@@ -80,12 +81,9 @@ def written(folder: Path, rows: Sequence[Row]) -> record.Record:
     return record.read(folder / "runs.csv")
 
 
-@pytest.mark.parametrize(
-    "case",
-    [one if name in QUICK else pytest.param(one, marks=pytest.mark.faults) for name, one in CASES.items()],
-    ids=CASES,
-)
-def test_a_run_reaches_the_report_as_it_was(tmp_path: Path, case: Case):
+@pytest.mark.parametrize("name", few_by_default(CASES, QUICK, pytest.mark.faults))
+def test_a_run_reaches_the_report_as_it_was(tmp_path: Path, name: str):
+    case = CASES[name]
     rows = synthetic.run_rows("unpadded", 1, case.correct, ending=case.ending)
     found = written(tmp_path, rows)
     assert found.problems == ()

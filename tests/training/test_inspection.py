@@ -9,6 +9,7 @@ from dataclasses import replace
 
 import pytest
 import torch
+from cases import few_by_default
 from own_networks import PLAIN, changed, write
 
 from bench.cli import networks, parser
@@ -386,17 +387,10 @@ def test_a_scripted_function_computes_the_same_bits_in_every_step(elsewhere):
     assert elsewhere["scripts"].architecture.gives_logits
 
 
-@pytest.mark.parametrize(
-    "architecture",
-    [
-        one if one.name == "ten_twenty_thirty" else pytest.param(one, marks=pytest.mark.slow)
-        for one in ARCHITECTURES.values()
-    ],
-    ids=ARCHITECTURES,
-)
-def test_the_documented_networks_pass_with_the_structure_that_is_stored(architecture):
-    found = inspection.inspect(architecture)
-    assert structure_facts.from_json(found["structure"]) == structure_facts.load()[architecture.name]
+@pytest.mark.parametrize("name", few_by_default(ARCHITECTURES, ["ten_twenty_thirty"], pytest.mark.slow))
+def test_the_documented_networks_pass_with_the_structure_that_is_stored(name):
+    found = inspection.inspect(ARCHITECTURES[name])
+    assert structure_facts.from_json(found["structure"]) == structure_facts.load()[name]
     assert (found["gives_logits"], found["unused"], found["uncovered"]) == (False, [], ())
 
 

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 import matplotlib
 import pytest
 import synthetic
+from cases import few_by_default
 
 from bench.evidence.summary import Summary, summarise
 from bench.logs.judged import Claimed, architecture, as_record
@@ -64,10 +65,7 @@ def pictures(one: Summary) -> dict[str, Picture]:
     }
 
 
-@pytest.mark.parametrize(
-    "case",
-    [case if case in QUICK else pytest.param(case, marks=pytest.mark.slow) for case in CASES],
-)
+@pytest.mark.parametrize("case", few_by_default(CASES, QUICK, pytest.mark.slow))
 def test_every_record_gives_pictures_that_are_xml_with_words_and_no_raw_formula(tmp_path: Path, case: str) -> None:
     for picture in pictures(summary(tmp_path, CASES[case])).values():
         assert ElementTree.fromstring(picture.svg).tag.endswith("svg")
