@@ -4,7 +4,7 @@
 
 It needs Linux on x86-64 with Debian's package qemu-user, and apt-get for Debian's Python of ARM64. The packages for
 ARM64 are unpacked into the cache folder, by default ~/.cache/bench994-processors. Emulation is some 50 times slower.
-All processors are emulated at the same time, which takes half an hour to two hours on two cores.
+All processors are emulated at the same time, which takes half an hour to two and a half hours on two cores.
 """
 
 from __future__ import annotations
