@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 import synthetic
+from cases import few_by_default
 from jobs import Undisturbed
 from quickly import TRACEBACK, Server
 from torch import nn
@@ -185,7 +186,7 @@ def quick_digests(monkeypatch: pytest.MonkeyPatch, differing: Callable[[tuple[st
     monkeypatch.setattr(golden, "differing", differing)
 
 
-@pytest.fixture(params=BAD)
+@pytest.fixture(params=few_by_default(BAD, list(BAD)[::3], pytest.mark.faults))
 def found(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Bad:
     """A bad record, in the current folder."""
     monkeypatch.chdir(tmp_path)

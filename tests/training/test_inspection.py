@@ -318,7 +318,7 @@ REFUSED = {
 
 @pytest.fixture(
     scope="module",
-    params=[list(REFUSED)[::3], pytest.param(list(REFUSED), marks=pytest.mark.slow)],
+    params=[list(REFUSED)[::8], pytest.param(list(REFUSED), marks=pytest.mark.slow)],
     ids=["some of them", "all of them"],
 )
 def said(request, tmp_path_factory) -> dict[str, str]:

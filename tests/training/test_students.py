@@ -9,7 +9,7 @@ from bench.cli import networks
 from bench.cli.selection import parse_networks
 from bench.training import exact, loop
 
-QUICK = list(STUDENTS)[::8]
+QUICK = list(STUDENTS)[::16]
 
 
 def inspect(tmp_path_factory, names):
