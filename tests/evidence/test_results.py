@@ -214,6 +214,7 @@ def test_the_order_of_the_rows_changes_nothing(tmp_path: Path, shuffler: random.
     assert grouped(tmp_path, shuffled) == grouped(tmp_path, MIXED)
 
 
+@pytest.mark.slow
 def test_five_thousand_runs_are_grouped_in_seconds(tmp_path: Path) -> None:
     rows = [row for seed in range(1, 5001) for row in synthetic.run_rows("unpadded", seed, [9900] * 5)]
     found = synthetic.record(tmp_path, rows)

@@ -181,6 +181,7 @@ def fill_up(server: Server, undisturbed: Undisturbed, disk: Callable[[str], Path
     return job.code != 0
 
 
+@pytest.mark.faults
 def test_a_job_that_fills_its_disk_is_completed_once_there_is_space(
     server: Server, undisturbed: Undisturbed, disk: Callable[[str], Path]
 ):

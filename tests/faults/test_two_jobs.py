@@ -73,6 +73,7 @@ def crowd(
     assert deterministic(folder / names[0]) == undisturbed.rows, label
 
 
+@pytest.mark.faults
 @pytest.mark.parametrize("link", [symbolic, *(pytest.param(one, marks=pytest.mark.faults) for one in (None, hard))])
 @pytest.mark.parametrize("rounds", [1, pytest.param(10, marks=pytest.mark.faults)])
 def test_jobs_that_are_started_at_once_record_each_epoch_once(

@@ -75,6 +75,7 @@ def test_the_misses_of_every_epoch_are_kept_and_agree_with_its_row(undisturbed):
     }
 
 
+@pytest.mark.faults
 def test_misses_are_written_before_the_row_so_that_a_crash_between_costs_neither(tmp_path, root, monkeypatch):
     where, one = places(tmp_path, root), selection(TWO[:1], (1,), 2)
     append = record.Writer.append

@@ -75,6 +75,7 @@ def kept(places):
     return sorted((one.model, one.epochs, one.identical) for one in found.found)
 
 
+@pytest.mark.slow
 def test_a_prefix_of_the_epochs_can_be_verified_whatever_the_order_of_the_rows(places):
     header, *rows = places.runs.read_text().splitlines(keepends=True)
     places.runs.write_text("".join([header, *reversed(rows)]))
@@ -129,6 +130,7 @@ def test_a_run_that_ends_early_is_not_stored_and_says_why(places, monkeypatch, f
     assert kept(places) == []
 
 
+@pytest.mark.slow
 def test_the_first_difference_is_named_with_epoch_column_and_both_values(places):
     row = record.read(places.runs).epochs.query("model == 'unpadded' and epoch == 2").iloc[0]
     edit(places, f",{float(row['test_loss'])!r},", f",{float(row['test_loss']) + 1e-9!r},")

@@ -532,6 +532,7 @@ def test_a_record_with_every_fault_at_once_still_gives_the_rest(path: Path):
     assert {one.line for one in found.problems if one.left_out} == {3, 5, 6, 7, 9}
 
 
+@pytest.mark.slow
 def test_a_hundred_thousand_rows_are_read_in_seconds(path: Path):
     lines = [format_row(row(epoch, seed=77_777)) for epoch in range(1, 21)]
     text = HEADER + "".join(line.replace("77777", str(seed)) for seed in range(MANY // 20) for line in lines)

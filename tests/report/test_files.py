@@ -79,6 +79,7 @@ print("torch" in sys.modules, "matplotlib.pyplot" in sys.modules)
 """
 
 
+@pytest.mark.slow
 def test_bytes_do_not_depend_on_locale_time_zone_hash_seed_or_folder(tmp_path: Path, root: Path) -> None:
     outputs = []
     for place, surroundings in enumerate(

@@ -152,6 +152,7 @@ def test_a_network_that_the_kernels_lack_is_refused(small):
     )
 
 
+@pytest.mark.slow
 @needs_compiler
 def test_a_gpu_with_other_bits_is_refused(monkeypatch):
     monkeypatch.setitem(golden.DIGESTS, "unpadded", "0123456789abcdef")

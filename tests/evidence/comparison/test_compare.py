@@ -92,6 +92,7 @@ def test_equal_runs_are_no_evidence_of_a_change(files: Files) -> None:
     assert format_comparison(found)[-1] == "No evidence that convergence changed, in 2 tests."
 
 
+@pytest.mark.slow
 @given(
     st.lists(st.one_of(st.none(), st.integers(1, 19)), min_size=2, max_size=5),
     st.lists(st.one_of(st.none(), st.integers(1, 19)), min_size=2, max_size=5),

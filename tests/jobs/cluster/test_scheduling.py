@@ -89,6 +89,7 @@ def test_a_worker_has_one_run_at_a_time_and_one_that_joins_late_takes_the_next(s
     assert used == ["one", "late"]
 
 
+@pytest.mark.slow
 def test_exact_runs_go_to_workers_of_any_environment_and_name_the_machine(stage: Stage) -> None:
     stage.only()
     stage.workers("one", MACHINE="a processor")
@@ -218,6 +219,7 @@ def test_the_loss_of_the_scheduler_ends_the_job_and_its_runs(tmp_path: Path) -> 
         until(stage.is_idle, "the end of what trains", 30)
 
 
+@pytest.mark.slow
 def test_the_death_of_the_client_ends_its_runs(stage: Stage) -> None:
     stage.only("one")
     code = (

@@ -97,6 +97,7 @@ RUNS = [
 WHOLE = sorted(RUNS, key=lambda row: (row.model, row.device, row.seed, row.epoch))
 
 
+@pytest.mark.slow
 @given(st.lists(st.sets(st.sampled_from(range(len(WHOLE)))), min_size=1, max_size=4), st.randoms(use_true_random=False))
 @settings(max_examples=25)
 def test_a_record_split_into_overlapping_parts_comes_back(
