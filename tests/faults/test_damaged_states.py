@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cases import few_by_default
 from jobs import ONE, Undisturbed, deterministic, finish
 from quickly import Server
 
@@ -129,7 +130,7 @@ def seconds(path: Path, epoch: int) -> float:
 
 @pytest.mark.parametrize(
     "damage",
-    [*DAMAGES[:1], *(pytest.param(one, marks=pytest.mark.faults) for one in DAMAGES[1:])],
+    few_by_default(DAMAGES, DAMAGES[:1], pytest.mark.faults),
     ids=lambda damage: damage.__name__,
 )
 def test_a_job_goes_on_from_the_state_before_a_damaged_one(

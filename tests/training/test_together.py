@@ -46,7 +46,7 @@ NET = Architecture("Net", SOURCE, "Net", Recipe(0.05, 64, 3, schedule="Exponenti
 @needs_compiler
 def test_a_gpu_gives_the_golden_digests_alone_and_side_by_side(name):
     gpu = emulated_gpu.gpu()
-    golden.require_on_gpu(ARCHITECTURES[name], gpu)
+    assert golden.digests_on_gpu(ARCHITECTURES[name], (1,), gpu) == (golden.DIGESTS[name],)
     found = golden.digests_on_gpu(ARCHITECTURES[name], (1, 2, 3), gpu)
     assert found == tuple(golden.digest(ExactTrainer(ARCHITECTURES[name], seed).engine) for seed in (1, 2, 3))
 
@@ -155,6 +155,7 @@ def test_a_network_that_the_kernels_lack_is_refused(small):
 @pytest.mark.slow
 @needs_compiler
 def test_a_gpu_with_other_bits_is_refused(monkeypatch):
+    golden.require_on_gpu(ARCHITECTURES["unpadded"], emulated_gpu.gpu())
     monkeypatch.setitem(golden.DIGESTS, "unpadded", "0123456789abcdef")
     with pytest.raises(UnusableInput, match=r"this GPU computes other bits for unpadded .*use --devices cpu"):
         golden.require_on_gpu(ARCHITECTURES["unpadded"], emulated_gpu.gpu())
